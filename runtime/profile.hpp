@@ -1,0 +1,45 @@
+// Where the time of a token goes, by operation and shape.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+
+namespace storybake {
+
+/// One row of the profile: an operation of one shape.
+struct OpFacts {
+    const char* name;     // "matmul_q8_288x288", "attention", ...
+    std::uint64_t bytes;  // of weights that one call reads
+    std::uint64_t macs;   // multiply-accumulates of one call and position
+};
+
+/// Times the steps of forward() on the thread of rank 0. mark() charges the time since the last mark to an operation,
+/// so it counts what the thread waited for the others as well.
+class Profile {
+public:
+    struct Row {
+        std::uint64_t calls = 0;
+        std::uint64_t ns = 0;
+    };
+
+    /// `rows` has one entry an operation of kOps and outlives the profile.
+    explicit Profile(std::span<Row> rows) : rows_(rows) {}
+
+    void start() { last_ = Clock::now(); }
+
+    void mark(int op) {
+        const Clock::time_point now = Clock::now();
+        Row& row = rows_[static_cast<std::size_t>(op)];
+        row.calls += 1;
+        row.ns += static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count());
+        last_ = now;
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    std::span<Row> rows_;
+    Clock::time_point last_{};
+};
+
+}  // namespace storybake

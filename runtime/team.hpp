@@ -1,0 +1,68 @@
+// The threads that compute one token together, and the barrier between their steps.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+namespace storybake {
+
+/// A barrier that spins: a token has dozens of steps of a few microseconds, and putting a thread to sleep and waking
+/// it costs more than a step. After kSpins rounds it yields, so that more threads than cores still make progress.
+class SpinBarrier {
+public:
+    /// Returns when all `size` threads have called it as often as this one.
+    void wait(int size) {
+        const unsigned round = round_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+            if (spins < kSpins) {
+                relax();
+            } else {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+private:
+    static constexpr int kSpins = 20000;
+
+    static void relax() {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    }
+
+    // On cache lines of their own: waiting threads read round_ while others count up arrived_.
+    alignas(64) std::atomic<int> arrived_{0};
+    alignas(64) std::atomic<unsigned> round_{0};
+};
+
+/// One thread's place in the team: it takes the slice `rank` of `size` of every operation.
+struct Team {
+    int rank = 0;
+    int size = 1;
+    SpinBarrier* barrier = nullptr;
+
+    /// Waits until every thread of the team is here; free for a team of one.
+    void sync() const {
+        if (size > 1) {
+            barrier->wait(size);
+        }
+    }
+
+    struct Slice {
+        int begin, end;
+    };
+
+    /// This thread's share of `count` equal items, contiguous, the same for every token.
+    [[nodiscard]] Slice slice(int count) const {
+        return {static_cast<int>(static_cast<long long>(count) * rank / size),
+                static_cast<int>(static_cast<long long>(count) * (rank + 1) / size)};
+    }
+};
+
+}  // namespace storybake
