@@ -25,8 +25,8 @@ struct ModelFacts {
     int seq_len;
     int group_size;  // of q8 weights; 0 for f32
     bool shared_classifier;
-    int max_batch;    // positions that one forward() takes at most
-    int max_threads;  // threads that the scratch memory is planned for
+    int max_batch;                   // positions that one forward() takes at most
+    int max_threads;                 // threads that the scratch memory is planned for
     std::uint64_t weights_bytes;     // packed weights, RoPE tables and padding included
     std::uint64_t kv_bytes;          // key/value cache at seq_len positions
     std::uint64_t activation_bytes;  // everything else that is static, scratch of one thread
@@ -45,7 +45,8 @@ enum class Logits { kNone, kLast };
 
 /// Computes the positions pos, pos+1, ... of tokens (1 to max_batch of them, ids below vocab_size, the last position
 /// below seq_len) and appends them to the key/value cache. Every thread of the team calls it with the same arguments;
-/// `weights` is the packed image, 64-byte aligned; `profile` may be null. It does no I/O, no allocation, throws nothing.
+/// `weights` is the packed image, 64-byte aligned; `profile` may be null. It does no I/O, no allocation, throws
+/// nothing.
 void forward(const std::byte* weights, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
              Profile* profile) noexcept;
 
@@ -54,10 +55,10 @@ std::span<float> logits() noexcept;
 
 /// The packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
-    const std::byte* weights;            // null when they are in a file beside the program
-    std::uint64_t weights_size;          // bytes
-    std::uint64_t weights_fingerprint;   // fingerprint() of the packed weights
-    std::uint64_t checkpoint_size;       // bytes of the checkpoint file
+    const std::byte* weights;           // null when they are in a file beside the program
+    std::uint64_t weights_size;         // bytes
+    std::uint64_t weights_fingerprint;  // fingerprint() of the packed weights
+    std::uint64_t checkpoint_size;      // bytes of the checkpoint file
     std::uint64_t checkpoint_fingerprint;
     std::span<const std::byte> tokenizer;  // the baked tokenizer, see tokenizer.hpp
 };
