@@ -1,0 +1,137 @@
+"""The model as its header describes it: dimensions and constants, no tensor.
+
+Code is generated from a `Model` alone; `codegen.pack` needs the tensors as well.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from codegen.errors import BakeError
+
+# A name becomes a file name, a C++ comment and a line of a report: nothing else may come through it.
+NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+# Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
+LIMITS = {
+    "dim": 1 << 15,
+    "hidden_dim": 1 << 17,
+    "n_layers": 1 << 10,
+    "n_heads": 1 << 10,
+    "n_kv_heads": 1 << 10,
+    "vocab_size": 1 << 20,
+    "seq_len": 1 << 17,
+    "head_size": 1 << 12,
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Dimensions and constants of a llama2.c transformer, in llama2.c's names.
+
+    `head_size` is dim / n_heads in llama2.c's own files. `weight_type` is "f32" or "q8"; `group_size` counts the
+    weights that share a scale (0 for f32).
+    """
+
+    name: str
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    vocab_size: int
+    seq_len: int
+    head_size: int
+    shared_classifier: bool
+    weight_type: str = "f32"
+    group_size: int = 0
+    rope_theta: float = 10000.0
+    norm_eps: float = 1e-5
+
+    @property
+    def att_dim(self) -> int:
+        """Length of q and of the attention's output: n_heads * head_size."""
+        return self.n_heads * self.head_size
+
+    @property
+    def kv_dim(self) -> int:
+        """Length of k and v: n_kv_heads * head_size."""
+        return self.n_kv_heads * self.head_size
+
+    @property
+    def kv_mul(self) -> int:
+        """Query heads that share one key/value head."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def row_lengths(self) -> tuple[int, ...]:
+        """Every distinct row length of the weight matrices: what a quantisation group has to divide."""
+        return tuple(sorted({self.dim, self.att_dim, self.hidden_dim}))
+
+    def tensor_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """(layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
+        shapes = {
+            "token_embedding_table": (0, self.vocab_size, self.dim),
+            "rms_att_weight": (self.n_layers, 1, self.dim),
+            "wq": (self.n_layers, self.att_dim, self.dim),
+            "wk": (self.n_layers, self.kv_dim, self.dim),
+            "wv": (self.n_layers, self.kv_dim, self.dim),
+            "wo": (self.n_layers, self.dim, self.att_dim),
+            "rms_ffn_weight": (self.n_layers, 1, self.dim),
+            "w1": (self.n_layers, self.hidden_dim, self.dim),
+            "w2": (self.n_layers, self.dim, self.hidden_dim),
+            "w3": (self.n_layers, self.hidden_dim, self.dim),
+            "rms_final_weight": (0, 1, self.dim),
+        }
+        if not self.shared_classifier:
+            shapes["wcls"] = (0, self.vocab_size, self.dim)
+        return shapes
+
+
+def check_name(name: str) -> str:
+    """Returns a model's name when it is safe as a file name and in a comment; raises BakeError otherwise."""
+    if not NAME_PATTERN.fullmatch(name) or len(name) > 64:
+        raise BakeError(
+            f"model name {name!r}: expected a letter, then letters, digits, '_' or '-', 64 at most; rename the file"
+        )
+    return name
+
+
+def group_sizes(model: Model, largest: int = 64) -> list[int]:
+    """The group sizes up to `largest` that divide every row of the model, largest first."""
+    common = math.gcd(*model.row_lengths)
+    return [size for size in range(min(largest, common), 0, -1) if common % size == 0]
+
+
+def check_dims(model: Model, source: str) -> Model:
+    """Returns the model when its dimensions make sense together; raises BakeError naming the field otherwise.
+
+    `source` is the file's name, for the message.
+    """
+    for field, limit in LIMITS.items():
+        value = getattr(model, field)
+        if not 1 <= value <= limit:
+            raise BakeError(f"{source}: {field}: expected 1 to {limit}, found {value}; is this a llama2.c checkpoint?")
+    if model.n_heads % model.n_kv_heads:
+        raise BakeError(
+            f"{source}: n_kv_heads: expected a divisor of n_heads = {model.n_heads}, found {model.n_kv_heads}; "
+            "export the model again"
+        )
+    if model.head_size % 2:
+        raise BakeError(
+            f"{source}: head size: expected an even number (RoPE rotates pairs), found {model.head_size}; "
+            "export the model again"
+        )
+    if model.weight_type == "q8":
+        if model.group_size < 1:
+            raise BakeError(f"{source}: group_size: expected 1 or more, found {model.group_size}; export again")
+        for length in model.row_lengths:
+            if length % model.group_size:
+                sizes = ", ".join(str(size) for size in group_sizes(model, largest=max(model.row_lengths)))
+                raise BakeError(
+                    f"{source}: group_size: found {model.group_size}, which does not divide rows of {length}, so the "
+                    f"file's scales are misplaced; export again with one of: {sizes}"
+                )
+    return model
