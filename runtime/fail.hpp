@@ -1,0 +1,70 @@
+// Failures as values: one line for the user and the exit code of its kind. Nothing is thrown.
+#pragma once
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace storybake {
+
+/// Exit codes, after sysexits.h where it has one.
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitUsage = 2,
+    kExitBadData = 65,
+    kExitMissingFile = 66,
+    kExitSelfTest = 70,
+    kExitNoMemory = 71,
+    kExitIo = 74,
+};
+
+/// What happened, expected, actual and what to do, in one line without a newline, and the process's exit code.
+struct Failure {
+    int exit_code;
+    std::string message;
+};
+
+/// Makes a failure from printf's arguments. A long message is cut, never dropped.
+[[gnu::format(printf, 2, 3)]] inline Failure failure(int exit_code, const char* format, ...) {
+    char text[1024];
+    std::va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return {exit_code, text};
+}
+
+/// A value, or why there is none. `Result<T> r = f(); if (!r) return r.failure(); use(*r);`
+template <class T>
+class [[nodiscard]] Result {
+public:
+    Result(T value) : value_(std::move(value)) {}
+    Result(Failure failure) : failure_(std::move(failure)) {}
+
+    explicit operator bool() const { return value_.has_value(); }
+    T& operator*() { return *value_; }
+    T* operator->() { return &*value_; }
+    [[nodiscard]] const Failure& failure() const { return failure_; }
+
+private:
+    std::optional<T> value_;
+    Failure failure_{};
+};
+
+/// Prints "name: message" as one line on standard error: a control character, from a file's name for example, becomes
+/// a question mark.
+inline void print_message(const char* name, const std::string& message) {
+    std::string line = std::string(name) + ": " + message;
+    for (char& c : line) {
+        if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
+            c = '?';
+        }
+    }
+    line += '\n';
+    std::fputs(line.c_str(), stderr);
+}
+
+}  // namespace storybake

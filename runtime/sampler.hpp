@@ -1,0 +1,43 @@
+// llama2.c's samplers: argmax, temperature and top-p, with its xorshift generator.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace storybake {
+
+/// The index of the largest value, the first of equals. NaN is never the largest, unless it comes first.
+int argmax(std::span<const float> values);
+
+/// Picks the next token as llama2.c's sample() does: with the same seed and the same logits, the same token. Its
+/// memory is allocated once, here.
+class Sampler {
+public:
+    /// temperature 0 is argmax and draws no random number; topp outside (0, 1) samples from all tokens.
+    Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed);
+
+    /// The next token. logits: (vocab_size,), not changed. With logits so large or so broken that no probabilities
+    /// come of them, the argmax.
+    int sample(std::span<const float> logits);
+
+    /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
+    void skip();
+
+private:
+    struct Candidate {
+        float probability;
+        int token;
+    };
+
+    float draw();
+    int sample_all(float coin) const;
+    int sample_topp(float coin);
+
+    float temperature_;
+    float topp_;
+    std::uint64_t state_;
+    std::vector<Candidate> candidates_;  // (vocab_size,)
+};
+
+}  // namespace storybake

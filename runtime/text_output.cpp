@@ -1,0 +1,110 @@
+#include "text_output.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace storybake {
+namespace {
+
+constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
+
+bool is_white_space(unsigned char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+}  // namespace
+
+int write_all(int fd, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        if (written < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return errno;
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    return 0;
+}
+
+void TextOutput::write(std::string_view bytes) {
+    for (const char c : bytes) {
+        add(static_cast<unsigned char>(c));
+    }
+}
+
+void TextOutput::end_token() {
+    if (flush_tokens_) {
+        flush();
+    }
+}
+
+void TextOutput::finish() {
+    if (have_ > 0) {
+        have_ = 0;
+        put(kReplacement);
+    }
+    flush();
+}
+
+void TextOutput::add(unsigned char byte) {
+    if (have_ > 0) {
+        if (byte >= low_ && byte <= high_) {
+            sequence_[have_++] = static_cast<char>(byte);
+            low_ = 0x80;
+            high_ = 0xbf;
+            if (have_ == need_) {
+                put_character();
+            }
+            return;
+        }
+        // Not the continuation: what there was is invalid, and this byte begins anew.
+        have_ = 0;
+        put(kReplacement);
+    }
+    if (byte < 0x80) {
+        if (is_white_space(byte) || (byte > ' ' && byte != 0x7f)) {
+            const char c = static_cast<char>(byte);
+            put({&c, 1});
+        }
+        return;
+    }
+    if (byte < 0xc2 || byte > 0xf4) {
+        put(kReplacement);
+        return;
+    }
+    sequence_[0] = static_cast<char>(byte);
+    have_ = 1;
+    need_ = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    low_ = byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80;
+    high_ = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
+}
+
+void TextOutput::put_character() {
+    // U+0080 to U+009F are control characters too (C1).
+    const bool control = need_ == 2 && sequence_[0] == '\xc2' && static_cast<unsigned char>(sequence_[1]) < 0xa0;
+    if (!control) {
+        put({sequence_, static_cast<std::size_t>(need_)});
+    }
+    have_ = 0;
+}
+
+void TextOutput::put(std::string_view text) {
+    if (used_ + text.size() > kBlock) {
+        flush();
+    }
+    std::memcpy(block_ + used_, text.data(), text.size());
+    used_ += text.size();
+}
+
+void TextOutput::flush() {
+    if (error_ == 0) {
+        error_ = write_all(fd_, std::as_bytes(std::span(block_, used_)));
+    }
+    used_ = 0;
+}
+
+}  // namespace storybake

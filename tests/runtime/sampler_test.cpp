@@ -1,0 +1,194 @@
+#include "sampler.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "exp.hpp"
+
+namespace storybake {
+namespace {
+
+/// llama2.c's sampling, written as plainly as it is: sorts everything.
+class Reference {
+public:
+    Reference(float temperature, float topp, std::uint64_t seed)
+        : temperature_(temperature), topp_(topp), state_(seed) {}
+
+    int sample(std::vector<float> p) {
+        const std::size_t n = p.size();
+        float largest = p[0] / temperature_;
+        for (float& x : p) {
+            x /= temperature_;
+            largest = std::max(largest, x);
+        }
+        float sum = 0.0F;
+        for (float& x : p) {
+            x = exp_f32(x - largest);
+            sum += x;
+        }
+        for (float& x : p) {
+            x /= sum;
+        }
+        const float coin = draw();
+        float cdf = 0.0F;
+        if (topp_ <= 0.0F || topp_ >= 1.0F) {
+            for (std::size_t i = 0; i < n; ++i) {
+                cdf += p[i];
+                if (coin < cdf) {
+                    return static_cast<int>(i);
+                }
+            }
+            return static_cast<int>(n) - 1;
+        }
+        std::vector<std::size_t> order;
+        for (std::size_t i = 0; i < n; ++i) {
+            if (p[i] >= (1.0F - topp_) / static_cast<float>(n - 1)) {
+                order.push_back(i);
+            }
+        }
+        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
+        float cumulative = 0.0F;
+        std::size_t last = order.size() - 1;
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            cumulative += p[order[i]];
+            if (cumulative > topp_) {
+                last = i;
+                break;
+            }
+        }
+        const float r = coin * cumulative;
+        for (std::size_t i = 0; i <= last; ++i) {
+            cdf += p[order[i]];
+            if (r < cdf) {
+                return static_cast<int>(order[i]);
+            }
+        }
+        return static_cast<int>(order[last]);
+    }
+
+private:
+    float draw() {
+        state_ ^= state_ >> 12;
+        state_ ^= state_ << 25;
+        state_ ^= state_ >> 27;
+        return static_cast<float>(((state_ * 0x2545F4914F6CDD1DU) >> 32) >> 8 & 0xffffffU) / 16777216.0F;
+    }
+
+    float temperature_, topp_;
+    std::uint64_t state_;
+};
+
+std::vector<float> random_logits(std::mt19937& random, std::size_t n, float scale, bool ties) {
+    std::normal_distribution<float> normal(0.0F, scale);
+    std::vector<float> logits(n);
+    for (float& x : logits) {
+        x = ties ? std::round(normal(random)) : normal(random);
+    }
+    return logits;
+}
+
+TEST(Sampler, EqualsLlama2c) {
+    std::mt19937 random(1);
+    for (const std::size_t n : {2U, 3U, 31U, 512U, 2000U}) {
+        for (const float topp : {0.0F, 0.5F, 0.9F, 0.999999F, 1.0F}) {
+            for (const float temperature : {0.1F, 0.8F, 1.0F, 5.0F}) {
+                Sampler sampler(static_cast<int>(n), temperature, topp, 42);
+                Reference reference(temperature, topp, 42);
+                for (int i = 0; i < 40; ++i) {
+                    const auto logits = random_logits(random, n, 3.0F, i % 2 == 0);
+                    ASSERT_EQ(sampler.sample(logits), reference.sample(logits))
+                        << "n " << n << ", topp " << topp << ", temperature " << temperature << ", draw " << i;
+                }
+            }
+        }
+    }
+}
+
+TEST(Sampler, KnownNumbersOfTheGenerator) {
+    // With two equal logits and all tokens allowed, the token is the upper bit of xorshift64*.
+    Sampler sampler(2, 1.0F, 1.0F, 133742);
+    std::uint64_t state = 133742;
+    const std::vector<float> flat(2, 0.0F);
+    for (int i = 0; i < 100; ++i) {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        const bool upper_half = (state * 0x2545F4914F6CDD1DU) >> 63 != 0;
+        ASSERT_EQ(sampler.sample(flat), upper_half ? 1 : 0) << i;
+    }
+}
+
+TEST(Sampler, TemperatureZeroIsTheFirstMaximum) {
+    Sampler sampler(4, 0.0F, 0.9F, 1);
+    EXPECT_EQ(sampler.sample(std::vector<float>{1, 3, 3, 2}), 1);
+    EXPECT_EQ(sampler.sample(std::vector<float>{-1, -3, -3, -2}), 0);
+}
+
+TEST(Sampler, SkipDrawsAsSampleDoes) {
+    std::mt19937 random(5);
+    const auto logits = random_logits(random, 100, 1.0F, false);
+    Sampler a(100, 1.0F, 0.9F, 7);
+    Sampler b(100, 1.0F, 0.9F, 7);
+    for (int i = 0; i < 50; ++i) {
+        a.skip();
+        b.sample(logits);
+        ASSERT_EQ(a.sample(logits), b.sample(logits));
+    }
+}
+
+TEST(Sampler, LogitsAreNotChanged) {
+    std::vector<float> logits{1, 2, 3};
+    Sampler sampler(3, 0.5F, 0.9F, 7);
+    sampler.sample(logits);
+    EXPECT_EQ(logits, (std::vector<float>{1, 2, 3}));
+}
+
+TEST(Sampler, OneToken) {
+    for (const float topp : {0.0F, 0.5F, 0.9F, 1.0F}) {
+        Sampler sampler(1, 1.0F, topp, 9);
+        EXPECT_EQ(sampler.sample(std::vector<float>{0.5F}), 0);
+    }
+}
+
+TEST(Sampler, FlatLogitsWithATinyToppTakeTheFirst) {
+    // (1 - topp) / (n - 1) is above 1 / n here: llama2.c finds no candidate and reads probindex[-1].
+    Sampler sampler(10, 1.0F, 0.001F, 9);
+    EXPECT_EQ(sampler.sample(std::vector<float>(10, 2.5F)), 0);
+    EXPECT_EQ(sampler.sample(std::vector<float>(10, -2.5F)), 0);
+}
+
+TEST(Sampler, BrokenLogitsNeverReachOutOfBounds) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    const float values[] = {kNan, -kNan, kInfinity, -kInfinity, 0.0F, 1.0F, 3e38F, -3e38F};
+    std::mt19937 random(6);
+    for (int round = 0; round < 3000; ++round) {
+        const std::size_t n = 1 + random() % 6;
+        std::vector<float> logits(n);
+        for (float& x : logits) {
+            x = values[random() % std::size(values)];
+        }
+        for (const float temperature : {0.0F, 1e-30F, 1.0F, 1e30F}) {
+            for (const float topp : {0.0F, 0.3F, 0.9F}) {
+                Sampler sampler(static_cast<int>(n), temperature, topp, 1 + round);
+                const int token = sampler.sample(logits);
+                ASSERT_GE(token, 0);
+                ASSERT_LT(token, static_cast<int>(n));
+            }
+        }
+    }
+}
+
+TEST(Sampler, TinyTemperatureIsGreedy) {
+    Sampler sampler(3, 1e-30F, 0.9F, 3);
+    EXPECT_EQ(sampler.sample(std::vector<float>{1, 5, 2}), 1);
+    EXPECT_EQ(sampler.sample(std::vector<float>{1e20F, 5e20F, 2e20F}), 1) << "the quotients overflow";
+}
+
+}  // namespace
+}  // namespace storybake

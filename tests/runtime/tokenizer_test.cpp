@@ -1,0 +1,322 @@
+#include "tokenizer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+
+#include "vocabulary.hpp"
+
+namespace storybake {
+namespace {
+
+/// A baked tokenizer and its view.
+class Baked {
+public:
+    explicit Baked(const Vocabulary& vocabulary) : Baked(vocabulary.file(), vocabulary.size()) {}
+
+    Baked(const std::string& file, int vocab_size) {
+        auto blob = bake_tokenizer(as_bytes(file), vocab_size, "test");
+        EXPECT_TRUE(blob) << blob.failure().message;
+        blob_ = std::move(*blob);
+        auto view = Tokenizer::view(blob_, vocab_size);
+        EXPECT_TRUE(view) << view.failure().message;
+        view_.emplace(*view);
+    }
+    const Tokenizer& operator*() const { return *view_; }
+    const Tokenizer* operator->() const { return &*view_; }
+
+private:
+    std::vector<std::byte> blob_;
+    std::optional<Tokenizer> view_;
+};
+
+/// llama2.c's encode(), written as plainly as it is: the best pair is searched for anew after every merge.
+std::vector<int> quadratic_encode(const Tokenizer& t, const std::string& text, bool has_bytes) {
+    std::vector<int> ids{kBos};
+    if (!text.empty()) {
+        ids.push_back(t.find(" "));
+    }
+    std::string character;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        character += text[i];
+        if (i + 1 < text.size() && (text[i + 1] & '\xc0') == '\x80' && character.size() < 4) {
+            continue;
+        }
+        if (const int id = t.find(character); id >= 0) {
+            ids.push_back(id);
+        } else if (!has_bytes) {
+            ids.push_back(kUnk);
+        } else {
+            for (const char c : character) {
+                ids.push_back(static_cast<unsigned char>(c) + 3);
+            }
+        }
+        character.clear();
+    }
+    while (true) {
+        float best_score = -1e10F;
+        int best_id = -1;
+        std::size_t best = 0;
+        for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
+            const int id = t.find(std::string(t.piece(ids[i])) + std::string(t.piece(ids[i + 1])));
+            if (id >= 0 && t.score(id) > best_score) {
+                best_score = t.score(id);
+                best_id = id;
+                best = i;
+            }
+        }
+        if (best_id < 0) {
+            return ids;
+        }
+        ids[best] = best_id;
+        ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
+}
+
+std::string random_text(std::mt19937& random, int kind) {
+    std::string text;
+    const unsigned length = random() % 60;
+    for (unsigned i = 0; i < length; ++i) {
+        switch (kind) {
+            case 0:  // a few letters, so that many merges compete
+                text += "ab "[random() % 3];
+                break;
+            case 1:  // ASCII
+                text += static_cast<char>(32 + random() % 95);
+                break;
+            case 2:  // characters of 1 to 4 bytes
+                text += std::string_view("a\xc3\xa9\xe2\x80\x9c\xf0\x9f\xa6\x99")
+                            .substr(std::array{0, 1, 3, 6}[random() % 4]);
+                break;
+            default:  // any bytes, zero and invalid UTF-8 included
+                text += static_cast<char>(random() % 4 == 0 ? 0 : random());
+        }
+    }
+    return text;
+}
+
+Vocabulary random_vocabulary(std::mt19937& random, bool has_bytes) {
+    Vocabulary v = has_bytes ? Vocabulary::with_bytes() : Vocabulary::without_bytes();
+    v.add(" ", -1.0F);
+    const char* const seeds[] = {"a", "b", "\xc3\xa9", "\xe2\x80\x9c", "\n", "<", "0"};
+    for (const char* seed : seeds) {
+        v.add(seed, 0.0F);
+    }
+    for (int i = 0; i < 120; ++i) {
+        std::string piece;
+        const unsigned parts = 2 + random() % 4;
+        for (unsigned part = 0; part < parts; ++part) {
+            piece += random() % 4 == 0 ? " " : seeds[random() % (random() % 3 == 0 ? std::size(seeds) : 2)];
+        }
+        // Few different scores, so that ties decide; some too low to merge; duplicates of pieces happen by themselves.
+        v.add(piece, random() % 10 == 0 ? -1e10F : -static_cast<float>(random() % 12));
+    }
+    return v;
+}
+
+TEST(Tokenizer, EncodeEqualsTheQuadraticLoop) {
+    std::mt19937 random(1);
+    for (int round = 0; round < 60; ++round) {
+        const bool has_bytes = round % 3 != 0;
+        const Baked t(random_vocabulary(random, has_bytes));
+        for (int i = 0; i < 60; ++i) {
+            const std::string text = random_text(random, i % 4);
+            ASSERT_EQ(t->encode(text), quadratic_encode(*t, text, has_bytes)) << "round " << round << " text " << text;
+        }
+    }
+}
+
+TEST(Tokenizer, EncodeBeginsWithBosAndADummySpace) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", -2.0F);   // 259
+    v.add("a", -3.0F);   // 260
+    v.add(" a", -1.0F);  // 261
+    const Baked t(v);
+    EXPECT_EQ(t->encode(""), (std::vector<int>{1}));
+    EXPECT_EQ(t->encode("a"), (std::vector<int>{1, 261}));
+    EXPECT_EQ(t->encode(" "), (std::vector<int>{1, 259, 259}));
+    EXPECT_EQ(t->encode("\xc3\xa9"), (std::vector<int>{1, 259, 3 + 0xc3, 3 + 0xa9})) << "byte fallback";
+    EXPECT_EQ(t->encode(std::string_view("\0", 1)), (std::vector<int>{1, 259, 3})) << "a zero byte";
+}
+
+TEST(Tokenizer, OfEqualPiecesTheLowestIdCounts) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", 0.0F);
+    v.add("a", 0.0F);   // 260
+    v.add("a", 5.0F);   // 261
+    v.add("aa", 1.0F);  // 262
+    v.add("aa", 9.0F);  // 263
+    const Baked t(v);
+    EXPECT_EQ(t->find("a"), 260);
+    EXPECT_EQ(t->encode("aa"), (std::vector<int>{1, 259, 262}));
+}
+
+TEST(Tokenizer, WithoutByteTokensAnUnknownCharacterIsUnk) {
+    Vocabulary v = Vocabulary::without_bytes();
+    v.add(" ", 0.0F);  // 3
+    v.add("a", 0.0F);  // 4
+    const Baked t(v);
+    EXPECT_EQ(t->encode("a\xc3\xa9z"), (std::vector<int>{1, 3, 4, 0, 0}));
+    EXPECT_EQ(t->decode(1, 4), "a");
+}
+
+TEST(Tokenizer, Decode) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", 0.0F);         // 259
+    v.add(" a", 0.0F);        // 260
+    v.add("  b", 0.0F);       // 261
+    v.add("<0x41>", 0.0F);    // 262: text, not a byte token
+    v.add("<0x-1>%s", 0.0F);  // 263
+    const Baked t(v);
+    EXPECT_EQ(t->decode(1, 260), "a") << "one leading space is dropped after BOS";
+    EXPECT_EQ(t->decode(1, 261), " b");
+    EXPECT_EQ(t->decode(1, 259), "");
+    EXPECT_EQ(t->decode(260, 260), " a");
+    EXPECT_EQ(t->decode(5, 262), "<0x41>");
+    EXPECT_EQ(t->decode(5, 263), "<0x-1>%s");
+    for (int byte = 0; byte < 256; ++byte) {
+        const char expected = static_cast<char>(byte);
+        EXPECT_EQ(t->decode(260, 3 + byte), std::string_view(&expected, 1));
+    }
+}
+
+TEST(Tokenizer, LongPromptsAreNotQuadratic) {
+    std::mt19937 random(2);
+    const Baked t(random_vocabulary(random, true));
+    std::string text;
+    while (text.size() < 100000) {
+        text += "ab "[random() % 3];
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const auto ids = t->encode(text);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    EXPECT_LT(took.count(), 1.0);
+    std::string decoded;
+    for (std::size_t i = 1; i < ids.size(); ++i) {
+        decoded += t->decode(ids[i - 1], ids[i]);
+    }
+    EXPECT_EQ(decoded, text);
+}
+
+// Files that are refused, and what the message says.
+
+void expect_refused(const std::string& file, int vocab_size, const char* expected) {
+    auto blob = bake_tokenizer(as_bytes(file), vocab_size, "x.bin");
+    ASSERT_FALSE(blob) << expected;
+    EXPECT_EQ(blob.failure().exit_code, kExitBadData);
+    EXPECT_NE(blob.failure().message.find(expected), std::string::npos) << blob.failure().message;
+    EXPECT_EQ(blob.failure().message.find('\n'), std::string::npos);
+}
+
+TEST(TokenizerFile, EveryTruncationIsRefused) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", 0.0F);
+    v.add("longer", 0.0F);
+    const std::string file = v.file();
+    for (std::size_t size = 0; size < file.size(); ++size) {
+        ASSERT_FALSE(bake_tokenizer(as_bytes(file.substr(0, size)), v.size(), "x")) << size;
+    }
+    expect_refused("", v.size(), "0 bytes");
+    expect_refused(file.substr(0, file.size() - 1), v.size(), "piece 260: found a length of 6, need 1 to 5");
+    expect_refused(file.substr(0, file.size() - 7), v.size(), "piece 260: found 7 bytes");
+    expect_refused(file + "x", v.size(), "piece 261: found 1 bytes");
+}
+
+TEST(TokenizerFile, AnotherVocabularyIsRefusedWithBothCounts) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", 0.0F);
+    expect_refused(v.file(), 512, "found 260 pieces, the model has 512");
+    expect_refused(v.file(), 259, "found 260 pieces, the model has 259");
+}
+
+TEST(TokenizerFile, LyingLengthsAreRefused) {
+    for (const std::int32_t length :
+         {0, -1, std::numeric_limits<std::int32_t>::min(), 1000000000, std::numeric_limits<std::int32_t>::max()}) {
+        Vocabulary v = Vocabulary::without_bytes();
+        v.add(" ", 0.0F);
+        std::string file = v.file();
+        std::memcpy(&file[file.size() - 5], &length, sizeof length);
+        expect_refused(file, v.size(), "piece 3: found a length of");
+    }
+}
+
+TEST(TokenizerFile, MaxTokenLengthMustBeTheLongest) {
+    Vocabulary v = Vocabulary::without_bytes();
+    v.add(" ", 0.0F);
+    for (const std::uint32_t declared : {0U, 1U, 6U, 8U, 0x7fffffffU, 0xffffffffU}) {
+        std::string file = v.file();
+        std::memcpy(file.data(), &declared, sizeof declared);
+        if (declared != 6) {  // "\n</s>\n"
+            expect_refused(file, v.size(), "max_token_length");
+        } else {
+            EXPECT_TRUE(bake_tokenizer(as_bytes(file), v.size(), "x"));
+        }
+    }
+}
+
+TEST(TokenizerFile, BrokenPiecesAreRefused) {
+    Vocabulary no_space = Vocabulary::with_bytes();
+    expect_refused(no_space.file(), no_space.size(), "single space");
+
+    Vocabulary bad_score = Vocabulary::without_bytes();
+    bad_score.add(" ", std::numeric_limits<float>::quiet_NaN());
+    expect_refused(bad_score.file(), bad_score.size(), "piece 3: its score is not finite");
+
+    Vocabulary zero_byte = Vocabulary::without_bytes();
+    zero_byte.add(std::string(1, '\0'), 0.0F);
+    expect_refused(zero_byte.file(), zero_byte.size(), "piece 3: found a zero byte");
+
+    Vocabulary some_bytes = Vocabulary::without_bytes();
+    some_bytes.add("<0x00>", 0.0F);
+    some_bytes.add(" ", 0.0F);
+    expect_refused(some_bytes.file(), some_bytes.size(), "found 1 of the byte tokens");
+}
+
+TEST(TokenizerView, ABlobOfAnotherShapeIsRefused) {
+    Vocabulary v = Vocabulary::with_bytes();
+    v.add(" ", 0.0F);
+    auto blob = bake_tokenizer(as_bytes(v.file()), v.size(), "x");
+    ASSERT_TRUE(blob);
+    EXPECT_TRUE(Tokenizer::view(*blob, v.size()));
+    EXPECT_FALSE(Tokenizer::view(*blob, v.size() + 1));
+    for (const std::size_t size : {std::size_t{0}, std::size_t{23}, std::size_t{24}, blob->size() - 4}) {
+        EXPECT_FALSE(Tokenizer::view(std::span(*blob).first(size), v.size())) << size;
+    }
+}
+
+// The Llama 2 vocabulary, when it is at hand.
+
+TEST(TokenizerModels, LlamaTwoAgreesWithLlama2c) {
+    const std::string file = model_file("tokenizer.bin");
+    if (file.empty()) {
+        GTEST_SKIP() << "no tokenizer.bin: set STORYBAKE_MODELS to the folder of the test models";
+    }
+    const Baked t(file, 32000);
+    // The expected ids are those of llama2.c's own test.c, which had them from Meta's sentencepiece model.
+    EXPECT_EQ(t->encode(""), (std::vector<int>{1}));
+    EXPECT_EQ(t->encode("I believe the meaning of life is"),
+              (std::vector<int>{1, 306, 4658, 278, 6593, 310, 2834, 338}));
+    EXPECT_EQ(t->encode("Simply put, the theory of relativity states that "),
+              (std::vector<int>{1, 3439, 17632, 1925, 29892, 278, 6368, 310, 14215, 537, 5922, 393, 29871}));
+    std::mt19937 random(4);
+    for (int i = 0; i < 200; ++i) {
+        const std::string text = random_text(random, i % 4);
+        ASSERT_EQ(t->encode(text), quadratic_encode(*t, text, true)) << text;
+    }
+    std::string text;
+    while (text.size() < 100000) {
+        text += random_text(random, 1);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_GT(t->encode(text).size(), 10000U);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    EXPECT_LT(took.count(), 1.0);
+}
+
+}  // namespace
+}  // namespace storybake
