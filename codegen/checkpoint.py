@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,20 +74,22 @@ class Checkpoint:
         count = span.rows * span.columns
         label = f"{self.path.name}: {name}" + (f"[{layer}]" if self.model.tensor_shapes()[name][0] else "")
         if not span.quantized:
-            return check_finite(self._read("<f4", count, span.offset, label).reshape(span.rows, span.columns), label)
+            values = self._read(np.dtype("<f4"), count, span.offset, label)
+            return check_finite(values.reshape(span.rows, span.columns), label)
         groups = span.columns // self.model.group_size
-        q = self._read("i1", count, span.offset, label).reshape(span.rows, span.columns)
-        s = self._read("<f4", span.rows * groups, span.offset + count, label).reshape(span.rows, groups)
-        return Quantized(q, check_finite(s, f"{label}: scales"))
+        q = self._read(np.dtype("i1"), count, span.offset, label)
+        s = self._read(np.dtype("<f4"), span.rows * groups, span.offset + count, label)
+        scales = check_finite(s.reshape(span.rows, groups), f"{label}: scales")
+        return Quantized(q.astype(np.int8, copy=False).reshape(span.rows, span.columns), scales)
 
-    def _read(self, dtype: str, count: int, offset: int, label: str) -> npt.NDArray[np.generic]:
-        values: npt.NDArray[np.generic] = np.fromfile(self.path, dtype=dtype, count=count, offset=offset)
+    def _read(self, dtype: np.dtype[Any], count: int, offset: int, label: str) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = np.fromfile(self.path, dtype=dtype, count=count, offset=offset)
         if values.size != count:
             raise BakeError(f"{label}: expected {count} values, found {values.size}; the file shrank while it was read")
         return values
 
 
-def check_finite(values: npt.NDArray[np.generic], label: str) -> FloatArray:
+def check_finite(values: npt.NDArray[Any], label: str) -> FloatArray:
     """Returns the values when all are finite; raises BakeError with their count otherwise."""
     floats: FloatArray = values.astype(np.float32, copy=False)
     bad = int(floats.size - np.count_nonzero(np.isfinite(floats)))

@@ -15,6 +15,12 @@ from codegen.errors import BakeError
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
+# Names that the build directory, or the build system, already uses for something else.
+RESERVED_NAMES = frozenset(
+    "all benchmark build clean codegen coverage cross dist docs generated install meson-info meson-logs meson-private "
+    "models reconfigure runtime scan-build templates test tests tools uninstall weights".split()
+)
+
 LIMITS = {
     "dim": 1 << 15,
     "hidden_dim": 1 << 17,
@@ -96,6 +102,8 @@ def check_name(name: str) -> str:
         raise BakeError(
             f"model name {name!r}: expected a letter, then letters, digits, '_' or '-', 64 at most; rename the file"
         )
+    if name in RESERVED_NAMES:
+        raise BakeError(f"model name {name!r}: the build uses this name itself; rename the file")
     return name
 
 

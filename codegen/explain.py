@@ -1,0 +1,37 @@
+"""Prints a plan as a page of text: `python3 -m codegen explain MODEL`."""
+
+from __future__ import annotations
+
+from codegen.emit import describe
+from codegen.emit import thousands as n
+from codegen.plan import Plan
+
+
+def explain(plan: Plan) -> str:
+    """What the model is, what its kernels are, where its weights lie, and what a token costs."""
+    m = plan.model
+    lines = [describe(m), f"target {plan.target.name}: {plan.target.about}", ""]
+    lines += ["kernels, one a distinct shape:"]
+    for kernel in plan.kernels:
+        calls = sum(1 for s in plan.sections if s.matrix == kernel.matrix and s.tensor in kernel.uses)
+        lines.append(
+            f"  {kernel.name:24} {calls:3} x {n(kernel.matrix.macs):>11} MACs, {n(kernel.matrix.bytes):>11} bytes; "
+            f"{kernel.tiles_text}; {', '.join(kernel.uses)}"
+        )
+    lines += ["", "packed weights, in the order in which a token reads them:", f"  {'offset':>12} {'bytes':>12}  tensor"]
+    for section in plan.sections:
+        layered = section.tensor in m.tensor_shapes() and m.tensor_shapes()[section.tensor][0]
+        label = f"{section.tensor}[{section.layer}]" if layered else section.tensor
+        lines.append(f"  {n(section.offset):>12} {n(section.bytes):>12}  {label}")
+    total = plan.weights_bytes + plan.kv_bytes + plan.activation_bytes
+    lines += [
+        "",
+        "memory, in bytes:",
+        f"  weights           {n(plan.weights_bytes):>14}",
+        f"  key/value cache   {n(plan.kv_bytes):>14}  float32, {m.seq_len} positions",
+        f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
+        f"  together          {n(total):>14}",
+        "",
+        f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,89 @@
+"""Packs a checkpoint's tensors into the one stream of bytes that the plan lays out, and writes the C++ file that
+carries it (templates/packed_data.cpp.jinja). This is the data half of a bake; codegen.emit is the code half.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.checkpoint import Checkpoint, Quantized, Tensor
+from codegen.emit import environment, write_if_changed
+from codegen.fingerprint import fingerprint, fingerprint_file
+from codegen.plan import Matrix, Plan
+from codegen.rope import rope_table
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
+    """The tiles of a matrix (rows, columns) as bytes, rows beyond the last one zero."""
+    parts: list[Bytes] = []
+    for run in layout.runs:
+        if isinstance(tensor, Quantized):
+            q = _tiles(tensor.q, run.first_row, run.count, run.rows)
+            s = _tiles(tensor.s, run.first_row, run.count, run.rows)
+            groups, size, width = layout.groups, layout.group_size, layout.together
+            columns = q.reshape(run.count, run.rows, groups, size // width, width).transpose(0, 2, 3, 1, 4)
+            scales = np.ascontiguousarray(s.transpose(0, 2, 1)).astype("<f4")
+            tiles = np.concatenate(
+                (
+                    np.ascontiguousarray(columns).view(np.uint8).reshape(run.count, groups, size * run.rows),
+                    scales.view(np.uint8).reshape(run.count, groups, 4 * run.rows),
+                ),
+                axis=2,
+            )
+        else:
+            rows = _tiles(tensor, run.first_row, run.count, run.rows)
+            tiles = np.ascontiguousarray(rows.transpose(0, 2, 1)).astype("<f4").view(np.uint8)
+        parts.append(tiles.reshape(-1))
+    return np.concatenate(parts)
+
+
+def _tiles(values: npt.NDArray[np.generic], first: int, count: int, rows: int) -> npt.NDArray[np.generic]:
+    """Rows [first, first + count * rows) as (count, rows, columns), padded with zeros."""
+    chosen = values[first : first + count * rows]
+    missing = count * rows - chosen.shape[0]
+    if missing:
+        chosen = np.concatenate((chosen, np.zeros((missing, values.shape[1]), values.dtype)))
+    return chosen.reshape(count, rows, values.shape[1])
+
+
+def pack(checkpoint: Checkpoint, plan: Plan) -> bytes:
+    """The packed weights of a plan. Raises BakeError naming a tensor that is not finite."""
+    image = bytearray(plan.weights_bytes)
+    for section in plan.sections:
+        if section.tensor == "rope":
+            data = rope_table(plan.model).tobytes()
+        else:
+            tied = section.tensor == "wcls" and plan.model.shared_classifier
+            tensor = checkpoint.tensor("token_embedding_table" if tied else section.tensor, section.layer)
+            if section.matrix is not None:
+                data = pack_matrix(section.matrix, tensor).tobytes()
+            else:
+                assert not isinstance(tensor, Quantized)
+                data = tensor.astype("<f4").tobytes()
+        if len(data) != section.bytes:
+            raise AssertionError(f"{section.tensor}: planned {section.bytes} bytes, packed {len(data)}")
+        image[section.offset : section.offset + section.bytes] = data
+    return bytes(image)
+
+
+def write_packed(checkpoint: Checkpoint, plan: Plan, tokenizer: bytes, embed: bool, folder: Path) -> None:
+    """Writes weights.bin (or <name>.weights), tokenizer.bin and packed_data.cpp, each only when it changes."""
+    weights = pack(checkpoint, plan)
+    weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
+    write_if_changed(folder / weights_file, weights)
+    write_if_changed(folder / "tokenizer.baked", tokenizer)
+    text = environment().get_template("packed_data.cpp.jinja").render(
+        embed=embed,
+        weights_size=len(weights),
+        weights_fingerprint=fingerprint(weights),
+        checkpoint_size=checkpoint.path.stat().st_size,
+        checkpoint_fingerprint=fingerprint_file(checkpoint.path),
+        tokenizer_size=len(tokenizer),
+        tokenizer_fingerprint=fingerprint(tokenizer),
+    )
+    write_if_changed(folder / "packed_data.cpp", text.encode())

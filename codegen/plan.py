@@ -1,0 +1,333 @@
+"""All arithmetic of a bake: layouts, offsets, kernels, buffers, memory and cost. Templates only print what is here.
+
+    Model + Target -> Plan
+
+The packed weights are one stream in the order in which a token reads them: per layer rms_att, wq, wk, wv, wo,
+rms_ffn, w1, w3, w2; then rms_final and the classifier. Tables that are read at random (RoPE, an embedding that is not
+the classifier) lie in front. Every section starts at a multiple of 64 bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from codegen.model import Model
+from codegen.targets import Target
+
+LAYER_ORDER = ("rms_att_weight", "wq", "wk", "wv", "wo", "rms_ffn_weight", "w1", "w3", "w2")
+ALIGN = 64  # bytes: a cache line on every target, and the widest vector
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class TileRun:
+    """`count` tiles of `rows` rows each, from row `first_row` and byte `offset` of the matrix on."""
+
+    rows: int
+    count: int
+    first_row: int
+    offset: int
+    tile_bytes: int
+
+    @property
+    def end_row(self) -> int:
+        """One past the last row of the run; past the matrix's own rows where the last tile is padded."""
+        return self.first_row + self.rows * self.count
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The layout of a weight matrix W (rows, columns): runs of tiles.
+
+    A float32 tile of R rows is columns x R floats. A q8 tile is, for each group of columns, group_size x R int8, in
+    which `together` columns of a row are adjacent, and then the R float scales of the group.
+    """
+
+    weight_type: str
+    rows: int
+    columns: int
+    group_size: int
+    together: int
+    runs: tuple[TileRun, ...]
+
+    @property
+    def padded_rows(self) -> int:
+        return self.runs[-1].end_row
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tiles."""
+        return sum(run.count * run.tile_bytes for run in self.runs)
+
+    @property
+    def groups(self) -> int:
+        """Groups in a row; 1 for float32."""
+        return self.columns // self.group_size if self.group_size else 1
+
+    @property
+    def macs(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def shape(self) -> str:
+        return f"{self.rows}x{self.columns}"
+
+
+def lay_out(rows: int, columns: int, weight_type: str, group_size: int, tiles: tuple[int, ...], together: int) -> Matrix:
+    """Cuts a matrix into runs of tiles: as many of the largest size as fit, then of the next; the rest is padded."""
+    width = math.gcd(together, group_size) if weight_type == "q8" else 1
+    groups = columns // group_size if group_size else 0
+    runs: list[TileRun] = []
+    row = offset = 0
+    for size in tiles:
+        count = (rows - row) // size
+        if size == tiles[-1]:
+            count = -(-(rows - row) // size)
+        if count < 1:
+            continue
+        tile_bytes = size * (columns + 4 * groups) if weight_type == "q8" else 4 * size * columns
+        runs.append(TileRun(size, count, row, offset, tile_bytes))
+        row += count * size
+        offset += count * tile_bytes
+    return Matrix(weight_type, rows, columns, group_size, width, tuple(runs))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One matrix-vector product: one a distinct shape. `uses` names the tensors that go through it."""
+
+    matrix: Matrix
+    uses: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """<op>_<weight type>_<rows>x<columns>."""
+        return f"matmul_{self.matrix.weight_type}_{self.matrix.shape}"
+
+    @property
+    def tiles_text(self) -> str:
+        """For example "10 tiles of 16 rows, 3 of 4"."""
+        first, *rest = self.matrix.runs
+        text = f"{first.count} tile{'s' if first.count > 1 else ''} of {first.rows} rows"
+        return text + "".join(f", {run.count} of {run.rows}" for run in rest)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A piece of the packed weights: `matrix` is None for the float32 vectors and tables."""
+
+    tensor: str
+    layer: int
+    offset: int
+    bytes: int
+    matrix: Matrix | None = None
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A member of the state: one row of `stride` floats for each of `positions`."""
+
+    name: str
+    shape: str
+    comment: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Op:
+    """A row of the profile, and the enumerator by which a kernel charges its time to it."""
+
+    name: str
+    bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the templates and the packer need. Bytes and MACs are those of one token."""
+
+    model: Model
+    target: Target
+    sections: tuple[Section, ...]
+    kernels: tuple[Kernel, ...]
+    vector_lengths: tuple[int, ...]
+    ops: tuple[Op, ...]
+
+    # -- the packed weights ------------------------------------------------------------------------------------------
+
+    def section(self, tensor: str, layer: int = 0) -> Section:
+        """The section of a tensor of a layer."""
+        return next(s for s in self.sections if s.tensor == tensor and s.layer == layer)
+
+    def kernel(self, tensor: str) -> Kernel:
+        """The kernel that a tensor goes through."""
+        return next(k for k in self.kernels if tensor in k.uses)
+
+    @property
+    def embedding(self) -> Section:
+        """Where the embedding is read: the classifier, when they are one tensor."""
+        return self.section("wcls" if self.model.shared_classifier else "token_embedding_table")
+
+    def layer_offsets(self, layer: int) -> list[int]:
+        """The offsets of a layer's tensors, in their order of use."""
+        return [self.section(tensor, layer).offset for tensor in LAYER_ORDER]
+
+    @property
+    def weights_bytes(self) -> int:
+        """Length of the packed image."""
+        last = self.sections[-1]
+        return round_up(last.offset + last.bytes, ALIGN)
+
+    @property
+    def macs_per_token(self) -> int:
+        return sum(s.matrix.macs for s in self.sections if s.matrix and s.tensor != "token_embedding_table")
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that a token reads: everything but the tables that are read at random."""
+        return sum(s.bytes for s in self.sections if s.tensor not in ("rope", "token_embedding_table"))
+
+    @property
+    def largest_tile(self) -> int:
+        """Rows of the tiles that are dealt out to threads; the rest of a matrix is the last thread's."""
+        return (self.target.q8_tiles if self.model.weight_type == "q8" else self.target.f32_tiles)[0]
+
+    # -- buffers -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def stride(length: int) -> int:
+        """Floats from one position to the next in a buffer of vectors of `length`: whole cache lines."""
+        return round_up(length, ALIGN // 4)
+
+    def tile_arguments(self, matrix: Matrix) -> list[int]:
+        """Columns, strides of the input (and of its scales) and of the output of a matrix product."""
+        columns, rows = matrix.columns, matrix.rows
+        if matrix.weight_type == "q8":
+            return [columns, self.quantized_stride(columns), self.stride(matrix.groups), self.stride(rows)]
+        return [columns, self.stride(columns), self.stride(rows)]
+
+    @property
+    def sqrt_head_size(self) -> float:
+        """What attention scores are divided by."""
+        return math.sqrt(self.model.head_size)
+
+    @property
+    def longest(self) -> int:
+        """The longest vector that a matrix multiplies."""
+        return max(self.model.row_lengths)
+
+    @property
+    def seq_blocks(self) -> int:
+        """Blocks of `lanes` positions in the key cache."""
+        return -(-self.model.seq_len // self.target.lanes)
+
+    @property
+    def key_floats(self) -> int:
+        """Floats of one layer's key cache: (n_kv_heads, seq_blocks, head_size, lanes)."""
+        return self.seq_blocks * self.target.lanes * self.model.kv_dim
+
+    @property
+    def value_floats(self) -> int:
+        """Floats of one layer's value cache: (n_kv_heads, seq_len, head_size)."""
+        return self.model.seq_len * self.model.kv_dim
+
+    @property
+    def kv_bytes(self) -> int:
+        return 4 * self.model.n_layers * (self.key_floats + self.value_floats)
+
+    @property
+    def state_buffers(self) -> tuple[Buffer, ...]:
+        """The vectors that all threads share, for each position of a batch."""
+        m, n = self.model, self.target.max_batch
+        rows = (
+            ("x", m.dim, "activation at the current positions"),
+            ("q", m.att_dim, "query"),
+            ("k", m.kv_dim, "key"),
+            ("v", m.kv_dim, "value"),
+            ("xb", m.att_dim, "output of the attention"),
+            ("xb2", m.dim, "output of wo and w2"),
+            ("hb", m.hidden_dim, "hidden dimension of the ffn"),
+            ("hb2", m.hidden_dim, "the same, of w3"),
+        )
+        return tuple(Buffer(name, f"({n},{length})", text, n * self.stride(length)) for name, length, text in rows)
+
+    @property
+    def scratch_buffers(self) -> tuple[Buffer, ...]:
+        """The vectors that a thread keeps for itself."""
+        m, n = self.model, self.target.max_batch
+        return (
+            Buffer("xb", f"({n},{m.dim})", "after an rmsnorm", n * self.stride(m.dim)),
+            Buffer("att", f"({m.seq_len},)", "attention scores of one head", self.seq_blocks * self.target.lanes),
+        )
+
+    @staticmethod
+    def quantized_stride(length: int) -> int:
+        """Bytes from one position to the next in a buffer of quantised vectors of `length`."""
+        return round_up(length, ALIGN)
+
+    @property
+    def quantized_bytes(self) -> int:
+        """A thread's quantised activations: (max_batch, longest) int8 and their scales. 0 for float32."""
+        if self.model.weight_type != "q8":
+            return 0
+        n = self.target.max_batch
+        return n * (self.quantized_stride(self.longest) + 4 * self.stride(self.longest // self.model.group_size))
+
+    @property
+    def activation_bytes(self) -> int:
+        """Static memory besides the key/value cache, with one thread's scratch."""
+        floats = sum(b.count for b in self.state_buffers + self.scratch_buffers) + self.stride(self.model.vocab_size)
+        return 4 * floats + self.quantized_bytes
+
+
+def make_plan(model: Model, target: Target) -> Plan:
+    """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use."""
+    tiles = target.q8_tiles if model.weight_type == "q8" else target.f32_tiles
+
+    def matrix(rows: int, columns: int, sizes: tuple[int, ...] = tiles) -> Matrix:
+        return lay_out(rows, columns, model.weight_type, model.group_size, sizes, target.q8_columns)
+
+    shapes = model.tensor_shapes()
+    order: list[tuple[str, int]] = [("rope", 0)]
+    if not model.shared_classifier:
+        order.append(("token_embedding_table", 0))
+    order += [(tensor, layer) for layer in range(model.n_layers) for tensor in LAYER_ORDER]
+    order += [("rms_final_weight", 0), ("wcls", 0)]
+
+    sections: list[Section] = []
+    uses: dict[Matrix, list[str]] = {}
+    offset = 0
+    for tensor, layer in order:
+        layout = None
+        if tensor == "rope":
+            size = 4 * model.seq_len * model.head_size  # (seq_len, head_size / 2) cosines, then as many sines
+        elif tensor.startswith("rms_"):
+            size = 4 * model.dim
+        elif tensor == "token_embedding_table":
+            layout = matrix(model.vocab_size, model.dim, (1,))  # read a row at a time
+            size = layout.bytes
+        else:
+            rows, columns = (model.vocab_size, model.dim) if tensor == "wcls" else shapes[tensor][1:]
+            layout = matrix(rows, columns)
+            size = layout.bytes
+            if tensor not in uses.setdefault(layout, []):
+                uses[layout].append(tensor)
+        sections.append(Section(tensor, layer, offset, size, layout))
+        offset = round_up(offset + size, ALIGN)
+
+    kernels = tuple(Kernel(layout, tuple(tensors)) for layout, tensors in uses.items())
+    return Plan(model, target, tuple(sections), kernels, model.row_lengths, _ops(model, kernels))
+
+
+def _ops(model: Model, kernels: tuple[Kernel, ...]) -> tuple[Op, ...]:
+    """The rows of the profile: the matrix products first, then the rest in order of use, then waiting."""
+    names = ["embed", "rmsnorm", "rope", "cache_kv", "attention", "add", "swiglu", "wait"]
+    if model.weight_type == "q8":
+        names.insert(2, "quantize")
+    products = [Op(kernel.name, kernel.matrix.bytes, kernel.matrix.macs) for kernel in kernels]
+    return tuple(products + [Op(name, 0, 0) for name in names])
