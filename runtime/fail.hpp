@@ -46,7 +46,9 @@ public:
 
     explicit operator bool() const { return value_.has_value(); }
     T& operator*() { return *value_; }
+    const T& operator*() const { return *value_; }
     T* operator->() { return &*value_; }
+    const T* operator->() const { return &*value_; }
     [[nodiscard]] const Failure& failure() const { return failure_; }
 
 private:

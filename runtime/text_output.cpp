@@ -1,9 +1,9 @@
 #include "text_output.hpp"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
+#include <span>
+
+#include "files.hpp"
 
 namespace storybake {
 namespace {
@@ -15,20 +15,6 @@ bool is_white_space(unsigned char c) {
 }
 
 }  // namespace
-
-int write_all(int fd, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-        if (written < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return errno;
-        }
-        bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-    return 0;
-}
 
 void TextOutput::write(std::string_view bytes) {
     for (const char c : bytes) {

@@ -2,14 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
 #include <string_view>
 
 namespace storybake {
-
-/// Writes all bytes to a file descriptor, through short writes and interruptions. 0, or the errno of the failure.
-int write_all(int fd, std::span<const std::byte> bytes);
 
 /// Puts the bytes of tokens together to UTF-8 text. A token may end in the middle of a character, which is written
 /// when it is whole. A sequence that is cut or is not UTF-8 becomes U+FFFD. Control characters other than white space

@@ -1,0 +1,97 @@
+#include "engine.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace storybake {
+namespace {
+
+// A thread is worth its share of the barriers of a token (some 7 a layer, a few hundred nanoseconds each) when it has
+// about this many multiply-accumulates to do.
+constexpr std::uint64_t kMacsWorthAThread = 1000000;
+
+/// The number at the beginning of OMP_NUM_THREADS, which may be a list; 0 when there is none.
+long first_number(const char* text) {
+    char* end = nullptr;
+    const long value = std::strtol(text, &end, 10);
+    while (*end == ' ' || *end == '\t') {
+        ++end;
+    }
+    return end != text && (*end == '\0' || *end == ',') ? value : 0;
+}
+
+}  // namespace
+
+int most_threads() {
+#ifdef _OPENMP
+    return kModel.max_threads;
+#else
+    return 1;
+#endif
+}
+
+int available_cores() {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    // A machine with more cores than a cpu_set_t holds refuses; it is not short of them.
+    return ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(CPU_COUNT(&cores), 1) : CPU_SETSIZE;
+}
+
+Result<Threads> choose_threads(std::optional<int> requested, const char* environment, int cores, int most,
+                               std::uint64_t macs_per_token) {
+    if (requested) {
+        if (*requested < 1 || *requested > most) {
+            return failure(kExitUsage, "--threads %d: expected 1 to %d%s", *requested, most,
+                           most == 1 ? ": this program was built for one thread" : "");
+        }
+        return Threads{*requested, {}};
+    }
+    const std::uint64_t worth = std::clamp<std::uint64_t>(macs_per_token / kMacsWorthAThread, 1, 1024);
+    Threads threads{std::min({cores, most, static_cast<int>(worth)}), {}};
+    if (environment != nullptr && most > 1) {
+        const long wanted = first_number(environment);
+        if (wanted >= 1 && wanted <= most) {
+            threads.count = static_cast<int>(wanted);
+        } else {
+            threads.warning =
+                failure(0, "OMP_NUM_THREADS is \"%s\", expected 1 to %d: running %d", environment, most, threads.count)
+                    .message;
+        }
+    }
+    return threads;
+}
+
+std::span<float> Engine::forward(std::span<const int> tokens, int pos, Logits wanted) {
+    if (threads_ == 1) {
+        storybake::forward(weights_, tokens, pos, wanted, Team{}, profile_);
+    } else {
+#ifdef _OPENMP
+        // The profile is rank 0's: marks of several threads would race.
+#pragma omp parallel num_threads(threads_)
+        {
+            const Team team{omp_get_thread_num(), omp_get_num_threads(), &barrier_};
+            storybake::forward(weights_, tokens, pos, wanted, team, team.rank == 0 ? profile_ : nullptr);
+        }
+#endif
+    }
+    return wanted == Logits::kLast ? logits() : std::span<float>{};
+}
+
+std::span<float> Engine::prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop) {
+    const auto batch = static_cast<std::size_t>(batch_);
+    for (; tokens.size() > batch; tokens = tokens.subspan(batch), pos += batch_) {
+        forward(tokens.first(batch), pos, Logits::kNone);
+        if (stop != 0) {
+            return {};
+        }
+    }
+    return forward(tokens, pos, Logits::kLast);
+}
+
+}  // namespace storybake

@@ -1,0 +1,61 @@
+// Runs the generated forward pass: how many threads share it, and how many positions it takes at once.
+#pragma once
+
+#include <csignal>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "fail.hpp"
+#include "model.hpp"
+#include "team.hpp"
+
+namespace storybake {
+
+/// The number of threads, and what there is to say about it.
+struct Threads {
+    int count;
+    std::string warning;  // empty when there is none
+};
+
+/// How many threads to run: `requested` (--threads), which must be between 1 and `most`; else the first number of
+/// `environment` (OMP_NUM_THREADS, null when it is not set) when it is; else as many as `cores` and the size of the
+/// model make worth while. Fails with 2.
+Result<Threads> choose_threads(std::optional<int> requested, const char* environment, int cores, int most,
+                               std::uint64_t macs_per_token);
+
+/// The most threads that this build can run: kModel.max_threads, or 1 without OpenMP.
+int most_threads();
+
+/// Cores that this process may run on.
+int available_cores();
+
+class Engine {
+public:
+    /// `weights` is the packed image; 1 <= threads <= most_threads(), 1 <= batch <= kModel.max_batch. `profile` may be
+    /// null.
+    Engine(const std::byte* weights, int threads, int batch, Profile* profile)
+        : weights_(weights), threads_(threads), batch_(batch), profile_(profile) {}
+
+    Engine(const Engine&) = delete;  // the threads of a team meet at its barrier
+    Engine& operator=(const Engine&) = delete;
+
+    /// Computes the positions pos, pos + 1, ... of up to `batch` tokens. The logits of the last one when they are
+    /// wanted, (vocab_size,); else nothing.
+    std::span<float> forward(std::span<const int> tokens, int pos, Logits wanted);
+
+    /// Computes any number of positions in batches, and the classifier for the last one only: its logits. Stops early
+    /// between two batches when `*stop` is not 0, and has no logits then.
+    std::span<float> prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop);
+
+    [[nodiscard]] int threads() const { return threads_; }
+
+private:
+    const std::byte* weights_;
+    int threads_;
+    int batch_;
+    Profile* profile_;
+    SpinBarrier barrier_;
+};
+
+}  // namespace storybake

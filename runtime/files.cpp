@@ -1,0 +1,161 @@
+#include "files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace storybake {
+namespace {
+
+/// read(2) until `into` is full or the input ends. The bytes read, or -1 with errno.
+ssize_t read_some(int fd, std::span<std::byte> into) {
+    std::size_t have = 0;
+    while (have < into.size()) {
+        // Linux moves at most 2 GiB at once anyway; a round number well below keeps reads aligned.
+        const std::size_t want = std::min(into.size() - have, std::size_t{1} << 30);
+        const ssize_t size = ::read(fd, into.data() + have, want);
+        if (size < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -1;
+        }
+        if (size == 0) {
+            break;
+        }
+        have += static_cast<std::size_t>(size);
+    }
+    return static_cast<ssize_t>(have);
+}
+
+}  // namespace
+
+int write_all(int fd, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        if (written < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return errno;
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    return 0;
+}
+
+Result<InputFile> InputFile::open(const std::string& path, const char* what) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status {};
+    if (fd < 0 || ::fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
+        const char* const reason = fd < 0 ? std::strerror(errno) : "not a file";
+        if (fd >= 0) {
+            ::close(fd);
+        }
+        return failure(kExitMissingFile, "%s %s: cannot be read: %s", what, path.c_str(), reason);
+    }
+    const auto size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+    return InputFile(fd, size, std::string(what) + " " + path);
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), size_(other.size_), name_(std::move(other.name_)) {}
+
+InputFile::~InputFile() {
+    if (fd_ >= 0) {
+        ::close(fd_);
+    }
+}
+
+Result<std::size_t> InputFile::read(std::span<std::byte> into) {
+    const ssize_t size = read_some(fd_, into);
+    if (size < 0) {
+        return failure(kExitIo, "%s: reading failed: %s", name_.c_str(), std::strerror(errno));
+    }
+    return static_cast<std::size_t>(size);
+}
+
+Result<std::vector<std::byte>> read_file(const std::string& path, const char* what, std::size_t limit) {
+    Result<InputFile> file = InputFile::open(path, what);
+    if (!file) {
+        return file.failure();
+    }
+    std::vector<std::byte> bytes;
+    constexpr std::size_t kStep = 1 << 16;
+    while (bytes.size() <= limit) {
+        const std::size_t before = bytes.size();
+        bytes.resize(before + std::max<std::size_t>(kStep, file->size() < limit ? file->size() + 1 : 0));
+        Result<std::size_t> got = file->read(std::span(bytes).subspan(before));
+        if (!got) {
+            return got.failure();
+        }
+        const bool ended = before + *got < bytes.size();
+        bytes.resize(before + *got);
+        if (ended && bytes.size() <= limit) {
+            return bytes;
+        }
+    }
+    return failure(kExitBadData, "%s %s: longer than %zu bytes: is it the right file?", what, path.c_str(), limit);
+}
+
+Result<std::string> read_stream(int fd, std::size_t limit) {
+    std::string text(limit + 1, '\0');
+    const ssize_t size = read_some(fd, std::as_writable_bytes(std::span(text.data(), text.size())));
+    if (size < 0) {
+        return failure(kExitIo, "standard input: reading failed: %s", std::strerror(errno));
+    }
+    text.resize(static_cast<std::size_t>(size));
+    text.shrink_to_fit();
+    return text;
+}
+
+Result<OutputFile> OutputFile::create(const std::string& path) {
+    struct stat status {};
+    const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+    std::string temporary = special ? "" : path + "." + std::to_string(::getpid()) + ".tmp";
+    const char* const name = special ? path.c_str() : temporary.c_str();
+    const int fd = ::open(name, O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_EXCL), 0666);
+    if (fd < 0) {
+        return failure(kExitIo, "%s: cannot be written: %s", path.c_str(), std::strerror(errno));
+    }
+    return OutputFile(fd, path, std::move(temporary));
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), temporary_(std::move(other.temporary_)) {}
+
+OutputFile::~OutputFile() {
+    if (fd_ >= 0) {
+        ::close(fd_);
+        if (!temporary_.empty()) {
+            ::unlink(temporary_.c_str());
+        }
+    }
+}
+
+Failure OutputFile::io_failure(int error) const {
+    return failure(kExitIo, "%s: writing failed: %s: nothing is left of it", path_.c_str(), std::strerror(error));
+}
+
+std::optional<Failure> OutputFile::write(std::span<const std::byte> bytes) {
+    const int error = write_all(fd_, bytes);
+    return error == 0 ? std::nullopt : std::optional(io_failure(error));
+}
+
+std::optional<Failure> OutputFile::commit() {
+    const int closed = ::close(std::exchange(fd_, -1));
+    if (closed != 0 || (!temporary_.empty() && ::rename(temporary_.c_str(), path_.c_str()) != 0)) {
+        const int error = errno;
+        if (!temporary_.empty()) {
+            ::unlink(temporary_.c_str());
+        }
+        return io_failure(error);
+    }
+    return std::nullopt;
+}
+
+}  // namespace storybake

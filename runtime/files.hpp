@@ -1,0 +1,74 @@
+// Files: read whole or in parts, written whole or not at all. Every failure is one line with its exit code.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fail.hpp"
+
+namespace storybake {
+
+/// Writes all bytes to a file descriptor, through short writes and interruptions. 0, or the errno of the failure.
+int write_all(int fd, std::span<const std::byte> bytes);
+
+/// A file that is open for reading.
+class InputFile {
+public:
+    /// `what` is the file's role, for messages: "tokenizer", "weights". Fails with 66 when it cannot be opened or is a
+    /// folder.
+    static Result<InputFile> open(const std::string& path, const char* what);
+
+    InputFile(InputFile&& other) noexcept;
+    InputFile& operator=(InputFile&&) = delete;
+    ~InputFile();
+
+    /// The length of a regular file in bytes; 0 for anything else.
+    [[nodiscard]] std::uint64_t size() const { return size_; }
+
+    /// Reads until `into` is full or the file ends; the number of bytes read. Fails with 74.
+    Result<std::size_t> read(std::span<std::byte> into);
+
+private:
+    InputFile(int fd, std::uint64_t size, std::string name) : fd_(fd), size_(size), name_(std::move(name)) {}
+
+    int fd_;
+    std::uint64_t size_;
+    std::string name_;  // role and path
+};
+
+/// The bytes of a file of at most `limit` bytes. Fails with 66, 74, or 65 when it is longer.
+Result<std::vector<std::byte>> read_file(const std::string& path, const char* what, std::size_t limit);
+
+/// All of standard input, or of any descriptor; one byte more than `limit` at most, so that the caller can tell that
+/// it is too long. Fails with 74.
+Result<std::string> read_stream(int fd, std::size_t limit);
+
+/// A file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
+/// otherwise. What is no regular file (a device, a pipe) is written to directly.
+class OutputFile {
+public:
+    /// Fails with 74 when the file cannot be made.
+    static Result<OutputFile> create(const std::string& path);
+
+    OutputFile(OutputFile&& other) noexcept;
+    OutputFile& operator=(OutputFile&&) = delete;
+    ~OutputFile();
+
+    std::optional<Failure> write(std::span<const std::byte> bytes);
+    std::optional<Failure> commit();
+
+private:
+    OutputFile(int fd, std::string path, std::string temporary)
+        : fd_(fd), path_(std::move(path)), temporary_(std::move(temporary)) {}
+    [[nodiscard]] Failure io_failure(int error) const;
+
+    int fd_;
+    std::string path_;
+    std::string temporary_;  // empty when path_ is written directly
+};
+
+}  // namespace storybake

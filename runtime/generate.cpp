@@ -1,0 +1,227 @@
+#include "generate.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+namespace storybake {
+namespace {
+
+bool all_finite(std::span<const float> values) {
+    std::uint32_t broken = 0;
+    for (const float value : values) {
+        std::uint32_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        broken |= static_cast<std::uint32_t>((bits & 0x7f800000U) == 0x7f800000U);
+    }
+    return broken == 0;
+}
+
+bool ends_text(int token) {
+    return token == kBos || token == kEos;
+}
+
+}  // namespace
+
+Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextOutput& out, OutputFile* logits_file,
+                 int steps, const volatile std::sig_atomic_t& stop)
+    : engine_(engine),
+      tokenizer_(tokenizer),
+      sampler_(sampler),
+      out_(out),
+      logits_file_(logits_file),
+      steps_(steps),
+      stop_(stop) {}
+
+/// Computes the tokens at pos_ and on; logits_ are those of the last one, none when the user interrupted.
+std::optional<Failure> Session::compute(std::span<const int> tokens) {
+    if (logits_file_ == nullptr) {
+        logits_ = engine_.prefill(tokens, pos_, stop_);
+        pos_ += static_cast<int>(tokens.size());
+    } else {
+        for (const int& token : tokens) {
+            logits_ = engine_.forward({&token, 1}, pos_++, Logits::kLast);
+            if (std::optional<Failure> failed = logits_file_->write(std::as_bytes(logits_))) {
+                return failed;
+            }
+            if (stop_ != 0) {
+                break;
+            }
+        }
+    }
+    stats_.logits = logits_;
+    return std::nullopt;
+}
+
+std::optional<Failure> Session::sample(int& token) {
+    if (!all_finite(logits_)) {
+        return failure(kExitBadData,
+                       "the logits of position %d are not finite, expected numbers: the weights are damaged: bake the "
+                       "model again",
+                       pos_ - 1);
+    }
+    token = sampler_.sample(logits_);
+    return std::nullopt;
+}
+
+std::optional<Failure> Session::output_failure() const {
+    if (out_.error() == 0) {
+        return std::nullopt;
+    }
+    return failure(kExitIo, "standard output: writing failed: %s", std::strerror(out_.error()));
+}
+
+void Session::put_token(int previous, int token) {
+    if (!ends_text(token)) {
+        out_.write(tokenizer_.decode(previous, token));
+        out_.end_token();
+    }
+}
+
+/// Samples and computes until the text ends. `previous` is the token at position pos_ - 1; `last` becomes the one that
+/// ended the text, or -1 when it was cut by `steps` or an interruption.
+std::optional<Failure> Session::answer(int previous, int& last) {
+    last = -1;
+    int token = 0;
+    const int first = pos_;
+    std::optional<Clock::time_point> start;
+    std::optional<Failure> failed;
+    while (stop_ == 0) {
+        failed = sample(token);
+        if (failed) {
+            break;
+        }
+        if (ends_text(token)) {
+            last = token;
+            break;
+        }
+        put_token(previous, token);
+        failed = output_failure();
+        // The first token belongs to the prompt's time, as in llama2.c.
+        start = start.value_or(Clock::now());
+        if (failed || pos_ == steps_) {
+            break;
+        }
+        failed = compute({&token, 1});
+        if (failed) {
+            break;
+        }
+        previous = token;
+    }
+    if (start) {
+        stats_.seconds += std::chrono::duration<double>(Clock::now() - *start).count();
+        stats_.positions += pos_ - first;
+    }
+    return failed;
+}
+
+std::optional<Failure> Session::generate(std::string_view prompt) {
+    const std::vector<int> tokens = tokenizer_.encode(prompt);
+    const int count = static_cast<int>(tokens.size());
+    if (count > kModel.seq_len) {
+        return failure(kExitUsage, "the prompt has %d tokens, the model's context %d: shorten the prompt", count,
+                       kModel.seq_len);
+    }
+    // The echo comes first: whoever waits for a slow board sees that it has begun. llama2.c prints the token after
+    // each position it computes, so `steps` of them.
+    for (int i = 1; i < count && i <= steps_; ++i) {
+        put_token(tokens[static_cast<std::size_t>(i) - 1], tokens[static_cast<std::size_t>(i)]);
+    }
+    const Clock::time_point start = Clock::now();
+    const int positions = std::min(count, steps_);
+    std::optional<Failure> failed = compute(std::span(tokens).first(static_cast<std::size_t>(positions)));
+    stats_.prompt_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    stats_.prompt_positions = pos_;
+    if (!failed && count > steps_) {
+        warning_ =
+            failure(0, "the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_).message;
+    } else if (!failed) {
+        int last = 0;
+        failed = answer(tokens.back(), last);
+    }
+    out_.write("\n");
+    out_.finish();
+    return failed ? failed : output_failure();
+}
+
+/// One line from the user, without its end; false at the end of the input.
+bool Session::ask(std::FILE* in, std::string_view guide, std::string& line) {
+    out_.write(guide);
+    out_.finish();
+    line.clear();
+    int c = 0;
+    while ((c = std::getc(in)) != EOF && c != '\n' && line.size() <= kMaxPromptBytes) {
+        line += static_cast<char>(c);
+    }
+    if (!line.empty() && line.back() == '\r') {
+        line.pop_back();
+    }
+    return stop_ == 0 && (c != EOF || !line.empty());
+}
+
+std::optional<Failure> Session::chat(std::FILE* in, const std::optional<std::string>& system_prompt,
+                                     const std::optional<std::string>& first_prompt) {
+    std::string system;
+    std::string user;
+    std::vector<int> tokens;  // to be computed before the next answer
+    std::optional<Failure> failed;
+    for (bool first_turn = true; !failed && stop_ == 0; first_turn = false) {
+        if (first_turn) {
+            system = system_prompt.value_or("");
+            if (!system_prompt && !ask(in, "Enter system prompt (optional): ", system)) {
+                break;
+            }
+        }
+        if (first_turn && first_prompt) {
+            user = *first_prompt;
+        } else if (!ask(in, "User: ", user)) {
+            break;
+        }
+        if (std::max(user.size(), system.size()) > kMaxPromptBytes) {
+            failed = failure(kExitUsage, "a line of more than %zu bytes, the most that is read: shorten it",
+                             kMaxPromptBytes);
+            break;
+        }
+        const std::string rendered = first_turn && !system.empty()
+                                         ? "[INST] <<SYS>>\n" + system + "\n<</SYS>>\n\n" + user + " [/INST]"
+                                         : "[INST] " + user + " [/INST]";
+        const std::vector<int> turn = tokenizer_.encode(rendered);
+        tokens.insert(tokens.end(), turn.begin(), turn.end());
+        const int left = steps_ - pos_;
+        if (tokens.size() > static_cast<std::size_t>(left)) {
+            const char* const format = "this turn has %zu tokens, %d of %d positions are left: %s";
+            if (first_turn) {
+                failed = failure(kExitUsage, format, tokens.size(), left, steps_, "shorten it, or raise -n");
+            } else {
+                warning_ = failure(0, format, tokens.size(), left, steps_, "the conversation ends").message;
+            }
+            break;
+        }
+        out_.write("Assistant: ");
+        out_.end_token();
+        // llama2.c draws a random number at every position, a prompt's included.
+        for (std::size_t i = 1; i < tokens.size(); ++i) {
+            sampler_.skip();
+        }
+        const Clock::time_point start = Clock::now();
+        const int before = pos_;
+        failed = compute(tokens);
+        stats_.prompt_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+        stats_.prompt_positions += pos_ - before;
+        int last = -1;
+        if (!failed) {
+            failed = answer(tokens.back(), last);
+        }
+        if (last < 0) {
+            break;
+        }
+        out_.write("\n");
+        tokens.assign(1, last);
+    }
+    out_.write("\n");
+    out_.finish();
+    return failed ? failed : output_failure();
+}
+
+}  // namespace storybake

@@ -1,0 +1,78 @@
+// The loops around the model: a story from a prompt, and a chat.
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine.hpp"
+#include "fail.hpp"
+#include "files.hpp"
+#include "sampler.hpp"
+#include "text_output.hpp"
+#include "tokenizer.hpp"
+
+namespace storybake {
+
+/// The most bytes of a prompt; far more than any context, and few enough to hold.
+constexpr std::size_t kMaxPromptBytes = std::size_t{1} << 20;
+
+/// What a run took. Positions are counted where they are computed: those of prompts apart from those after them.
+struct Stats {
+    int prompt_positions = 0;
+    int positions = 0;
+    double prompt_seconds = 0.0;
+    double seconds = 0.0;
+    std::span<const float> logits;  // of the last position that was computed with them
+};
+
+/// One run of the model, from position 0 on.
+class Session {
+public:
+    /// `steps` is the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
+    /// position is computed with logits and its row written. `stop` becomes other than 0 when the user interrupts.
+    Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextOutput& out, OutputFile* logits_file,
+            int steps, const volatile std::sig_atomic_t& stop);
+
+    /// Echoes the prompt and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS or an interruption.
+    /// Fails with 2 when the prompt does not fit the context, 65 when the logits are not finite, and 74.
+    std::optional<Failure> generate(std::string_view prompt);
+
+    /// Takes turns with the user, who types lines into `in`, in the template of Llama 2 Chat, as llama2.c's chat()
+    /// does, until `steps`, the end of `in` or an interruption. What is not given is asked for. Fails as generate().
+    std::optional<Failure> chat(std::FILE* in, const std::optional<std::string>& system_prompt,
+                                const std::optional<std::string>& first_prompt);
+
+    [[nodiscard]] const Stats& stats() const { return stats_; }
+
+    /// What there is to say about a run that did not fail; empty mostly.
+    [[nodiscard]] const std::string& warning() const { return warning_; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    std::optional<Failure> compute(std::span<const int> tokens);
+    std::optional<Failure> sample(int& token);
+    std::optional<Failure> answer(int previous, int& last);
+    std::optional<Failure> output_failure() const;
+    void put_token(int previous, int token);
+    bool ask(std::FILE* in, std::string_view guide, std::string& line);
+
+    Engine& engine_;
+    const Tokenizer& tokenizer_;
+    Sampler& sampler_;
+    TextOutput& out_;
+    OutputFile* logits_file_;
+    int steps_;
+    const volatile std::sig_atomic_t& stop_;
+    int pos_ = 0;              // positions computed
+    std::span<float> logits_;  // of position pos_ - 1
+    Stats stats_;
+    std::string warning_;
+};
+
+}  // namespace storybake

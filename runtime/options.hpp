@@ -1,0 +1,49 @@
+// The command line: llama2.c's options with its defaults, a long name for each, and storybake's own.
+//
+// Parsed with getopt_long: it is in every libc, costs a static binary nothing, and needs no exceptions and no
+// iostream. CLI11, which Debian has, was considered: it throws, includes iostream and regex-like machinery, and adds
+// several hundred kilobytes to a static executable whose own code has about a hundred.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fail.hpp"
+
+namespace storybake {
+
+enum class Mode { kGenerate, kChat };
+enum class Action { kRun, kHelp, kVersion, kInfo };
+
+struct Options {
+    Action action = Action::kRun;
+    std::string checkpoint;  // llama2.c's first argument: checked, not read. Empty when it is not given
+    float temperature = 1.0F;
+    float topp = 0.9F;
+    std::uint64_t seed = 0;  // 0: the time
+    int steps = 256;         // 0: the whole context
+    std::optional<std::string> prompt;
+    bool prompt_from_stdin = false;
+    std::string tokenizer;  // empty: the baked one
+    Mode mode = Mode::kGenerate;
+    std::optional<std::string> system_prompt;
+    std::optional<int> threads;
+    std::optional<int> batch;
+    std::string logits;   // file to write; empty: none
+    std::string weights;  // file to read; empty: the baked ones
+    bool profile = false;
+    std::vector<std::string> warnings;  // values that llama2.c replaces silently
+};
+
+/// Reads the arguments. Fails with 2; what llama2.c clamps is clamped as it does, with a warning.
+Result<Options> parse_options(int argc, char* const* argv);
+
+/// The text of --help. `most_threads` and `max_batch` are the largest values of their options.
+std::string help_text(const char* name, int seq_len, int most_threads, int max_batch);
+
+/// The text of --version.
+std::string version_text(const char* name, const char* target, const char* weight_type);
+
+}  // namespace storybake

@@ -1,0 +1,107 @@
+#include "report.hpp"
+
+#include <algorithm>
+#include <cinttypes>
+
+#include "fingerprint.hpp"
+
+namespace storybake {
+namespace {
+
+constexpr double kGiga = 1e9;
+constexpr double kMega = 1e6;
+
+/// a / b for a time b, which a coarse clock may measure as 0.
+double per(double a, double seconds) {
+    return a / std::max(seconds, 1e-9);
+}
+
+void print_memory(std::FILE* to, const char* name, std::uint64_t bytes) {
+    std::fprintf(to, "%-18s %12" PRIu64 " bytes  %9.3f MB\n", name, bytes, static_cast<double>(bytes) / kMega);
+}
+
+}  // namespace
+
+void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run) {
+    const double rate = per(stats.positions, stats.seconds);
+    if (stats.positions > 0) {
+        std::fprintf(to, "achieved tok/s: %f\n", rate);
+    }
+    std::fprintf(to, "%d tokens", stats.positions);
+    if (stats.positions > 0) {
+        std::fprintf(to, ", %.1f tok/s, %.3f ms a token, %.2f GB/s of weights", rate,
+                     1000.0 * stats.seconds / stats.positions,
+                     rate * static_cast<double>(model.bytes_per_token) / kGiga);
+    }
+    if (stats.prompt_positions > 1) {
+        std::fprintf(to, ", prompt %d tokens at %.1f tok/s", stats.prompt_positions,
+                     per(stats.prompt_positions, stats.prompt_seconds));
+    }
+    std::fprintf(to, ", %d thread%s", run.threads, run.threads == 1 ? "" : "s");
+    if (run.sampled) {
+        std::fprintf(to, ", seed %" PRIu64, run.seed);
+    }
+    if (!stats.logits.empty()) {
+        std::fprintf(to, ", logits 0x%016" PRIx64, fingerprint(std::as_bytes(stats.logits)));
+    }
+    std::fputc('\n', to);
+}
+
+void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds) {
+    double total = 0.0;
+    int width = static_cast<int>(sizeof "outside of the model") - 1;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+        total += static_cast<double>(rows[i].ns) * 1e-9;
+        width = std::max(width, static_cast<int>(std::char_traits<char>::length(ops[i].name)));
+    }
+    seconds = std::max(seconds, total);
+    std::fprintf(to, "%-*s %10s %12s %7s %8s\n", width, "operation", "calls", "ms", "share", "GB/s");
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+        const double spent = static_cast<double>(rows[i].ns) * 1e-9;
+        std::fprintf(to, "%-*s %10" PRIu64 " %12.3f %6.1f%%", width, ops[i].name, rows[i].calls, 1000.0 * spent,
+                     100.0 * per(spent, seconds));
+        if (ops[i].bytes > 0 && rows[i].calls > 0) {
+            const double bytes = static_cast<double>(ops[i].bytes) * static_cast<double>(rows[i].calls);
+            std::fprintf(to, " %8.2f", per(bytes, spent) / kGiga);
+        }
+        std::fputc('\n', to);
+    }
+    std::fprintf(to, "%-*s %10s %12.3f %6.1f%%\n", width, "outside of the model", "", 1000.0 * (seconds - total),
+                 100.0 * per(seconds - total, seconds));
+}
+
+void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed) {
+    const struct {
+        const char* name;
+        int value;
+    } dims[] = {
+        {"dim", model.dim},         {"hidden_dim", model.hidden_dim}, {"n_layers", model.n_layers},
+        {"n_heads", model.n_heads}, {"n_kv_heads", model.n_kv_heads}, {"vocab_size", model.vocab_size},
+        {"seq_len", model.seq_len},
+    };
+    std::fprintf(to, "%-18s %s\n", "model", model.name);
+    std::fprintf(to, "%-18s %s\n", "target", model.target);
+    std::fprintf(to, "%-18s %s", "weight type", model.weight_type);
+    if (model.group_size > 0) {
+        std::fprintf(to, ", groups of %d", model.group_size);
+    }
+    std::fputc('\n', to);
+    for (const auto& dim : dims) {
+        std::fprintf(to, "%-18s %12d\n", dim.name, dim.value);
+    }
+    std::fprintf(to, "%-18s %s\n", "classifier", model.shared_classifier ? "the embedding table" : "its own");
+    std::fprintf(to, "%-18s %12d\n", "positions a batch", model.max_batch);
+    std::fprintf(to, "%-18s %12d\n", "threads at most", most_threads());
+    std::fprintf(to, "%-18s %12" PRIu64 " multiply-accumulates\n", "a token", model.macs_per_token);
+    print_memory(to, "a token reads", model.bytes_per_token);
+    print_memory(to, "weights", model.weights_bytes);
+    print_memory(to, "key/value cache", model.kv_bytes);
+    print_memory(to, "activations", model.activation_bytes);
+    print_memory(to, "memory", model.weights_bytes + model.kv_bytes + model.activation_bytes);
+    std::fprintf(to, "%-18s %s\n", "weights are", packed.weights != nullptr ? "inside the executable" : "in a file");
+    std::fprintf(to, "%-18s fingerprint 0x%016" PRIx64 "\n", "weights have", packed.weights_fingerprint);
+    std::fprintf(to, "%-18s fingerprint 0x%016" PRIx64 ", %" PRIu64 " bytes\n", "checkpoint had",
+                 packed.checkpoint_fingerprint, packed.checkpoint_size);
+}
+
+}  // namespace storybake

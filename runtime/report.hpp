@@ -1,0 +1,30 @@
+// What is said about a run and about the model.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <span>
+
+#include "generate.hpp"
+#include "model.hpp"
+
+namespace storybake {
+
+/// What a run was made with.
+struct RunFacts {
+    int threads;
+    bool sampled;  // drew random numbers, from `seed`
+    std::uint64_t seed;
+};
+
+/// llama2.c's line "achieved tok/s: X", when anything was computed after the prompt, and a line with tokens, tok/s, ms
+/// a token, GB/s of weights, the prompt's tok/s, threads, the seed and the fingerprint of the last logits.
+void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run);
+
+/// Where the time went: a row an operation, and what was spent outside of the model. `seconds` is the whole run's.
+void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds);
+
+/// The facts of the baked model: dimensions, cost of a token, memory, fingerprints.
+void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed);
+
+}  // namespace storybake
