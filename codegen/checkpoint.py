@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,22 @@ class Quantized:
 
 
 Tensor = FloatArray | Quantized
+
+
+class TensorSource(Protocol):
+    """What every reader of a model gives: llama2.c's own (`Checkpoint`) and those of codegen.formats.
+
+    `tensor` returns a tensor by llama2.c's name, in llama2.c's order of rows: (rows, columns) float32, or Quantized
+    when `model.weight_type` is "q8" and it is not one of NORMS. Raises BakeError.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def model(self) -> Model: ...
+
+    def tensor(self, name: str, layer: int = 0) -> Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 USAGE = 2
 BAD_DATA = 65
 MISSING_FILE = 66
@@ -17,3 +19,13 @@ class BakeError(Exception):
     def __init__(self, message: str, exit_code: int = BAD_DATA) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: object) -> str:
+    """A value from a file as a message may show it: escaped, on one line, cut short."""
+    text = " ".join(_SHORT.repr(value).split())
+    return text if len(text) <= 100 else text[:100] + "..."

@@ -89,6 +89,14 @@ def parse(data: bytes, vocab_size: int, name: str) -> TokenizerData:
     return tokenizer
 
 
+def to_bytes(data: TokenizerData) -> bytes:
+    """The tokenizer.bin of a vocabulary: what `parse` reads."""
+    entries = (
+        struct.pack("<fI", score, len(piece)) + piece for piece, score in zip(data.pieces, data.scores, strict=True)
+    )
+    return struct.pack("<I", max(map(len, data.pieces))) + b"".join(entries)
+
+
 def bake(data: TokenizerData) -> bytes:
     """The little-endian blob that the runtime views without copying; its layout is in runtime/tokenizer.hpp."""
     pieces = data.pieces

@@ -1,0 +1,153 @@
+"""Writes a model of any readable format as a llama2.c checkpoint: legacy (v0), v1 or v2, as export.py lays them out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from codegen.checkpoint import MAGIC, NORMS, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
+from codegen.errors import IO, USAGE, BakeError
+from codegen.model import Model, group_sizes
+from codegen.quantize import dequantize, quantize_q8
+
+FORMATS = ("v0", "v1", "v2")
+
+
+def export(source: TensorSource, out: Path, form: str, group_size: int | None = None) -> int:
+    """Writes `source` to `out` in one of FORMATS; returns the group size (0 for v0 and v1).
+
+    v2 quantises float weights in groups of `group_size`, by default the largest up to 64 that divides every row, and
+    takes int8 weights as they are. `out` appears whole or not at all. Raises BakeError when the format can't hold the
+    model or the group size does not fit it, and with code 74 when the file can't be written.
+    """
+    model = source.model
+    check_holds(model, form)
+    if group_size is not None and form != "v2":
+        raise BakeError(f"--group: expected with --format v2 only, found {form}; leave it out", USAGE)
+    group_size = choose_group(model, group_size) if form == "v2" else 0
+    refuse_same_file(source.path, out)
+    with atomic_output(out) as file:
+        file.write(_header(model, form, group_size))
+        for name in V1_ORDER if group_size or form == "v1" else V0_ORDER:
+            if name == "rope":
+                file.write(rope_tables(model))
+            if name not in model.tensor_shapes():
+                continue
+            for layer in range(max(model.tensor_shapes()[name][0], 1)):
+                _write(file, _as_wanted(source.tensor(name, layer), name, group_size))
+    return group_size
+
+
+def check_holds(model: Model, form: str) -> None:
+    """Raises BakeError when llama2.c's formats have no place for a constant of the model."""
+    fixed = (
+        ("head_size", model.head_size, model.dim // model.n_heads),
+        ("rope_theta", model.rope_theta, Model.rope_theta),
+        ("norm_eps", model.norm_eps, Model.norm_eps),
+    )
+    for field, found, expected in fixed:
+        if found != expected:
+            raise BakeError(
+                f"{model.name}: {field}: llama2.c's {form} has no place for it and takes {expected}, found {found}; "
+                "bake the model as it is instead (-Dmodel=)"
+            )
+
+
+def choose_group(model: Model, asked: int | None) -> int:
+    """The group size of a v2 file: the one asked for, the model's own, or the largest up to 64 that divides every row.
+
+    Raises BakeError (usage) when the one asked for does not divide every row, or would quantise int8 weights again.
+    """
+    own = model.group_size
+    if asked is None:
+        return own or group_sizes(model)[0]
+    divisors = group_sizes(model, largest=max(model.row_lengths))
+    if asked not in divisors:
+        sizes = ", ".join(str(size) for size in divisors)
+        raise BakeError(f"--group: expected a divisor of every row ({sizes}), found {asked}", USAGE)
+    if own and own % asked:
+        sizes = ", ".join(str(size) for size in divisors if own % size == 0)
+        raise BakeError(
+            f"--group: {model.name} is int8 in groups of {own}: groups of {asked} would quantise it a second time; "
+            f"take one of {sizes}, or start from the float checkpoint",
+            USAGE,
+        )
+    return asked
+
+
+def _header(model: Model, form: str, group_size: int) -> bytes:
+    dims = (model.dim, model.hidden_dim, model.n_layers, model.n_heads, model.n_kv_heads)
+    if form == "v0":
+        vocab_size = model.vocab_size if model.shared_classifier else -model.vocab_size
+        return struct.pack("<7i", *dims, vocab_size, model.seq_len)
+    version = 2 if group_size else 1
+    head = struct.pack("<Ii7iB", MAGIC, version, *dims, model.vocab_size, model.seq_len, model.shared_classifier)
+    if group_size:
+        head += struct.pack("<i", group_size)
+    return head.ljust(V1_HEADER, b"\0")
+
+
+def rope_tables(model: Model) -> bytes:
+    """The cosines, then the sines, of a legacy file: (seq_len, head_size / 2) float32 each. llama2.c skips them."""
+    exponents = np.arange(0, model.head_size, 2, dtype=np.float32) / np.float32(model.head_size)
+    frequencies = np.float32(1) / np.float32(model.rope_theta) ** exponents
+    angles = np.outer(np.arange(model.seq_len, dtype=np.float32), frequencies)
+    return np.cos(angles).astype("<f4").tobytes() + np.sin(angles).astype("<f4").tobytes()
+
+
+def _as_wanted(tensor: Tensor, name: str, group_size: int) -> Tensor:
+    """The tensor as the output stores it; splitting groups repeats their scales and loses nothing."""
+    if isinstance(tensor, Quantized):
+        if not group_size:
+            return dequantize(tensor)
+        times = tensor.q.shape[1] // tensor.s.shape[1] // group_size
+        return Quantized(tensor.q, np.repeat(tensor.s, times, axis=1))
+    return quantize_q8(tensor, group_size) if group_size and name not in NORMS else tensor
+
+
+def _write(file: BinaryIO, tensor: Tensor) -> None:
+    if isinstance(tensor, Quantized):
+        file.write(np.ascontiguousarray(tensor.q).tobytes())
+        tensor = tensor.s
+    values: FloatArray = tensor
+    file.write(values.astype("<f4", copy=False).tobytes())
+
+
+def refuse_same_file(source: Path, out: Path) -> None:
+    """Raises BakeError (usage) when the output would replace the input it is read from."""
+    with contextlib.suppress(OSError):
+        if out.exists() and out.samefile(source):
+            raise BakeError(f"{out}: is the input itself; give the output another name", USAGE)
+
+
+@contextlib.contextmanager
+def atomic_output(out: Path) -> Iterator[BinaryIO]:
+    """A file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
+    if out.exists() and not out.is_file():
+        raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
+            temporary = file.name
+            yield file  # type: ignore[misc]
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # as open() would have made it
+        os.replace(temporary, out)
+    except OSError as error:
+        raise BakeError(f"{out}: can't be written: {error.strerror}; check the folder and free space", IO) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+

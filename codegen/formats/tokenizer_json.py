@@ -1,0 +1,131 @@
+"""Reads Hugging Face's tokenizer.json of the llama kind: BPE with byte fallback, made from a SentencePiece model.
+
+Its merges are an order of pairs, llama2.c's scores an order of pieces. They agree when the merges that make a piece
+follow each other and every way to cut a piece in two is among them, as transformers' converter makes them; other
+merges are refused. (Where two ways to make one piece overlap, Hugging Face takes the first of the list and
+SentencePiece, like llama2.c, the leftmost in the text.) Format: https://github.com/huggingface/tokenizers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codegen.errors import BakeError, shown
+from codegen.formats.json_file import Object, parse_object
+from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NORMAL, SPECIAL, UNKNOWN, USER_DEFINED, Piece
+from codegen.formats.vocabulary import check_special, to_llama2c
+from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
+
+NORMALIZER = {
+    "type": "Sequence",
+    "normalizers": [
+        {"type": "Prepend", "prepend": "\u2581"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+    ],
+}
+SPECIAL_TEXTS = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}
+
+
+def read_json(data: bytes, source: str) -> TokenizerData:
+    """llama2.c's vocabulary of the tokenizer.json in `data`. Refuses by name what llama2.c's encoder can't do."""
+    root = parse_object(data, source)
+    model = root.get("model")
+    if not isinstance(model, dict):
+        raise BakeError(f"{source}: model: expected an object, found {shown(model)}; is it a tokenizer.json?")
+    _check_kind(root, model, source)
+    texts, special = _texts(root, model, source)
+    for name, text in SPECIAL_TEXTS.items():
+        check_special(source, name, texts.index(text) if text in texts else None)
+
+    kinds = [NORMAL] * len(texts)
+    for at, is_special in special.items():
+        kinds[at] = CONTROL if is_special else USER_DEFINED
+    kinds[SPECIAL["unk"]] = UNKNOWN
+    for at in range(FIRST_BYTE, min(FIRST_BYTE + 256, len(texts))):
+        if texts[at].encode("utf-8", "replace") == BYTE_TOKENS[at - FIRST_BYTE]:
+            kinds[at] = BYTE
+    normal = {text: None for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
+    merged = _merged(model.get("merges"), set(normal), source)
+    ranks = {text: rank for rank, text in enumerate(merged | normal)}
+    pieces = [Piece(text, -float(ranks.get(text, 0)), kind) for text, kind in zip(texts, kinds, strict=True)]
+    return to_llama2c(pieces, source)
+
+
+def _check_kind(root: Object, model: Object, source: str) -> None:
+    pre = root.get("pre_tokenizer")
+    if root.get("normalizer") is None and isinstance(pre, dict) and pre.get("type") == "Metaspace":
+        prefix = pre.get("prepend_scheme", "always" if pre.get("add_prefix_space") else "never")
+        spaces = pre.get("replacement") == "\u2581" and prefix in ("first", "always") and pre.get("split") is False
+    else:
+        spaces = root.get("normalizer") == NORMALIZER and pre is None
+    expected: tuple[tuple[str, Any, bool, str], ...] = (
+        ("model.type", model.get("type"), model.get("type") == "BPE", "BPE"),
+        ("model.byte_fallback", model.get("byte_fallback"), model.get("byte_fallback") is True,
+         "true (byte-level BPE, as GPT-2's, is another kind)"),
+        ("normalizer and pre_tokenizer", (root.get("normalizer"), pre), spaces,
+         "llama's: a '\u2581' before the text and for each space, nothing else"),
+        ("model.dropout", model.get("dropout"), not model.get("dropout"), "none"),
+        ("model.ignore_merges", model.get("ignore_merges"), not model.get("ignore_merges"), "false"),
+        ("model.continuing_subword_prefix", model.get("continuing_subword_prefix"),
+         not model.get("continuing_subword_prefix"), "none"),
+        ("model.end_of_word_suffix", model.get("end_of_word_suffix"), not model.get("end_of_word_suffix"), "none"),
+    )  # fmt: skip
+    for name, found, fits, words in expected:
+        if not fits:
+            raise BakeError(f"{source}: {name}: expected {words}, found {shown(found)}; can't be baked")
+
+
+def _texts(root: Object, model: Object, source: str) -> tuple[list[str], dict[int, bool]]:
+    """The text of each id, and the ids of added tokens with whether each is special."""
+    vocab, added = model.get("vocab"), root.get("added_tokens", [])
+    if not isinstance(vocab, dict) or not isinstance(added, list):
+        raise BakeError(f"{source}: model.vocab, added_tokens: expected an object and a list; is it a tokenizer.json?")
+    by_id: dict[int, str] = {}
+    special: dict[int, bool] = {}
+    entries = [(text, at) for text, at in vocab.items()]
+    for token in added:
+        if not isinstance(token, dict) or type(token.get("id")) is not int or type(token.get("content")) is not str:
+            raise BakeError(f"{source}: added_tokens: expected id and content, found {shown(token)}")
+        entries.append((token["content"], token["id"]))
+        special[token["id"]] = token.get("special") is True
+    for text, at in entries:
+        if type(at) is not int or by_id.setdefault(at, text) != text:
+            raise BakeError(f"{source}: {shown(text)}: expected an id of its own, found {shown(at)}")
+    if sorted(by_id) != list(range(len(by_id))):
+        raise BakeError(f"{source}: ids: expected 0 to {len(by_id) - 1} without gaps; export the tokenizer again")
+    texts = [by_id[at] for at in range(len(by_id))]
+    longest = max(map(len, texts), default=0)
+    if longest > LONGEST_PIECE:
+        raise BakeError(f"{source}: expected pieces of at most {LONGEST_PIECE} bytes, found {longest} characters")
+    return texts, special
+
+
+def _merged(merges: Any, normal: set[str], source: str) -> dict[str, None]:
+    """The pieces that merges make, in their order (a dict for look-ups)."""
+    if not isinstance(merges, list):
+        raise BakeError(f"{source}: model.merges: expected a list, found {shown(merges)}")
+    order: dict[str, None] = {}
+    pairs: set[tuple[str, str]] = set()
+    last = None
+    for merge in merges:
+        pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) if isinstance(merge, list) else ()
+        if len(pair) != 2 or not all(isinstance(part, str) and part in normal for part in pair):
+            raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
+        text = pair[0] + pair[1]
+        if text not in normal or (text in order and text != last):
+            why = "which is no piece" if text not in normal else "apart from its other merges"
+            raise BakeError(
+                f"{source}: model.merges: {shown(merge)} makes {shown(text)}, {why}: not made from a SentencePiece "
+                "model; give its tokenizer.model instead"
+            )
+        order[text] = None
+        pairs.add((pair[0], pair[1]))
+        last = text
+    for text in normal:
+        for cut in range(1, len(text)):
+            if text[:cut] in normal and text[cut:] in normal and (text[:cut], text[cut:]) not in pairs:
+                raise BakeError(
+                    f"{source}: model.merges: expected one of {shown(text[:cut])} and {shown(text[cut:])}, found none: "
+                    "not made from a SentencePiece model; give its tokenizer.model instead"
+                )
+    return order
