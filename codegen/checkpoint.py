@@ -122,7 +122,7 @@ def read_bytes(path: Path, count: int) -> bytes:
     try:
         if not path.is_file():
             reason = "is not a regular file" if path.exists() else "no such file"
-            raise BakeError(f"{path}: {reason}; expected a llama2.c checkpoint", MISSING_FILE)
+            raise BakeError(f"{path}: {reason}; expected a model", MISSING_FILE)
         with path.open("rb") as file:
             return file.read(count)
     except OSError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import struct
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,10 @@ import numpy as np
 
 from codegen.checkpoint import MAGIC, NORMS, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
 from codegen.errors import IO, USAGE, BakeError
+from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.model import Model, group_sizes
 from codegen.quantize import dequantize, quantize_q8
+from codegen.tokenizer import to_bytes
 
 FORMATS = ("v0", "v1", "v2")
 
@@ -151,3 +155,55 @@ def atomic_output(out: Path) -> Iterator[BinaryIO]:
                 os.unlink(temporary)
 
 
+
+
+def main(arguments: list[str]) -> int:
+    """The command line of tools/export; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="tools/export",
+        description="Writes a model of any readable format (llama2.c's .bin and .pt, a Hugging Face folder, GGUF) as a "
+        "llama2.c checkpoint, or its tokenizer as a tokenizer.bin.",
+        epilog="Formats are told apart by content, never by suffix. Exit codes: 0; 2 usage; 65 bad data; 66 missing or "
+        "unreadable file; 74 the output can't be written.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="a model; or tokenizer.model or tokenizer.json")
+    parser.add_argument("output", metavar="OUT", type=Path, help="the file to write; it appears whole or not at all")
+    parser.add_argument(
+        "--format",
+        choices=(*FORMATS, "tokenizer"),
+        help="v0: float32, what run.c reads; v1: float32 with a proper header; v2: int8, what runq.c reads; tokenizer: "
+        "tokenizer.bin (default: v0 for float weights, v2 for int8 ones, tokenizer for a tokenizer)",
+    )
+    parser.add_argument("--group", type=_positive, metavar="N", help="weights a scale in v2 (default: the largest up to "
+                        "64 that divides every row; int8 weights keep theirs)")  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        print(f"{options.output}: {_export(options)}", file=sys.stderr)
+    except BakeError as error:
+        print(f"tools/export: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _export(options: argparse.Namespace) -> str:
+    """Does what the command line asks for and says what was written."""
+    source, out, form = options.input, options.output, options.format
+    if form == "tokenizer" or (form is None and is_tokenizer(source)):
+        if options.group is not None:
+            raise BakeError("--group: expected with --format v2 only, found tokenizer; leave it out", USAGE)
+        data = open_tokenizer(source)
+        refuse_same_file(source, out)
+        with atomic_output(out) as file:
+            file.write(to_bytes(data))
+        return f"tokenizer.bin of {len(data.pieces)} pieces"
+    model = open_model(source)
+    form = form or ("v2" if model.model.weight_type == "q8" or options.group is not None else "v0")
+    group_size = export(model, out, form, options.group)
+    what = f"int8 in groups of {group_size}" if group_size else "float32"
+    return f"llama2.c {form}, {what}, {out.stat().st_size} bytes"
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
+    return int(text[:9])

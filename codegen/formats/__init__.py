@@ -36,25 +36,25 @@ def open_model(path: Path) -> TensorSource:
         return torch_pt.read_pt(path)
     if head[:2] == b"\x80\x02":
         raise BakeError(
-            f"{path.name}: a bare pickle, which runs code when it is loaded; expected a file as torch.save writes it since "
-            "1.6: load it where you trust it and save it again"
+            f"{path.name}: a bare pickle, which runs code when it is loaded; expected a file as torch.save writes it "
+            "since 1.6: load it where you trust it and save it again"
         )
     if safetensors.looks_like_safetensors(head):
         raise BakeError(f"{path.name}: safetensors holds no dimensions; give the folder with its config.json")
     return open_checkpoint(path)
 
 
-def has_tokenizer(path: Path) -> bool:
-    """Whether `open_tokenizer` is meant to open `path`: a tokenizer, or a model of a format that holds one."""
-    try:
-        if path.is_dir():
-            return (path / "tokenizer.model").exists() or (path / "tokenizer.json").exists()
-        if not path.is_file():
-            return False
-    except OSError:
+def is_tokenizer(path: Path) -> bool:
+    """Whether a file is meant as a tokenizer.model or tokenizer.json. BakeError 66 when it can't be read."""
+    if path.is_dir():
         return False
     head = read_bytes(path, 10)
-    return head[:4] == GGUF_MAGIC or head[:1] == b"{" or sentencepiece.looks_like_sentencepiece(head)
+    return sentencepiece.looks_like_sentencepiece(head) or _looks_like_json(head)
+
+
+def _looks_like_json(head: bytes) -> bool:
+    """A tokenizer.bin or legacy checkpoint that begins so has a piece or a dim of 2 ** 24 at least."""
+    return head[:1] == b"{" and head[3:4] != b"\0"
 
 
 def open_tokenizer(path: Path, vocab_size: int | None = None) -> TokenizerData:
@@ -75,7 +75,7 @@ def open_tokenizer(path: Path, vocab_size: int | None = None) -> TokenizerData:
         data = gguf_tokenizer.read_vocabulary(path)
     elif sentencepiece.looks_like_sentencepiece(head):
         data = sentencepiece.read_model(read_small(path), path.name)
-    elif head[:1] == b"{" and head[3:4] != b"\0":  # a longest piece of 2 ** 24 bytes is no tokenizer.bin's
+    elif _looks_like_json(head):
         data = tokenizer_json.read_json(read_small(path), path.name)
     elif vocab_size is None:
         raise BakeError(f"{path.name}: expected tokenizer.model, tokenizer.json or GGUF, found another format")

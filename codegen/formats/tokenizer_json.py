@@ -46,8 +46,8 @@ def read_json(data: bytes, source: str) -> TokenizerData:
             kinds[at] = BYTE
     normal = {text: None for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
     merged = _merged(model.get("merges"), set(normal), source)
-    ranks = {text: rank for rank, text in enumerate(merged | normal)}
-    pieces = [Piece(text, -float(ranks.get(text, 0)), kind) for text, kind in zip(texts, kinds, strict=True)]
+    scores = {text: -float(rank) for rank, text in enumerate(merged | normal)}
+    pieces = [Piece(text, scores.get(text, 0.0), kind) for text, kind in zip(texts, kinds, strict=True)]
     return to_llama2c(pieces, source)
 
 

@@ -38,7 +38,7 @@ def to_llama2c(pieces: list[Piece], source: str) -> TokenizerData:
     seen: dict[bytes, int] = {}
     for at, text in enumerate(converted):
         if text in seen:
-            raise BakeError(f"{source}: piece {at}: expected a text of its own, found piece {seen[text]}'s {shown(text)}")
+            raise BakeError(f"{source}: piece {at}: expected another text than piece {seen[text]}, found {shown(text)}")
         seen[text] = at
     for at, piece in enumerate(pieces):
         if piece.kind == CONTROL and any(converted[at][:cut] in seen and converted[at][cut:] in seen
@@ -65,8 +65,8 @@ def _convert(at: int, piece: Piece, source: str) -> bytes:
         expected = {0: UNKNOWN, 1: CONTROL, 2: CONTROL}.get(at, CONTROL if piece.kind == CONTROL else NORMAL)
     if piece.kind != expected:
         raise BakeError(
-            f"{what}: expected a {KINDS[expected]} piece, found a {KINDS.get(piece.kind, f'piece of kind {piece.kind}')} "
-            "one; llama2.c has bytes at ids 3 to 258, and no user-defined or unused pieces"
+            f"{what}: expected a piece of type {KINDS[expected]}, found {KINDS.get(piece.kind, piece.kind)}; llama2.c has "
+            "bytes at ids 3 to 258 and no user-defined or unused pieces"
         )
     try:
         text = piece.text.replace("\u2581", " ").encode("utf-8")

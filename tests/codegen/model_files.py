@@ -1,0 +1,313 @@
+"""Writers of the formats that codegen.formats reads, made for its tests from the formats' descriptions alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codegen.checkpoint import open_checkpoint
+from codegen.model import Model
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
+
+Tensors = dict[tuple[str, int], np.ndarray]
+
+
+def test_model(name: str) -> Path:
+    """A test model's file; the test is skipped when the folder of models is not there."""
+    path = MODELS / name
+    if not path.is_file():
+        pytest.skip(f"no {path}: set STORYBAKE_MODELS to the folder of the test models")
+    return path
+
+
+test_model.__test__ = False
+
+
+def keys(model: Model) -> list[tuple[str, int]]:
+    return [(name, at) for name, (layers, _, _) in model.tensor_shapes().items() for at in range(max(layers, 1))]
+
+
+def load(path: Path) -> tuple[Model, Tensors]:
+    """A float32 llama2.c checkpoint, whole."""
+    checkpoint = open_checkpoint(path)
+    return checkpoint.model, {key: checkpoint.tensor(*key) for key in keys(checkpoint.model)}
+
+
+def tiny(shared: bool = True, **changes: Any) -> tuple[Model, Tensors]:
+    """A model of random weights whose rows are multiples of 32; 2 layers, 4 heads, 2 key/value heads."""
+    dims = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 40, "seq_len": 16}
+    model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared} | dims | changes)
+    random = np.random.default_rng(1)
+    shapes = model.tensor_shapes()
+    return model, {key: random.standard_normal(shapes[key[0]][1:]).astype("<f4") for key in keys(model)}
+
+
+def encode(values: np.ndarray, encoding: str) -> bytes:
+    """Values in an encoding that can hold them; rounds towards zero where it can't."""
+    if encoding == "F32":
+        return values.astype("<f4").tobytes()
+    if encoding == "F16":
+        return values.astype("<f2").tobytes()
+    if encoding == "BF16":
+        return (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+    blocks = values.reshape(-1, 32).astype("<f4")
+    scales = (np.abs(blocks).max(axis=1) / {"Q8_0": 127, "Q4_0": 7}[encoding]).astype("<f2")
+    divisors = np.where(scales == 0, 1, scales).astype("<f4")[:, None]
+    out = b""
+    for scale, block in zip(scales, np.rint(blocks / divisors), strict=True):
+        if encoding == "Q8_0":
+            out += scale.tobytes() + np.clip(block, -127, 127).astype("i1").tobytes()
+        else:
+            nibbles = (np.clip(block, -8, 7) + 8).astype("u1")
+            out += scale.tobytes() + (nibbles[:16] | nibbles[16:] << 4).tobytes()
+    return out
+
+
+def decoded(values: np.ndarray, encoding: str) -> np.ndarray:
+    """What `encode` keeps of the values, worked out one by one where the encoding is ggml's."""
+    raw = encode(values, encoding)
+    if encoding in ("F32", "F16"):
+        return np.frombuffer(raw, "<f4" if encoding == "F32" else "<f2").astype("<f4").reshape(values.shape)
+    if encoding == "BF16":
+        return np.array([struct.unpack("<f", b"\0\0" + raw[i : i + 2]) for i in range(0, len(raw), 2)], "<f4").reshape(
+            values.shape
+        )
+    size, out = {"Q8_0": 34, "Q4_0": 18}[encoding], []
+    for at in range(0, len(raw), size):
+        (scale,) = struct.unpack_from("<e", raw, at)
+        body = raw[at + 2 : at + size]
+        if encoding == "Q8_0":
+            out += [scale * q for q in struct.unpack("32b", body)]
+        else:
+            out += [scale * ((byte & 15) - 8) for byte in body] + [scale * ((byte >> 4) - 8) for byte in body]
+    return np.array(out, "<f4").reshape(values.shape)
+
+
+# --- safetensors and Hugging Face ---
+
+HF_NAMES = {
+    "token_embedding_table": "model.embed_tokens", "rms_att_weight": "model.layers.{}.input_layernorm",
+    "wq": "model.layers.{}.self_attn.q_proj", "wk": "model.layers.{}.self_attn.k_proj",
+    "wv": "model.layers.{}.self_attn.v_proj", "wo": "model.layers.{}.self_attn.o_proj",
+    "rms_ffn_weight": "model.layers.{}.post_attention_layernorm", "w1": "model.layers.{}.mlp.gate_proj",
+    "w2": "model.layers.{}.mlp.down_proj", "w3": "model.layers.{}.mlp.up_proj", "rms_final_weight": "model.norm",
+    "wcls": "lm_head",
+}  # fmt: skip
+
+
+def safetensors(entries: dict[str, tuple[str, tuple[int, ...], bytes]], header: Any = None) -> bytes:
+    """A safetensors file of name -> (dtype, shape, bytes); `header` replaces the one that belongs to it."""
+    made, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, (dtype, shape, raw) in entries.items():
+        made[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = header if isinstance(header, bytes) else json.dumps(header or made).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def to_halves(values: np.ndarray, heads: int) -> np.ndarray:
+    """llama2.c's rows of wq or wk in Hugging Face's order, row by row."""
+    half = values.shape[0] // heads // 2
+    order = [h * 2 * half + 2 * i + part for h in range(heads) for part in (0, 1) for i in range(half)]
+    return values[order]
+
+
+def hf_entries(model: Model, tensors: Tensors, dtype: str = "F32") -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    entries = {}
+    for (name, layer), values in tensors.items():
+        heads = {"wq": model.n_heads, "wk": model.n_kv_heads}.get(name)
+        values = to_halves(values, heads) if heads else values
+        shape = values.shape[1:] if name.startswith("rms") else values.shape
+        entries[HF_NAMES[name].format(layer) + ".weight"] = (dtype, shape, encode(values, dtype))
+    return entries
+
+
+def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": model.dim,
+        "intermediate_size": model.hidden_dim, "num_hidden_layers": model.n_layers,
+        "num_attention_heads": model.n_heads, "num_key_value_heads": model.n_kv_heads, "vocab_size": model.vocab_size,
+        "max_position_embeddings": model.seq_len, "rms_norm_eps": model.norm_eps, "rope_theta": model.rope_theta,
+        "tie_word_embeddings": model.shared_classifier, "attention_bias": False, "rope_scaling": None,
+        "head_dim": model.head_size, "torch_dtype": "float32",
+    } | changes  # fmt: skip
+
+
+def hf_folder(folder: Path, model: Model, tensors: Tensors, dtype: str = "F32", **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(hf_config(model, **changes)))
+    (folder / "model.safetensors").write_bytes(safetensors(hf_entries(model, tensors, dtype)))
+    return folder
+
+
+# --- GGUF ---
+
+GGUF_NAMES = {
+    "token_embedding_table": "token_embd", "rms_att_weight": "blk.{}.attn_norm", "wq": "blk.{}.attn_q",
+    "wk": "blk.{}.attn_k", "wv": "blk.{}.attn_v", "wo": "blk.{}.attn_output", "rms_ffn_weight": "blk.{}.ffn_norm",
+    "w1": "blk.{}.ffn_gate", "w2": "blk.{}.ffn_down", "w3": "blk.{}.ffn_up", "rms_final_weight": "output_norm",
+    "wcls": "output",
+}  # fmt: skip
+GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
+U32, F32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
+KV = dict[str, tuple[int, Any]]
+
+
+def gguf_string(text: str | bytes) -> bytes:
+    raw = text.encode() if isinstance(text, str) else text
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def gguf_value(kind: int, value: Any) -> bytes:
+    if kind == STRING:
+        return gguf_string(value)
+    if kind == ARRAY:
+        inner, items = value
+        return struct.pack("<IQ", inner, len(items)) + b"".join(gguf_value(inner, item) for item in items)
+    return struct.pack("<" + {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}[kind], value)
+
+
+@dataclass
+class GgufTensor:
+    """One entry of a GGUF file: its data, and what the entry claims about them."""
+
+    name: str
+    dims: tuple[int, ...]  # row length first
+    kind: int
+    data: bytes
+    offset: int | None = None
+
+
+def gguf(kv: KV, tensors: list[GgufTensor], *, version: int = 3, alignment: int = 32, counts: tuple[int, int] | None = None,
+         pad_end: bool = True, filler: bytes = b"\0") -> bytes:  # fmt: skip
+    """A GGUF file. `counts` replaces the numbers of tensors and values, `filler` is the padding."""
+    out = io.BytesIO()
+    out.write(b"GGUF" + struct.pack("<IQQ", version, *(counts or (len(tensors), len(kv)))))
+    for key, (kind, value) in kv.items():
+        out.write(gguf_string(key) + struct.pack("<I", kind) + gguf_value(kind, value))
+    data = b""
+    for at, tensor in enumerate(tensors):
+        offset = len(data) if tensor.offset is None else tensor.offset
+        out.write(gguf_string(tensor.name) + struct.pack(f"<I{len(tensor.dims)}Q", len(tensor.dims), *tensor.dims))
+        out.write(struct.pack("<IQ", tensor.kind, offset))
+        data += tensor.data
+        if pad_end or at + 1 < len(tensors):
+            data += filler * (-len(data) % alignment)
+    out.write(filler * (-out.tell() % alignment) if tensors else b"")
+    return out.getvalue() + data
+
+
+def gguf_kv(model: Model, **changes: tuple[int, Any] | None) -> KV:
+    kv: dict[str, tuple[int, Any] | None] = {
+        "general.architecture": (STRING, "llama"),
+        "llama.context_length": (U32, model.seq_len),
+        "llama.embedding_length": (U32, model.dim),
+        "llama.block_count": (U32, model.n_layers),
+        "llama.feed_forward_length": (U32, model.hidden_dim),
+        "llama.attention.head_count": (U32, model.n_heads),
+        "llama.attention.head_count_kv": (U32, model.n_kv_heads),
+        "llama.attention.key_length": (U32, model.head_size),
+        "llama.rope.dimension_count": (U32, model.head_size),
+        "llama.rope.freq_base": (F32, model.rope_theta),
+        "llama.attention.layer_norm_rms_epsilon": (F32, model.norm_eps),
+    } | {key.replace("__", "."): value for key, value in changes.items()}
+    return {key: value for key, value in kv.items() if value is not None}
+
+
+def gguf_tensors(tensors: Tensors, encoding: str = "F32") -> list[GgufTensor]:
+    """llama.cpp's converter leaves llama2.c's rows as they are, and norms in float32."""
+    entries = []
+    for (name, layer), values in tensors.items():
+        norm = name.startswith("rms")
+        kind = "F32" if norm else encoding
+        dims = values.shape[1:] if norm else values.shape[::-1]
+        entries.append(GgufTensor(GGUF_NAMES[name].format(layer) + ".weight", dims, GGUF_TYPES[kind], encode(values, kind)))
+    return entries
+
+
+# --- .pt ---
+
+PT_NAMES = {
+    "token_embedding_table": "tok_embeddings", "rms_att_weight": "layers.{}.attention_norm",
+    "wq": "layers.{}.attention.wq", "wk": "layers.{}.attention.wk", "wv": "layers.{}.attention.wv",
+    "wo": "layers.{}.attention.wo", "rms_ffn_weight": "layers.{}.ffn_norm", "w1": "layers.{}.feed_forward.w1",
+    "w2": "layers.{}.feed_forward.w2", "w3": "layers.{}.feed_forward.w3", "rms_final_weight": "norm", "wcls": "output",
+}  # fmt: skip
+
+
+@dataclass
+class PtTensor:
+    """A tensor as torch pickles it: a view of a storage."""
+
+    key: str
+    shape: tuple[int, ...]
+    items: int
+    kind: str = "FloatStorage"
+    offset: int = 0
+    stride: tuple[int, ...] | None = None
+
+
+def pickled(value: Any) -> bytes:
+    """The opcodes (protocol 2) that make a value; PtTensor as torch.save writes it, bytes as opcodes themselves."""
+    if isinstance(value, bytes):
+        return value
+    if value is None or isinstance(value, bool):
+        return {None: b"N", True: b"\x88", False: b"\x89"}[value]
+    if isinstance(value, int):
+        return b"J" + struct.pack("<i", value) if -(2**31) <= value < 2**31 else b"\x8a\x09" + value.to_bytes(9, "little")
+    if isinstance(value, float):
+        return b"G" + struct.pack(">d", value)
+    if isinstance(value, str):
+        return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+    if isinstance(value, tuple):
+        return b"(" + b"".join(map(pickled, value)) + b"t"
+    if isinstance(value, list):
+        return b"](" + b"".join(map(pickled, value)) + b"e"
+    if isinstance(value, dict):
+        return b"}(" + b"".join(pickled(part) for item in value.items() for part in item) + b"u"
+    stride = value.stride
+    if stride is None:
+        stride = tuple(int(np.prod(value.shape[at + 1 :], dtype=int)) for at in range(len(value.shape)))
+    storage = pickled(("storage", f"ctorch\n{value.kind}\n".encode(), value.key, "cpu", value.items)) + b"Q"
+    hooks = b"ccollections\nOrderedDict\n)R"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n" + pickled((storage, value.offset, value.shape, stride, False, hooks)) + b"R"
+
+
+def pt_saved(model: Model, tensors: Tensors, prefix: str = "_orig_mod.") -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What train.py saves, and the storages by key. A shared classifier is in it twice, as one storage."""
+    state: dict[str, Any] = {}
+    data: dict[str, bytes] = {}
+    for (name, layer), values in tensors.items():
+        key = str(len(data))
+        data[key] = encode(values, "F32")
+        shape = values.shape[1:] if name.startswith("rms") else values.shape
+        state[prefix + PT_NAMES[name].format(layer) + ".weight"] = PtTensor(key, shape, values.size)
+    if model.shared_classifier:
+        state[f"{prefix}output.weight"] = state[f"{prefix}tok_embeddings.weight"]
+    args = {"dim": model.dim, "n_layers": model.n_layers, "n_heads": model.n_heads, "n_kv_heads": model.n_kv_heads,
+            "vocab_size": model.vocab_size, "multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0}  # fmt: skip
+    return {"model": state, "model_args": args, "iter_num": 7, "best_val_loss": 1.25, "config": {"out_dir": "out"}}, data
+
+
+def pt_zip(saved: Any, data: dict[str, bytes], compression: int = zipfile.ZIP_STORED, **records: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + pickled(saved) + b".")
+        archive.writestr("archive/version", b"3\n")
+        for name, raw in records.items():
+            archive.writestr(f"archive/{name}", raw)
+        for key, raw in data.items():
+            archive.writestr(f"archive/data/{key}", raw)
+    return out.getvalue()
