@@ -1,6 +1,6 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
-    facts    the model's name and its tokenizer's path, a line each (the build asks at configure time)
+    facts    the model's name, its tokenizer's path and its weight type, a line each (the build asks at configure time)
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     explain  prints the plan as a page of text
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "facts":
         check_name(plan.model.name)
         path, _ = open_tokenizer(checkpoint, args.tokenizer)
-        print(plan.model.name, path.resolve(), sep="\n")
+        print(plan.model.name, path.resolve(), plan.model.weight_type, sep="\n")
     elif args.command == "code":
         emit(plan, Path(args.output))
     elif args.command == "data":

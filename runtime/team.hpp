@@ -28,7 +28,7 @@ public:
     }
 
 private:
-    static constexpr int kSpins = 20000;
+    static constexpr int kSpins = 2000;
 
     static void relax() {
 #if defined(__x86_64__)

@@ -1,0 +1,170 @@
+// The kernels that every weight type has, against the oracle's operations: bit for bit, on guarded buffers.
+#include "kernel_cases.hpp"
+#include "oracle.hpp"
+
+namespace storybake::baked {
+namespace {
+
+using Floats = std::vector<float>;
+
+/// A batch of kMaxBatch vectors at a stride, in a guarded buffer.
+struct Batch {
+    Batch(int length, int stride_, unsigned seed)
+        : stride(stride_), buffer(static_cast<std::size_t>(kMaxBatch * stride_)) {
+        std::mt19937 random(seed);
+        std::normal_distribution<float> normal(0.0F, 2.0F);
+        for (int p = 0; p < kMaxBatch; ++p) {
+            Floats v(static_cast<std::size_t>(length));
+            for (float& f : v) {
+                f = normal(random);
+            }
+            vectors.push_back(v);
+        }
+        spread(buffer.data(), vectors, stride);
+    }
+    float* at(int p) { return buffer.data() + p * stride; }
+
+    int stride;
+    Guarded<float> buffer;
+    std::vector<Floats> vectors;
+};
+
+std::string position(int p) {
+    return "position " + std::to_string(p);
+}
+
+TEST(Kernels, RmsnormEqualsTheOracle) {
+    Batch x(kDim, kDimStride, 1);
+    Batch weight(kDim, kDimStride, 2);
+    Guarded<float> o(static_cast<std::size_t>(kMaxBatch * kDimStride));
+    rmsnorm(Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), reinterpret_cast<const std::byte*>(weight.at(0)));
+    for (int p = 0; p < kMaxBatch; ++p) {
+        expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0]),
+                     o.data() + p * kDimStride, position(p));
+    }
+}
+
+TEST(Kernels, AddAddsTheRowsOfATeam) {
+    for (const int size : {1, 2, 5}) {
+        Batch x(kDim, kDimStride, 3);
+        Batch y(kDim, kDimStride, 4);
+        for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
+            add(Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, x.at(0), y.at(0));
+        }
+        for (int p = 0; p < kMaxBatch; ++p) {
+            Floats expected = x.vectors[static_cast<std::size_t>(p)];
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                expected[i] += y.vectors[static_cast<std::size_t>(p)][i];
+            }
+            expect_equal(expected, x.at(p), position(p));
+        }
+    }
+}
+
+TEST(Kernels, SwigluEqualsTheOracle) {
+    for (const int size : {1, 2, 5}) {
+        Batch hb(kHiddenDim, kHiddenDimStride, 5);
+        Batch hb2(kHiddenDim, kHiddenDimStride, 6);
+        const Floats special = {0.0F, -0.0F, 88.0F, -88.0F, 1e-30F, -104.0F, 200.0F, -200.0F};
+        for (std::size_t i = 0; i < special.size() && i < hb.vectors[0].size(); ++i) {
+            hb.vectors[0][i] = special[i];
+            hb.at(0)[i] = special[i];
+        }
+        for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
+            swiglu(Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0), hb2.at(0));
+        }
+        for (int p = 0; p < kMaxBatch; ++p) {
+            const auto at = static_cast<std::size_t>(p);
+            expect_equal(oracle::swiglu(hb.vectors[at], hb2.vectors[at]), hb.at(p), position(p));
+        }
+    }
+}
+
+/// cosines, then sines (seq_len, head_size / 2), from the C library.
+Floats rope_table() {
+    Floats table(static_cast<std::size_t>(kSeqLen * kHeadSize));
+    for (int pos = 0; pos < kSeqLen; ++pos) {
+        for (int i = 0; i < kHeadSize / 2; ++i) {
+            const float freq = 1.0F / std::pow(10000.0F, static_cast<float>(2 * i) / static_cast<float>(kHeadSize));
+            const auto at = static_cast<std::size_t>(pos * (kHeadSize / 2) + i);
+            table[at] = std::cos(static_cast<float>(pos) * freq);
+            table[at + table.size() / 2] = std::sin(static_cast<float>(pos) * freq);
+        }
+    }
+    return table;
+}
+
+TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
+    const Floats values = rope_table();
+    Guarded<float> table(values.size());
+    std::copy(values.begin(), values.end(), table.data());
+    for (const int pos : {0, 1, kSeqLen - kMaxBatch}) {
+        Batch q(kAttDim, kAttDimStride, 7);
+        Batch k(kKvDim, kKvDimStride, 8);
+        const int size = std::min(3, kMaxThreads);
+        for (int rank = 0; rank < size; ++rank) {
+            rope(Context{kMaxBatch, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
+                 reinterpret_cast<const std::byte*>(table.data()), pos);
+        }
+        for (int p = 0; p < kMaxBatch; ++p) {
+            const auto at = static_cast<std::size_t>(p);
+            oracle::rope(q.vectors[at], kHeadSize, pos + p);
+            oracle::rope(k.vectors[at], kHeadSize, pos + p);
+            expect_equal(q.vectors[at], q.at(p), "q, " + position(p));
+            expect_equal(k.vectors[at], k.at(p), "k, " + position(p));
+        }
+    }
+}
+
+/// Fills the caches in batches up to around a block of the key cache, and compares every position's attention.
+TEST(Kernels, AttentionEqualsTheOracle) {
+    Guarded<float> keys(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
+    Guarded<float> values(static_cast<std::size_t>(kSeqLen * kKvDim));
+    Guarded<float> att(static_cast<std::size_t>(kSeqBlocks * kLanes));
+    std::vector<Floats> all_k;
+    std::vector<Floats> all_v;
+    const int until = std::min(kSeqLen, 2 * kLanes + kMaxBatch + 1);
+    for (int pos = 0; pos + kMaxBatch <= until; pos += kMaxBatch) {
+        Batch q(kAttDim, kAttDimStride, static_cast<unsigned>(100 + pos));
+        Batch k(kKvDim, kKvDimStride, static_cast<unsigned>(200 + pos));
+        Batch v(kKvDim, kKvDimStride, static_cast<unsigned>(300 + pos));
+        Guarded<float> xb(static_cast<std::size_t>(kMaxBatch * kAttDimStride));
+        const int size = std::min(2, kMaxThreads);
+        for (int rank = 0; rank < size; ++rank) {
+            const Context c{kMaxBatch, Team{rank, size, nullptr}, nullptr};
+            cache_kv(c, keys.data(), values.data(), k.at(0), v.at(0), pos);
+            attention(c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
+        }
+        for (int p = 0; p < kMaxBatch; ++p) {
+            const auto at = static_cast<std::size_t>(p);
+            all_k.push_back(k.vectors[at]);
+            all_v.push_back(v.vectors[at]);
+            Floats expected(kAttDim, 0.0F);
+            for (std::size_t h = 0; h < kNHeads; ++h) {
+                const std::size_t head = h * kHeadSize;
+                const std::size_t kv_head = h / (kNHeads / kNKvHeads) * kHeadSize;
+                Floats scores(all_k.size());
+                for (std::size_t t = 0; t < scores.size(); ++t) {
+                    float score = 0.0F;
+                    for (std::size_t i = 0; i < kHeadSize; ++i) {
+                        score += q.vectors[at][head + i] * all_k[t][kv_head + i];
+                    }
+                    scores[t] = score / std::sqrt(static_cast<float>(kHeadSize));
+                }
+                oracle::softmax(scores);
+                for (std::size_t t = 0; t < scores.size(); ++t) {
+                    for (std::size_t i = 0; i < kHeadSize; ++i) {
+                        expected[head + i] += scores[t] * all_v[t][kv_head + i];
+                    }
+                }
+            }
+            expect_equal(expected, xb.data() + p * kAttDimStride, "position " + std::to_string(pos + p));
+        }
+        keys.check(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
+        values.check(static_cast<std::size_t>(kSeqLen * kKvDim));
+        att.check(static_cast<std::size_t>(kSeqBlocks * kLanes));
+    }
+}
+
+}  // namespace
+}  // namespace storybake::baked

@@ -1,0 +1,165 @@
+// The generated forward pass of this build's model against the oracle: every logit, bit for bit.
+#include "model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "oracle.hpp"
+#include "weights.hpp"
+
+namespace storybake {
+namespace {
+
+using Floats = std::vector<float>;
+
+/// Positions that a test computes; fewer under an emulator (STORYBAKE_TEST_POSITIONS).
+int positions() {
+    const char* asked = std::getenv("STORYBAKE_TEST_POSITIONS");
+    return std::min(asked != nullptr ? std::atoi(asked) : 40, kModel.seq_len);
+}
+
+std::vector<int> random_tokens(int count, unsigned seed) {
+    std::mt19937 random(seed);
+    std::uniform_int_distribution<int> token(0, kModel.vocab_size - 1);
+    std::vector<int> tokens(static_cast<std::size_t>(count));
+    std::generate(tokens.begin(), tokens.end(), [&] { return token(random); });
+    return tokens;
+}
+
+/// Bit for bit; a NaN equals nothing, not even itself.
+::testing::AssertionResult equal(const Floats& expected, std::span<const float> actual) {
+    if (expected.size() != actual.size()) {
+        return ::testing::AssertionFailure() << expected.size() << " logits expected, " << actual.size() << " found";
+    }
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        const bool same = std::bit_cast<std::uint32_t>(expected[i]) == std::bit_cast<std::uint32_t>(actual[i]);
+        if (!same || !std::isfinite(expected[i])) {
+            return ::testing::AssertionFailure()
+                   << "logit " << i << ": expected " << expected[i] << ", found " << actual[i];
+        }
+    }
+    return ::testing::AssertionSuccess();
+}
+
+class ModelTest : public ::testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        const char* path = std::getenv("STORYBAKE_CHECKPOINT");
+        ASSERT_NE(path, nullptr) << "STORYBAKE_CHECKPOINT names the checkpoint that was baked";
+        oracle_ = std::make_unique<oracle::Model>(path);
+        tokens_ = random_tokens(positions(), 7);
+        for (const int token : tokens_) {
+            expected_.push_back(oracle_->forward(token));
+        }
+        static Result<Weights> weights = Weights::load(kPackedData, kModel.name, "");
+        ASSERT_TRUE(weights) << weights.failure().message;
+        weights_ = weights->data();
+    }
+    static void TearDownTestSuite() { oracle_.reset(); }
+
+    /// Computes all tokens in batches by a team of threads; the logits after each batch must be the oracle's.
+    static void expect_oracle(int batch, int threads) {
+        for (int pos = 0; pos < static_cast<int>(tokens_.size()); pos += batch) {
+            const auto count =
+                std::min<std::size_t>(static_cast<std::size_t>(batch), tokens_.size() - static_cast<std::size_t>(pos));
+            const std::span<const int> part(tokens_.data() + pos, count);
+            SpinBarrier barrier;
+            std::vector<std::jthread> team;
+            for (int rank = 1; rank < threads; ++rank) {
+                team.emplace_back([&, rank] {
+                    forward(weights_, part, pos, Logits::kLast, Team{rank, threads, &barrier}, nullptr);
+                });
+            }
+            forward(weights_, part, pos, Logits::kLast, Team{0, threads, &barrier}, nullptr);
+            team.clear();
+            ASSERT_TRUE(equal(expected_[static_cast<std::size_t>(pos) + count - 1], logits()))
+                << "at position " << pos << ", batches of " << batch << ", " << threads << " threads";
+        }
+    }
+
+    static inline std::unique_ptr<oracle::Model> oracle_;
+    static inline std::vector<int> tokens_;
+    static inline std::vector<Floats> expected_;
+    static inline const std::byte* weights_ = nullptr;
+};
+
+TEST_F(ModelTest, DimensionsAreTheCheckpoints) {
+    EXPECT_EQ(kModel.dim, oracle_->dim);
+    EXPECT_EQ(kModel.hidden_dim, oracle_->hidden_dim);
+    EXPECT_EQ(kModel.n_layers, oracle_->n_layers);
+    EXPECT_EQ(kModel.n_heads, oracle_->n_heads);
+    EXPECT_EQ(kModel.n_kv_heads, oracle_->n_kv_heads);
+    EXPECT_EQ(kModel.vocab_size, oracle_->vocab_size);
+    EXPECT_EQ(kModel.seq_len, oracle_->seq_len);
+    EXPECT_EQ(kModel.group_size, oracle_->group_size);
+}
+
+TEST_F(ModelTest, OneByOneEqualsTheOracle) {
+    expect_oracle(1, 1);
+}
+
+TEST_F(ModelTest, BatchesEqualTheOracle) {
+    for (int batch = 2; batch <= kModel.max_batch; ++batch) {
+        expect_oracle(batch, 1);
+    }
+}
+
+TEST_F(ModelTest, ThreadsEqualTheOracle) {
+    if (kModel.max_threads == 1) {
+        GTEST_SKIP() << "this target has one core";
+    }
+    for (const int threads : {2, 3, 7}) {
+        expect_oracle(1, threads);
+        expect_oracle(kModel.max_batch, threads);
+    }
+}
+
+TEST_F(ModelTest, TheLastPositionOfTheContextEqualsTheOracle) {
+    if (std::getenv("STORYBAKE_TEST_POSITIONS") != nullptr) {
+        GTEST_SKIP() << "STORYBAKE_TEST_POSITIONS asks for fewer positions than the context has";
+    }
+    const std::vector<int> tokens = random_tokens(kModel.seq_len, 11);
+    oracle_->restart();
+    Floats last;
+    for (const int token : tokens) {
+        last = oracle_->forward(token);
+    }
+    for (int pos = 0; pos < kModel.seq_len; pos += kModel.max_batch) {
+        const auto count = std::min(kModel.max_batch, kModel.seq_len - pos);
+        const std::span<const int> part(tokens.data() + pos, static_cast<std::size_t>(count));
+        const bool end = pos + count == kModel.seq_len;
+        forward(weights_, part, pos, end ? Logits::kLast : Logits::kNone, Team{}, nullptr);
+    }
+    EXPECT_TRUE(equal(last, logits()));
+}
+
+TEST_F(ModelTest, NoLogitsAreComputedWhenNobodyWantsThem) {
+    std::fill(logits().begin(), logits().end(), 42.0F);
+    forward(weights_, std::span<const int>(tokens_.data(), 1), 0, Logits::kNone, Team{}, nullptr);
+    EXPECT_TRUE(std::all_of(logits().begin(), logits().end(), [](float v) { return v == 42.0F; }));
+}
+
+TEST_F(ModelTest, TheProfileCountsEveryProduct) {
+    std::vector<Profile::Row> rows(kOps.size());
+    Profile profile(rows);
+    forward(weights_, std::span<const int>(tokens_.data(), 1), 0, Logits::kLast, Team{}, &profile);
+    std::uint64_t macs = 0;
+    std::uint64_t calls = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        macs += rows[i].calls * kOps[i].macs;
+        calls += kOps[i].macs > 0 ? rows[i].calls : 0;
+    }
+    EXPECT_EQ(macs, kModel.macs_per_token);
+    EXPECT_EQ(calls, static_cast<std::uint64_t>(7 * kModel.n_layers + 1));
+}
+
+}  // namespace
+}  // namespace storybake

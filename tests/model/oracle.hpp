@@ -1,0 +1,62 @@
+// The oracle: llama2.c's forward pass as plain loops over a checkpoint file, with the C library's expf, powf, cosf and
+// sinf. Written by hand, generated from nothing; it shares no code with what it judges.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace oracle {
+
+/// A weight matrix as the checkpoint has it, row-major: float32, or int8 in groups with their scales.
+struct Matrix {
+    int rows = 0;
+    int columns = 0;
+    int group_size = 0;          // 0: float32
+    std::vector<float> f;        // (rows, columns)
+    std::vector<std::int8_t> q;  // (rows, columns)
+    std::vector<float> s;        // (rows, columns / group_size)
+};
+
+/// Quantised activations.
+struct Quantized {
+    std::vector<std::int8_t> q;
+    std::vector<float> s;
+};
+
+// The operations, each as run.c and runq.c have them.
+std::vector<float> rmsnorm(const std::vector<float>& x, const std::vector<float>& weight);
+Quantized quantize(const std::vector<float>& x, int group_size);
+/// W (rows, columns) @ x (columns,), quantising x first when W is int8.
+std::vector<float> matmul(const Matrix& w, const std::vector<float>& x);
+void softmax(std::vector<float>& x);
+std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
+/// Rotates pairs of a vector of whole heads at a position.
+void rope(std::vector<float>& x, int head_size, int pos);
+
+struct Layer {
+    std::vector<float> rms_att, rms_ffn;
+    Matrix wq, wk, wv, wo, w1, w2, w3;
+};
+
+/// A llama2.c checkpoint of version 0, 1 or 2, trusted: the tests choose it.
+class Model {
+public:
+    explicit Model(const std::string& path);
+
+    /// The logits (vocab_size,) after a token at the next position.
+    std::vector<float> forward(int token);
+    /// Starts again at position 0.
+    void restart();
+
+    int dim = 0, hidden_dim = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, vocab_size = 0, seq_len = 0;
+    int group_size = 0;
+    Matrix embedding, wcls;
+    std::vector<Layer> layers;
+    std::vector<float> rms_final;
+
+private:
+    std::vector<std::vector<std::vector<float>>> keys_, values_;  // [layer][position]
+};
+
+}  // namespace oracle
