@@ -93,6 +93,19 @@ def test_toolchain_says_so_when_no_mirror_answers(tmp_path: Path) -> None:
     assert not (tmp_path / "checkout/.toolchain/qemu5").exists()
 
 
+def test_compiler_of_a_moved_checkout_is_not_started(tmp_path: Path) -> None:
+    tools = checkout(tmp_path)
+    private = tmp_path / "checkout/.toolchain/gcc10"
+    compiler = private / "usr/bin/riscv64-linux-gnu-g++-10"
+    compiler.parent.mkdir(parents=True)
+    compiler.write_text("#!/bin/sh\necho started\n")
+    compiler.chmod(0o755)
+    (private / "stamp").write_text(f"g++ of Debian's bullseye, in {private}\n")
+    assert run(tools / "riscv64", "g++-10").stdout == "started\n"
+    (tmp_path / "checkout").rename(tmp_path / "moved")
+    assert "run: tools/toolchain gcc10" in one_line(run(tmp_path / "moved/tools/riscv64", "g++-10"), 127)
+
+
 def test_c906sim_refuses_bad_arguments(tmp_path: Path) -> None:
     tool = ROOT / "tools/c906sim"
     absent = environment(C906SIM=str(tmp_path))
