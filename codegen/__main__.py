@@ -1,6 +1,7 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
-    facts    the model's name, its tokenizer's path and its weight type, a line each (the build asks at configure time)
+    facts    for the build: the model's name, its weight type, its tokenizer's path, and the files that it all is
+             read from, a line each
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     explain  prints the plan as a page of text
@@ -12,47 +13,55 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen.checkpoint import Checkpoint, open_checkpoint
+from codegen.checkpoint import TensorSource, read_bytes
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain
+from codegen.formats import open_model, open_tokenizer
+from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.model import check_name
 from codegen.pack import write_packed
-from codegen.plan import Plan, make_plan
+from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target
-from codegen.tokenizer import TokenizerData, bake, find_tokenizer, read_tokenizer
+from codegen.tokenizer import TokenizerData, bake, find_tokenizer
+from codegen.weights import convert
 
 
-def open_tokenizer(checkpoint: Checkpoint, named: str) -> tuple[Path, TokenizerData]:
-    """The tokenizer that was named, or the one that lies beside the model."""
-    vocab_size = checkpoint.model.vocab_size
-    path = Path(named) if named else find_tokenizer(checkpoint.path, vocab_size)
-    if path is None:
-        stem = checkpoint.path.stem
+def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, TokenizerData]:
+    """The tokenizer that was named, the model's own, or the one that lies beside it."""
+    vocab_size, path = source.model.vocab_size, source.path
+    if named:
+        return Path(named), open_tokenizer(Path(named), vocab_size)
+    if path.is_dir() or read_bytes(path, 4) == GGUF_MAGIC:
+        return path, open_tokenizer(path, vocab_size)
+    found = find_tokenizer(path, vocab_size)
+    if found is None:
         raise BakeError(
-            f"{checkpoint.path.name}: no tokenizer beside it: expected {stem}.tokenizer.bin, tok{vocab_size}.bin or "
+            f"{path.name}: no tokenizer beside it: expected {path.stem}.tokenizer.bin, tok{vocab_size}.bin or "
             "tokenizer.bin; name one with -Dtokenizer=PATH",
             MISSING_FILE,
         )
-    return path, read_tokenizer(path, vocab_size)
+    return found, open_tokenizer(found, vocab_size)
 
 
-def plan_of(checkpoint: Checkpoint, args: argparse.Namespace) -> Plan:
-    return make_plan(checkpoint.model, find_target(args.target))
+def inputs(path: Path) -> list[Path]:
+    """The files that a model or a tokenizer is read from."""
+    return sorted(p.resolve() for p in path.iterdir() if p.is_file()) if path.is_dir() else [path.resolve()]
 
 
 def run(args: argparse.Namespace) -> None:
-    checkpoint = open_checkpoint(Path(args.model))
-    plan = plan_of(checkpoint, args)
+    source = convert(open_model(Path(args.model)), args.weights)
+    plan = make_plan(source.model, find_target(args.target))
     if args.command == "facts":
         check_name(plan.model.name)
-        path, _ = open_tokenizer(checkpoint, args.tokenizer)
-        print(plan.model.name, path.resolve(), plan.model.weight_type, sep="\n")
+        path, _ = tokenizer_of(source, args.tokenizer)
+        print(plan.model.name, plan.model.weight_type, path.resolve(), sep="\n")
+        print(*dict.fromkeys(inputs(source.path) + inputs(path)), sep="\n")
     elif args.command == "code":
         emit(plan, Path(args.output))
     elif args.command == "data":
-        _, tokenizer = open_tokenizer(checkpoint, args.tokenizer)
-        write_packed(checkpoint, plan, bake(tokenizer), args.embed == "true", Path(args.output))
+        _, tokenizer = tokenizer_of(source, args.tokenizer)
+        write_packed(source, plan, bake(tokenizer), args.embed == "true", Path(args.output))
     else:
         print(explain(plan), end="")
 
@@ -60,9 +69,10 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="codegen", description="Bakes a llama2.c checkpoint into C++ and data.")
     parser.add_argument("command", choices=("facts", "code", "data", "explain"))
-    parser.add_argument("model", help="checkpoint in one of llama2.c's formats")
+    parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("--weights", default="auto", metavar="TYPE", help="auto (the model's own), f32 or q8")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
     parser.add_argument("--output", default=".", help="folder to write to")
     try:

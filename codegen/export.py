@@ -14,12 +14,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from codegen.checkpoint import MAGIC, NORMS, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
+from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
 from codegen.errors import IO, USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
-from codegen.model import Model, group_sizes
-from codegen.quantize import dequantize, quantize_q8
+from codegen.model import Model
 from codegen.tokenizer import to_bytes
+from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
 
@@ -35,7 +35,8 @@ def export(source: TensorSource, out: Path, form: str, group_size: int | None = 
     check_holds(model, form)
     if group_size is not None and form != "v2":
         raise BakeError(f"--group: expected with --format v2 only, found {form}; leave it out", USAGE)
-    group_size = choose_group(model, group_size) if form == "v2" else 0
+    source = convert(source, "q8" if form == "v2" else "f32", group_size)
+    group_size = source.model.group_size
     refuse_same_file(source.path, out)
     with atomic_output(out) as file:
         file.write(_header(model, form, group_size))
@@ -45,7 +46,7 @@ def export(source: TensorSource, out: Path, form: str, group_size: int | None = 
             if name not in model.tensor_shapes():
                 continue
             for layer in range(max(model.tensor_shapes()[name][0], 1)):
-                _write(file, _as_wanted(source.tensor(name, layer), name, group_size))
+                _write(file, source.tensor(name, layer))
     return group_size
 
 
@@ -62,28 +63,6 @@ def check_holds(model: Model, form: str) -> None:
                 f"{model.name}: {field}: llama2.c's {form} has no place for it and takes {expected}, found {found}; "
                 "bake the model as it is instead (-Dmodel=)"
             )
-
-
-def choose_group(model: Model, asked: int | None) -> int:
-    """The group size of a v2 file: the one asked for, the model's own, or the largest up to 64 that divides every row.
-
-    Raises BakeError (usage) when the one asked for does not divide every row, or would quantise int8 weights again.
-    """
-    own = model.group_size
-    if asked is None:
-        return own or group_sizes(model)[0]
-    divisors = group_sizes(model, largest=max(model.row_lengths))
-    if asked not in divisors:
-        sizes = ", ".join(str(size) for size in divisors)
-        raise BakeError(f"--group: expected a divisor of every row ({sizes}), found {asked}", USAGE)
-    if own and own % asked:
-        sizes = ", ".join(str(size) for size in divisors if own % size == 0)
-        raise BakeError(
-            f"--group: {model.name} is int8 in groups of {own}: groups of {asked} would quantise it a second time; "
-            f"take one of {sizes}, or start from the float checkpoint",
-            USAGE,
-        )
-    return asked
 
 
 def _header(model: Model, form: str, group_size: int) -> bytes:
@@ -104,16 +83,6 @@ def rope_tables(model: Model) -> bytes:
     frequencies = np.float32(1) / np.float32(model.rope_theta) ** exponents
     angles = np.outer(np.arange(model.seq_len, dtype=np.float32), frequencies)
     return np.cos(angles).astype("<f4").tobytes() + np.sin(angles).astype("<f4").tobytes()
-
-
-def _as_wanted(tensor: Tensor, name: str, group_size: int) -> Tensor:
-    """The tensor as the output stores it; splitting groups repeats their scales and loses nothing."""
-    if isinstance(tensor, Quantized):
-        if not group_size:
-            return dequantize(tensor)
-        times = tensor.q.shape[1] // tensor.s.shape[1] // group_size
-        return Quantized(tensor.q, np.repeat(tensor.s, times, axis=1))
-    return quantize_q8(tensor, group_size) if group_size and name not in NORMS else tensor
 
 
 def _write(file: BinaryIO, tensor: Tensor) -> None:
@@ -153,8 +122,6 @@ def atomic_output(out: Path) -> Iterator[BinaryIO]:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-
-
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from codegen.checkpoint import Checkpoint, Quantized, Tensor
+from codegen.checkpoint import Quantized, Tensor, TensorSource
 from codegen.emit import environment, write_if_changed
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.plan import Matrix, Plan
@@ -51,7 +51,7 @@ def _tiles(values: npt.NDArray[np.generic], first: int, count: int, rows: int) -
     return chosen.reshape(count, rows, values.shape[1])
 
 
-def pack(checkpoint: Checkpoint, plan: Plan) -> bytes:
+def pack(source: TensorSource, plan: Plan) -> bytes:
     """The packed weights of a plan. Raises BakeError naming a tensor that is not finite."""
     image = bytearray(plan.weights_bytes)
     for section in plan.sections:
@@ -59,7 +59,7 @@ def pack(checkpoint: Checkpoint, plan: Plan) -> bytes:
             data = rope_table(plan.model).tobytes()
         else:
             tied = section.tensor == "wcls" and plan.model.shared_classifier
-            tensor = checkpoint.tensor("token_embedding_table" if tied else section.tensor, section.layer)
+            tensor = source.tensor("token_embedding_table" if tied else section.tensor, section.layer)
             if section.matrix is not None:
                 data = pack_matrix(section.matrix, tensor).tobytes()
             else:
@@ -71,18 +71,19 @@ def pack(checkpoint: Checkpoint, plan: Plan) -> bytes:
     return bytes(image)
 
 
-def write_packed(checkpoint: Checkpoint, plan: Plan, tokenizer: bytes, embed: bool, folder: Path) -> None:
+def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool, folder: Path) -> None:
     """Writes weights.bin (or <name>.weights), tokenizer.bin and packed_data.cpp, each only when it changes."""
-    weights = pack(checkpoint, plan)
+    weights = pack(source, plan)
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)
     write_if_changed(folder / "tokenizer.baked", tokenizer)
+    is_file = source.path.is_file()  # a folder has no one fingerprint
     text = environment().get_template("packed_data.cpp.jinja").render(
         embed=embed,
         weights_size=len(weights),
         weights_fingerprint=fingerprint(weights),
-        checkpoint_size=checkpoint.path.stat().st_size,
-        checkpoint_fingerprint=fingerprint_file(checkpoint.path),
+        checkpoint_size=source.path.stat().st_size if is_file else 0,
+        checkpoint_fingerprint=fingerprint_file(source.path) if is_file else 0,
         tokenizer_size=len(tokenizer),
         tokenizer_fingerprint=fingerprint(tokenizer),
     )
