@@ -1,0 +1,165 @@
+"""Runs every check of the project and counts what passed: formatting, types, every kind of build with its tests, pytest.
+
+    tools/check [--no-skips] [--only NAME] [--keep]
+
+--no-skips makes a skipped test a failure; --only runs the steps whose names begin so; --keep uses the build folders
+that are there instead of starting afresh. Models come from ../shared/models or STORYBAKE_MODELS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build-check"
+MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models")).resolve()
+
+
+@dataclass(frozen=True)
+class Bake:
+    """A build of one model, tested with `meson test`. `suites` limits which tests; empty runs them all."""
+
+    name: str
+    model: str
+    options: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ("model",)
+    compiler: str = "g++"
+
+
+BAKES = (
+    Bake("f32", "stories260K.bin", suites=()),
+    Bake("q8", "stories260K_q8_g4.bin"),
+    Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",)),
+    Bake("clang", "seeded_gqa_untied_q8.bin", compiler="clang++"),
+    Bake("portable", "stories260K_q8_g4.bin", ("-Dtarget=portable",)),
+    Bake("portable-f32", "stories260K.bin", ("-Dtarget=portable",)),
+)
+
+
+@dataclass
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add_junit(self, path: Path, step: str) -> None:
+        """Adds the test cases of a JUnit file, which Meson and pytest write alike; skips and failures by name."""
+        for case in ET.parse(path).getroot().iter("testcase"):
+            name = f"{step}: {case.get('classname', '')}.{case.get('name', '')}"
+            skip = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                self.failed += 1
+                self.notes.append(f"FAILED  {name}")
+            elif skip is not None:
+                self.skipped += 1
+                self.notes.append(f"skipped {name}: {skip.get('message') or (skip.text or '').strip()}")
+            else:
+                self.passed += 1
+
+    def add(self, ok: bool, name: str) -> None:
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.notes.append(f"FAILED  {name}")
+
+
+def run(command: list[str | Path], quiet: bool = True, **environment: str) -> bool:
+    """Runs a command from the root; its output is shown when it fails, or always unless `quiet`."""
+    result = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, text=True, errors="replace",
+        stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT if quiet else None,
+    )  # fmt: skip
+    if quiet and result.returncode:
+        print("$", *command, result.stdout, sep="\n" if len(command) > 12 else " ")
+    return result.returncode == 0
+
+
+def sources(*suffixes: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True, capture_output=True)
+    return [ROOT / f for f in listed.stdout.split("\n") if f.endswith(suffixes) and not f.startswith("generated/")]
+
+
+def check_style(counts: Counts) -> None:
+    """The formatter in check mode, the type checker, and the golden sources."""
+    counts.add(run(["clang-format", "--dry-run", "-Werror", *sources(".cpp", ".hpp")]), "clang-format")
+    counts.add(run(["/usr/bin/mypy"]), "mypy")
+    counts.add(run(["tools/regen", "--check"]), "golden sources")
+
+
+def check_bake(bake: Bake, counts: Counts) -> None:
+    """Configures, builds and tests one build."""
+    folder = BUILD / bake.name
+    model = MODELS / bake.model
+    if not model.is_file():
+        counts.skipped += 1
+        counts.notes.append(f"skipped {bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
+        return
+    setup = ["meson", "setup", str(folder), f"-Dmodel={model}", "-Dtests=enabled", *bake.options]
+    if not (folder / "build.ninja").exists() and not run(setup, CXX=bake.compiler):
+        counts.add(False, f"{bake.name}: meson setup")
+        return
+    if not run(["meson", "compile", "-C", str(folder)]):
+        counts.add(False, f"{bake.name}: meson compile")
+        return
+    junit = folder / "meson-logs" / "testlog.junit.xml"
+    junit.unlink(missing_ok=True)
+    suites = [word for suite in bake.suites for word in ("--suite", suite)]
+    ok = run(["meson", "test", "-C", str(folder), "--no-rebuild", "--print-errorlogs", *suites])
+    before = counts.failed
+    if junit.exists():
+        counts.add_junit(junit, bake.name)
+    if not ok and counts.failed == before:
+        counts.add(False, f"{bake.name}: meson test")
+
+
+def check_python(counts: Counts) -> None:
+    """The pytest files; those of the finished program find it in the builds above."""
+    report = BUILD / "pytest.xml"
+    report.unlink(missing_ok=True)
+    BUILD.mkdir(exist_ok=True)
+    ok = run(
+        ["/usr/bin/python3", "-m", "pytest", "-q", f"--junitxml={report}"],
+        STORYBAKE_BUILDS=str(BUILD), STORYBAKE_MODELS=str(MODELS), PYTHONDONTWRITEBYTECODE="1",
+    )  # fmt: skip
+    before = counts.failed
+    if report.exists():
+        counts.add_junit(report, "pytest")
+    if not ok and counts.failed == before:
+        counts.add(False, "pytest")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tools/check", description="Runs every check of the project.")
+    parser.add_argument("--no-skips", action="store_true", help="a skipped test is a failure")
+    parser.add_argument("--only", default="", metavar="NAME", help="only the steps whose names begin with NAME")
+    parser.add_argument("--keep", action="store_true", help="use the build folders that are there")
+    options = parser.parse_args(argv)
+    if not options.keep:
+        shutil.rmtree(BUILD, ignore_errors=True)
+    counts = Counts()
+    steps = [("style", lambda: check_style(counts))]
+    steps += [(bake.name, lambda bake=bake: check_bake(bake, counts)) for bake in BAKES]  # type: ignore[misc]
+    steps += [("python", lambda: check_python(counts))]
+    for name, step in steps:
+        if name.startswith(options.only):
+            start = time.monotonic()
+            print(f"== {name} ", end="", flush=True)
+            step()
+            print(f"({time.monotonic() - start:.0f} s)", flush=True)
+    print(*counts.notes, sep="\n")
+    print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
+    return 1 if counts.failed or (options.no_skips and counts.skipped) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
