@@ -1,0 +1,109 @@
+#include "fake_model.hpp"
+
+#include <cmath>
+#include <cstdint>
+
+namespace storybake {
+
+const ModelFacts kModel = {
+    .name = "fake",
+    .target = "test",
+    .weight_type = "f32",
+    .dim = 4,
+    .hidden_dim = 8,
+    .n_layers = 1,
+    .n_heads = 1,
+    .n_kv_heads = 1,
+    .vocab_size = 264,
+    .seq_len = 48,
+    .group_size = 0,
+    .shared_classifier = true,
+    .max_batch = 5,
+    .max_threads = 4,
+    .weights_bytes = 1000,
+    .kv_bytes = 200,
+    .activation_bytes = 34,
+    .macs_per_token = 5000000,
+    .bytes_per_token = 1000,
+};
+
+namespace {
+
+constexpr OpFacts kFakeOps[] = {{"first", 1000, 10}, {"second", 0, 10}};
+
+std::uint64_t history[64];  // at each position, a hash of the tokens up to it
+float fake_logits[264];
+
+std::uint64_t mix(std::uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+}  // namespace
+
+const std::span<const OpFacts> kOps = kFakeOps;
+
+namespace fake {
+
+std::vector<Call> calls;
+std::map<int, int> script;
+int broken_position = -1;
+int interrupt_position = -1;
+volatile int interrupted = 0;
+
+void reset() {
+    calls.clear();
+    script.clear();
+    broken_position = -1;
+    interrupt_position = -1;
+    interrupted = 0;
+    for (std::uint64_t& h : history) {
+        h = 0;
+    }
+}
+
+}  // namespace fake
+
+std::span<float> logits() noexcept {
+    return fake_logits;
+}
+
+void forward(const std::byte*, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
+             Profile* profile) noexcept {
+    const int n = static_cast<int>(tokens.size());
+    const int last = pos + n - 1;
+    if (profile != nullptr) {
+        profile->start();
+    }
+    if (team.rank == 0) {
+        fake::calls.push_back({pos, n, wanted, team.size});
+        for (int i = 0; i < n; ++i) {
+            const auto token = static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]);
+            history[pos + i] = mix((pos + i > 0 ? history[pos + i - 1] : 1) + 0x9e3779b97f4a7c15U * (token + 1));
+        }
+        if (pos <= fake::interrupt_position && fake::interrupt_position <= last) {
+            fake::interrupted = 2;
+        }
+    }
+    team.sync();
+    if (wanted == Logits::kLast) {
+        const Team::Slice mine = team.slice(kModel.vocab_size);
+        for (int i = mine.begin; i < mine.end; ++i) {
+            const auto bits = mix(history[last] + static_cast<std::uint64_t>(i)) >> 40;
+            fake_logits[i] = static_cast<float>(bits) / 4194304.0F;  // [0, 4)
+            const auto told = fake::script.find(last);
+            if (told != fake::script.end() && told->second == i) {
+                fake_logits[i] = 100.0F;
+            }
+            if (last == fake::broken_position && i == 7) {
+                fake_logits[i] = std::nanf("");
+            }
+        }
+    }
+    if (profile != nullptr) {
+        profile->mark(0);
+    }
+}
+
+}  // namespace storybake

@@ -1,0 +1,36 @@
+// A model of the tests' own in place of a generated one: its logits depend on every token so far, and it can be told
+// what to say.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "model.hpp"
+
+namespace storybake::fake {
+
+/// One call of forward().
+struct Call {
+    int pos;
+    int n;
+    Logits wanted;
+    int threads;
+};
+
+/// The calls so far.
+extern std::vector<Call> calls;
+
+/// The likeliest token after a position, by far; without an entry, whatever follows from the tokens so far.
+extern std::map<int, int> script;
+
+/// The position whose logits have a NaN among them; -1 for none.
+extern int broken_position;
+
+/// Set by forward() at this position, as if the user interrupted there; -1 for never.
+extern int interrupt_position;
+extern volatile int interrupted;
+
+/// Forgets the calls, the script and the tokens.
+void reset();
+
+}  // namespace storybake::fake

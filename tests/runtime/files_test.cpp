@@ -1,0 +1,212 @@
+// Files, the weights file and the check of the checkpoint.
+#include "files.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "fingerprint.hpp"
+#include "vocabulary.hpp"
+#include "weights.hpp"
+
+namespace storybake {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FilesTest : public testing::Test {
+protected:
+    void SetUp() override {
+        folder_ = fs::temp_directory_path() / ("files_test." + std::to_string(::getpid()));
+        fs::create_directory(folder_);
+    }
+    void TearDown() override { fs::remove_all(folder_); }
+
+    std::string path(const char* name) { return (folder_ / name).string(); }
+    std::string write(const char* name, const std::string& bytes) {
+        std::ofstream(path(name), std::ios::binary) << bytes;
+        return path(name);
+    }
+    std::size_t files() {
+        return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+    }
+
+    fs::path folder_;
+};
+
+std::string random_bytes(std::size_t size) {
+    std::string bytes(size, '\0');
+    std::uint32_t state = 1;
+    for (char& byte : bytes) {
+        state = state * 1664525U + 1013904223U;
+        byte = static_cast<char>(state >> 24);
+    }
+    return bytes;
+}
+
+std::string text_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST_F(FilesTest, ReadFileAroundTheSizesOfItsSteps) {
+    for (const std::size_t size : {0U, 1U, 65535U, 65536U, 65537U, 200000U}) {
+        const std::string bytes = random_bytes(size);
+        write("f", bytes);
+        auto got = read_file(path("f"), "file", 200000);
+        ASSERT_TRUE(got) << got.failure().message;
+        EXPECT_EQ(text_of(*got), bytes);
+    }
+    write("f", random_bytes(200001));
+    const auto too_long = read_file(path("f"), "tokenizer", 200000);
+    ASSERT_FALSE(too_long);
+    EXPECT_EQ(too_long.failure().exit_code, kExitBadData);
+    const auto endless = read_file("/dev/zero", "tokenizer", 200000);
+    ASSERT_FALSE(endless);
+    EXPECT_EQ(endless.failure().exit_code, kExitBadData);
+}
+
+TEST_F(FilesTest, WhatCannotBeReadIs66) {
+    for (const std::string& name : {path("none"), folder_.string(), std::string()}) {
+        const auto got = read_file(name, "tokenizer", 100);
+        ASSERT_FALSE(got) << name;
+        EXPECT_EQ(got.failure().exit_code, kExitMissingFile);
+        EXPECT_EQ(got.failure().message.rfind("tokenizer " + name, 0), 0U) << got.failure().message;
+    }
+}
+
+TEST_F(FilesTest, ReadStreamGathersShortReads) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    std::thread writer([&] {
+        for (int i = 0; i < 100; ++i) {
+            EXPECT_EQ(::write(ends[1], "abc", 3), 3);
+            std::this_thread::yield();
+        }
+        ::close(ends[1]);
+    });
+    const auto text = read_stream(ends[0], 1000);
+    writer.join();
+    ::close(ends[0]);
+    ASSERT_TRUE(text);
+    EXPECT_EQ(text->size(), 300U);
+
+    const int zero = ::open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(read_stream(zero, 1000)->size(), 1001U) << "one more than the limit tells that it is too long";
+    ::close(zero);
+    const auto failed = read_stream(-1, 10);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.failure().exit_code, kExitIo);
+}
+
+TEST_F(FilesTest, OutputAppearsWhenItIsComplete) {
+    const std::string bytes = random_bytes(100000);
+    {
+        auto file = OutputFile::create(path("out"));
+        ASSERT_TRUE(file);
+        EXPECT_FALSE(file->write(as_bytes(bytes)));
+        EXPECT_FALSE(fs::exists(path("out")));
+        EXPECT_FALSE(file->commit());
+    }
+    EXPECT_EQ(text_of(*read_file(path("out"), "out", 1 << 20)), bytes);
+    EXPECT_EQ(files(), 1U);
+    EXPECT_EQ(fs::status(path("out")).permissions() & fs::perms::owner_all,
+              fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(FilesTest, OutputThatIsGivenUpLeavesNothingAndTouchesNothing) {
+    write("out", "old");
+    {
+        auto file = OutputFile::create(path("out"));
+        ASSERT_TRUE(file);
+        EXPECT_FALSE(file->write(as_bytes("new")));
+    }
+    EXPECT_EQ(text_of(*read_file(path("out"), "out", 100)), "old");
+    EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FilesTest, OutputThatCannotBeWrittenIs74) {
+    const auto nowhere = OutputFile::create(path("no/such/folder"));
+    ASSERT_FALSE(nowhere);
+    EXPECT_EQ(nowhere.failure().exit_code, kExitIo);
+    const auto is_folder = OutputFile::create(folder_.string());
+    ASSERT_FALSE(is_folder);
+    EXPECT_EQ(is_folder.failure().exit_code, kExitIo);
+}
+
+TEST_F(FilesTest, ADeviceIsWrittenDirectly) {
+    auto null = OutputFile::create("/dev/null");
+    ASSERT_TRUE(null);
+    EXPECT_FALSE(null->write(as_bytes("bytes")));
+    EXPECT_FALSE(null->commit());
+    struct stat status {};
+    ASSERT_EQ(::stat("/dev/null", &status), 0);
+    EXPECT_TRUE(S_ISCHR(status.st_mode)) << "and is not replaced";
+    if (auto full = OutputFile::create("/dev/full")) {
+        const auto failed = full->write(as_bytes("bytes"));
+        ASSERT_TRUE(failed);
+        EXPECT_EQ(failed->exit_code, kExitIo);
+    }
+}
+
+PackedData packed_for(const std::string& bytes) {
+    PackedData packed{};
+    packed.weights_size = bytes.size();
+    packed.weights_fingerprint = fingerprint(as_bytes(bytes));
+    packed.checkpoint_size = bytes.size();
+    packed.checkpoint_fingerprint = fingerprint(as_bytes(bytes));
+    return packed;
+}
+
+TEST_F(FilesTest, WeightsOfTheModelAreLoaded) {
+    const std::string bytes = random_bytes(300001);
+    const PackedData packed = packed_for(bytes);
+    auto weights = Weights::load(packed, "model", write("w", bytes));
+    ASSERT_TRUE(weights) << weights.failure().message;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weights->data()) % 64, 0U);
+    EXPECT_EQ(text_of({weights->data(), bytes.size()}), bytes);
+}
+
+TEST_F(FilesTest, EmbeddedWeightsAreUsedWhereTheyAre) {
+    const std::string bytes = random_bytes(100);
+    PackedData packed = packed_for(bytes);
+    packed.weights = as_bytes(bytes).data();
+    auto weights = Weights::load(packed, "model", "");
+    ASSERT_TRUE(weights);
+    EXPECT_EQ(weights->data(), packed.weights);
+    EXPECT_FALSE(Weights::load(packed, "model", path("none"))) << "a file that is named is read";
+}
+
+TEST_F(FilesTest, WithoutEmbeddedWeightsTheFileBesideTheExecutableIsSought) {
+    const auto weights = Weights::load(packed_for("x"), "no-such-model", "");
+    ASSERT_FALSE(weights);
+    EXPECT_EQ(weights.failure().exit_code, kExitMissingFile);
+    const std::string here = fs::read_symlink("/proc/self/exe").parent_path().string();
+    EXPECT_NE(weights.failure().message.find(here + "/no-such-model.weights"), std::string::npos);
+}
+
+TEST_F(FilesTest, OtherFilesAreRefused) {
+    const std::string bytes = random_bytes(200000);
+    const PackedData packed = packed_for(bytes);
+    std::string flipped = bytes;
+    flipped[150000] = static_cast<char>(flipped[150000] ^ 1);
+    const std::string wrong[] = {"", bytes.substr(0, 199999), bytes + "x", flipped};
+    for (const std::string& other : wrong) {
+        const auto weights = Weights::load(packed, "model", write("w", other));
+        ASSERT_FALSE(weights) << other.size();
+        EXPECT_EQ(weights.failure().exit_code, kExitBadData);
+        const auto checkpoint = check_checkpoint(path("w"), packed, "model");
+        ASSERT_TRUE(checkpoint) << other.size();
+        EXPECT_EQ(checkpoint->exit_code, kExitBadData);
+    }
+    EXPECT_FALSE(check_checkpoint(write("w", bytes), packed, "model"));
+    EXPECT_EQ(check_checkpoint(path("none"), packed, "model")->exit_code, kExitMissingFile);
+}
+
+}  // namespace
+}  // namespace storybake

@@ -1,0 +1,140 @@
+#include "options.hpp"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+namespace storybake {
+namespace {
+
+Result<Options> parse(std::initializer_list<const char*> arguments) {
+    static char name[] = "stories";
+    std::vector<std::string> copies(arguments.begin(), arguments.end());
+    std::vector<char*> argv{name};
+    for (std::string& copy : copies) {
+        argv.push_back(copy.data());
+    }
+    argv.push_back(nullptr);
+    return parse_options(static_cast<int>(argv.size()) - 1, argv.data());
+}
+
+void expect_refused(std::initializer_list<const char*> arguments, const char* expected) {
+    const Result<Options> options = parse(arguments);
+    ASSERT_FALSE(options) << expected;
+    EXPECT_EQ(options.failure().exit_code, kExitUsage);
+    EXPECT_NE(options.failure().message.find(expected), std::string::npos) << options.failure().message;
+}
+
+TEST(Options, DefaultsAreLlama2cs) {
+    const auto options = parse({});
+    ASSERT_TRUE(options);
+    EXPECT_EQ(options->temperature, 1.0F);
+    EXPECT_EQ(options->topp, 0.9F);
+    EXPECT_EQ(options->seed, 0U);
+    EXPECT_EQ(options->steps, 256);
+    EXPECT_EQ(options->mode, Mode::kGenerate);
+    EXPECT_EQ(options->action, Action::kRun);
+    EXPECT_FALSE(options->prompt || options->system_prompt || options->threads || options->batch || options->profile);
+    EXPECT_EQ(options->checkpoint + options->tokenizer + options->weights + options->logits, "");
+    EXPECT_TRUE(options->warnings.empty());
+}
+
+TEST(Options, ShortAndLongNames) {
+    const auto check = [](const Result<Options>& options) {
+        ASSERT_TRUE(options) << options.failure().message;
+        EXPECT_EQ(options->checkpoint, "model.bin");
+        EXPECT_EQ(options->temperature, 0.5F);
+        EXPECT_EQ(options->topp, 0.25F);
+        EXPECT_EQ(options->seed, 18446744073709551615U);
+        EXPECT_EQ(options->steps, 7);
+        EXPECT_EQ(options->prompt, "Once");
+        EXPECT_EQ(options->tokenizer, "t.bin");
+        EXPECT_EQ(options->mode, Mode::kChat);
+        EXPECT_EQ(options->system_prompt, "-y");
+    };
+    check(parse({"model.bin", "-t", "0.5", "-p", ".25", "-s", "18446744073709551615", "-n", "7", "-i", "Once", "-z",
+                 "t.bin", "-m", "chat", "-y", "-y"}));
+    check(parse({"--temperature=0.5", "--top-p", "0.25", "--seed", "18446744073709551615", "--steps=7", "--prompt",
+                 "Once", "--tokenizer=t.bin", "--mode=chat", "--system-prompt", "-y", "--", "model.bin"}));
+}
+
+TEST(Options, OwnOptions) {
+    const auto options = parse({"--threads", "2", "--batch=3", "--logits", "l", "--weights=w", "--profile"});
+    ASSERT_TRUE(options);
+    EXPECT_EQ(options->threads, 2);
+    EXPECT_EQ(options->batch, 3);
+    EXPECT_EQ(options->logits, "l");
+    EXPECT_EQ(options->weights, "w");
+    EXPECT_TRUE(options->profile);
+    EXPECT_EQ(parse({"--help"})->action, Action::kHelp);
+    EXPECT_EQ(parse({"-h"})->action, Action::kHelp);
+    EXPECT_EQ(parse({"--version"})->action, Action::kVersion);
+    EXPECT_EQ(parse({"--info"})->action, Action::kInfo);
+}
+
+TEST(Options, ADashReadsThePromptFromStandardInput) {
+    EXPECT_TRUE(parse({"-i", "-"})->prompt_from_stdin);
+    EXPECT_FALSE(parse({"-i", "--"})->prompt_from_stdin);
+    EXPECT_EQ(parse({"-i", "-x"})->prompt, "-x");
+    expect_refused({"-i", "-", "-m", "chat"}, "-m chat");
+}
+
+TEST(Options, WhatLlama2cClampsIsClampedWithAWarning) {
+    EXPECT_EQ(parse({"-t", "-1"})->temperature, 0.0F);
+    EXPECT_EQ(parse({"-t", "-1"})->warnings.size(), 1U);
+    for (const char* topp : {"-0.1", "1.1", "1e30"}) {
+        EXPECT_EQ(parse({"-p", topp})->topp, 0.9F) << topp;
+        EXPECT_EQ(parse({"-p", topp})->warnings.size(), 1U) << topp;
+    }
+    EXPECT_EQ(parse({"-n", "-5"})->steps, 0);
+    EXPECT_EQ(parse({"-n", "-5"})->warnings.size(), 1U);
+    for (const char* fine : {"0", "1"}) {
+        EXPECT_TRUE(parse({"-p", fine, "-t", fine, "-n", fine})->warnings.empty());
+    }
+}
+
+TEST(Options, NumbersAreStrict) {
+    for (const char* text : {"", "abc", "1x", " 1", "1 ", "nan", "inf", "-inf", "1e999", "0x", "--"}) {
+        expect_refused({"-t", text}, "-t \"");
+        expect_refused({"-p", text}, "-p \"");
+    }
+    expect_refused({"-t", "1e-40"}, "expected 0");
+    expect_refused({"-t", "1e39"}, "expected 0");
+    EXPECT_TRUE(parse({"-t", "1e-30"}));
+    for (const char* text : {"", "abc", "1x", "1.5", " 1", "99999999999", "-99999999999", "1e3"}) {
+        expect_refused({"-n", text}, "-n \"");
+        expect_refused({"--threads", text}, "--threads \"");
+        expect_refused({"--batch", text}, "--batch \"");
+    }
+    for (const char* text : {"", "-1", "+1", "abc", "1x", " 1", "18446744073709551616"}) {
+        expect_refused({"-s", text}, "-s \"");
+    }
+    expect_refused({"-m", "talk"}, "expected generate or chat");
+    expect_refused({"--logits", ""}, "--logits");
+    expect_refused({"-z", ""}, "-z");
+}
+
+TEST(Options, UnknownOptionsAreNamed) {
+    expect_refused({"-x"}, "-x");
+    expect_refused({"--nonsense"}, "--nonsense");
+    expect_refused({"--nonsense=3"}, "--nonsense");
+    expect_refused({"--help=3"}, "--help");
+    expect_refused({"-t"}, "-t needs a value");
+    expect_refused({"--threads"}, "--threads needs a value");
+    expect_refused({"model.bin", "upon", "a"}, "unexpected argument \"upon\"");
+}
+
+TEST(Options, HelpNamesEveryOption) {
+    const std::string help = help_text("stories", 512, 4, 8);
+    for (const char* name :
+         {"-i, --prompt", "-t, --temperature", "-p, --top-p", "-s, --seed", "-n, --steps", "-m, --mode",
+          "-y, --system-prompt", "-z, --tokenizer", "--threads", "--batch", "--weights", "--logits", "--profile",
+          "--info", "-h, --help", "--version", "all 512", "1 to 4", "1 to 8"}) {
+        EXPECT_NE(help.find(name), std::string::npos) << name;
+    }
+    EXPECT_EQ(help.back(), '\n') << "nothing was cut";
+    EXPECT_EQ(version_text("stories", "duo", "q8").rfind("stories (q8, duo), baked by storybake ", 0), 0U);
+}
+
+}  // namespace
+}  // namespace storybake
