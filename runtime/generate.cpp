@@ -1,5 +1,8 @@
 #include "generate.hpp"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
@@ -145,22 +148,41 @@ std::optional<Failure> Session::generate(std::string_view prompt) {
     return failed ? failed : output_failure();
 }
 
-/// One line from the user, without its end; false at the end of the input.
-bool Session::ask(std::FILE* in, std::string_view guide, std::string& line) {
+/// One line from the user, without its end; false at the end of the input. A line that is too long is cut to one byte
+/// more than kMaxPromptBytes.
+bool Session::ask(int in, std::string_view guide, std::string& line) {
     out_.write(guide);
     out_.finish();
-    line.clear();
-    int c = 0;
-    while ((c = std::getc(in)) != EOF && c != '\n' && line.size() <= kMaxPromptBytes) {
-        line += static_cast<char>(c);
+    std::size_t end = 0;
+    while ((end = input_.find('\n')) == std::string::npos && input_.size() <= kMaxPromptBytes) {
+        // A signal may come between any check of stop_ and a read(), or to another thread: look ten times a second.
+        pollfd ready = {in, POLLIN, 0};
+        if (::poll(&ready, 1, 100) <= 0) {
+            if (stop_ != 0) {
+                return false;
+            }
+            continue;
+        }
+        char block[4096];
+        const ssize_t size = ::read(in, block, sizeof block);
+        if (size > 0) {
+            input_.append(block, static_cast<std::size_t>(size));
+        } else if (size == 0 || errno != EINTR) {
+            break;
+        }
     }
+    if (end == std::string::npos && input_.empty()) {
+        return false;
+    }
+    line = input_.substr(0, std::min(end, kMaxPromptBytes + 1));
+    input_.erase(0, end == std::string::npos ? end : end + 1);
     if (!line.empty() && line.back() == '\r') {
         line.pop_back();
     }
-    return stop_ == 0 && (c != EOF || !line.empty());
+    return stop_ == 0;
 }
 
-std::optional<Failure> Session::chat(std::FILE* in, const std::optional<std::string>& system_prompt,
+std::optional<Failure> Session::chat(int in, const std::optional<std::string>& system_prompt,
                                      const std::optional<std::string>& first_prompt) {
     std::string system;
     std::string user;

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,9 +41,10 @@ public:
     /// Fails with 2 when the prompt does not fit the context, 65 when the logits are not finite, and 74.
     std::optional<Failure> generate(std::string_view prompt);
 
-    /// Takes turns with the user, who types lines into `in`, in the template of Llama 2 Chat, as llama2.c's chat()
-    /// does, until `steps`, the end of `in` or an interruption. What is not given is asked for. Fails as generate().
-    std::optional<Failure> chat(std::FILE* in, const std::optional<std::string>& system_prompt,
+    /// Takes turns with the user, who types lines into the file descriptor `in`, in the template of Llama 2 Chat, as
+    /// llama2.c's chat() does, until `steps`, the end of `in` or an interruption. What is not given is asked for. Fails
+    /// as generate().
+    std::optional<Failure> chat(int in, const std::optional<std::string>& system_prompt,
                                 const std::optional<std::string>& first_prompt);
 
     [[nodiscard]] const Stats& stats() const { return stats_; }
@@ -60,7 +60,7 @@ private:
     std::optional<Failure> answer(int previous, int& last);
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
-    bool ask(std::FILE* in, std::string_view guide, std::string& line);
+    bool ask(int in, std::string_view guide, std::string& line);
 
     Engine& engine_;
     const Tokenizer& tokenizer_;
@@ -71,6 +71,7 @@ private:
     const volatile std::sig_atomic_t& stop_;
     int pos_ = 0;              // positions computed
     std::span<float> logits_;  // of position pos_ - 1
+    std::string input_;        // read from the user, lines yet to come
     Stats stats_;
     std::string warning_;
 };

@@ -33,7 +33,7 @@ volatile std::sig_atomic_t stop_signal = 0;
 
 /// A signal ends the run in order, after the token or batch at hand: with what it took, and no partial file.
 void catch_signals() {
-    struct sigaction action {};  // without SA_RESTART: reading a line must end
+    struct sigaction action {};
     action.sa_handler = [](int signal) { stop_signal = signal; };
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         sigaction(signal, &action, nullptr);
@@ -177,7 +177,7 @@ int run(Options& options) {
 
     const auto start = std::chrono::steady_clock::now();
     std::optional<Failure> failed = options.mode == Mode::kChat
-                                        ? session.chat(stdin, options.system_prompt, options.prompt)
+                                        ? session.chat(STDIN_FILENO, options.system_prompt, options.prompt)
                                         : session.generate(options.prompt.value_or(""));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (!failed && logits_file && stop_signal == 0) {

@@ -52,11 +52,11 @@ protected:
     }
 
     /// A stream to read lines from.
-    std::FILE* input(const std::string& lines) {
+    int input(const std::string& lines) {
         input_.reset(std::tmpfile());
         std::fputs(lines.c_str(), input_.get());
-        std::rewind(input_.get());
-        return input_.get();
+        std::rewind(input_.get());  // which writes what is buffered
+        return ::fileno(input_.get());
     }
 
     struct Close {

@@ -1,0 +1,354 @@
+"""The command line of a baked program: STORYBAKE_BIN, baked from STORYBAKE_CHECKPOINT (and STORYBAKE_TOKENIZER)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen.fingerprint import fingerprint
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
+
+
+def variable(name: str) -> str:
+    if name not in os.environ:
+        pytest.fail(f"{name} is not set: run these tests through meson test, or name a baked program's files")
+    return os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def binary() -> str:
+    return variable("STORYBAKE_BIN")
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    return Path(variable("STORYBAKE_CHECKPOINT"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Path:
+    return Path(variable("STORYBAKE_TOKENIZER"))
+
+
+@pytest.fixture(scope="session")
+def info(binary: str) -> dict[str, str]:
+    """The lines of --info: name and value."""
+    lines = run(binary, "--info").stdout.decode().splitlines()
+    return {line[:18].strip(): line[19:].strip() for line in lines}
+
+
+def run(binary: str, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [binary, *arguments], input=stdin, capture_output=True, check=False, timeout=120, env={**os.environ, **env}
+    )
+
+
+def refused(result: subprocess.CompletedProcess[bytes], code: int, *parts: str) -> None:
+    """One line on standard error that names all parts, nothing on standard output, and the exit code."""
+    message = result.stderr.decode()
+    assert result.returncode == code, message
+    assert result.stdout == b""
+    assert message.count("\n") == 1 and message.endswith("\n"), message
+    for part in parts:
+        assert part in message
+
+
+def logits_of(result: subprocess.CompletedProcess[bytes]) -> str:
+    found = re.search(rb"logits (0x[0-9a-f]{16})\n", result.stderr)
+    assert found, result.stderr
+    return found.group(1).decode()
+
+
+# ---- what llama2.c users type
+
+
+def test_golden_stories(binary: str, info: dict[str, str]) -> None:
+    if info["model"] != "stories260K":
+        pytest.skip("the golden stories are stories260K's")
+    golden = MODELS / "golden"
+    greedy = run(binary, "-t", "0", "-n", "200")
+    assert greedy.stdout == (golden / "stories260K_t0_n200.txt").read_bytes()
+    sampled = run(binary, "-t", "1.0", "-p", "0.9", "-s", "133742", "-n", "256")
+    assert sampled.stdout == (golden / "stories260K_t1_p0.9_s133742_n256.txt").read_bytes()
+
+
+def test_fifty_sampled_stories_are_llama2cs(binary: str, info: dict[str, str]) -> None:
+    column = {"stories260K": 1, "stories260K_q8_g4": 2}.get(info["model"])
+    if column is None:
+        pytest.skip("the golden stories are those of stories260K in float32 and int8")
+    rows = (MODELS / "golden" / "stories260K_seeds1-50.txt").read_text().splitlines()
+    stories = [row.split() for row in rows if not row.startswith("#")]
+    assert len(stories) == 50
+    different = []
+    for story in stories:
+        text = run(binary, "-t", "1.0", "-p", "0.9", "-n", "256", "-s", story[0]).stdout
+        if hashlib.md5(text, usedforsecurity=False).hexdigest()[:16] != story[column]:
+            different.append(story[0])
+    assert not different, f"seeds whose stories differ: {different}"
+
+
+def test_the_same_seed_tells_the_same_story(binary: str) -> None:
+    first = run(binary, "-s", "7", "-n", "60", "-i", "Once")
+    again = run(binary, "--seed=7", "--steps=60", "--prompt", "Once", "--temperature=1", "--top-p=0.9")
+    assert first.returncode == again.returncode == 0
+    assert first.stdout == again.stdout
+    assert logits_of(first) == logits_of(again)
+    assert first.stdout.startswith(b"Once") and first.stdout.endswith(b"\n")
+
+
+def test_the_checkpoint_may_be_named_as_llama2c_wants_it(
+    binary: str, checkpoint: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    arguments = ["-t", "0", "-n", "20"]
+    plain = run(binary, *arguments)
+    named = run(binary, str(checkpoint), *arguments, "-z", str(tokenizer), "-m", "generate")
+    assert named.returncode == 0, named.stderr
+    assert named.stdout == plain.stdout
+    refused(run(binary, str(tmp_path / "none.bin"), *arguments), 66, "none.bin")
+    data = bytearray(checkpoint.read_bytes())
+    other = tmp_path / "other.bin"
+    other.write_bytes(data[:-4])
+    refused(run(binary, str(other), *arguments), 65, str(len(data) - 4), str(len(data)))
+    data[len(data) // 2] ^= 1
+    other.write_bytes(data)
+    refused(run(binary, str(other), *arguments), 65, "fingerprint")
+
+
+def test_the_speed_is_reported_as_llama2c_does(binary: str) -> None:
+    result = run(binary, "-n", "50", "-t", "0")
+    found = re.match(rb"achieved tok/s: ([0-9]+\.[0-9]{6})\n(\d+) tokens, .* GB/s of weights, .*\n$", result.stderr)
+    assert found, result.stderr
+    assert float(found.group(1)) > 0
+
+
+# ---- the same numbers, however they are computed
+
+
+def test_threads_and_batches_do_not_change_a_bit(binary: str, info: dict[str, str]) -> None:
+    arguments = ["-s", "3", "-n", "64", "-i", "Once there was a small red boat. It lived on a blue lake"]
+    expected = run(binary, *arguments, "--threads", "1", "--batch", "1")
+    assert expected.returncode == 0, expected.stderr
+    most = int(info["threads at most"])
+    for threads in sorted({1, min(2, most), min(3, most)}):
+        for batch in sorted({1, 2, int(info["positions a batch"])}):
+            result = run(binary, *arguments, "--threads", str(threads), "--batch", str(batch))
+            assert result.stdout == expected.stdout
+            assert logits_of(result) == logits_of(expected)
+
+
+def test_logits_hold_every_position(binary: str, info: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "logits.f32"
+    vocab_size = int(info["vocab_size"])
+    plain = run(binary, "-t", "0", "-n", "12", "-i", "Once")
+    result = run(binary, "-t", "0", "-n", "12", "-i", "Once", "--logits", str(path))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == plain.stdout
+    assert logits_of(result) == logits_of(plain)
+    logits = np.fromfile(path, "<f4").reshape(-1, vocab_size)
+    assert len(logits) <= 12 and np.isfinite(logits).all()
+    assert f"0x{fingerprint(logits[-1].tobytes()):016x}" == logits_of(result)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_logits_agree_with_llama2c(binary: str, info: dict[str, str], tmp_path: Path) -> None:
+    golden = MODELS / "golden" / f"{info['model']}.logits.f32"
+    if not golden.is_file():
+        pytest.skip(f"no golden logits of {info['model']}")
+    vocab_size = int(info["vocab_size"])
+    expected = np.fromfile(golden, "<f4").reshape(-1, vocab_size)
+    path = tmp_path / "logits.f32"
+    prompt = (MODELS / "golden" / "prompt.txt").read_text()
+    result = run(binary, "-t", "0", "-n", str(len(expected)), "-i", prompt, "--logits", str(path))
+    assert result.returncode == 0, result.stderr
+    logits = np.fromfile(path, "<f4").reshape(-1, vocab_size)
+    assert logits.shape == expected.shape
+    largest = np.abs(expected).max()
+    error = np.abs(logits - expected)
+    if info["weight type"] == "f32":
+        assert error.max() <= 1e-4 * largest
+    else:
+        assert error.max() <= 0.02 * largest and error.mean() <= 0.002 * largest
+        assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.98
+
+
+# ---- standard input and output
+
+
+def test_the_prompt_from_standard_input(binary: str) -> None:
+    expected = run(binary, "-t", "0", "-n", "20", "-i", "Once upon")
+    for text in (b"Once upon", b"Once upon\n", b"Once upon\r\n"):
+        assert run(binary, "-t", "0", "-n", "20", "-i", "-", stdin=text).stdout == expected.stdout
+    empty = run(binary, "-t", "0", "-n", "20", "-i", "-")
+    assert empty.stdout == run(binary, "-t", "0", "-n", "20").stdout
+    strange = run(binary, "-t", "0", "-n", "40", "-i", "-", stdin=b"a\0\xff\xfe\xc0\x80\xed\xa0\x80\x1b[2J\xf0\x9f\xa6\x99")
+    assert strange.returncode == 0, strange.stderr
+    assert strange.stdout.decode().startswith("a")
+    assert "\x1b" not in strange.stdout.decode() and "\U0001f999" in strange.stdout.decode()
+
+
+def test_prompts_that_do_not_fit(binary: str, info: dict[str, str]) -> None:
+    refused(run(binary, "-i", "a " * 3000), 2, "the prompt has", info["seq_len"])
+    started = time.monotonic()
+    refused(run(binary, "-i", "-", stdin=b"Once upon a time " * 6000), 2, "the prompt has", info["seq_len"])
+    assert time.monotonic() - started < 5
+    refused(run(binary, "-i", "-", stdin=bytes(2**20 + 1)), 2, "more than 1048576 bytes")
+    short = run(binary, "-n", "2", "-i", "Once upon a time there was")
+    assert short.returncode == 0 and b"nothing was generated" in short.stderr
+
+
+def test_more_steps_than_the_context(binary: str, info: dict[str, str]) -> None:
+    result = run(binary, "-t", "0", "-n", "100000")
+    assert result.returncode == 0
+    assert result.stderr.count(b"warning") == 1 and info["seq_len"].encode() in result.stderr
+    assert result.stdout == run(binary, "-t", "0", "-n", "0").stdout
+
+
+def test_a_full_device_is_an_error(binary: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    for arguments in (["-n", "5"], ["--help"], ["--info"], ["--version"]):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([binary, *arguments], stdout=full, stderr=subprocess.PIPE, check=False)
+        assert result.returncode == 74, arguments
+        assert result.stderr.count(b"\n") == 1 and b"standard output" in result.stderr
+
+
+def test_a_closed_pipe_is_quiet(binary: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        result = subprocess.run([binary, "-n", "5"], stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_in_order(binary: str, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    path = tmp_path / "logits.f32"
+    arguments = ["-m", "chat", "-y", "", "--logits", str(path)]
+    with subprocess.Popen(
+        [binary, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.read(6) == b"User: "
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        assert process.stdout.read() == b"\n"
+        assert process.stderr.read().startswith(b"0 tokens")
+        assert process.wait(30) == code
+    assert list(tmp_path.iterdir()) == [], "no partial file"
+
+
+def test_chat_ends_with_its_input(binary: str) -> None:
+    result = run(binary, "-m", "chat", "-t", "0", "-n", "60", stdin=b"\nhello\n")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(b"Enter system prompt (optional): User: Assistant: ")
+    given = run(binary, "-m", "chat", "-t", "0", "-n", "60", "-y", "", "-i", "hello")
+    assert given.returncode == 0, given.stderr
+    assert given.stdout.startswith(b"Assistant: ")
+    refused_system = run(binary, "-m", "chat", "-y", "x" * 5000, "-i", "hello")
+    assert refused_system.returncode == 2 and b"positions are left" in refused_system.stderr
+
+
+# ---- asking, and asking wrongly
+
+
+def test_questions_are_answered_on_standard_output(binary: str) -> None:
+    for question in ("--help", "-h", "--version", "--info"):
+        result = run(binary, question)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert result.stdout.endswith(b"\n")
+
+
+def test_info_adds_up(info: dict[str, str]) -> None:
+    parts = [int(info[name].split()[0]) for name in ("weights", "key/value cache", "activations")]
+    assert int(info["memory"].split()[0]) == sum(parts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["-x"], "-x"),
+        (["--nonsense"], "--nonsense"),
+        (["-t"], "-t needs a value"),
+        (["-t", "nan"], '-t "nan": expected a finite number'),
+        (["-t", "1e-40"], "expected 0"),
+        (["-p", "nan"], '-p "nan"'),
+        (["-s", "-1"], '-s "-1"'),
+        (["-n", "junk"], '-n "junk"'),
+        (["-n", "99999999999"], '-n "99999999999"'),
+        (["-m", "talk"], "generate or chat"),
+        (["--threads", "0"], "--threads 0: expected 1 to"),
+        (["--threads", "100000"], "--threads 100000: expected 1 to"),
+        (["--batch", "0"], "--batch 0: expected 1 to"),
+        (["--batch", "100000"], "--batch 100000: expected 1 to"),
+        (["-i", "-", "-m", "chat"], "-m chat"),
+    ],
+)
+def test_wrong_usage_is_2(binary: str, arguments: list[str], part: str) -> None:
+    refused(run(binary, *arguments), 2, part)
+
+
+def test_wrong_files(binary: str, info: dict[str, str], tokenizer: Path, tmp_path: Path) -> None:
+    refused(run(binary, "-z", str(tmp_path / "none")), 66, "tokenizer", "none")
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(tokenizer.read_bytes()[:-3])
+    refused(run(binary, "-z", str(cut)), 65, "cut.bin", "cut short")
+    refused(run(binary, "-z", "/dev/zero"), 65, "/dev/zero")
+    refused(run(binary, "--weights", str(tmp_path / "none")), 66, "weights", "none")
+    refused(run(binary, "--weights", str(cut)), 65, info["model"])
+    refused(run(binary, "--logits", str(tmp_path / "no" / "folder")), 74, "folder")
+    odd = tmp_path / "two\nlines"
+    refused(run(binary, "-z", str(odd)), 66, "two?lines")
+
+
+def test_nonsense_in_the_environment_is_a_warning(binary: str, info: dict[str, str]) -> None:
+    if info["threads at most"] == "1":
+        pytest.skip("built for one thread: OMP_NUM_THREADS says nothing")
+    for nonsense in ("nonsense", "0", "-3", "100000"):
+        result = run(binary, "-t", "0", "-n", "5", OMP_NUM_THREADS=nonsense)
+        assert result.returncode == 0
+        assert f'OMP_NUM_THREADS is "{nonsense}"'.encode() in result.stderr
+    result = run(binary, "-t", "0", "-n", "5", OMP_NUM_THREADS="2")
+    assert b"2 threads" in result.stderr and b"warning" not in result.stderr
+
+
+def test_profile(binary: str) -> None:
+    plain = run(binary, "-t", "0", "-n", "30")
+    result = run(binary, "-t", "0", "-n", "30", "--profile")
+    assert result.stdout == plain.stdout
+    rows = result.stderr.decode().splitlines()[2:]
+    assert rows[0].split() == ["operation", "calls", "ms", "share", "GB/s"]
+    shares = [float(found.group(1)) for row in rows[1:] if (found := re.search(r"([0-9.]+)%", row))]
+    assert len(shares) == len(rows) - 1
+    assert sum(shares) == pytest.approx(100, abs=0.1 * len(shares))
+
+
+def test_too_little_memory_is_71(binary: str) -> None:
+    """Somewhere between too little to load the program and enough, the prompt's memory is what is missing."""
+    codes = set()
+    for megabytes in range(2, 200):
+        limit = megabytes << 20
+        result = subprocess.run(
+            [binary, "-n", "1", "-i", "-", "--threads", "1"],
+            input=b"a" * 2**20,
+            capture_output=True,
+            check=False,
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+        codes.add(result.returncode)
+        if result.returncode == 71:
+            assert result.stderr.count(b"\n") == 1 and b"out of memory" in result.stderr
+        if result.returncode == 2:  # enough memory to count the prompt's tokens
+            break
+    assert 71 in codes, codes
