@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.checkpoint import FloatArray, Quantized
+from codegen.checkpoint import FloatArray, Quantized, check_finite
 from codegen.errors import BakeError
 
 
@@ -29,8 +29,12 @@ def quantize_q8(values: FloatArray, group_size: int) -> Quantized:
 
 
 def dequantize(tensor: Quantized) -> FloatArray:
-    """(rows, columns) float32: each quant times its group's scale, as runq.c does for the embedding."""
+    """(rows, columns) float32: each quant times its group's scale, as runq.c does for the embedding.
+
+    Raises BakeError when a product is too large for float32.
+    """
     rows, columns = tensor.q.shape
     groups = tensor.q.reshape(rows, tensor.s.shape[1], -1).astype(np.float32)
-    values: FloatArray = (groups * tensor.s[:, :, None]).reshape(rows, columns)
-    return values
+    with np.errstate(over="ignore"):
+        values: FloatArray = (groups * tensor.s[:, :, None]).reshape(rows, columns)
+    return check_finite(values, "dequantised weights")

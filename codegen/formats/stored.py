@@ -82,7 +82,8 @@ def decode(raw: bytes, encoding: str) -> FloatArray:
         blocks = np.frombuffer(raw, Q4_0)
         # A block's first 16 values are the low halves of its bytes, the other 16 the high halves.
         quants = np.concatenate((blocks["q"] & 15, blocks["q"] >> 4), axis=1).astype(np.float32) - np.float32(8)
-    values: FloatArray = (quants * blocks["d"].astype(np.float32)[:, None]).ravel()
+    with np.errstate(invalid="ignore"):  # 0 * infinity; the caller checks for both
+        values: FloatArray = (quants * blocks["d"].astype(np.float32)[:, None]).ravel()
     return values
 
 

@@ -84,7 +84,9 @@ def read_pt(path: Path) -> StoredCheckpoint:
 def _record(path: Path, info: zipfile.ZipInfo, largest: int) -> bytes:
     label = f"{path.name}: record {shown(info.filename)}"
     if info.file_size > largest:
-        raise BakeError(f"{label}: expected at most {largest} bytes, found {info.file_size}; is it a file of torch.save?")
+        raise BakeError(
+            f"{label}: expected at most {largest} bytes, found {info.file_size}; is it a file of torch.save?"
+        )
     return read_span(path, _data_offset(path, info), info.file_size, label)
 
 

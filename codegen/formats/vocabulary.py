@@ -65,8 +65,8 @@ def _convert(at: int, piece: Piece, source: str) -> bytes:
         expected = {0: UNKNOWN, 1: CONTROL, 2: CONTROL}.get(at, CONTROL if piece.kind == CONTROL else NORMAL)
     if piece.kind != expected:
         raise BakeError(
-            f"{what}: expected a piece of type {KINDS[expected]}, found {KINDS.get(piece.kind, piece.kind)}; llama2.c has "
-            "bytes at ids 3 to 258 and no user-defined or unused pieces"
+            f"{what}: expected a piece of type {KINDS[expected]}, found {KINDS.get(piece.kind, piece.kind)}; llama2.c "
+            "has bytes at ids 3 to 258 and no user-defined or unused pieces"
         )
     try:
         text = piece.text.replace("\u2581", " ").encode("utf-8")

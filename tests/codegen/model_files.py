@@ -1,5 +1,4 @@
 """Writers of the formats that codegen.formats reads, made for its tests from the formats' descriptions alone."""
-
 from __future__ import annotations
 
 import io
@@ -176,7 +175,9 @@ def gguf_value(kind: int, value: Any) -> bytes:
     if kind == ARRAY:
         inner, items = value
         return struct.pack("<IQ", inner, len(items)) + b"".join(gguf_value(inner, item) for item in items)
-    return struct.pack("<" + {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}[kind], value)
+    return struct.pack(
+        "<" + {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}[kind], value
+    )
 
 
 @dataclass
@@ -190,8 +191,16 @@ class GgufTensor:
     offset: int | None = None
 
 
-def gguf(kv: KV, tensors: list[GgufTensor], *, version: int = 3, alignment: int = 32, counts: tuple[int, int] | None = None,
-         pad_end: bool = True, filler: bytes = b"\0") -> bytes:  # fmt: skip
+def gguf(
+    kv: KV,
+    tensors: list[GgufTensor],
+    *,
+    version: int = 3,
+    alignment: int = 32,
+    counts: tuple[int, int] | None = None,
+    pad_end: bool = True,
+    filler: bytes = b"\0",
+) -> bytes:
     """A GGUF file. `counts` replaces the numbers of tensors and values, `filler` is the padding."""
     out = io.BytesIO()
     out.write(b"GGUF" + struct.pack("<IQQ", version, *(counts or (len(tensors), len(kv)))))
@@ -233,7 +242,9 @@ def gguf_tensors(tensors: Tensors, encoding: str = "F32") -> list[GgufTensor]:
         norm = name.startswith("rms")
         kind = "F32" if norm else encoding
         dims = values.shape[1:] if norm else values.shape[::-1]
-        entries.append(GgufTensor(GGUF_NAMES[name].format(layer) + ".weight", dims, GGUF_TYPES[kind], encode(values, kind)))
+        entries.append(
+            GgufTensor(GGUF_NAMES[name].format(layer) + ".weight", dims, GGUF_TYPES[kind], encode(values, kind))
+        )
     return entries
 
 
@@ -266,7 +277,11 @@ def pickled(value: Any) -> bytes:
     if value is None or isinstance(value, bool):
         return {None: b"N", True: b"\x88", False: b"\x89"}[value]
     if isinstance(value, int):
-        return b"J" + struct.pack("<i", value) if -(2**31) <= value < 2**31 else b"\x8a\x09" + value.to_bytes(9, "little")
+        return (
+            b"J" + struct.pack("<i", value)
+            if -(2**31) <= value < 2**31
+            else b"\x8a\x09" + value.to_bytes(9, "little")
+        )
     if isinstance(value, float):
         return b"G" + struct.pack(">d", value)
     if isinstance(value, str):
@@ -282,7 +297,16 @@ def pickled(value: Any) -> bytes:
         stride = tuple(int(np.prod(value.shape[at + 1 :], dtype=int)) for at in range(len(value.shape)))
     storage = pickled(("storage", f"ctorch\n{value.kind}\n".encode(), value.key, "cpu", value.items)) + b"Q"
     hooks = b"ccollections\nOrderedDict\n)R"
-    return b"ctorch._utils\n_rebuild_tensor_v2\n" + pickled((storage, value.offset, value.shape, stride, False, hooks)) + b"R"
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n"
+        + pickled((storage, value.offset, value.shape, stride, False, hooks))
+        + b"R"
+    )
+
+
+def pt_args(model: Model) -> dict[str, Any]:
+    dims = {name: getattr(model, name) for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size")}
+    return dims | {"multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0}
 
 
 def pt_saved(model: Model, tensors: Tensors, prefix: str = "_orig_mod.") -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -296,9 +320,14 @@ def pt_saved(model: Model, tensors: Tensors, prefix: str = "_orig_mod.") -> tupl
         state[prefix + PT_NAMES[name].format(layer) + ".weight"] = PtTensor(key, shape, values.size)
     if model.shared_classifier:
         state[f"{prefix}output.weight"] = state[f"{prefix}tok_embeddings.weight"]
-    args = {"dim": model.dim, "n_layers": model.n_layers, "n_heads": model.n_heads, "n_kv_heads": model.n_kv_heads,
-            "vocab_size": model.vocab_size, "multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0}  # fmt: skip
-    return {"model": state, "model_args": args, "iter_num": 7, "best_val_loss": 1.25, "config": {"out_dir": "out"}}, data
+    args = pt_args(model)
+    return {
+        "model": state,
+        "model_args": args,
+        "iter_num": 7,
+        "best_val_loss": 1.25,
+        "config": {"out_dir": "out"},
+    }, data
 
 
 def pt_zip(saved: Any, data: dict[str, bytes], compression: int = zipfile.ZIP_STORED, **records: bytes) -> bytes:

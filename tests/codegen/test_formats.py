@@ -1,5 +1,4 @@
 """True data through every format: the tensors come back bit for bit, whoever wrote the file."""
-
 from __future__ import annotations
 
 import json
@@ -52,7 +51,10 @@ def test_hugging_face_in_two_files(checkpoint: tuple[Model, files.Tensors], tmp_
     folder = files.hf_folder(tmp_path / "sharded", *checkpoint)
     (folder / "model.safetensors").unlink()
     entries = files.hf_entries(*checkpoint)
-    parts = {"model-00001-of-00002.safetensors": sorted(entries)[::2], "model-00002-of-00002.safetensors": sorted(entries)[1::2]}
+    parts = {
+        "model-00001-of-00002.safetensors": sorted(entries)[::2],
+        "model-00002-of-00002.safetensors": sorted(entries)[1::2],
+    }
     where = {}
     for part, names in parts.items():
         (folder / part).write_bytes(files.safetensors({name: entries[name] for name in names}))
@@ -102,12 +104,16 @@ def test_pt_of_pytorch(checkpoint: tuple[Model, files.Tensors], tmp_path: Path) 
         copies["_orig_mod.output.weight"] = copies["_orig_mod.tok_embeddings.weight"]
     else:
         copies["_orig_mod.output.weight"] = torch.from_numpy(tensors["wcls", 0].copy())
-    args = {"dim": model.dim, "n_layers": model.n_layers, "n_heads": model.n_heads, "n_kv_heads": model.n_kv_heads,
-            "vocab_size": model.vocab_size, "multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0}  # fmt: skip
     ordered = OrderedDict(copies)
     ordered._metadata = OrderedDict({"": {"version": 1}})
-    saved = {"model": ordered, "optimizer": optimizer.state_dict(), "model_args": args, "iter_num": 100,
-             "best_val_loss": torch.tensor(1.07), "config": {"out_dir": "out", "decay_lr": True, "beta2": 0.95}}  # fmt: skip
+    saved = {
+        "model": ordered,
+        "optimizer": optimizer.state_dict(),
+        "model_args": files.pt_args(model),
+        "iter_num": 100,
+        "best_val_loss": torch.tensor(1.07),
+        "config": {"out_dir": "out", "decay_lr": True, "beta2": 0.95},
+    }
     torch.save(saved, tmp_path / "ckpt.pt")
     assert_same(open_model(tmp_path / "ckpt.pt"), model, tensors)
 
@@ -172,7 +178,14 @@ def test_constants_travel(tmp_path: Path) -> None:
 
 def test_defaults_are_those_of_each_format(tmp_path: Path) -> None:
     model, tensors = files.tiny(n_kv_heads=4, seq_len=2048, norm_eps=1e-6)
-    left_out = ("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act", "head_dim")
+    left_out = (
+        "num_key_value_heads",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "rope_theta",
+        "hidden_act",
+        "head_dim",
+    )
     folder = files.hf_folder(tmp_path / "defaults", model, tensors, **dict.fromkeys(left_out))
     assert_same(open_model(folder), model, tensors)
     saved, data = files.pt_saved(*files.tiny(n_kv_heads=4))
@@ -235,7 +248,9 @@ console.log(JSON.stringify({ metadata, tensorInfos }, plain));
 """
 
 
-@pytest.mark.skipif("STORYBAKE_NPM" not in os.environ, reason="set STORYBAKE_NPM=1 to install @huggingface/gguf from npm")
+@pytest.mark.skipif(
+    "STORYBAKE_NPM" not in os.environ, reason="set STORYBAKE_NPM=1 to install @huggingface/gguf from npm"
+)
 def test_our_gguf_files_are_gguf_to_others(tmp_path: Path) -> None:
     """The test's own writer, read by an independent parser: so that reader and writer don't share a mistake."""
     assert shutil.which("npm"), "STORYBAKE_NPM=1 needs node and npm"

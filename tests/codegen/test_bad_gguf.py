@@ -1,0 +1,137 @@
+"""Malformed GGUF files, llama.cpp's test-gguf kinds among them: exit code, one line, words that tell what is wrong."""
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import model_files as files
+import pytest
+from conftest import Refused
+from model_files import ARRAY, BOOL, F32, STRING, U32, GgufTensor
+
+MODEL, TENSORS = files.tiny()
+pytestmark = pytest.mark.filterwarnings("error")
+
+KV = files.gguf_kv(MODEL)
+INFOS = files.gguf_tensors(TENSORS)
+
+
+def gguf(kv: dict[str, Any] | None = None, tensors: list[GgufTensor] | None = None, **options: Any) -> bytes:
+    return files.gguf(KV if kv is None else kv, INFOS if tensors is None else tensors, **options)
+
+
+def with_kv(**changes: Any) -> bytes:
+    return gguf(files.gguf_kv(MODEL, **changes))
+
+
+def one(**changes: Any) -> bytes:
+    """A file of one tensor, F32 of 8 values, with changes to its entry."""
+    return gguf(tensors=[GgufTensor(**({"name": "t", "dims": (8,), "kind": 0, "data": bytes(32)} | changes))])
+
+
+def replaced(at: int, **changes: Any) -> bytes:
+    infos = list(INFOS)
+    infos[at] = GgufTensor(**{**vars(infos[at]), **changes})
+    return gguf(tensors=infos)
+
+
+def patched(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert data.count(old) == 1
+    return data.replace(old, new)
+
+
+GGUF_FILE = gguf()
+LAST = len(files.encode(TENSORS["rms_final_weight", 0], "F32"))
+GGUFS: list[tuple[str, bytes, str]] = [
+    ("magic_only", b"GGUF", "version: expected 4 bytes, found 0 left"),
+    ("version_0", gguf(version=0), "version: expected 2 or 3, found 0"),
+    ("version_1", gguf(version=1), "version: expected 2 or 3, found 1"),
+    ("version_future", gguf(version=4), "version: expected 2 or 3, found 4"),
+    ("big_endian", gguf(version=3 << 24), "found a big-endian file"),
+    ("tensor_count_2_63", gguf(counts=(1 << 63, len(KV))), "bytes, found"),
+    ("value_count_2_64", gguf(counts=(len(INFOS), (1 << 64) - 1)), "bytes, found"),
+    ("value_count_more", gguf(counts=(len(INFOS), len(KV) + 1)), "left"),
+    ("tensor_count_less", gguf(counts=(len(INFOS) - 1, len(KV))), "padding: expected zeros"),
+    ("no_tensors", gguf(tensors=[]), "tensor token_embd.weight: found none"),
+    ("no_values", gguf(kv={}), "general.architecture: expected 'llama', found None"),
+    ("key_length_2_64", patched(GGUF_FILE, files.gguf_string("llama.block_count"),
+                                b"\xff" * 8 + b"llama.block_count"), "key: expected 18446744073709551615 bytes"),
+    ("key_empty", gguf(KV | {"": (U32, 1)}), "key '': expected once and not empty"),
+    ("key_not_utf8", patched(GGUF_FILE, b"llama.block_count", b"llama.block_coun\xff"), "expected UTF-8"),
+    ("key_twice", patched(gguf(KV | {"llama.block_xount": (U32, 2)}), b"block_xount", b"block_count"), "expected once"),
+    ("value_type_13", patched(GGUF_FILE, b"llama.block_count\4", b"llama.block_count\15"), "type: expected 0 to 12"),
+    ("nested_array", gguf(KV | {"a": (ARRAY, (ARRAY, []))}), "arrays not nested"),
+    ("array_of_2_62", patched(gguf({"a": (ARRAY, (U32, []))}, []), b"\4\0\0\0" + bytes(8),
+                              b"\4\0\0\0" + struct.pack("<Q", 1 << 62)), "'a': expected 18446744073709551616 bytes"),
+    ("strings_of_2_62", patched(gguf({"a": (ARRAY, (STRING, []))}, []), b"\10\0\0\0" + bytes(8),
+                                b"\10\0\0\0" + struct.pack("<Q", 1 << 62)), "'a': expected"),
+    ("bool_2", gguf(KV | {"a": (BOOL, 2)}), "'a': expected 0 or 1, found 2"),
+    ("bools_2", gguf(KV | {"a": (ARRAY, (BOOL, [0, 1, 2]))}), "'a': expected 0 or 1, found 2"),
+    ("alignment_0", with_kv(general__alignment=(U32, 0)), "general.alignment: expected a power of 2"),
+    ("alignment_13", with_kv(general__alignment=(U32, 13)), "general.alignment: expected a power of 2"),
+    ("alignment_text", with_kv(general__alignment=(STRING, "32")), "general.alignment: expected a power of 2"),
+    ("alignment_2_31", with_kv(general__alignment=(U32, 1 << 31)), "general.alignment: expected a power of 2"),
+    ("alignment_other", with_kv(general__alignment=(U32, 4096)), "padding: expected zeros"),
+    ("name_length", patched(GGUF_FILE, files.gguf_string("token_embd.weight"), struct.pack("<Q", 1 << 40) +
+                            b"token_embd.weight"), "tensor name: expected 1099511627776 bytes"),
+    ("name_twice", replaced(1, name="token_embd.weight"), "tensor 'token_embd.weight': expected once"),
+    ("dimensions_0", one(dims=()), "dimensions: expected 1 to 4, found 0"),
+    ("dimensions_5", one(dims=(1,) * 5), "dimensions: expected 1 to 4, found 5"),
+    ("size_0", one(dims=(0,)), "expected sizes of 1 or more"),
+    ("size_negative", one(dims=((1 << 64) - 1,)), "expected sizes of 1 or more"),
+    ("wraps_to_0", one(dims=(1 << 32, 1 << 32)), "the file ends at"),
+    ("wraps_to_8", one(dims=((1 << 39) + 8, 1 << 25)), "the file ends at"),
+    ("type_removed", one(kind=4), "type: expected F32, F16, BF16, Q8_0, Q4_0, found number 4"),
+    ("type_unknown", one(kind=0xFFFFFFFF), "found number 4294967295"),
+    ("type_q6_k", one(kind=14), "found Q6_K; convert the model to F16"),
+    ("block_cut", one(kind=8), "Q8_0 takes rows of a multiple of 32, found 8"),
+    ("offset_unaligned", one(offset=1), "offset: expected 0, found 1"),
+    ("offset_beyond", one(offset=1 << 63), "offset: expected 0, found 9223372036854775808"),
+    ("offset_overlaps", replaced(1, offset=0), "offset: expected 5120, found 0"),
+    ("truncated", GGUF_FILE[:-1], "the file ends at"),
+    ("half", GGUF_FILE[: len(GGUF_FILE) // 2], "the file ends at"),
+    ("trailing", GGUF_FILE + b"\0", "its tensors end at byte"),
+    ("padding", gguf(filler=b"x"), "padding: expected zeros"),
+    ("padding_at_end", gguf(kv=KV, tensors=[*INFOS[:-1], GgufTensor("x", (1,), 0, bytes(4) + b"x" * 28)]), "padding"),
+    ("architecture", with_kv(general__architecture=(STRING, "gemma\x1b[2J")), "found b'gemma\\x1b[2J'"),
+    ("architecture_number", with_kv(general__architecture=(U32, 1)), "expected 'llama', found 1"),
+    ("experts", with_kv(llama__expert_count=(U32, 8)), "llama.expert_count: expected 0 or none, found 8"),
+    ("rope_scaling", gguf(KV | {"llama.rope.scaling.type": (STRING, "linear")}), "scaling.type: expected b'none'"),
+    ("rope_factor", gguf(KV | {"llama.rope.scaling.factor": (F32, 4.0)}), "llama.rope.scaling.factor: expected 1.0"),
+    ("split", gguf(KV | {"split.count": (2, 2)}), "split.count: expected 1 or none, found 2"),
+    ("heads_per_layer", gguf(KV | {"llama.attention.head_count": (ARRAY, (U32, [4, 4]))}), "expected an integer"),
+    ("heads_0", gguf(KV | {"llama.attention.head_count": (U32, 0)}), "head_count: expected a divisor of 32, found 0"),
+    ("kv_heads_3", gguf(KV | {"llama.attention.head_count_kv": (U32, 3)}), "n_kv_heads: expected a divisor"),
+    ("rope_part", gguf(KV | {"llama.rope.dimension_count": (U32, 4)}), "expected the head size 8, found 4"),
+    ("no_layers", with_kv(llama__block_count=None), "llama.block_count: expected an integer, found none"),
+    ("layers_2_31", with_kv(llama__block_count=(U32, 1 << 31)), "n_layers: expected 1 to"),
+    ("layers_float", with_kv(llama__block_count=(F32, 2.0)), "llama.block_count: expected an integer"),
+    ("vocabulary", with_kv(llama__vocab_size=(U32, 41)), "tensor token_embd.weight: expected shape (41, 32)"),
+    ("eps_nan", gguf(KV | {"llama.attention.layer_norm_rms_epsilon": (F32, float("nan"))}), "expected a float above 0"),
+    ("theta_0", gguf(KV | {"llama.rope.freq_base": (F32, 0.0)}), "llama.rope.freq_base: expected a float above 0"),
+    ("theta_integer", gguf(KV | {"llama.rope.freq_base": (U32, 1)}), "llama.rope.freq_base: expected a float above 0"),
+    ("missing", gguf(tensors=INFOS[:-1]), "tensor output_norm.weight: expected (32,) (rms_final_weight), found none"),
+    ("rope_freqs", gguf(tensors=[*INFOS, GgufTensor("rope_freqs.weight", (4,), 0, bytes(16))]), "'rope_freqs.weight'"),
+    ("bias", gguf(tensors=[*INFOS, GgufTensor("blk.0.attn_q.bias", (32,), 0, bytes(128))]), "has no biases"),
+    ("transposed", replaced(-1, dims=(1, 32)), "tensor output_norm.weight: expected shape (32,), found (32, 1)"),
+    ("infinite_scale", replaced(0, kind=8, data=b"\x00\x7c" + bytes(32 + 34 * 39)), "table: expected finite numbers, found 32 NaN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "words"), [pytest.param(*case[1:], id=case[0]) for case in GGUFS])
+def test_gguf(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data)
+    refused(path, words)
+
+
+def test_q8_infinite_scale_is_refused(tmp_path: Path, refused: Refused) -> None:
+    tensors = {key: values.copy() for key, values in TENSORS.items()}
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf(tensors=files.gguf_tensors(tensors, "Q8_0")))
+    raw = bytearray(path.read_bytes())
+    at = raw.index(files.encode(TENSORS["w3", 1], "Q8_0"))
+    raw[at : at + 2] = b"\xff\x7f"
+    path.write_bytes(raw)
+    refused(path, "w3[1]: scales: expected finite numbers, found 1 NaN or infinity of 64")

@@ -1,0 +1,173 @@
+"""Malformed .pt files, and files that are no model at all: exit code, one line, words that tell what is wrong."""
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import model_files as files
+import numpy as np
+import pytest
+from conftest import Refused
+
+MODEL, TENSORS = files.tiny()
+pytestmark = pytest.mark.filterwarnings("error")
+
+SAVED, DATA = files.pt_saved(MODEL, TENSORS)
+EMBEDDING = "_orig_mod.tok_embeddings.weight"
+
+
+def pt(changes: dict[str, Any] | None = None, args: dict[str, Any] | None = None, **records: bytes) -> bytes:
+    """The tiny model's file with other tensors of the state, other arguments or more records."""
+    saved = {"model": SAVED["model"] | (changes or {}), "model_args": SAVED["model_args"] | (args or {})}
+    return files.pt_zip(saved, DATA, **records)
+
+
+def pt_pickle(code: bytes) -> bytes:
+    """A file whose pickle is this code."""
+    return files.pt_zip(code, {})
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {EMBEDDING: files.PtTensor(**({"key": "0", "shape": (40, 32), "items": 1280} | changes))}
+
+
+def compressed() -> bytes:
+    return files.pt_zip(SAVED, DATA, zipfile.ZIP_DEFLATED)
+
+
+def two_pickles() -> bytes:
+    out = files.io.BytesIO(pt())
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("other/data.pkl", b"\x80\x02N.")
+    return out.getvalue()
+
+
+DATA_ONLY = "expected tensors, numbers and text only (no code is run)"
+WHOLE_PT = pt()
+PTS: list[tuple[str, bytes, str]] = [
+    ("runs_system", pt_pickle(b"cos\nsystem\n(X\4\0\0\0echotR"), f"found 'os system', {DATA_ONLY}"),
+    ("runs_eval", pt_pickle(b"cbuiltins\neval\n(X\1\0\0\0001tR"), "found 'builtins eval'"),
+    ("nested_name", pt_pickle(b"ctorch\nstorage._load_from_bytes\n)R"), "found 'torch storage._load_from_bytes'"),
+    ("stack_global", pt_pickle(b"X\2\0\0\0osX\6\0\0\0system\x93)R"), f"STACK_GLOBAL, {DATA_ONLY}"),
+    ("inst", pt_pickle(b"(ios\nsystem\n"), "found opcode INST"),
+    ("newobj", pt_pickle(b"ccollections\nOrderedDict\n)\x81"), "found opcode NEWOBJ"),
+    ("extension", pt_pickle(b"\x82\1"), "found opcode EXT1"),
+    ("call_of_text", pt_pickle(b"X\1\0\0\0a)R"), "found a call of ''"),
+    ("call_of_storage", pt_pickle(b"ctorch\nFloatStorage\n)R"), "found a call of 'torch FloatStorage'"),
+    ("dict_of_items", pt_pickle(b"ccollections\nOrderedDict\n(]tR"), "found a call of 'collections OrderedDict'"),
+    ("build_on_list", pt_pickle(b"]}b"), "found list, expected a dict to add to"),
+    ("list_as_key", pt_pickle(b"}]Ns"), "found a key of type list"),
+    ("odd_items", pt_pickle(b"}(Nu"), "found 1 keys and values, expected an even number"),
+    ("huge_memo", pt_pickle(b"Nr\xff\xff\xff\xff"), "expected 'model' and 'model_args'"),
+    ("memo_unknown", pt_pickle(b"h\7"), "found memo 7, expected one that was stored"),
+    ("huge_text", pt_pickle(b"X\xff\xff\xff\xffabc"), "expected a pickle, found a damaged one"),
+    ("empty_stack", pt_pickle(b"s"), "expected a pickle, found a damaged one"),
+    ("no_mark", pt_pickle(b"t"), "expected a pickle, found a damaged one"),
+    ("two_objects", pt_pickle(b"NN"), "expected a pickle of one object, found 2"),
+    ("deep", pt_pickle(b"]" * 200000 + b"a" * 199999), "expected 'model' and 'model_args'"),
+    ("bad_storage", pt_pickle(files.pickled(("storage", 1, "0", "cpu", 4)) + b"Q"), "torch's description of one"),
+    ("storage_path", pt(tensor(key="../0")), "torch's description of one"),
+    ("no_arguments", files.pt_zip({"model": SAVED["model"]}, DATA), "expected 'model' and 'model_args'"),
+    ("state_list", files.pt_zip({"model": [], "model_args": {}}, {}), "model, model_args: expected dicts"),
+    ("hugging_face", files.pt_zip(SAVED["model"], DATA), "for a Hugging Face model give its folder"),
+    ("dim_text", pt(args={"dim": "32"}), "model_args: dim: expected an integer, found '32'"),
+    ("dim_missing", pt(args={"dim": None}), "model_args: dim: expected an integer, found none"),
+    ("heads_0", pt(args={"n_heads": 0}), "n_heads: expected a divisor of dim = 32, found 0"),
+    ("layers_3", pt(args={"n_layers": 3}), "tensor layers.2.attention_norm.weight: expected (32,) (rms_att_weight)"),
+    ("layers_1", pt(args={"n_layers": 1}), "'layers.1.attention_norm.weight': llama2.c's transformer has no"),
+    ("positions_0", pt(args={"max_seq_len": 0}), "seq_len: expected 1 to"),
+    ("not_a_tensor", pt({EMBEDDING: 1}), "expected one tensor"),
+    ("name_twice", pt({"tok_embeddings.weight": SAVED["model"][EMBEDDING]}), "expected one tensor"),
+    ("shape", pt(tensor(shape=(32, 40))), "tensor tok_embeddings.weight: expected shape (40, 32), found (32, 40)"),
+    ("strided", pt(tensor(stride=(1, 40))), "expected a contiguous tensor, found strides (1, 40)"),
+    ("strides_missing", pt(tensor(stride=(1,))), "expected 1280 items at most, found shape (40, 32)"),
+    ("offset", pt(tensor(offset=1)), "expected 1280 items at most, found shape (40, 32)"),
+    ("offset_negative", pt(tensor(offset=-1)), "torch's own way to save a tensor"),
+    ("storage_missing", pt(tensor(key="99")), "expected 5120 bytes of storage, found none"),
+    ("storage_short", pt(tensor(items=1279)), "expected 5116 bytes of storage, found 5120"),
+    ("doubles", pt(tensor(kind="DoubleStorage")), "expected float32, float16 or bfloat16, found DoubleStorage"),
+    ("big_endian", pt(byteorder=b"big"), "byteorder: expected little"),
+    ("compressed", compressed(), "expected it stored, found it compressed or encrypted"),
+    ("no_pickle", files.pt_zip(SAVED, DATA).replace(b"data.pkl", b"data.pcl"), "expected one data.pkl, found 0"),
+    ("two_pickles", two_pickles(), "expected one data.pkl, found 2"),
+    ("truncated", WHOLE_PT[:-1], "expected a zip file"),
+    ("half", WHOLE_PT[: len(WHOLE_PT) // 2], "expected a zip file"),
+    ("local_header", b"PK\3\4" + WHOLE_PT[4:].replace(b"PK\3\4", b"PK\3\5"), "expected a zip record at byte"),
+    ("bare_pickle", b"\x80\x02}q\0.", "a bare pickle, which runs code when it is loaded"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "words"), [pytest.param(*case[1:], id=case[0]) for case in PTS])
+def test_pt(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(data)
+    refused(path, words)
+
+
+# --- what is not a model at all, and llama2.c's own files ---
+
+
+def v2(group_size: int = 32, version: int = 2, scale: float = 1.0) -> bytes:
+    head = struct.pack("<Ii7iBi", 0x616B3432, version, 32, 64, 2, 4, 2, 40, 16, 1, group_size).ljust(256, b"\0")
+    body = b"".join(values.astype("<f4").tobytes() for key, values in TENSORS.items() if key[0].startswith("rms"))
+    for key, values in TENSORS.items():
+        if not key[0].startswith("rms"):
+            body += bytes(values.size) + np.full(values.size // 32, scale, "<f4").tobytes()
+    return head + body
+
+
+PLAIN: list[tuple[str, bytes, str]] = [
+    ("empty", b"", "expected at least 28 bytes of header, found 0"),
+    ("random", bytes(range(256)) * 4, "expected"),
+    ("lone_safetensors", files.safetensors(files.hf_entries(MODEL, TENSORS)),
+     "safetensors holds no dimensions; give the folder with its config.json"),
+    ("group_0", v2(0), "group_size: expected 1 or more, found 0"),
+    ("group_negative", v2(-32), "group_size: expected 1 or more, found -32"),
+    ("group_48", v2(48), "group_size: found 48, which does not divide rows of 32"),
+    ("version_3", v2(version=3), "version: expected 1 (float32) or 2 (int8), found 3"),
+    ("nan_scale", v2(scale=float("nan")), "scales: expected finite numbers, found 40 NaN or infinity of 40"),
+    ("trailing", v2() + b"\0", "too long"),
+    ("half", v2()[:9000], "truncated"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "words"), [pytest.param(*case[1:], id=case[0]) for case in PLAIN])
+def test_llama2c(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(data)
+    refused(path, words)
+
+
+def test_group_48_names_the_divisors(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "model.bin").write_bytes(v2(48))
+    refused(tmp_path / "model.bin", "export again with one of: 32, 16, 8, 4, 2, 1")
+
+
+def test_more_than_4_gigabytes(tmp_path: Path, refused: Refused) -> None:
+    """Sizes are not cut to 32 bits: a file that is right but for 2^32 bytes too many is not taken."""
+    path = tmp_path / "model.bin"
+    path.write_bytes(v2())
+    with path.open("r+b") as file:
+        file.truncate(len(v2()) + (1 << 32))
+    refused(path, f"found {len(v2()) + (1 << 32)}")
+
+
+@pytest.mark.parametrize("name", ["none", "fifo", "/dev/zero", "unreadable"])
+def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> None:
+    path, words = tmp_path / name, "is not a regular file"
+    if name == "none":
+        words = "no such file"
+    elif name == "fifo":
+        os.mkfifo(path)
+    elif name == "unreadable":
+        if os.geteuid() == 0:
+            pytest.skip("root reads every file")
+        path.write_bytes(v2())
+        path.chmod(0)
+        words = "Permission denied"
+    else:
+        path = Path(name)
+    refused(path, words, 66)
