@@ -115,7 +115,7 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("rope_freqs", gguf(tensors=[*INFOS, GgufTensor("rope_freqs.weight", (4,), 0, bytes(16))]), "'rope_freqs.weight'"),
     ("bias", gguf(tensors=[*INFOS, GgufTensor("blk.0.attn_q.bias", (32,), 0, bytes(128))]), "has no biases"),
     ("transposed", replaced(-1, dims=(1, 32)), "tensor output_norm.weight: expected shape (32,), found (32, 1)"),
-    ("infinite_scale", replaced(0, kind=8, data=b"\x00\x7c" + bytes(32 + 34 * 39)), "table: expected finite numbers, found 32 NaN"),
+    ("infinite_scale", replaced(0, kind=8, data=b"\x00\x7c" + bytes(32 + 34 * 39)), "found 32 NaN or infinity"),
 ]  # fmt: skip
 
 

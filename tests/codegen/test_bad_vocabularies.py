@@ -1,0 +1,175 @@
+"""Malformed tokenizers: the exit code, one line, and the words that tell what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import model_files as files
+import pytest
+from conftest import Refused
+from model_files import ARRAY, BOOL, F32, STRING, U32
+from vocabulary_files import (
+    WRITERS,
+    Pieces,
+    dumped,
+    gguf_vocabulary,
+    message,
+    sentencepiece_model,
+    tiny_pieces,
+    tokenizer_json,
+)
+
+from codegen.errors import BakeError
+from codegen.formats import open_tokenizer
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def changed(at: int, text: str | None = None, score: float | None = None, kind: int | None = None) -> Pieces:
+    pieces = tiny_pieces()
+    old = pieces[at]
+    pieces[at] = (
+        old[0] if text is None else text,
+        old[1] if score is None else score,
+        old[2] if kind is None else kind,
+    )
+    return pieces
+
+
+PIECES: list[tuple[str, Pieces, str]] = [
+    ("too_few", tiny_pieces()[:258], "expected at least 259 pieces"),
+    ("no_space", [p for p in tiny_pieces() if p[0] != "\u2581"], "found no piece for a single space"),
+    ("twice", changed(264, text="a"), "piece 264: expected another text than piece 263, found b'a'"),
+    ("twice_as_space", changed(264, text=" "), "piece 264: expected another text than piece 262"),
+    ("zero_byte", changed(264, text="\0"), "piece 264: found a zero byte"),
+    ("long", changed(264, text="x" * 513), "found 513"),
+    ("byte_moved", changed(100, text="<0x41>"), "piece 100: '<0x41>': expected <0x61>, the byte of this id"),
+    ("byte_loose", changed(100, text="<0x-1>"), "piece 100: '<0x-1>': expected"),
+    ("byte_lower", changed(253, text="<0xfa>"), "piece 253: '<0xfa>': expected"),
+    ("control_reachable", [*tiny_pieces(), ("ba", -6.0, 1), ("abab", 0.0, 3)], "'abab' is a control piece that llama2"),
+]  # fmt: skip
+SCORED: list[tuple[str, Pieces, str]] = [
+    ("nan", changed(260, score=float("nan")), "piece 260: 'ab': score: expected a finite number, found nan"),
+    ("infinite", changed(260, score=float("inf")), "piece 260: 'ab': score: expected a finite number"),
+    ("user_defined", changed(264, kind=4), "piece 264: 'b': expected a piece of type normal, found user-defined"),
+    ("unused", changed(264, kind=5), "expected a piece of type normal, found unused"),
+    ("kind_9", changed(264, kind=9), "expected a piece of type normal, found 9"),
+    ("bos_normal", changed(1, kind=1), "piece 1: '<s>': expected a piece of type control, found normal"),
+    ("byte_normal", changed(9, kind=1), "piece 9: '<0x06>': expected a piece of type byte, found normal"),
+    ("byte_more", changed(264, kind=6), "piece 264: 'b': expected a piece of type normal, found byte"),
+    ("empty", changed(264, text=""), "piece 264: '': expected 1 to 512 bytes, found 0"),
+]
+BAD_PIECES = [
+    pytest.param(form, pieces, words, id=f"{form}_{name}")
+    for form in WRITERS
+    for name, pieces, words in PIECES + (SCORED if form != "json" else [])
+    if (form, name) not in {("json", "twice"), ("json", "control_reachable"), ("json", "byte_moved"),
+                            ("json", "byte_loose"), ("json", "byte_lower")}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "pieces", "words"), BAD_PIECES)
+def test_bad_pieces(form: str, pieces: Pieces, words: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "vocabulary"
+    path.write_bytes(WRITERS[form](pieces))
+    refused(path, words, form="tokenizer")
+
+
+TINY = tiny_pieces()
+MERGES, VOCAB = (tokenizer_json(TINY)["model"][key] for key in ("merges", "vocab"))
+GOOD = sentencepiece_model(TINY)
+
+
+def spec(**changes: int) -> bytes:
+    """A trainer_spec with changes."""
+    fields = {"model_type": (3, 2), "byte_fallback": (35, 1)}
+    fields |= {name: ({"unk": 40, "bos": 41, "eos": 42, "suffix": 24}.get(name, fields.get(name, (0,))[0]), value)
+               for name, value in changes.items()}  # fmt: skip
+    return message(*fields.values())
+
+
+def as_json(**changes: Any) -> bytes:
+    return dumped(tokenizer_json(TINY, **changes))
+
+
+VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
+    ("sp_unigram", sentencepiece_model(TINY, spec(model_type=1)), "model_type: expected BPE, found b'unigram'"),
+    ("sp_no_bytes", sentencepiece_model(TINY, spec(byte_fallback=0)), "byte_fallback: expected true, found 0"),
+    ("sp_suffix", sentencepiece_model(TINY, spec(suffix=1)), "treat_whitespace_as_suffix: expected false, found 1"),
+    ("sp_bos", sentencepiece_model(TINY, spec(bos=3)), "bos: expected id 1 as in llama2.c, found 3"),
+    ("sp_eos", sentencepiece_model(TINY, spec(eos=(1 << 64) - 1)), "eos: expected id 2 as in llama2.c, found 184467"),
+    ("sp_unk", sentencepiece_model(TINY, spec(unk=1)), "unk: expected id 0 as in llama2.c, found 1"),
+    ("sp_nfkc", sentencepiece_model(TINY, None, message((2, b"map"))), "precompiled_charsmap: expected none"),
+    ("sp_no_prefix", sentencepiece_model(TINY, None, message((3, 0))), "add_dummy_prefix: expected true, found 0"),
+    ("sp_no_escape", sentencepiece_model(TINY, None, message((5, 0))), "escape_whitespaces: expected true, found 0"),
+    ("sp_wire_type", sentencepiece_model(TINY, message((3, "bpe"))), "model_type: expected BPE, found b'unknown'"),
+    ("sp_truncated", GOOD[:-1], "field 3 of 16 bytes, found 15 left"),
+    ("sp_half", GOOD[: len(GOOD) // 2], "left"),
+    ("sp_trailing", GOOD + b"\n", "expected a number, found the end"),
+    ("sp_field_6", GOOD + message((6, "x")), "expected fields 1 to 5 of a tokenizer.model, found field 6"),
+    ("sp_field_0", GOOD + b"\2\0", "field 0"),
+    ("sp_group", GOOD + b"\x0b", "found wire type 3"),
+    ("sp_length_2_63", GOOD + b"\n" + b"\xff" * 8 + b"\x7f", "bytes, found 0 left"),
+    ("sp_varint", GOOD + b"\xff" * 20, "expected a number of 10 bytes at most"),
+    ("sp_piece_field", message((1, b"\n\1a" + message((9, 1)))), "piece 0: expected text, score and type"),
+    ("sp_not_utf8", message((1, message((1, b"\xff")))), "piece 0: expected UTF-8, found b'\\xff'"),
+    ("sp_empty_rest", message((1, message((1, "a")))), "model_type: expected BPE, found b'unigram'"),
+    ("json_unigram", as_json(type="Unigram"), "model.type: expected BPE, found 'Unigram'"),
+    ("json_byte_level", as_json(byte_fallback=False), "model.byte_fallback: expected true (byte-level BPE, as GPT-2's"),
+    ("json_nfc", as_json(normalizer={"type": "NFC"}), "normalizer and pre_tokenizer: expected llama's"),
+    ("json_split", as_json(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "\u2581",
+                                                           "prepend_scheme": "first"}), "normalizer and pre_tokenizer"),
+    ("json_dropout", as_json(dropout=0.1), "model.dropout: expected none, found 0.1"),
+    ("json_ignore_merges", as_json(ignore_merges=True), "model.ignore_merges"),
+    ("json_prefix", as_json(continuing_subword_prefix="##"), "model.continuing_subword_prefix: expected none"),
+    ("json_suffix", as_json(end_of_word_suffix="</w>"), "model.end_of_word_suffix: expected none"),
+    ("json_no_model", b'{"a": 1}', "model: expected an object"),
+    ("json_vocab_list", as_json(vocab=[]), "model.vocab, added_tokens: expected an object and a list"),
+    ("json_id_text", as_json(vocab={"a": "0"}), "'a': expected an id of its own, found '0'"),
+    ("json_id_twice", as_json(vocab={"a": 0, "b": 0}, added_tokens=[]), "'b': expected an id of its own, found 0"),
+    ("json_gap", as_json(vocab={"a": 0, "b": 2}, added_tokens=[]), "ids: expected 0 to 1 without gaps"),
+    ("json_huge_id", as_json(vocab={"a": 1 << 62}, added_tokens=[]), "ids: expected 0 to 0 without gaps"),
+    ("json_added", as_json(added_tokens=[{"id": 0}]), "added_tokens: expected id and content"),
+    ("json_not_special", as_json(added_tokens=[*tokenizer_json(TINY)["added_tokens"], {"id": 265, "content": "zz"}]),
+     "'zz': expected a piece of type normal, found user-defined"),
+    ("json_no_bos", as_json(vocab={t.replace("<s>", "x"): i for t, i in VOCAB.items()}, added_tokens=[]),
+     "bos: expected id 1 as in llama2.c, found None"),
+    ("json_merges_text", as_json(merges="a b"), "model.merges: expected a list"),
+    ("json_merge_of_three", as_json(merges=["a b c"]), "expected two pieces of the vocabulary, found 'a b c'"),
+    ("json_merge_unknown", as_json(merges=["a x"]), "expected two pieces of the vocabulary, found 'a x'"),
+    ("json_merge_of_bytes", as_json(merges=["<0x41> a"]), "expected two pieces of the vocabulary"),
+    ("json_merge_to_nothing", as_json(merges=["b a"]), "makes 'ba', which is no piece"),
+    ("json_merge_apart", as_json(merges=["\u2581a b", *MERGES]), "apart from its other merges"),
+    ("json_merge_missing", as_json(merges=MERGES[:-1]), "not made from a SentencePiece model"),
+    ("json_long_piece", as_json(vocab={"x" * 100000: 0}, added_tokens=[]), "512 bytes, found 100000 characters"),
+    ("json_surrogate", as_json(vocab=VOCAB | {"\ud800": 265}), "'\\ud800': expected text"),
+    ("json_truncated", as_json()[:-1], "expected JSON"),
+    ("gguf_gpt2", gguf_vocabulary(TINY, model=(STRING, "gpt2")), "expected 'llama' (SentencePiece), found b'gpt2'"),
+    ("gguf_none", files.gguf({}, []), "tokenizer.ggml.model: expected 'llama' (SentencePiece), found none"),
+    ("gguf_no_prefix", gguf_vocabulary(TINY, add_space_prefix=(BOOL, 0)), "add_space_prefix: expected True, found"),
+    ("gguf_no_bos", gguf_vocabulary(TINY, add_bos_token=(BOOL, 0)), "add_bos_token: expected True, found False"),
+    ("gguf_bos", gguf_vocabulary(TINY, bos_token_id=(U32, 5)), "bos: expected id 1 as in llama2.c, found 5"),
+    ("gguf_eos_text", gguf_vocabulary(TINY, eos_token_id=(STRING, "2")), "eos: expected id 2 as in llama2.c"),
+    ("gguf_no_scores", gguf_vocabulary(TINY, scores=None), "expected tokens, scores and token_type"),
+    ("gguf_tokens_numbers", gguf_vocabulary(TINY, tokens=(ARRAY, (U32, [1]))), "expected tokens, scores"),
+    ("gguf_fewer_scores", gguf_vocabulary(TINY, scores=(ARRAY, (F32, [0.0]))), "265 tokens, 1 float32 scores"),
+    ("gguf_scores_integers", gguf_vocabulary(TINY, scores=(ARRAY, (U32, [0] * 265))), "265 uint32 scores"),
+    ("gguf_not_utf8", gguf_vocabulary(TINY, tokens=(ARRAY, (STRING, [b"\xff"] * 265))), "piece 0: expected UTF-8"),
+    ("a_checkpoint", bytes(4096), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "words"), [pytest.param(*case[1:], id=case[0]) for case in VOCABULARY_FILES])
+def test_bad_vocabularies(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
+    path = tmp_path / "vocabulary"
+    path.write_bytes(data)
+    refused(path, words, form="tokenizer")
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_another_models_vocabulary(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary"
+    path.write_bytes(WRITERS[form](TINY))
+    with pytest.raises(BakeError, match="expected the model's 512 pieces, found 265; give the tokenizer of this model"):
+        open_tokenizer(path, 512)

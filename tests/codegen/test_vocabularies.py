@@ -1,0 +1,186 @@
+"""Tokenizers of other programs become llama2.c's, and give SentencePiece's ids."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import model_files as files
+import pytest
+from vocabulary_files import WRITERS, Pieces, dumped, pieces_of, sentencepiece_model, tiny_pieces, tokenizer_json
+
+from codegen.errors import BakeError
+from codegen.export import main
+from codegen.formats import open_tokenizer
+from codegen.tokenizer import bake, parse
+
+STRINGS = int(os.environ.get("STORYBAKE_STRINGS", "100000"))
+VOCABULARIES = (("tok512.bin", 512), ("tokenizer.bin", 32000))
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+# --- conversion ---
+
+
+@pytest.mark.parametrize(("name", "count"), VOCABULARIES)
+@pytest.mark.parametrize("form", WRITERS)
+def test_the_very_bytes_of_llama2c(name: str, count: int, form: str, tmp_path: Path) -> None:
+    """There and back: what tools/export writes is the tokenizer.bin that the other format was made from."""
+    original = files.test_model(name).read_bytes()
+    pieces = pieces_of(original, count)
+    path, out = tmp_path / "vocabulary", tmp_path / "out.bin"
+    path.write_bytes(WRITERS[form](pieces))
+    assert main([str(path), str(out), *(["--format", "tokenizer"] if form == "gguf" else [])]) == 0
+    if form == "json" and name == "tokenizer.bin":
+        # Merges tell an order, not Llama 2's own numbers: the same merges come out in the same order.
+        found, expected = parse(out.read_bytes(), count, "out"), parse(original, count, "original")
+        assert found.pieces == expected.pieces
+        merged = [at for at in range(259, count) if len(expected.pieces[at].decode()) > 1]
+        assert sorted(merged, key=lambda at: -found.scores[at]) == sorted(merged, key=lambda at: -expected.scores[at])
+    else:
+        assert out.read_bytes() == original
+
+
+def test_a_folder_gives_its_tokenizer(tmp_path: Path) -> None:
+    folder = files.hf_folder(tmp_path / "folder", *files.tiny())
+    with pytest.raises(BakeError, match="expected tokenizer.model or tokenizer.json in the folder, found neither"):
+        open_tokenizer(folder)
+    (folder / "tokenizer.json").write_bytes(WRITERS["json"](tiny_pieces()))
+    assert main([str(folder), str(tmp_path / "a.bin"), "--format", "tokenizer"]) == 0
+    (folder / "tokenizer.model").write_bytes(WRITERS["sentencepiece"](tiny_pieces()))
+    assert open_tokenizer(folder, 265) == open_tokenizer(tmp_path / "a.bin", 265)
+
+
+def test_metaspace_and_pairs_of_newer_versions(tmp_path: Path) -> None:
+    root = tokenizer_json(tiny_pieces(), normalizer=None, pre_tokenizer={
+        "type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False})  # fmt: skip
+    root["model"]["merges"] = [merge.split(" ") for merge in root["model"]["merges"]]
+    (tmp_path / "new").write_bytes(dumped(root))
+    (tmp_path / "old").write_bytes(WRITERS["json"](tiny_pieces()))
+    assert open_tokenizer(tmp_path / "new") == open_tokenizer(tmp_path / "old")
+
+
+# --- identity with SentencePiece ---
+
+ENCODE_MAIN = """
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+#include "tokenizer.hpp"
+
+// Reads a baked vocabulary, then texts, each with its u32 length; prints the ids of each on a line.
+int main(int, char** argv) {
+    std::vector<char> blob(std::strtoul(argv[1], nullptr, 10));
+    if (std::fread(blob.data(), 1, blob.size(), stdin) != blob.size()) return 1;
+    auto tokenizer = storybake::Tokenizer::view(std::as_bytes(std::span(blob)), std::atoi(argv[2]));
+    if (!tokenizer) return 2;
+    unsigned length = 0;
+    while (std::fread(&length, 4, 1, stdin) == 1) {
+        std::string text(length, 0);
+        if (std::fread(text.data(), 1, length, stdin) != length) return 1;
+        for (int id : tokenizer->encode(text)) std::printf("%d ", id);
+        std::putchar(10);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def runtime_encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, int, list[str]], list[list[int]]]:
+    """The runtime's own encoder, as a function of a baked vocabulary, its size and texts."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    assert compiler, "these tests need a C++ compiler"
+    folder = tmp_path_factory.mktemp("encode")
+    (folder / "encode.cpp").write_text(ENCODE_MAIN)
+    sources = [str(folder / "encode.cpp"), f"{files.ROOT}/runtime/tokenizer.cpp"]
+    command = [
+        *compiler.split(),
+        "-std=c++20",
+        "-O1",
+        f"-I{files.ROOT}/runtime",
+        *sources,
+        "-o",
+        str(folder / "encode"),
+    ]
+    subprocess.run(command, check=True)
+
+    def encode(blob: bytes, count: int, texts: list[str]) -> list[list[int]]:
+        raw = [text.encode() for text in texts]
+        given = blob + b"".join(struct.pack("<I", len(text)) + text for text in raw)
+        done = subprocess.run(
+            [folder / "encode", str(len(blob)), str(count)], input=given, capture_output=True, check=True
+        )
+        return [[int(token) for token in line.split()] for line in done.stdout.decode().splitlines()]
+
+    return encode
+
+
+HAND_PICKED = [
+    "", " ", "  ", "\n", "\t", "\0", "a", " a", "a ", "a  b", "Once upon a time", "Once upon a time,\n", "\r\n",
+    "<s>", "</s>", "<unk>", "<0x41>", "<0x-1>", "<0xZZ>", "[INST] hi [/INST]", "\u00e9", "e\u0301", "na\u00efve",
+    "\u65e5\u672c\u8a9e", "\u0645\u0631\u062d\u0628\u0627", "\U0001f999", "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "\ufeff", "\u202eabc", "\ufffd", "\ud7ff", "\ue000", "\uffff", "\U0010ffff", "\x7f", "\x80", "\u07ff", "\u0800",
+    "aaaaaaaaaaaaaaaaaaaaaaaa", "1234567890", "3.14159", "don't", "...!!!???", "{{ x }}", '"\\', "x" * 300, " " * 40,
+    "the the the", "ab" * 100,
+]  # fmt: skip
+
+
+def texts_for(pieces: Pieces, count: int, seed: int) -> list[str]:
+    """Hand-picked texts, then random ones: words, glued pieces, characters of every plane, spaces. All but "▁", which
+    SentencePiece can't tell from a space."""
+    source = random.Random(seed)
+    plain = [text.replace("\u2581", " ") for text, _, kind in pieces if kind == 1]
+    makers = (
+        lambda: "".join(source.choices("abcdefghijklmnopqrstuvwxyz ETAOIN,.'\n", k=source.randrange(40))),
+        lambda: "".join(source.choices(plain, k=source.randrange(12))),
+        lambda: " ".join(source.choices(plain, k=source.randrange(8))),
+        lambda: "".join(chr(source.randrange(0xD800)) for _ in range(source.randrange(12))),
+        lambda: "".join(chr(source.randrange(0x10000, 0x110000)) for _ in range(source.randrange(6))),
+        lambda: "".join(source.choices("aab  \n\u00e9\u65e5\U0001f999<0x41>", k=source.randrange(30))),
+    )
+    made = [source.choice(makers)().replace("\u2581", "") for _ in range(count)]
+    return HAND_PICKED + made
+
+
+@pytest.mark.parametrize(("name", "count"), VOCABULARIES)
+def test_ids_are_those_of_sentencepiece(name: str, count: int, runtime_encode: Any, tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece", reason="the oracle is Debian's python3-sentencepiece")
+    pieces = pieces_of(files.test_model(name).read_bytes(), count)
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(sentencepiece_model(pieces))
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+    texts = texts_for(pieces, STRINGS // len(VOCABULARIES), seed=count)
+    found = runtime_encode(bake(open_tokenizer(path, count)), count, texts)
+    assert len(found) == len(texts)
+    different = [text for text, a, b in zip(texts, found, oracle.encode(texts), strict=True) if a != [1, *b]]
+    assert not different, f"{len(different)} of {len(texts)} differ, such as {different[0]!r}"
+
+
+def test_a_model_that_sentencepiece_trained(runtime_encode: Any, tmp_path: Path) -> None:
+    """With the options of llama2.c's tinystories.py, whose models drop extra spaces: run.c, and we, keep them."""
+    sentencepiece = pytest.importorskip("sentencepiece", reason="the oracle is Debian's python3-sentencepiece")
+    text = (files.ROOT / "LICENSE").read_text().splitlines()
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_writer=trained, model_type="bpe", vocab_size=400, character_coverage=1.0,
+        num_threads=1, split_digits=True, allow_whitespace_only_pieces=True, byte_fallback=True, minloglevel=2,
+        unk_surface=r" \342\201\207 ", normalization_rule_name="identity", self_test_sample_size=0,
+    )  # fmt: skip
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(trained.getvalue())
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    data = open_tokenizer(path, 400)
+    for at in range(3, 400):
+        assert data.pieces[at].decode() == oracle.id_to_piece(at).replace("\u2581", " ")
+        assert data.scores[at] == oracle.get_score(at)
+    texts = [" ".join(line.split()) for line in text if line.split()]
+    assert runtime_encode(bake(data), 400, texts) == [[1, *ids] for ids in oracle.encode(texts)]
