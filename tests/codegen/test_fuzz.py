@@ -22,7 +22,7 @@ from codegen.formats.pickled import load
 from codegen.formats.vocabulary import Piece, to_llama2c
 from codegen.tokenizer import to_bytes
 
-EXAMPLES = int(os.environ.get("STORYBAKE_FUZZ", "100"))  # a target
+EXAMPLES = int(os.environ.get("STORYBAKE_FUZZ", "50"))  # a target
 pytestmark = pytest.mark.filterwarnings("error")
 
 MODEL, TENSORS = files.tiny(dim=32, hidden_dim=32, n_layers=1, n_heads=2, n_kv_heads=1, head_size=16, vocab_size=4)
