@@ -1,0 +1,192 @@
+"""The plan's arithmetic, the packing that follows it, and what the templates make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+
+import model_files as files
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codegen.checkpoint import Quantized
+from codegen.emit import emit, float32, render
+from codegen.explain import explain
+from codegen.goldens import differences
+from codegen.model import Model
+from codegen.pack import pack, pack_matrix
+from codegen.plan import ALIGN, Matrix, Plan, lay_out, make_plan
+from codegen.quantize import quantize_q8
+from codegen.targets import TARGETS, find_target
+
+PORTABLE = find_target("portable")
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Any model that the reader would let through, small."""
+    kv_heads = draw(st.integers(1, 3))
+    heads = kv_heads * draw(st.integers(1, 3))
+    head_size = 2 * draw(st.integers(1, 9))
+    group = draw(st.sampled_from((0, 1, 2, 4, 8)))
+    factor = max(group, 1)
+    return Model(
+        name="m",
+        dim=heads * head_size * factor,
+        hidden_dim=draw(st.integers(1, 40)) * factor,
+        n_layers=draw(st.integers(1, 3)),
+        n_heads=heads * factor,
+        n_kv_heads=kv_heads * factor,
+        vocab_size=draw(st.integers(1, 300)),
+        seq_len=draw(st.integers(1, 70)),
+        head_size=head_size,
+        shared_classifier=draw(st.booleans()),
+        weight_type="q8" if group else "f32",
+        group_size=group,
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(models(), st.sampled_from(sorted(TARGETS)))
+def test_sections_do_not_overlap_and_are_aligned(model: Model, target: str) -> None:
+    plan = make_plan(model, find_target(target))
+    end = 0
+    for section in plan.sections:
+        assert section.offset % ALIGN == 0
+        assert section.offset >= end
+        end = section.offset + section.bytes
+    assert plan.weights_bytes >= end and plan.weights_bytes % ALIGN == 0
+    assert {s.tensor for s in plan.sections} >= set(model.tensor_shapes()) - {"token_embedding_table"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(models(), st.sampled_from(sorted(TARGETS)))
+def test_costs_are_those_of_the_model(model: Model, target: str) -> None:
+    plan = make_plan(model, find_target(target))
+    shapes = model.tensor_shapes()
+    layer = sum(rows * columns for name, (layers, rows, columns) in shapes.items() if layers and name[0] == "w")
+    assert plan.macs_per_token == model.n_layers * layer + model.vocab_size * model.dim
+    one_of_each = {(k.matrix.rows, k.matrix.columns) for k in plan.kernels}
+    assert len(one_of_each) == len(plan.kernels) == len({k.name for k in plan.kernels})
+
+
+@settings(max_examples=50, deadline=None)
+@given(models(), st.sampled_from(sorted(TARGETS)))
+def test_tiles_cover_every_row_once(model: Model, target: str) -> None:
+    for kernel in make_plan(model, find_target(target)).kernels:
+        row = offset = 0
+        for run in kernel.matrix.runs:
+            assert run.first_row == row and run.offset == offset and run.count > 0
+            row, offset = run.end_row, run.offset + run.count * run.tile_bytes
+        assert row - max(run.rows for run in kernel.matrix.runs) < kernel.matrix.rows <= row
+        assert Plan.stride(kernel.matrix.rows) >= row, "the padding must fit the output's stride"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 9), st.sampled_from((1, 2, 4, 8)), st.sampled_from((1, 2, 4)))
+def test_packed_bytes_are_where_the_layout_says(rows: int, groups: int, size: int, together: int) -> None:
+    random = np.random.default_rng(rows * 100 + groups)
+    tensor = quantize_q8(random.standard_normal((rows, groups * size), dtype=np.float32), size)
+    layout = lay_out(rows, groups * size, "q8", size, (16, 4), together)
+    assert layout.together == math.gcd(together, size)
+    packed = pack_matrix(layout, tensor)
+    assert packed.size == layout.bytes
+    for row in range(rows):
+        run = next(r for r in layout.runs if row < r.end_row)
+        tile, lane = divmod(row - run.first_row, run.rows)
+        for column in (0, groups * size // 2, groups * size - 1):
+            group, inside = divmod(column, size)
+            start = run.offset + tile * run.tile_bytes + group * run.rows * (size + 4)
+            width = layout.together
+            at = start + (inside // width * run.rows + lane) * width + inside % width
+            assert packed[at].astype(np.int8) == tensor.q[row, column]
+            scale = packed[start + run.rows * size + 4 * lane :][:4].view("<f4")[0]
+            assert scale == tensor.s[row, group]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 40))
+def test_packed_floats_are_where_the_layout_says(rows: int, columns: int) -> None:
+    values = np.random.default_rng(rows).standard_normal((rows, columns), dtype=np.float32)
+    layout = lay_out(rows, columns, "f32", 0, (16, 4), 1)
+    packed = pack_matrix(layout, values).view("<f4")
+    for row in range(rows):
+        run = next(r for r in layout.runs if row < r.end_row)
+        tile, lane = divmod(row - run.first_row, run.rows)
+        start = (run.offset + tile * run.tile_bytes) // 4 + lane
+        assert np.array_equal(packed[start :: run.rows][:columns], values[row])
+
+
+def test_packing_is_the_whole_image() -> None:
+    model, tensors = files.tiny(shared=False)
+
+    class Source:
+        def tensor(self, name: str, layer: int = 0) -> np.ndarray | Quantized:
+            return tensors[name, layer]
+
+    image = pack(Source(), plan := make_plan(model, PORTABLE))  # type: ignore[arg-type]
+    assert len(image) == plan.weights_bytes
+    final = plan.section("rms_final_weight")
+    assert image[final.offset : final.offset + final.bytes] == tensors["rms_final_weight", 0].tobytes()
+
+
+def test_the_goldens_are_what_the_generator_emits() -> None:
+    assert list(differences()) == []
+
+
+def test_an_orphan_or_an_edit_among_the_goldens_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "generated"
+    folder.mkdir()
+    (folder / "models.toml").write_text((files.ROOT / "generated" / "models.toml").read_text())
+    for path in (files.ROOT / "generated").rglob("*-portable/*"):
+        copy = folder / path.relative_to(files.ROOT / "generated")
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(path.read_text())
+    missing = len(list(differences(folder)))
+    (folder / "stories260K-portable" / "forward.cpp").write_text("edited\n")
+    (folder / "stories260K-portable" / "orphan.cpp").write_text("left over\n")
+    found = list(differences(folder))
+    assert len(found) == missing + 2
+    assert any("-edited" in text for text in found) and any("orphan.cpp" in text for text in found)
+
+
+def test_a_second_run_writes_nothing(tmp_path: Path) -> None:
+    plan = make_plan(files.tiny()[0], PORTABLE)
+    assert len(emit(plan, tmp_path)) == 5
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert emit(plan, tmp_path) == []
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_generated_code_states_no_date_path_or_hash_and_depends_on_the_header_alone(target: str) -> None:
+    model = files.tiny()[0]
+    texts = render(make_plan(model, find_target(target)))
+    assert texts == render(make_plan(dataclasses.replace(model), find_target(target)))
+    for text in texts.values():
+        assert not re.search(r"20\d\d-|/home|/work|/tmp|0x[0-9a-f]{16}", text)
+        assert "undefined" not in text.lower() and "${" not in text and "{%" not in text
+
+
+@pytest.mark.parametrize(("value", "literal"), ((1e-5, "1e-05F"), (8.0, "8.0F"), (math.sqrt(48), "6.928203F")))
+def test_float_literals_are_float32(value: float, literal: str) -> None:
+    assert float32(value) == literal
+    assert np.float32(literal[:-1]) == np.float32(value)
+
+
+def test_explain_tells_what_the_plan_holds() -> None:
+    plan = make_plan(files.tiny()[0], PORTABLE)
+    text = explain(plan)
+    for kernel in plan.kernels:
+        assert kernel.name in text
+    assert f"{plan.weights_bytes:,}" in text and f"{plan.kv_bytes:,}" in text
+
+
+def test_the_shape_of_a_matrix_is_its_name() -> None:
+    layout: Matrix = lay_out(172, 64, "f32", 0, (16, 4), 1)
+    assert [(run.rows, run.count) for run in layout.runs] == [(16, 10), (4, 3)]
+    assert layout.shape == "172x64" and layout.padded_rows == 172
