@@ -22,6 +22,7 @@ from codegen.tokenizer import to_bytes
 from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
+INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 def export(source: TensorSource, out: Path, form: str, group_size: int | None = None) -> int:
@@ -149,6 +150,8 @@ def main(arguments: list[str]) -> int:
     except BakeError as error:
         print(f"tools/export: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 

@@ -20,7 +20,7 @@ def read_vocabulary(path: Path) -> TokenizerData:
     if kind != b"llama":
         found = "none" if kind is None else shown(kind)
         raise BakeError(f"{path.name}: tokenizer.ggml.model: expected 'llama' (SentencePiece), found {found}")
-    for key, needed in {"add_space_prefix": True, "add_bos_token": True, "remove_extra_whitespaces": False}.items():
+    for key, needed in {"add_space_prefix": True, "add_bos_token": True}.items():
         value = metadata.get(f"tokenizer.ggml.{key}", needed)
         if value is not needed:
             raise BakeError(f"{path.name}: tokenizer.ggml.{key}: expected {needed}, found {shown(value)}")

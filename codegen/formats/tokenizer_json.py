@@ -1,9 +1,11 @@
 """Reads Hugging Face's tokenizer.json of the llama kind: BPE with byte fallback, made from a SentencePiece model.
 
-Its merges are an order of pairs, llama2.c's scores an order of pieces. They agree when the merges that make a piece
-follow each other and every way to cut a piece in two is among them, as transformers' converter makes them; other
-merges are refused. (Where two ways to make one piece overlap, Hugging Face takes the first of the list and
-SentencePiece, like llama2.c, the leftmost in the text.) Format: https://github.com/huggingface/tokenizers.
+Its merges are an order of pairs, llama2.c's scores an order of pieces. They agree for merges as transformers makes
+them of a SentencePiece model (generate_merges in convert_slow_tokenizer.py): every way to cut a piece in two is among
+them, and those that make a piece follow each other, or, in newer versions, those of all pieces of one score together,
+longest left part first; pieces whose merges interleave so get one score. Other merges are refused. (Where two ways to
+make one piece overlap, Hugging Face takes the first of the list and SentencePiece, like llama2.c, the leftmost in the
+text.) Format: https://github.com/huggingface/tokenizers.
 """
 
 from __future__ import annotations
@@ -45,8 +47,7 @@ def read_json(data: bytes, source: str) -> TokenizerData:
         if texts[at].encode("utf-8", "replace") == BYTE_TOKENS[at - FIRST_BYTE]:
             kinds[at] = BYTE
     normal = {text: None for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
-    merged = _merged(model.get("merges"), set(normal), source)
-    scores = {text: -float(rank) for rank, text in enumerate(merged | normal)}
+    scores = _scores(model.get("merges"), normal, source)
     pieces = [Piece(text, scores.get(text, 0.0), kind) for text, kind in zip(texts, kinds, strict=True)]
     return to_llama2c(pieces, source)
 
@@ -100,32 +101,46 @@ def _texts(root: Object, model: Object, source: str) -> tuple[list[str], dict[in
     return texts, special
 
 
-def _merged(merges: Any, normal: set[str], source: str) -> dict[str, None]:
-    """The pieces that merges make, in their order (a dict for look-ups)."""
-    if not isinstance(merges, list):
+def _scores(merges: Any, normal: dict[str, None], source: str) -> dict[str, float]:
+    """The score of each normal piece: 0, -1, -2 ... in the order in which merges make them, then the others by id."""
+    pairs = [_pair(merge, normal, source) for merge in merges] if isinstance(merges, list) else None
+    if pairs is None:
         raise BakeError(f"{source}: model.merges: expected a list, found {shown(merges)}")
-    order: dict[str, None] = {}
-    pairs: set[tuple[str, str]] = set()
-    last = None
-    for merge in merges:
-        pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) if isinstance(merge, list) else ()
-        if len(pair) != 2 or not all(isinstance(part, str) and part in normal for part in pair):
-            raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
-        text = pair[0] + pair[1]
-        if text not in normal or (text in order and text != last):
-            why = "which is no piece" if text not in normal else "apart from its other merges"
+    last = {left + right: at for at, (left, right) in enumerate(pairs)}
+    scores: dict[str, float] = {}
+    begin = end = 0  # of the merges whose pieces share a score
+    for at, (left, right) in enumerate(pairs):
+        if at == end:
+            begin = at
+            score = -float(len(scores))
+        text = left + right
+        end = max(end, last[text] + 1)
+        before = pairs[at - 1] if at > begin else (left, right)
+        if before[0] + before[1] != text and (len(before[0]), len(before[1])) < (len(left), len(right)):
             raise BakeError(
-                f"{source}: model.merges: {shown(merge)} makes {shown(text)}, {why}: not made from a SentencePiece "
-                "model; give its tokenizer.model instead"
+                f"{source}: model.merges: {shown(left)} and {shown(right)} make {shown(text)} apart from its other "
+                "merges: not made from a SentencePiece model; give its tokenizer.model instead"
             )
-        order[text] = None
-        pairs.add((pair[0], pair[1]))
-        last = text
+        scores[text] = score
+    known = set(pairs)
     for text in normal:
         for cut in range(1, len(text)):
-            if text[:cut] in normal and text[cut:] in normal and (text[:cut], text[cut:]) not in pairs:
+            pair = text[:cut], text[cut:]
+            if pair[0] in normal and pair[1] in normal and pair not in known:
                 raise BakeError(
-                    f"{source}: model.merges: expected one of {shown(text[:cut])} and {shown(text[cut:])}, found none: "
+                    f"{source}: model.merges: expected one of {shown(pair[0])} and {shown(pair[1])}, found none: "
                     "not made from a SentencePiece model; give its tokenizer.model instead"
                 )
-    return order
+    for text in normal:
+        scores.setdefault(text, -float(len(scores)))
+    return scores
+
+
+def _pair(merge: Any, normal: dict[str, None], source: str) -> tuple[str, str]:
+    """The two pieces of a merge: "a b", or ["a", "b"] in newer files."""
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p in normal for p in parts):
+        raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
+    if parts[0] + parts[1] not in normal:
+        raise BakeError(f"{source}: model.merges: {shown(merge)} makes {shown(parts[0] + parts[1])}, which is no piece")
+    return parts[0], parts[1]

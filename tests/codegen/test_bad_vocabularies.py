@@ -140,7 +140,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("json_merge_unknown", as_json(merges=["a x"]), "expected two pieces of the vocabulary, found 'a x'"),
     ("json_merge_of_bytes", as_json(merges=["<0x41> a"]), "expected two pieces of the vocabulary"),
     ("json_merge_to_nothing", as_json(merges=["b a"]), "makes 'ba', which is no piece"),
-    ("json_merge_apart", as_json(merges=["\u2581a b", *MERGES]), "apart from its other merges"),
+    ("json_merge_apart", as_json(merges=["\u2581a b", *MERGES]), "apart from its other"),
     ("json_merge_missing", as_json(merges=MERGES[:-1]), "not made from a SentencePiece model"),
     ("json_long_piece", as_json(vocab={"x" * 100000: 0}, added_tokens=[]), "512 bytes, found 100000 characters"),
     ("json_surrogate", as_json(vocab=VOCAB | {"\ud800": 265}), "'\\ud800': expected text"),

@@ -241,6 +241,15 @@ def test_output_is_whole_or_absent(tmp_path: Path, capsys: Any, monkeypatch: pyt
     assert out.read_bytes() == whole and [path.name for path in tmp_path.iterdir()] == ["out.bin"]
 
 
+def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    assert run(files.test_model("stories260K.bin"), tmp_path / "out.bin") == 130
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_nan_halfway_leaves_nothing(tmp_path: Path, refused: Any) -> None:
     source = bytearray(files.test_model("stories260K.bin").read_bytes())
     source[600000:600004] = struct.pack("<f", float("nan"))

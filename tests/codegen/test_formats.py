@@ -64,6 +64,31 @@ def test_hugging_face_in_two_files(checkpoint: tuple[Model, files.Tensors], tmp_
     assert_same(open_model(folder), *checkpoint)
 
 
+def test_the_order_of_rows_is_that_of_hugging_faces_rope(tmp_path: Path) -> None:
+    """Scores of attention by transformers' formula (halves) on its weights, by llama2.c's (neighbours) on those read."""
+    model, tensors = files.tiny(seq_len=8)
+    source = open_model(files.hf_folder(tmp_path / "folder", model, tensors))
+    entries = files.hf_entries(model, tensors)
+    size, x = model.head_size, np.random.default_rng(2).standard_normal((model.seq_len, model.dim))
+    angles = np.outer(np.arange(model.seq_len), model.rope_theta ** (-np.arange(0, size, 2) / size))[:, None, :]
+
+    def scores(name: str, rows: str, count: int) -> np.ndarray:
+        weight = np.frombuffer(entries[f"model.layers.1.self_attn.{rows}.weight"][2], "<f4")
+        theirs = (x @ weight.reshape(-1, model.dim).T).reshape(model.seq_len, count, size)
+        both = np.concatenate((angles, angles), axis=-1)
+        turned = np.concatenate((-theirs[..., size // 2 :], theirs[..., : size // 2]), axis=-1)
+        theirs = theirs * np.cos(both) + turned * np.sin(both)
+        ours = (x @ np.asarray(source.tensor(name, 1)).T).reshape(model.seq_len, count, size // 2, 2)
+        even, odd = ours[..., 0], ours[..., 1]
+        ours = np.stack((even * np.cos(angles) - odd * np.sin(angles), even * np.sin(angles) + odd * np.cos(angles)), -1)
+        return np.stack((theirs, ours.reshape(theirs.shape)))
+
+    q, k = scores("wq", "q_proj", model.n_heads), scores("wk", "k_proj", model.n_kv_heads)
+    theirs, ours = np.einsum("fthd,fshd->fhts", q, np.repeat(k, model.kv_mul, axis=2))
+    assert np.abs(theirs).max() > 10
+    assert np.allclose(theirs, ours, rtol=1e-5, atol=1e-4)
+
+
 def test_gguf(checkpoint: tuple[Model, files.Tensors], tmp_path: Path) -> None:
     model, tensors = checkpoint
     path = tmp_path / "model.bin"  # the suffix says nothing

@@ -67,15 +67,16 @@ def sentencepiece_model(pieces: Pieces, trainer: bytes | None = None, normalizer
     return message(*fields, (2, trainer), (3, normalizer))
 
 
-def tokenizer_json(pieces: Pieces, **changes: Any) -> dict[str, Any]:
-    """A tokenizer.json as transformers makes it of SentencePiece's pieces: merges by the score of what they make."""
+def tokenizer_json(pieces: Pieces, old: bool = False, **changes: Any) -> dict[str, Any]:
+    """A tokenizer.json as transformers makes it of SentencePiece's pieces: merges by the score of what they make, of
+    equal ones the longest left part first; old versions kept the merges of a piece together."""
     vocab = {text: at for at, (text, _, _) in enumerate(pieces)}
     merges = []
     for text, score, kind in pieces:
         cuts = [(text[:cut], text[cut:]) for cut in range(1, len(text))] if kind == 1 else []
         found = [(a, b) for a, b in cuts if a in vocab and b in vocab]
-        merges += [(-score, vocab[a], vocab[b], f"{a} {b}") for a, b in found]
-    merges.sort(key=lambda merge: merge[0])
+        merges += [(score, len(a), len(b), f"{a} {b}") for a, b in found]
+    merges.sort(key=lambda merge: merge[:1] if old else merge[:3], reverse=True)
     model = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
              "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "vocab": vocab,
              "merges": [merge[3] for merge in merges]}  # fmt: skip
