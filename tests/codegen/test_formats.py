@@ -65,7 +65,7 @@ def test_hugging_face_in_two_files(checkpoint: tuple[Model, files.Tensors], tmp_
 
 
 def test_the_order_of_rows_is_that_of_hugging_faces_rope(tmp_path: Path) -> None:
-    """Scores of attention by transformers' formula (halves) on its weights, by llama2.c's (neighbours) on those read."""
+    """Attention scores by transformers' formula (halves) on its weights, by llama2.c's (neighbours) on those read."""
     model, tensors = files.tiny(seq_len=8)
     source = open_model(files.hf_folder(tmp_path / "folder", model, tensors))
     entries = files.hf_entries(model, tensors)
@@ -80,7 +80,8 @@ def test_the_order_of_rows_is_that_of_hugging_faces_rope(tmp_path: Path) -> None
         theirs = theirs * np.cos(both) + turned * np.sin(both)
         ours = (x @ np.asarray(source.tensor(name, 1)).T).reshape(model.seq_len, count, size // 2, 2)
         even, odd = ours[..., 0], ours[..., 1]
-        ours = np.stack((even * np.cos(angles) - odd * np.sin(angles), even * np.sin(angles) + odd * np.cos(angles)), -1)
+        cos, sin = np.cos(angles), np.sin(angles)
+        ours = np.stack((even * cos - odd * sin, even * sin + odd * cos), -1)
         return np.stack((theirs, ours.reshape(theirs.shape)))
 
     q, k = scores("wq", "q_proj", model.n_heads), scores("wk", "k_proj", model.n_kv_heads)
