@@ -18,6 +18,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import seeded
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-check"
 MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models")).resolve()
@@ -25,22 +27,31 @@ MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "model
 
 @dataclass(frozen=True)
 class Bake:
-    """A build of one model, tested with `meson test`. `suites` limits which tests; empty runs them all."""
+    """A build of one model, tested with `meson test`: the suites named, and tests/cli on the program where `cli`.
+
+    `model` is a file of MODELS, or a recipe of tests/seeded.py.
+    """
 
     name: str
     model: str
     options: tuple[str, ...] = ()
     suites: tuple[str, ...] = ("model",)
     compiler: str = "g++"
+    cli: bool = False
 
 
 BAKES = (
-    Bake("f32", "stories260K.bin", suites=()),
-    Bake("q8", "stories260K_q8_g4.bin"),
-    Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",)),
+    Bake("f32", "stories260K.bin", suites=("model", "runtime"), cli=True),
+    Bake("q8", "stories260K_q8_g4.bin", cli=True),
+    Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",), cli=True),
     Bake("clang", "seeded_gqa_untied_q8.bin", compiler="clang++"),
     Bake("portable", "stories260K_q8_g4.bin", ("-Dtarget=portable",)),
     Bake("portable-f32", "stories260K.bin", ("-Dtarget=portable",)),
+    Bake("quantised", "stories260K.bin", ("-Dweights=q8", "-Dopenmp=disabled")),
+    Bake("odd", "odd"),
+    Bake("odd-q8", "odd_q8"),
+    Bake("one", "one"),
+    Bake("one-q8", "one_q8"),
 )
 
 
@@ -100,7 +111,9 @@ def check_bake(bake: Bake, counts: Counts) -> None:
     """Configures, builds and tests one build."""
     folder = BUILD / bake.name
     model = MODELS / bake.model
-    if not model.is_file():
+    if bake.model in seeded.RECIPES:
+        model = seeded.write(BUILD / "models", bake.model)
+    elif not model.is_file():
         counts.skipped += 1
         counts.notes.append(f"skipped {bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
         return
@@ -120,22 +133,25 @@ def check_bake(bake: Bake, counts: Counts) -> None:
         counts.add_junit(junit, bake.name)
     if not ok and counts.failed == before:
         counts.add(False, f"{bake.name}: meson test")
+    if bake.cli:
+        cli = {"STORYBAKE_BIN": folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": MODELS / "tok512.bin"}
+        pytest(counts, f"{bake.name} cli", ["tests/cli"], **{name: str(path) for name, path in cli.items()})
 
 
-def check_python(counts: Counts) -> None:
-    """The pytest files; those of the finished program find it in the builds above."""
+def pytest(counts: Counts, name: str, arguments: list[str], **environment: str) -> None:
+    """Runs pytest and counts its cases."""
     report = BUILD / "pytest.xml"
     report.unlink(missing_ok=True)
     BUILD.mkdir(exist_ok=True)
     ok = run(
-        ["/usr/bin/python3", "-m", "pytest", "-q", f"--junitxml={report}"],
-        STORYBAKE_BUILDS=str(BUILD), STORYBAKE_MODELS=str(MODELS), PYTHONDONTWRITEBYTECODE="1",
+        ["/usr/bin/python3", "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+        STORYBAKE_MODELS=str(MODELS), PYTHONDONTWRITEBYTECODE="1", **environment,
     )  # fmt: skip
     before = counts.failed
     if report.exists():
-        counts.add_junit(report, "pytest")
+        counts.add_junit(report, name)
     if not ok and counts.failed == before:
-        counts.add(False, "pytest")
+        counts.add(False, name)
 
 
 def main(argv: list[str]) -> int:
@@ -149,7 +165,7 @@ def main(argv: list[str]) -> int:
     counts = Counts()
     steps = [("style", lambda: check_style(counts))]
     steps += [(bake.name, lambda bake=bake: check_bake(bake, counts)) for bake in BAKES]  # type: ignore[misc]
-    steps += [("python", lambda: check_python(counts))]
+    steps += [("python", lambda: pytest(counts, "python", ["tests", "--ignore=tests/cli"]))]
     for name, step in steps:
         if name.startswith(options.only):
             start = time.monotonic()

@@ -98,15 +98,16 @@ TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
     const Floats values = rope_table();
     Guarded<float> table(values.size());
     std::copy(values.begin(), values.end(), table.data());
-    for (const int pos : {0, 1, kSeqLen - kMaxBatch}) {
+    const int n = std::min(kMaxBatch, kSeqLen);
+    for (const int pos : {0, kSeqLen - n}) {
         Batch q(kAttDim, kAttDimStride, 7);
         Batch k(kKvDim, kKvDimStride, 8);
         const int size = std::min(3, kMaxThreads);
         for (int rank = 0; rank < size; ++rank) {
-            rope(Context{kMaxBatch, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
+            rope(Context{n, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
                  reinterpret_cast<const std::byte*>(table.data()), pos);
         }
-        for (int p = 0; p < kMaxBatch; ++p) {
+        for (int p = 0; p < n; ++p) {
             const auto at = static_cast<std::size_t>(p);
             oracle::rope(q.vectors[at], kHeadSize, pos + p);
             oracle::rope(k.vectors[at], kHeadSize, pos + p);
@@ -124,18 +125,19 @@ TEST(Kernels, AttentionEqualsTheOracle) {
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
     const int until = std::min(kSeqLen, 2 * kLanes + kMaxBatch + 1);
-    for (int pos = 0; pos + kMaxBatch <= until; pos += kMaxBatch) {
+    for (int pos = 0; pos < until; pos += kMaxBatch) {
+        const int n = std::min(kMaxBatch, until - pos);
         Batch q(kAttDim, kAttDimStride, static_cast<unsigned>(100 + pos));
         Batch k(kKvDim, kKvDimStride, static_cast<unsigned>(200 + pos));
         Batch v(kKvDim, kKvDimStride, static_cast<unsigned>(300 + pos));
         Guarded<float> xb(static_cast<std::size_t>(kMaxBatch * kAttDimStride));
         const int size = std::min(2, kMaxThreads);
         for (int rank = 0; rank < size; ++rank) {
-            const Context c{kMaxBatch, Team{rank, size, nullptr}, nullptr};
+            const Context c{n, Team{rank, size, nullptr}, nullptr};
             cache_kv(c, keys.data(), values.data(), k.at(0), v.at(0), pos);
             attention(c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
         }
-        for (int p = 0; p < kMaxBatch; ++p) {
+        for (int p = 0; p < n; ++p) {
             const auto at = static_cast<std::size_t>(p);
             all_k.push_back(k.vectors[at]);
             all_v.push_back(v.vectors[at]);
