@@ -23,7 +23,7 @@ def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
     parts: list[Bytes] = []
     for run in layout.runs:
         if isinstance(tensor, Quantized):
-            q = _tiles(tensor.q, run.first_row, run.count, run.rows)
+            q = _tiles(tensor.q.view(np.uint8) + np.uint8(layout.bias), run.first_row, run.count, run.rows)
             s = _tiles(tensor.s, run.first_row, run.count, run.rows)
             groups, size, width = layout.groups, layout.group_size, layout.together
             columns = q.reshape(run.count, run.rows, groups, size // width, width).transpose(0, 2, 3, 1, 4)

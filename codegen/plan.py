@@ -45,7 +45,8 @@ class Matrix:
     """The layout of a weight matrix W (rows, columns): runs of tiles.
 
     A float32 tile of R rows is columns x R floats. A q8 tile is, for each group of columns, group_size x R int8, in
-    which `together` columns of a row are adjacent, and then the R float scales of the group.
+    which `together` columns of a row are adjacent, and then the R float scales of the group. `bias` is added to every
+    int8 where the dot product wants one side unsigned: 128, else 0.
     """
 
     weight_type: str
@@ -53,6 +54,7 @@ class Matrix:
     columns: int
     group_size: int
     together: int
+    bias: int
     runs: tuple[TileRun, ...]
 
     @property
@@ -78,9 +80,13 @@ class Matrix:
         return f"{self.rows}x{self.columns}"
 
 
-def lay_out(rows: int, columns: int, weight_type: str, group_size: int, tiles: tuple[int, ...], together: int) -> Matrix:
-    """Cuts a matrix into runs of tiles: as many of the largest size as fit, then of the next; the rest is padded."""
-    width = math.gcd(together, group_size) if weight_type == "q8" else 1
+def lay_out(model: Model, target: Target, rows: int, columns: int, tiles: tuple[int, ...]) -> Matrix:
+    """Cuts a matrix into runs of tiles: as many of the largest size as fit, then of the next; the rest is padded.
+
+    Columns lie together only when a group is a whole number of them; else the kernels take one at a time.
+    """
+    weight_type, group_size = model.weight_type, model.group_size
+    interleaved = weight_type == "q8" and group_size % target.q8_columns == 0
     groups = columns // group_size if group_size else 0
     runs: list[TileRun] = []
     row = offset = 0
@@ -94,7 +100,8 @@ def lay_out(rows: int, columns: int, weight_type: str, group_size: int, tiles: t
         runs.append(TileRun(size, count, row, offset, tile_bytes))
         row += count * size
         offset += count * tile_bytes
-    return Matrix(weight_type, rows, columns, group_size, width, tuple(runs))
+    together, bias = (target.q8_columns, target.q8_bias) if interleaved else (1, 0)
+    return Matrix(weight_type, rows, columns, group_size, together, bias, tuple(runs))
 
 
 @dataclass(frozen=True)
@@ -192,10 +199,32 @@ class Plan:
         """Bytes of weights that a token reads: everything but the tables that are read at random."""
         return sum(s.bytes for s in self.sections if s.tensor not in ("rope", "token_embedding_table"))
 
+    def runs_of(self, rows: int) -> tuple[TileRun, ...]:
+        """The tiles of a matrix of `rows` rows: threads take the same share of each run, and of the vector it makes."""
+        return next(kernel.matrix.runs for kernel in self.kernels if kernel.matrix.rows == rows)
+
     @property
-    def largest_tile(self) -> int:
-        """Rows of the tiles that are dealt out to threads; the rest of a matrix is the last thread's."""
-        return (self.target.q8_tiles if self.model.weight_type == "q8" else self.target.f32_tiles)[0]
+    def together(self) -> int:
+        """Columns of a row that lie together."""
+        return self.kernels[0].matrix.together
+
+    @property
+    def biased(self) -> bool:
+        """Whether q8 weights are stored with a bias, which the kernels have to take off again."""
+        return self.kernels[0].matrix.bias != 0
+
+    # -- vectors -----------------------------------------------------------------------------------------------------
+
+    def common_width(self, length: int) -> int:
+        """Lanes of the widest vector, up to the target's, that divides a length."""
+        return math.gcd(length, self.target.width)
+
+    @property
+    def heads_together(self) -> int:
+        """Heads whose attention is computed side by side: a divisor of n_heads whose outputs fit half the registers."""
+        vectors = self.model.head_size // self.common_width(self.model.head_size)
+        fitting = [n for n in (4, 3, 2) if self.model.n_heads % n == 0 and n * vectors <= self.target.registers // 2]
+        return max(fitting, default=1)
 
     # -- buffers -----------------------------------------------------------------------------------------------------
 
@@ -262,8 +291,13 @@ class Plan:
         m, n = self.model, self.target.max_batch
         return (
             Buffer("xb", f"({n},{m.dim})", "after an rmsnorm", n * self.stride(m.dim)),
-            Buffer("att", f"({m.seq_len},)", "attention scores of one head", self.seq_blocks * self.target.lanes),
+            self._scores(),
         )
+
+    def _scores(self) -> Buffer:
+        together, padded = self.heads_together, self.seq_blocks * self.target.lanes
+        shape, heads = (f"({together},{padded})", f"{together} heads") if together > 1 else (f"({padded},)", "one head")
+        return Buffer("att", shape, f"attention scores of {heads}", together * padded)
 
     @staticmethod
     def quantized_stride(length: int) -> int:
@@ -276,7 +310,8 @@ class Plan:
         if self.model.weight_type != "q8":
             return 0
         n = self.target.max_batch
-        return n * (self.quantized_stride(self.longest) + 4 * self.stride(self.longest // self.model.group_size))
+        scales = 4 * self.stride(self.longest // self.model.group_size)
+        return n * (self.quantized_stride(self.longest) + (2 if self.biased else 1) * scales)
 
     @property
     def activation_bytes(self) -> int:
@@ -290,7 +325,7 @@ def make_plan(model: Model, target: Target) -> Plan:
     tiles = target.q8_tiles if model.weight_type == "q8" else target.f32_tiles
 
     def matrix(rows: int, columns: int, sizes: tuple[int, ...] = tiles) -> Matrix:
-        return lay_out(rows, columns, model.weight_type, model.group_size, sizes, target.q8_columns)
+        return lay_out(model, target, rows, columns, sizes)
 
     shapes = model.tensor_shapes()
     order: list[tuple[str, int]] = [("rope", 0)]

@@ -14,7 +14,12 @@ class Target:
     A weight matrix is cut into tiles of rows, and a tile is stored column by column, so that the rows of a tile are
     the lanes of a vector. `f32_tiles` and `q8_tiles` list the rows that a tile may have, largest first; the rows that
     are left over after the last one are padded with zeros. `q8_columns` columns of a row lie together (a dot-product
-    instruction takes four), as far as the group size allows. `lanes` positions of the key cache lie together.
+    instruction takes four), as far as the group size allows, with `q8_bias` added. `lanes` positions of the key cache
+    lie together.
+
+    Where the template wants to know: `width` float32 lanes of a register, `registers` of them, and `max_positions`
+    that a tile is multiplied with at once. `cpu` lists the extensions that a CPU must have, in GCC's names
+    (__builtin_cpu_supports), and `cpp_args` what the compiler is told about it.
     """
 
     name: str
@@ -26,6 +31,12 @@ class Target:
     lanes: int
     max_batch: int
     max_threads: int
+    q8_bias: int = 0
+    width: int = 1
+    registers: int = 1
+    max_positions: int = 1
+    cpu: tuple[str, ...] = ()
+    cpp_args: tuple[str, ...] = ()
 
 
 TARGETS = {
@@ -41,6 +52,39 @@ TARGETS = {
             lanes=16,
             max_batch=8,
             max_threads=64,
+        ),
+        Target(
+            name="x86-64-v3",
+            about="x86-64 with AVX2",
+            kernels="x86",
+            f32_tiles=(48, 8),
+            q8_tiles=(48, 8),
+            q8_columns=4,
+            lanes=8,
+            max_batch=16,
+            max_threads=64,
+            width=8,
+            registers=16,
+            max_positions=4,
+            cpu=("avx2",),
+            cpp_args=("-mavx2",),
+        ),
+        Target(
+            name="avx512",
+            about="x86-64 with AVX-512 and VNNI",
+            kernels="x86",
+            f32_tiles=(48, 16),
+            q8_tiles=(48, 16),
+            q8_columns=4,
+            lanes=16,
+            max_batch=16,
+            max_threads=64,
+            q8_bias=128,
+            width=16,
+            registers=32,
+            max_positions=8,
+            cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
+            cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"),
         ),
     )
 }

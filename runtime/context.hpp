@@ -31,14 +31,12 @@ struct Context {
         }
     }
 
-    /// The rows of a vector that this thread computed: its slice of the `tiles` whole tiles of `tile_rows` rows; the
-    /// last thread has what is left of `rows` as well.
-    [[nodiscard]] Rows own_rows(int tiles, int tile_rows, int rows) const {
+    /// The rows of a vector that this thread computed: its slice of `tiles` tiles of `tile_rows` rows from `first_row`
+    /// on. A padded tile's rows are counted in full: vectors have room for them.
+    [[nodiscard]] Rows own_rows(int first_row, int tiles, int tile_rows) const {
         const Team::Slice tile = team.slice(tiles);
-        return {tile.begin * tile_rows, is_last() ? rows : tile.end * tile_rows};
+        return {first_row + tile.begin * tile_rows, first_row + tile.end * tile_rows};
     }
-
-    [[nodiscard]] bool is_last() const { return team.rank == team.size - 1; }
 };
 
 }  // namespace storybake
