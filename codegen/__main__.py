@@ -1,7 +1,7 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
-    facts    for the build: the model's name, its weight type, its tokenizer's path, and the files that it all is
-             read from, a line each
+    facts    for the build: the model's name, its weight type, its tokenizer's path, the target and its compiler
+             arguments, and the files that it all is read from, a line each; a warning when this CPU lacks the target
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     explain  prints the plan as a page of text
@@ -22,7 +22,7 @@ from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.model import check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
-from codegen.targets import TARGETS, find_target
+from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import TokenizerData, bake, find_tokenizer
 from codegen.weights import convert
 
@@ -55,8 +55,11 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "facts":
         check_name(plan.model.name)
         path, _ = tokenizer_of(source, args.tokenizer)
-        print(plan.model.name, plan.model.weight_type, path.resolve(), sep="\n")
+        print(plan.model.name, plan.model.weight_type, path.resolve(), plan.target.name, sep="\n")
+        print(*plan.target.cpp_args)
         print(*dict.fromkeys(inputs(source.path) + inputs(path)), sep="\n")
+        if lacking := missing_extensions(plan.target):
+            print(f"target {plan.target.name}: this machine's CPU lacks {' '.join(lacking)}", file=sys.stderr)
     elif args.command == "code":
         emit(plan, Path(args.output))
     elif args.command == "data":

@@ -209,9 +209,9 @@ class Plan:
         return self.kernels[0].matrix.together
 
     @property
-    def biased(self) -> bool:
-        """Whether q8 weights are stored with a bias, which the kernels have to take off again."""
-        return self.kernels[0].matrix.bias != 0
+    def bias(self) -> int:
+        """What is added to q8 weights; the kernels take it off again."""
+        return self.kernels[0].matrix.bias
 
     # -- vectors -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class Plan:
             return 0
         n = self.target.max_batch
         scales = 4 * self.stride(self.longest // self.model.group_size)
-        return n * (self.quantized_stride(self.longest) + (2 if self.biased else 1) * scales)
+        return n * (self.quantized_stride(self.longest) + (2 if self.bias else 1) * scales)
 
     @property
     def activation_bytes(self) -> int:

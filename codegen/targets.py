@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from codegen.errors import USAGE, BakeError
 
@@ -90,8 +91,32 @@ TARGETS = {
 }
 
 
+def cpu_extensions() -> frozenset[str]:
+    """The instruction-set extensions of this machine in GCC's names; empty where the system doesn't say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    # Linux writes avx512_vnni, GCC avx512vnni.
+    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
+    return frozenset(flag.replace("_", "") for flag in flags.split())
+
+
+def missing_extensions(target: Target) -> list[str]:
+    """What a target needs and this machine lacks."""
+    return [name for name in target.cpu if name not in cpu_extensions()]
+
+
+def native_target() -> Target:
+    """The last of the table that names what it needs and gets it on this machine, which is the fastest; or portable."""
+    fitting = [target for target in TARGETS.values() if target.cpu and not missing_extensions(target)]
+    return fitting[-1] if fitting else TARGETS["portable"]
+
+
 def find_target(name: str) -> Target:
-    """The target of a name; BakeError (usage) naming those there are."""
+    """The target of a name, "native" being this machine's; BakeError (usage) naming those there are."""
+    if name == "native":
+        return native_target()
     if name not in TARGETS:
-        raise BakeError(f"target: expected one of {', '.join(TARGETS)}, found {name!r}", USAGE)
+        raise BakeError(f"target: expected native or one of {', '.join(TARGETS)}, found {name!r}", USAGE)
     return TARGETS[name]

@@ -21,6 +21,7 @@ constexpr int kKvDim = 32;  // n_kv_heads * head_size
 constexpr int kVocabSize = 512;
 constexpr int kSeqLen = 128;
 constexpr int kGroupSize = 32;  // weights, or activations, that share a scale
+constexpr int kWeightBias = 0;  // what is added to the packed int8, modulo 256
 constexpr int kMaxBatch = 8;
 constexpr int kMaxThreads = 64;
 
@@ -31,11 +32,6 @@ constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 160;
-
-// Whole tiles of dim and of hidden_dim rows, which the threads deal out among themselves.
-constexpr int kTileRows = 16;
-constexpr int kDimTiles = 4;
-constexpr int kHiddenDimTiles = 10;
 
 // Offsets into the packed weights, in bytes, in the order in which a token reads them.
 constexpr std::size_t kRope = 0;  // cosines, then sines (seq_len, head_size / 2)
@@ -66,6 +62,7 @@ constexpr std::size_t kWeightsBytes = 179968;
 // side by side. Its value cache is (n_kv_heads, seq_len, head_size).
 constexpr int kLanes = 16;
 constexpr int kSeqBlocks = 8;
+constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by side
 
 /// What all threads share.
 struct State {

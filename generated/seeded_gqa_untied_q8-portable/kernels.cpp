@@ -57,7 +57,8 @@ void embed_row(float* x, const std::byte* tiles, int row) {
         const std::byte* group = tile + i / kGroupSize * kGroupBytes;
         float scale = 0;
         std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
-        x[i] = static_cast<float>(static_cast<std::int8_t>(group[i % kGroupSize * kRows + r])) * scale;
+        const int at = i % kGroupSize * kRows + r;
+        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - kWeightBias)) * scale;
     }
 }
 
@@ -94,36 +95,36 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 // 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(4);
-    matmul_tiles<16, 64, 64, 16, 64>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(4);
+    matmul_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 16, 32>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(2);
+    matmul_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(10);
-    matmul_tiles<16, 64, 64, 16, 160>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(10);
+    matmul_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(4);
-    matmul_tiles<16, 160, 192, 16, 64>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(4);
+    matmul_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(32);
-    matmul_tiles<16, 64, 64, 16, 512>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(32);
+    matmul_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 
@@ -250,9 +251,9 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
 }
 
 void add(const Context& c, float* x, const float* y) {
-    const Rows rows = c.own_rows(kDimTiles, kTileRows, kDim);
+    const Rows rows16 = c.own_rows(0, 4, 16);
     for (int p = 0; p < c.n; ++p) {
-        for (int i = rows.begin; i < rows.end; ++i) {
+        for (int i = rows16.begin; i < rows16.end; ++i) {
             x[p * kDimStride + i] += y[p * kDimStride + i];
         }
     }
@@ -260,10 +261,10 @@ void add(const Context& c, float* x, const float* y) {
 }
 
 void swiglu(const Context& c, float* hb, const float* hb2) {
-    const Rows rows = c.own_rows(kHiddenDimTiles, kTileRows, kHiddenDim);
+    const Rows rows16 = c.own_rows(0, 10, 16);
     for (int p = 0; p < c.n; ++p) {
         float* h = hb + p * kHiddenDimStride;
-        for (int i = rows.begin; i < rows.end; ++i) {
+        for (int i = rows16.begin; i < rows16.end; ++i) {
             h[i] *= 1.0F / (1.0F + exp_f32(-h[i]));
             h[i] *= hb2[p * kHiddenDimStride + i];
         }

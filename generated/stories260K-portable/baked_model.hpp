@@ -31,11 +31,6 @@ constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 176;
 
-// Whole tiles of dim and of hidden_dim rows, which the threads deal out among themselves.
-constexpr int kTileRows = 16;
-constexpr int kDimTiles = 4;
-constexpr int kHiddenDimTiles = 10;
-
 // Offsets into the packed weights, in bytes, in the order in which a token reads them.
 constexpr std::size_t kRope = 0;  // cosines, then sines (seq_len, head_size / 2)
 
@@ -67,6 +62,7 @@ constexpr std::size_t kWeightsBytes = 1056512;
 // side by side. Its value cache is (n_kv_heads, seq_len, head_size).
 constexpr int kLanes = 16;
 constexpr int kSeqBlocks = 32;
+constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by side
 
 /// What all threads share.
 struct State {

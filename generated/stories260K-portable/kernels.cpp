@@ -48,39 +48,38 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 // 4 tiles of 16 rows: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(4);
-    matmul_tiles<16, 64, 64, 64>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(4);
+    matmul_tiles<16, 64, 64, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 32>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(2);
+    matmul_tiles<16, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 10 tiles of 16 rows, 3 of 4: 11,008 MACs, 44,032 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(10);
-    matmul_tiles<16, 64, 64, 176>(xout, x, w, tiles.begin, tiles.end, c.n);
-    if (c.is_last()) {
-        matmul_tiles<4, 64, 64, 176>(xout + 160, x, w + 40960, 0, 3, c.n);
-    }
+    const Team::Slice tiles16 = c.team.slice(10);
+    matmul_tiles<16, 64, 64, 176>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    const Team::Slice tiles4 = c.team.slice(3);
+    matmul_tiles<4, 64, 64, 176>(xout + 160, x, w + 40960, tiles4.begin, tiles4.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 4 tiles of 16 rows: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(4);
-    matmul_tiles<16, 172, 176, 64>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(4);
+    matmul_tiles<16, 172, 176, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles = c.team.slice(32);
-    matmul_tiles<16, 64, 64, 512>(xout, x, w, tiles.begin, tiles.end, c.n);
+    const Team::Slice tiles16 = c.team.slice(32);
+    matmul_tiles<16, 64, 64, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
@@ -197,9 +196,9 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
 }
 
 void add(const Context& c, float* x, const float* y) {
-    const Rows rows = c.own_rows(kDimTiles, kTileRows, kDim);
+    const Rows rows16 = c.own_rows(0, 4, 16);
     for (int p = 0; p < c.n; ++p) {
-        for (int i = rows.begin; i < rows.end; ++i) {
+        for (int i = rows16.begin; i < rows16.end; ++i) {
             x[p * kDimStride + i] += y[p * kDimStride + i];
         }
     }
@@ -207,10 +206,18 @@ void add(const Context& c, float* x, const float* y) {
 }
 
 void swiglu(const Context& c, float* hb, const float* hb2) {
-    const Rows rows = c.own_rows(kHiddenDimTiles, kTileRows, kHiddenDim);
+    const Rows rows16 = c.own_rows(0, 10, 16);
     for (int p = 0; p < c.n; ++p) {
         float* h = hb + p * kHiddenDimStride;
-        for (int i = rows.begin; i < rows.end; ++i) {
+        for (int i = rows16.begin; i < rows16.end; ++i) {
+            h[i] *= 1.0F / (1.0F + exp_f32(-h[i]));
+            h[i] *= hb2[p * kHiddenDimStride + i];
+        }
+    }
+    const Rows rows4 = c.own_rows(160, 3, 4);
+    for (int p = 0; p < c.n; ++p) {
+        float* h = hb + p * kHiddenDimStride;
+        for (int i = rows4.begin; i < rows4.end; ++i) {
             h[i] *= 1.0F / (1.0F + exp_f32(-h[i]));
             h[i] *= hb2[p * kHiddenDimStride + i];
         }

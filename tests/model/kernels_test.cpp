@@ -121,7 +121,7 @@ TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
 TEST(Kernels, AttentionEqualsTheOracle) {
     Guarded<float> keys(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
     Guarded<float> values(static_cast<std::size_t>(kSeqLen * kKvDim));
-    Guarded<float> att(static_cast<std::size_t>(kSeqBlocks * kLanes));
+    Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
     const int until = std::min(kSeqLen, 2 * kLanes + kMaxBatch + 1);
@@ -164,7 +164,7 @@ TEST(Kernels, AttentionEqualsTheOracle) {
         }
         keys.check(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
         values.check(static_cast<std::size_t>(kSeqLen * kKvDim));
-        att.check(static_cast<std::size_t>(kSeqBlocks * kLanes));
+        att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
     }
 }
 

@@ -99,7 +99,8 @@ TEST_P(MatmulQ8, EqualsTheOracle) {
             const std::size_t tile = run.offset + static_cast<std::size_t>(in_run / run.rows) * run.tile_bytes;
             for (int j = 0; j < product.columns; ++j) {
                 const auto from = static_cast<std::size_t>(row) * columns + static_cast<std::size_t>(j);
-                packed[tile + place(run, product.together, r, j)] = row < product.rows ? w.q[from] : std::int8_t{0};
+                packed[tile + place(run, product.together, r, j)] =
+                    static_cast<std::int8_t>((row < product.rows ? w.q[from] : 0) + kWeightBias);
                 if (j % kGroupSize == 0) {
                     const float s = row < product.rows ? w.s[from / kGroupSize] : 0.0F;
                     const auto group = static_cast<std::size_t>(j / kGroupSize * run.rows * (kGroupSize + 4));
