@@ -18,11 +18,7 @@ def open_model(path: Path) -> TensorSource:
     Header, metadata and lengths are checked, no tensor is read. Raises BakeError: 66 when there is no such file, 65
     with the field, what was expected and what was found for all else.
     """
-    try:
-        is_folder = path.is_dir()
-    except OSError as error:
-        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
-    if is_folder:
+    if _is_folder(path):
         path = path.absolute()  # "." has no name of its own
         if not (path / "config.json").exists():
             raise BakeError(
@@ -46,10 +42,17 @@ def open_model(path: Path) -> TensorSource:
 
 def is_tokenizer(path: Path) -> bool:
     """Whether a file is meant as a tokenizer.model or tokenizer.json. BakeError 66 when it can't be read."""
-    if path.is_dir():
+    if _is_folder(path):
         return False
     head = read_bytes(path, 10)
     return sentencepiece.looks_like_sentencepiece(head) or _looks_like_json(head)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
 
 
 def _looks_like_json(head: bytes) -> bool:
@@ -64,7 +67,7 @@ def open_tokenizer(path: Path, vocab_size: int | None = None) -> TokenizerData:
     Raises BakeError as `open_model` does, and when it has another number of pieces than `vocab_size`, unless that is
     None (a tokenizer.bin can't be told from any other file without it).
     """
-    if path.is_dir():
+    if _is_folder(path):
         names = ("tokenizer.model", "tokenizer.json")
         found = next((path / name for name in names if (path / name).exists()), None)
         if found is None:

@@ -105,7 +105,7 @@ def _read(path: Path, cursor: _Cursor) -> Gguf:
         key = cursor.text("key")
         if not key or key in metadata:
             raise BakeError(f"{path.name}: key {shown(key)}: expected once and not empty; convert the model again")
-        metadata[key] = _value(cursor, cursor.number("<I", key), shown(key))
+        metadata[key] = _value(cursor, shown(key))
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 1 <= alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
         raise BakeError(
@@ -115,7 +115,8 @@ def _read(path: Path, cursor: _Cursor) -> Gguf:
     return Gguf(path.name, metadata, _place(path, cursor, entries, alignment))
 
 
-def _value(cursor: _Cursor, kind: int, what: str) -> Value:
+def _value(cursor: _Cursor, what: str) -> Value:
+    kind = cursor.number("<I", what)
     if kind == STRING:
         return cursor.string(what)
     if kind == ARRAY:

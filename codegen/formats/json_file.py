@@ -32,7 +32,7 @@ def parse_object(data: bytes, source: str) -> Object:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise BakeError(f"{source}: expected JSON in UTF-8: {str(error)[:100]}; download the file again") from error
+        raise BakeError(f"{source}: expected JSON in UTF-8: {shown(str(error))}; download the file again") from error
     if not isinstance(value, dict):
         raise BakeError(f"{source}: expected a JSON object, found {type(value).__name__}; is it the right file?")
     return value

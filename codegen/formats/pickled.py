@@ -71,7 +71,7 @@ def load(data: bytes, source: str) -> Any:
                 break
             machine.step(opcode.name, argument)
     except (ValueError, IndexError, OverflowError) as error:
-        raise BakeError(f"{source}: expected a pickle, found a damaged one: {str(error)[:80]!r}") from error
+        raise BakeError(f"{source}: expected a pickle, found a damaged one: {shown(str(error))}") from error
     if len(machine.stack) != 1:
         raise BakeError(f"{source}: expected a pickle of one object, found {len(machine.stack)}; save the model again")
     return machine.stack[0]

@@ -48,7 +48,7 @@ def read_pt(path: Path) -> StoredCheckpoint:
     except OSError as error:
         raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
-        raise BakeError(f"{path.name}: expected a zip file: {str(error)[:80]}; copy the file again") from error
+        raise BakeError(f"{path.name}: expected a zip file: {shown(str(error))}; copy the file again") from error
     pickles = [name for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
         raise BakeError(f"{path.name}: expected one data.pkl, found {len(pickles)}; is it a file of torch.save?")

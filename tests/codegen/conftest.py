@@ -20,9 +20,9 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     def check(path: Path, words: str, code: int = 65, form: str = "v0") -> None:
         out = tmp_path / "out" / "out.bin"
         out.parent.mkdir()
-        begin = time.monotonic()
+        begin = time.process_time()
         assert main([str(path), str(out), "--format", form]) == code
-        assert time.monotonic() - begin < 5
+        assert time.process_time() - begin < 5
         message = capsys.readouterr().err
         assert words in message
         assert message.startswith("tools/export: ") and message.endswith("\n") and len(message) < 700

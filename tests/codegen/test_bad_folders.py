@@ -163,6 +163,7 @@ FOLDERS: list[Case] = [
     ("index_number", index(PARTS | {"model.norm.weight": 1}), "expected the name of a file in the folder"),
     ("index_empty", index({}), "weight_map: expected file names by tensor"),
     ("index_more", index(PARTS | {"more": "part.safetensors"}), "'more': expected in part.safetensors, found nowhere"),
+    ("index_of_1001", index({f"t{i}": f"f{i}" for i in range(1001)}), "expected at most 1000 files, found 1001"),
     ("index_less", index({k: v for k, v in PARTS.items() if "norm" not in k}), "the index says None"),
 ]  # fmt: skip
 
@@ -174,7 +175,7 @@ def test_folder(make: Callable[[Path], object], words: str, tmp_path: Path, refu
     refused(folder, words)
 
 
-@pytest.mark.parametrize("name", ["empty_folder", "no_weights", "no_part"])
+@pytest.mark.parametrize("name", ["empty_folder", "no_weights", "no_part", "config_is_a_folder"])
 def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -184,6 +185,10 @@ def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> No
         words = "expected model.safetensors or model.safetensors.index.json, found neither"
     if name == "no_weights":
         (folder / "model.safetensors").unlink()
+    if name == "config_is_a_folder":
+        (folder / "config.json").unlink()
+        (folder / "config.json").mkdir()
+        words = "config.json: is not a regular file"
     if name == "no_part":
         index(dict.fromkeys(ENTRIES, "other.safetensors"))(folder)
         words = "other.safetensors: no such file"

@@ -10,6 +10,10 @@ import pytest
 from conftest import Refused
 from model_files import ARRAY, BOOL, F32, STRING, U32, GgufTensor
 
+from codegen.errors import BakeError
+from codegen.formats import open_model
+from codegen.formats.gguf_file import read_gguf
+
 MODEL, TENSORS = files.tiny()
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -57,6 +61,7 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("no_values", gguf(kv={}), "general.architecture: expected 'llama', found None"),
     ("key_length_2_64", patched(GGUF_FILE, files.gguf_string("llama.block_count"),
                                 b"\xff" * 8 + b"llama.block_count"), "key: expected 18446744073709551615 bytes"),
+    ("key_escaped", gguf({"\x1b[2J": (U32, 1)}, [])[:-1], "'\\x1b[2J': expected 4 bytes, found 3 left"),
     ("key_empty", gguf(KV | {"": (U32, 1)}), "key '': expected once and not empty"),
     ("key_not_utf8", patched(GGUF_FILE, b"llama.block_count", b"llama.block_coun\xff"), "expected UTF-8"),
     ("key_twice", patched(gguf(KV | {"llama.block_xount": (U32, 2)}), b"block_xount", b"block_count"), "expected once"),
@@ -135,3 +140,30 @@ def test_q8_infinite_scale_is_refused(tmp_path: Path, refused: Refused) -> None:
     raw[at : at + 2] = b"\xff\x7f"
     path.write_bytes(raw)
     refused(path, "w3[1]: scales: expected finite numbers, found 1 NaN or infinity of 64")
+
+
+def test_another_file_is_no_gguf(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGML" + bytes(60))
+    with pytest.raises(BakeError, match="magic: expected 'GGUF', found b'GGML'"):
+        read_gguf(tmp_path / "model.gguf")
+
+
+def test_a_file_that_shrinks(tmp_path: Path) -> None:
+    """After it was opened: short reads are found, nothing is mapped."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(GGUF_FILE)
+    source = open_model(path)
+    path.write_bytes(GGUF_FILE[:-200])
+    with pytest.raises(BakeError, match=r"rms_final_weight: expected 128 bytes, found 0; the file shrank"):
+        source.tensor("rms_final_weight")
+    path.unlink()
+    with pytest.raises(BakeError, match="rms_final_weight: can't be read: No such file or directory") as caught:
+        source.tensor("rms_final_weight")
+    assert caught.value.exit_code == 66
+
+
+def test_epsilon_is_llama2cs_when_it_is_not_stated(tmp_path: Path) -> None:
+    kv = {key: value for key, value in KV.items() if "epsilon" not in key and "freq_base" not in key}
+    (tmp_path / "model.gguf").write_bytes(gguf(kv))
+    model = open_model(tmp_path / "model.gguf").model
+    assert (model.norm_eps, model.rope_theta) == (1e-5, 10000.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def tensor(**changes: Any) -> dict[str, Any]:
 
 def compressed() -> bytes:
     return files.pt_zip(SAVED, DATA, zipfile.ZIP_DEFLATED)
+
+
+def twice() -> bytes:
+    out = files.io.BytesIO(pt())
+    with zipfile.ZipFile(out, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("archive/version", b"4")
+    return out.getvalue()
 
 
 def two_pickles() -> bytes:
@@ -92,6 +101,13 @@ PTS: list[tuple[str, bytes, str]] = [
     ("big_endian", pt(byteorder=b"big"), "byteorder: expected little"),
     ("compressed", compressed(), "expected it stored, found it compressed or encrypted"),
     ("no_pickle", files.pt_zip(SAVED, DATA).replace(b"data.pkl", b"data.pcl"), "expected one data.pkl, found 0"),
+    ("record_twice", twice(), "expected every record once, found one twice"),
+    ("pickle_of_17_mb", pt_pickle(bytes(17 << 20)), "data.pkl': expected at most 16777216 bytes"),
+    ("no_embedding", files.pt_zip({**SAVED, "model": {k: v for k, v in SAVED["model"].items() if "tok_" not in k}}, DATA),
+     "tensor tok_embeddings.weight: expected (40, 32)"),
+    ("no_w1", files.pt_zip({**SAVED, "model": {k: v for k, v in SAVED["model"].items() if "w1" not in k}}, DATA),
+     "tensor layers.0.feed_forward.w1.weight: expected (hidden_dim, dim), found none such"),
+    ("parameter_of_text", pt_pickle(b"ctorch._utils\n_rebuild_parameter\n(X\1\0\0\0atR"), "torch's own way to save"),
     ("two_pickles", two_pickles(), "expected one data.pkl, found 2"),
     ("truncated", WHOLE_PT[:-1], "expected a zip file"),
     ("half", WHOLE_PT[: len(WHOLE_PT) // 2], "expected a zip file"),
@@ -155,11 +171,13 @@ def test_more_than_4_gigabytes(tmp_path: Path, refused: Refused) -> None:
     refused(path, f"found {len(v2()) + (1 << 32)}")
 
 
-@pytest.mark.parametrize("name", ["none", "fifo", "/dev/zero", "unreadable"])
+@pytest.mark.parametrize("name", ["none", "fifo", "/dev/zero", "unreadable", "n" * 300])
 def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> None:
     path, words = tmp_path / name, "is not a regular file"
     if name == "none":
         words = "no such file"
+    elif name == "n" * 300:
+        words = "File name too long"
     elif name == "fifo":
         os.mkfifo(path)
     elif name == "unreadable":

@@ -220,6 +220,8 @@ def test_output_is_whole_or_absent(tmp_path: Path, capsys: Any, monkeypatch: pyt
     assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
 
     whole = out.read_bytes()
+    assert run("n" * 300, out) == 66  # also when the format is to be told from the input
+    assert "File name too long" in capsys.readouterr().err
     for target, words in (
         (tmp_path / "none" / "x.bin", "No such file"),
         (tmp_path / "out.bin" / "x", "Not a directory"),
