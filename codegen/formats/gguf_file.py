@@ -20,6 +20,8 @@ from codegen.formats.stored import BLOCKS, Stored
 
 MAGIC = b"GGUF"
 LARGEST_METADATA = 100_000_000  # bytes; the largest vocabularies take a tenth of it
+MOST_ENTRIES = 1 << 16  # values, and tensors
+MOST_STRINGS = 1 << 21  # in an array; the merges of the largest vocabularies take a quarter of it
 LARGEST_ALIGNMENT = 1 << 16
 
 STRING, ARRAY, BOOL = 8, 9, 7
@@ -98,7 +100,11 @@ def _read(path: Path, cursor: _Cursor) -> Gguf:
         raise BakeError(f"{path.name}: version: expected 2 or 3, found {found}; convert it with a current llama.cpp")
     n_tensors = cursor.number("<Q", "tensor count")
     n_values = cursor.number("<Q", "metadata count")
-    cursor.need(n_values * 13 + n_tensors * 28, f"{n_values} metadata values and {n_tensors} tensors")
+    if max(n_values, n_tensors) > MOST_ENTRIES:
+        raise BakeError(
+            f"{path.name}: expected at most {MOST_ENTRIES} metadata values and as many tensors, found {n_values} and "
+            f"{n_tensors}; download the file again"
+        )
 
     metadata: dict[str, Value] = {}
     for _ in range(n_values):
@@ -123,7 +129,8 @@ def _value(cursor: _Cursor, what: str) -> Value:
         inner = cursor.number("<I", what)
         count = cursor.number("<Q", what)
         if inner == STRING:
-            cursor.need(8 * count, what)
+            if count > MOST_STRINGS:
+                raise BakeError(f"{cursor.name}: {what}: expected at most {MOST_STRINGS} strings, found {count}")
             return [cursor.string(what) for _ in range(count)]
         dtype = _scalar(cursor, inner, what)
         values = np.frombuffer(cursor.take(count * dtype.itemsize, what), dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,10 +67,12 @@ def load(data: bytes, source: str) -> Any:
     """
     machine = _Machine(source)
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "STOP":
-                break
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in old opcodes, which are refused anyway
+            for opcode, argument, _ in pickletools.genops(data):
+                if opcode.name == "STOP":
+                    break
+                machine.step(opcode.name, argument)
     except (ValueError, IndexError, OverflowError) as error:
         raise BakeError(f"{source}: expected a pickle, found a damaged one: {shown(str(error))}") from error
     if len(machine.stack) != 1:
@@ -157,7 +160,7 @@ class _Machine:
         if type(reference) is tuple and len(reference) == 5 and reference[0] == "storage":
             _, kind, key, _, items = reference
             name = kind.name.removeprefix("torch ") if isinstance(kind, Global) else ""
-            if name in STORAGES and type(key) is str and re.fullmatch(r"[0-9A-Za-z]+", key) and _is_size(items):
+            if name in STORAGES and type(key) is str and re.fullmatch(r"[0-9A-Za-z]{1,20}", key) and _is_size(items):
                 return StorageRef(name, key, items)
         raise self.refuse(f"storage {shown(reference)}", "torch's description of one")
 
@@ -167,8 +170,8 @@ class _Machine:
             return {}
         if name == "torch._utils _rebuild_tensor_v2" and type(arguments) is tuple and len(arguments) >= 4:
             storage, offset, shape, stride = arguments[:4]
-            if isinstance(storage, StorageRef) and type(shape) is tuple and type(stride) is tuple:
-                if all(_is_size(n) for n in (offset, *shape, *stride)):
+            if isinstance(storage, StorageRef) and type(shape) is tuple and type(stride) is tuple and len(shape) < 9:
+                if len(stride) == len(shape) and all(_is_size(n) for n in (offset, *shape, *stride)):
                     return TensorRef(storage, offset, shape, stride)
         if name == "torch._utils _rebuild_parameter" and type(arguments) is tuple and arguments:
             if isinstance(arguments[0], TensorRef):

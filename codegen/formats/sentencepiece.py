@@ -13,6 +13,7 @@ from codegen.formats.vocabulary import NORMAL, Piece, check_special, to_llama2c
 from codegen.tokenizer import TokenizerData
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+MOST_FIELDS = 1 << 20  # in a message: more than the pieces of any vocabulary
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -72,9 +73,11 @@ def _piece(data: bytes, source: str) -> Piece:
 
 def _fields(data: bytes, source: str) -> Iterator[tuple[int, int | bytes]]:
     """Each field of a message: its number, and an integer for varints or the bytes of all other wire types."""
-    at = 0
+    at = count = 0
     while at < len(data):
-        begin = at
+        begin, count = at, count + 1
+        if count > MOST_FIELDS:
+            raise BakeError(f"{source}: expected at most {MOST_FIELDS} fields, found more; is it a tokenizer.model?")
         key, at = _varint(data, at, source)
         field, wire = key >> 3, key & 7
         if wire == VARINT:

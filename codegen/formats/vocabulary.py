@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from codegen.errors import BakeError, shown
+from codegen.model import LIMITS
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData, parse, to_bytes
 
 # Kinds of pieces, by SentencePiece's numbers (sentencepiece_model.proto), which GGUF uses as well.
@@ -34,6 +35,8 @@ def to_llama2c(pieces: list[Piece], source: str) -> TokenizerData:
     """llama2.c's vocabulary of the pieces, by id. Raises BakeError, with the id, for what its encoder can't do."""
     if len(pieces) < FIRST_BYTE + 256:
         raise BakeError(f"{source}: expected at least 259 pieces (3 special, 256 bytes), found {len(pieces)}")
+    if len(pieces) > LIMITS["vocab_size"]:
+        raise BakeError(f"{source}: expected at most {LIMITS['vocab_size']} pieces, found {len(pieces)}")
     converted = [_convert(at, piece, source) for at, piece in enumerate(pieces)]
     seen: dict[bytes, int] = {}
     for at, text in enumerate(converted):

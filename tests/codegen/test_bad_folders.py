@@ -45,8 +45,8 @@ Q = "model.layers.0.self_attn.q_proj"
 WHOLE = files.safetensors(ENTRIES)
 SAFETENSORS: list[Case] = [
     ("empty", weights(b""), "expected at least 8 bytes, found 0"),
-    ("header_of_2_63", weights(struct.pack("<Q", 1 << 63) + b"{}"), "expected at most 100000000 bytes"),
-    ("header_of_101_mb", weights(struct.pack("<Q", 101 << 20) + b"{}"), "expected at most 100000000 bytes"),
+    ("header_of_2_63", weights(struct.pack("<Q", 1 << 63) + b"{}"), "expected at most 33554432 bytes"),
+    ("header_of_101_mb", weights(struct.pack("<Q", 101 << 20) + b"{}"), "expected at most 33554432 bytes"),
     ("header_beyond_end", weights(struct.pack("<Q", 64) + b"{}"), "header: expected 64 bytes, found 2"),
     ("not_utf8", weights(header(b'{"\xff":1}')), "expected JSON in UTF-8"),
     ("not_json", weights(header(b"{{{{")), "expected JSON in UTF-8"),

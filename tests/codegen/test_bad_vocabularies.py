@@ -107,6 +107,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("sp_truncated", GOOD[:-1], "field 3 of 16 bytes, found 15 left"),
     ("sp_half", GOOD[: len(GOOD) // 2], "left"),
     ("sp_trailing", GOOD + b"\n", "expected a number, found the end"),
+    ("sp_2_20_fields", GOOD + message((2, b"\x18\2" * ((1 << 20) + 1))), "expected at most 1048576 fields"),
     ("sp_field_6", GOOD + message((6, "x")), "expected fields 1 to 5 of a tokenizer.model, found field 6"),
     ("sp_field_0", GOOD + b"\2\0", "field 0"),
     ("sp_group", GOOD + b"\x0b", "found wire type 3"),
