@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from codegen.model import Model
+from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.targets import Target
 
 LAYER_ORDER = ("rms_att_weight", "wq", "wk", "wv", "wo", "rms_ffn_weight", "w1", "w3", "w2")
@@ -188,7 +189,7 @@ class Plan:
     def weights_bytes(self) -> int:
         """Length of the packed image."""
         last = self.sections[-1]
-        return round_up(last.offset + last.bytes, ALIGN)
+        return round_up(last.offset + last.bytes + self.target.over_read, ALIGN)
 
     @property
     def macs_per_token(self) -> int:
@@ -213,6 +214,11 @@ class Plan:
         """What is added to q8 weights; the kernels take it off again."""
         return self.kernels[0].matrix.bias
 
+    @property
+    def tile_sizes(self) -> tuple[int, ...]:
+        """The rows of the tiles that there are, largest first."""
+        return tuple(sorted({run.rows for kernel in self.kernels for run in kernel.matrix.runs}, reverse=True))
+
     # -- vectors -----------------------------------------------------------------------------------------------------
 
     def common_width(self, length: int) -> int:
@@ -226,12 +232,18 @@ class Plan:
         fitting = [n for n in (4, 3, 2) if self.model.n_heads % n == 0 and n * vectors <= self.target.registers // 2]
         return max(fitting, default=1)
 
+    @property
+    def rvv(self) -> RvvPlan | None:
+        """The register groups of a RISC-V target."""
+        return make_rvv_plan(self.model, self.target) if self.target.dialect else None
+
     # -- buffers -----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def stride(length: int) -> int:
-        """Floats from one position to the next in a buffer of vectors of `length`: whole cache lines."""
-        return round_up(length, ALIGN // 4)
+    def stride(self, length: int) -> int:
+        """Floats from one position to the next in a buffer of vectors of `length`: whole cache lines, and room for the
+        rows of a padded tile."""
+        smallest = (self.target.q8_tiles if self.model.weight_type == "q8" else self.target.f32_tiles)[-1]
+        return round_up(length, max(ALIGN // 4, smallest))
 
     def tile_arguments(self, matrix: Matrix) -> list[int]:
         """Columns, strides of the input (and of its scales) and of the output of a matrix product."""
@@ -262,8 +274,13 @@ class Plan:
 
     @property
     def value_floats(self) -> int:
-        """Floats of one layer's value cache: (n_kv_heads, seq_len, head_size)."""
-        return self.model.seq_len * self.model.kv_dim
+        """Floats of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
+        return self.model.n_kv_heads * self.model.seq_len * self.value_stride
+
+    @property
+    def value_stride(self) -> int:
+        """Floats from one position to the next in a head's value cache."""
+        return self.target.padded_head(self.model.head_size)
 
     @property
     def kv_bytes(self) -> int:
@@ -311,7 +328,8 @@ class Plan:
             return 0
         n = self.target.max_batch
         scales = 4 * self.stride(self.longest // self.model.group_size)
-        return n * (self.quantized_stride(self.longest) + (2 if self.bias else 1) * scales)
+        copies = 2 if self.rvv and self.rvv.quad_flags else 1
+        return n * (copies * self.quantized_stride(self.longest) + (2 if self.bias else 1) * scales)
 
     @property
     def activation_bytes(self) -> int:

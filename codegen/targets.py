@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from codegen.errors import USAGE, BakeError
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a compiler and its assembler spell RISC-V vector code.
+
+    `intrinsics` is put before the name of an intrinsic, `mnemonics` before that of an instruction; `renamed` lists the
+    instructions that are called something else than in RVV 1.0; `policy` ends a vsetvli.
+    """
+
+    intrinsics: str
+    mnemonics: str
+    policy: str
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def op(self, name: str) -> str:
+        """The mnemonic of an instruction that RVV 1.0 calls `name`."""
+        return self.mnemonics + self.renamed.get(name, name)
+
+    def vsetvl(self, register: str, sew: int, lmul: int) -> str:
+        """The instruction that sets vl to VLMAX, also put into `register`."""
+        return f"{self.mnemonics}vsetvli {register}, zero, e{sew}, m{lmul}{self.policy}"
+
+
+# RVV 0.7.1 loads and stores elements of the current width; a narrowing shift names its operands as a plain one does.
+RVV_0_7_1 = {
+    **{f"vle{sew}.v": "vle.v" for sew in (8, 16, 32)},
+    **{f"vse{sew}.v": "vse.v" for sew in (8, 16, 32)},
+    "vnsra.wi": "vnsra.vi",
+}
+RVV_1_0 = Dialect(intrinsics="__riscv_", mnemonics="", policy=", ta, ma")
+XTHEADVECTOR = Dialect(intrinsics="__riscv_", mnemonics="th.", policy="", renamed=RVV_0_7_1)
+T_HEAD_GCC_10 = Dialect(intrinsics="", mnemonics="", policy="", renamed=RVV_0_7_1)
 
 
 @dataclass(frozen=True)
@@ -38,6 +71,35 @@ class Target:
     max_positions: int = 1
     cpu: tuple[str, ...] = ()
     cpp_args: tuple[str, ...] = ()
+    vlen: int = 0  # bits of a vector register; 0: the kernels don't depend on it
+    dialect: Dialect | None = None
+
+    @property
+    def over_read(self) -> int:
+        """Bytes that kernels read, and drop, past the weights: what they load ahead."""
+        return 2 * self.vlen
+
+    def padded_head(self, head_size: int) -> int:
+        """Floats from one position to the next in the value cache: whole vector registers."""
+        return -(-head_size // max(self.vlen // 32, 1)) * max(self.vlen // 32, 1)
+
+
+def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1) -> Target:
+    """A RISC-V target: the largest float32 tile is eight registers of rows, a q8 tile one register of int8."""
+    lanes = vlen // 32
+    return Target(
+        name=name,
+        about=about,
+        kernels="rvv",
+        f32_tiles=(8 * lanes, 4 * lanes, 2 * lanes, lanes),
+        q8_tiles=(vlen // 8,),
+        q8_columns=1,
+        lanes=16,
+        max_batch=8,
+        max_threads=max_threads,
+        vlen=vlen,
+        dialect=dialect,
+    )
 
 
 TARGETS = {
@@ -87,6 +149,11 @@ TARGETS = {
             cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
             cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"),
         ),
+        rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, 128),
+        rvv("duo-sdk", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as the SDK's GCC 10.2 spells it", T_HEAD_GCC_10, 128),
+        rvv("c906sim", "the duo's kernels in RVV 1.0, for the simulator", RVV_1_0, 128),
+        rvv("rvv1", "RISC-V with RVV 1.0, vector registers of 128 bits", RVV_1_0, 128, max_threads=64),
+        rvv("rvv1-vlen256", "RISC-V with RVV 1.0, vector registers of 256 bits", RVV_1_0, 256, max_threads=64),
     )
 }
 

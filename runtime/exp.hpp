@@ -29,12 +29,8 @@ inline constexpr std::uint64_t kExp2Bits[32] = {
 /// double precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few
 /// results. No branches, so that a compiler can interleave or vectorise it.
 ///
-/// Overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
-inline float exp_f32(float x) {
-    // Beyond these, the conversion to float overflows or underflows by itself; NaN passes through both.
-    x = x < -104.0f ? -104.0f : x;
-    x = x > 89.0f ? 89.0f : x;
-
+/// For -104 <= x <= 89: beyond these, the conversion to float overflows or underflows by itself.
+inline float exp_f32_in_range(float x) {
     const double z = 0x1.71547652b82fep+5 * static_cast<double>(x);  // x * 32 / ln2
     constexpr double kShift = 0x1.8p+52;                             // adding it rounds to a whole number
     const double shifted = z + kShift;
@@ -53,6 +49,13 @@ inline float exp_f32(float x) {
     const double high = c0 * r + c1;
     const double low = c2 * r + 1.0;
     return static_cast<float>((high * (r * r) + low) * scale);
+}
+
+/// The same for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
+inline float exp_f32(float x) {
+    x = x < -104.0f ? -104.0f : x;
+    x = x > 89.0f ? 89.0f : x;
+    return exp_f32_in_range(x);
 }
 
 }  // namespace storybake

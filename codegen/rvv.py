@@ -1,0 +1,123 @@
+"""What the RISC-V vector kernels need besides the plan: register groups and the order of loads.
+
+Sizes are in elements, LMUL is the number of vector registers in a group. vl is VLMAX everywhere: every loop runs over
+whole register groups, and buffers are padded to them (codegen.plan).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.model import Model
+from codegen.targets import Target
+
+BLOCK = 16  # floats: a cache line, to which all vectors are padded
+LONGEST_GROUP = 64  # columns that the q8 kernel unrolls; llama2.c's export.py makes no larger groups
+LMULS = (8, 4, 2, 1)
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load of `lmul` registers of weights to v`register`, after which the stream advances by `bytes`."""
+
+    register: int
+    lmul: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """Up to four columns of a group from `column` on, in the registers from v`register` on; then the load that fills
+    them again. `next_columns` are those of the next step.
+
+    `scales_first` says that the group's scales lie before what is loaded.
+    """
+
+    column: int
+    columns: int
+    next_columns: int
+    register: int
+    load: Load
+    scales_first: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`lmul` registers' worth of elements from `offset` on."""
+
+    offset: int
+    lmul: int
+
+
+@dataclass(frozen=True)
+class RvvPlan:
+    """Register groups of one model on one target."""
+
+    float_lanes: int  # of a register
+    byte_lanes: int
+    block_lmul: int  # of BLOCK floats
+    quad_flags: bool  # whether the activations say where four columns fit 16 bits
+    quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
+    prologue: tuple[Load, ...]
+    steps: tuple[Step, ...]
+    value_passes: tuple[tuple[Piece, ...], ...]
+
+    @property
+    def value_lmuls(self) -> tuple[int, ...]:
+        """The sizes of register groups in `value_passes`."""
+        return tuple(sorted({piece.lmul for one in self.value_passes for piece in one}, reverse=True))
+
+
+def pieces(length: int, lanes: int, largest: int = 8) -> tuple[Piece, ...]:
+    """Cuts `length` elements, a multiple of `lanes`, into register groups, the largest first."""
+    result: list[Piece] = []
+    offset = 0
+    for lmul in (size for size in LMULS if size <= largest):
+        while length - offset >= lmul * lanes:
+            result.append(Piece(offset, lmul))
+            offset += lmul * lanes
+    return tuple(result)
+
+
+def _passes(length: int, lanes: int, registers: int = 16) -> tuple[tuple[Piece, ...], ...]:
+    """The pieces of a vector, in passes that hold at most `registers` registers."""
+    passes: list[list[Piece]] = [[]]
+    for piece in pieces(length, lanes):
+        if sum(p.lmul for p in passes[-1]) + piece.lmul > registers:
+            passes.append([])
+        passes[-1].append(piece)
+    return tuple(tuple(p) for p in passes)
+
+
+def _steps(group_size: int, byte_lanes: int) -> tuple[tuple[Load, ...], tuple[Step, ...]]:
+    """The prologue and the steps of a q8 group: a ring of up to four register groups is refilled from
+    the stream, in the order of the stream, as soon as its columns are used."""
+    widths = [4] * (group_size // 4) + ([group_size % 4] if group_size % 4 else [])
+    ring = next(size for size in (4, 3, 2, 1) if len(widths) % size == 0)
+
+    def load(item: int) -> Load:
+        width = widths[item % len(widths)]
+        return Load(item % ring * 4, {1: 1, 2: 2, 3: 4, 4: 4}[width], width * byte_lanes)
+
+    steps = []
+    for k, width in enumerate(widths):
+        following = widths[(k + 1) % len(widths)]
+        steps.append(Step(4 * k, width, following, k % ring * 4, load(k + ring), k + ring == len(widths)))
+    return tuple(load(item) for item in range(ring)), tuple(steps)
+
+
+def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
+    """Chooses register groups for a model's dimensions and a target's vector length."""
+    lanes, byte_lanes = target.vlen // 32, target.vlen // 8
+    size = model.group_size
+    prologue, steps = _steps(size, byte_lanes) if 0 < size <= LONGEST_GROUP else ((), ())
+    return RvvPlan(
+        float_lanes=lanes,
+        byte_lanes=byte_lanes,
+        block_lmul=BLOCK // lanes,
+        quad_flags=bool(steps) and size % 4 == 0,
+        quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
+        prologue=prologue,
+        steps=steps,
+        value_passes=_passes(target.padded_head(model.head_size), lanes),
+    )
