@@ -64,29 +64,32 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 constexpr float kSmallestScale = std::numeric_limits<float>::min();
 
-/// xq, xs = x (kLength,) in groups: the largest magnitude of a group becomes 127, halves round away from zero.
+/// q = x (kGroupSize,) / scale: the largest magnitude becomes 127, halves round away from zero. Returns the scale.
+float quantize_group(std::int8_t* q, const float* x) {
+    float wmax = 0;
+    for (int i = 0; i < kGroupSize; ++i) {
+        const float magnitude = std::fabs(x[i]);
+        wmax = magnitude > wmax ? magnitude : wmax;
+    }
+    const float scale = wmax / 127.0F;
+    if (!(scale >= kSmallestScale)) {  // llama2.c divides 0 by 0 here: all zeros instead
+        std::memset(q, 0, kGroupSize);
+        return 0;
+    }
+    for (int i = 0; i < kGroupSize; ++i) {
+        const float quotient = x[i] / scale;
+        q[i] = std::fabs(quotient) <= 127.5F ? static_cast<std::int8_t>(std::round(quotient)) : 0;
+    }
+    return scale;
+}
+
+/// xq, xs = x (kLength,) in groups.
 template <int kLength, int kXStride, int kXqStride, int kScaleStride>
 void quantize(Quantized& xq, const float* x, int n) {
     for (int p = 0; p < n; ++p) {
         for (int g = 0; g < kLength / kGroupSize; ++g) {
-            const float* group = x + p * kXStride + g * kGroupSize;
-            std::int8_t* q = xq.q + p * kXqStride + g * kGroupSize;
-            float wmax = 0;
-            for (int i = 0; i < kGroupSize; ++i) {
-                const float magnitude = std::fabs(group[i]);
-                wmax = magnitude > wmax ? magnitude : wmax;
-            }
-            float scale = wmax / 127.0F;
-            if (!(scale >= kSmallestScale)) {  // llama2.c divides 0 by 0 here: all zeros instead
-                scale = 0;
-                std::memset(q, 0, kGroupSize);
-            } else {
-                for (int i = 0; i < kGroupSize; ++i) {
-                    const float quotient = group[i] / scale;
-                    q[i] = std::fabs(quotient) <= 127.5F ? static_cast<std::int8_t>(std::round(quotient)) : 0;
-                }
-            }
-            xq.s[p * kScaleStride + g] = scale;
+            xq.s[p * kScaleStride + g] =
+                quantize_group(xq.q + p * kXqStride + g * kGroupSize, x + p * kXStride + g * kGroupSize);
         }
     }
 }
@@ -193,7 +196,7 @@ void cache_kv(const Context& c, float* key_cache, float* value_cache, const floa
             for (int i = 0; i < kHeadSize; ++i) {
                 keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kHeadSize, v + p * kKvDimStride + h * kHeadSize,
+            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
                         kHeadSize * sizeof(float));
         }
     }
@@ -205,7 +208,7 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
         const float* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
-        const float* values = value_cache + h / 2 * kSeqLen * kHeadSize;
+        const float* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
@@ -241,7 +244,7 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
             float out[kHeadSize] = {};
             for (int t = 0; t < length; ++t) {
                 for (int i = 0; i < kHeadSize; ++i) {
-                    out[i] += att[t] * values[t * kHeadSize + i];
+                    out[i] += att[t] * values[t * kValueStride + i];
                 }
             }
             std::memcpy(xb + p * kAttDimStride + h * kHeadSize, out, sizeof out);

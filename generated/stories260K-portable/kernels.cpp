@@ -138,7 +138,7 @@ void cache_kv(const Context& c, float* key_cache, float* value_cache, const floa
             for (int i = 0; i < kHeadSize; ++i) {
                 keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kHeadSize, v + p * kKvDimStride + h * kHeadSize,
+            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
                         kHeadSize * sizeof(float));
         }
     }
@@ -150,7 +150,7 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
         const float* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
-        const float* values = value_cache + h / 2 * kSeqLen * kHeadSize;
+        const float* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
@@ -186,7 +186,7 @@ void attention(const Context& c, float* xb, const float* q, const float* key_cac
             float out[kHeadSize] = {};
             for (int t = 0; t < length; ++t) {
                 for (int i = 0; i < kHeadSize; ++i) {
-                    out[i] += att[t] * values[t * kHeadSize + i];
+                    out[i] += att[t] * values[t * kValueStride + i];
                 }
             }
             std::memcpy(xb + p * kAttDimStride + h * kHeadSize, out, sizeof out);

@@ -26,6 +26,7 @@ constexpr int kMaxThreads = 64;
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
 // From one position of a batch to the next, in floats.
+constexpr int kStrideFloats = 16;  // every stride of floats is a multiple of it
 constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
@@ -59,9 +60,10 @@ constexpr std::size_t kWcls = 935680;  // (vocab_size, dim); also the embedding
 constexpr std::size_t kWeightsBytes = 1066752;
 
 // One layer's key cache is (n_kv_heads, seq_blocks, head_size, lanes): the scores of kLanes positions are computed
-// side by side. Its value cache is (n_kv_heads, seq_len, head_size).
+// side by side. Its value cache is (n_kv_heads, seq_len, value_stride), of which head_size are used.
 constexpr int kLanes = 8;
 constexpr int kSeqBlocks = 64;
+constexpr int kValueStride = 8;
 constexpr int kHeadsTogether = 4;  // heads whose attention is computed side by side
 
 /// What all threads share.

@@ -239,7 +239,7 @@ void cache_kv(const Context& c, float* key_cache, float* value_cache, const floa
             for (int i = 0; i < kHeadSize; ++i) {
                 keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kHeadSize, v + p * kKvDimStride + h * kHeadSize,
+            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
                         kHeadSize * sizeof(float));
         }
     }

@@ -19,7 +19,7 @@ from codegen.explain import explain
 from codegen.goldens import differences
 from codegen.model import Model
 from codegen.pack import pack, pack_matrix
-from codegen.plan import ALIGN, Matrix, Plan, lay_out, make_plan
+from codegen.plan import ALIGN, Matrix, lay_out, make_plan
 from codegen.quantize import quantize_q8
 from codegen.targets import TARGETS, find_target
 
@@ -77,13 +77,20 @@ def test_costs_are_those_of_the_model(model: Model, target: str) -> None:
 @settings(max_examples=50, deadline=None)
 @given(models(), st.sampled_from(sorted(TARGETS)))
 def test_tiles_cover_every_row_once(model: Model, target: str) -> None:
-    for kernel in make_plan(model, find_target(target)).kernels:
+    plan = make_plan(model, find_target(target))
+    for kernel in plan.kernels:
         row = offset = 0
         for run in kernel.matrix.runs:
             assert run.first_row == row and run.offset == offset and run.count > 0
             row, offset = run.end_row, run.offset + run.count * run.tile_bytes
         assert row - max(run.rows for run in kernel.matrix.runs) < kernel.matrix.rows <= row
-        assert Plan.stride(kernel.matrix.rows) >= row, "the padding must fit the output's stride"
+        assert plan.stride(kernel.matrix.rows) >= row, "the padding must fit the output's stride"
+
+
+def tiles_of(weight_type: str, rows: int, columns: int, size: int = 0, together: int = 1) -> Matrix:
+    """The layout of a matrix in tiles of 16 and 4 rows."""
+    model = dataclasses.replace(files.tiny(shared=True)[0], weight_type=weight_type, group_size=size)
+    return lay_out(model, dataclasses.replace(find_target("portable"), q8_columns=together), rows, columns, (16, 4))
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,8 +98,8 @@ def test_tiles_cover_every_row_once(model: Model, target: str) -> None:
 def test_packed_bytes_are_where_the_layout_says(rows: int, groups: int, size: int, together: int) -> None:
     random = np.random.default_rng(rows * 100 + groups)
     tensor = quantize_q8(random.standard_normal((rows, groups * size), dtype=np.float32), size)
-    layout = lay_out(rows, groups * size, "q8", size, (16, 4), together)
-    assert layout.together == math.gcd(together, size)
+    layout = tiles_of("q8", rows, groups * size, size, together)
+    assert layout.together == (together if size % together == 0 else 1)
     packed = pack_matrix(layout, tensor)
     assert packed.size == layout.bytes
     for row in range(rows):
@@ -112,7 +119,7 @@ def test_packed_bytes_are_where_the_layout_says(rows: int, groups: int, size: in
 @given(st.integers(1, 70), st.integers(1, 40))
 def test_packed_floats_are_where_the_layout_says(rows: int, columns: int) -> None:
     values = np.random.default_rng(rows).standard_normal((rows, columns), dtype=np.float32)
-    layout = lay_out(rows, columns, "f32", 0, (16, 4), 1)
+    layout = tiles_of("f32", rows, columns)
     packed = pack_matrix(layout, values).view("<f4")
     for row in range(rows):
         run = next(r for r in layout.runs if row < r.end_row)
@@ -187,6 +194,6 @@ def test_explain_tells_what_the_plan_holds() -> None:
 
 
 def test_the_shape_of_a_matrix_is_its_name() -> None:
-    layout: Matrix = lay_out(172, 64, "f32", 0, (16, 4), 1)
+    layout = tiles_of("f32", 172, 64)
     assert [(run.rows, run.count) for run in layout.runs] == [(16, 10), (4, 3)]
     assert layout.shape == "172x64" and layout.padded_rows == 172

@@ -27,7 +27,6 @@ struct Tiles {
     std::size_t offset, tile_bytes;
 };
 
-constexpr int kStrideFloats = 16;
 constexpr int stride(int length) {
     return (length + kStrideFloats - 1) / kStrideFloats * kStrideFloats;
 }
