@@ -16,6 +16,7 @@ enum ExitCode : int {
     kExitUsage = 2,
     kExitBadData = 65,
     kExitMissingFile = 66,
+    kExitUnavailable = 69,
     kExitSelfTest = 70,
     kExitNoMemory = 71,
     kExitIo = 74,

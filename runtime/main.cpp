@@ -217,6 +217,12 @@ int main(int argc, char** argv) {
         case Action::kRun:
             break;
     }
+    if (const char* extension = missing_extension()) {
+        return report_failure(failure(kExitUnavailable,
+                                      "this program was built for %s, which needs %s; this CPU lacks it: build with "
+                                      "-Dtarget=native here, or -Dtarget=portable",
+                                      kModel.target, extension));
+    }
     for (const std::string& warning : options->warnings) {
         warn(warning);
     }

@@ -43,6 +43,10 @@ extern const std::span<const OpFacts> kOps;
 /// Which positions of a batch the classifier is computed for.
 enum class Logits { kNone, kLast };
 
+/// The first instruction-set extension that the target needs and this CPU lacks; null when nothing is missing. To be
+/// asked before forward(), which would die of an illegal instruction.
+const char* missing_extension() noexcept;
+
 /// Computes the positions pos, pos+1, ... of tokens (1 to max_batch of them, ids below vocab_size, the last position
 /// below seq_len) and appends them to the key/value cache. Every thread of the team calls it with the same arguments;
 /// `weights` is the packed image, 64-byte aligned; `profile` may be null. It does no I/O, no allocation, throws

@@ -274,8 +274,8 @@ std::string help_text(const char* name, int seq_len, int most_threads, int max_b
         "  -h, --help                this text\n"
         "      --version             the version, target and weight type\n"
         "\n"
-        "Exit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 71 no memory; 74 input or output failed;\n"
-        "130 interrupted.\n",
+        "Exit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 not for this CPU; 71 no memory;\n"
+        "74 input or output failed; 130 interrupted.\n",
         name, seq_len, most_threads, max_batch);
     return text;
 }

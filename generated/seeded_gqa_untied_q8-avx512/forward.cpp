@@ -62,6 +62,25 @@ const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
+const char* missing_extension() noexcept {
+    if (!__builtin_cpu_supports("avx512f")) {
+        return "avx512f";
+    }
+    if (!__builtin_cpu_supports("avx512bw")) {
+        return "avx512bw";
+    }
+    if (!__builtin_cpu_supports("avx512dq")) {
+        return "avx512dq";
+    }
+    if (!__builtin_cpu_supports("avx512vl")) {
+        return "avx512vl";
+    }
+    if (!__builtin_cpu_supports("avx512vnni")) {
+        return "avx512vnni";
+    }
+    return nullptr;
+}
+
 void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
              Profile* profile) noexcept {
     State& s = state;

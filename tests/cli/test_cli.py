@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from codegen.fingerprint import fingerprint
+from codegen.targets import find_target
 
 Test = Callable[..., None]
 
@@ -351,3 +353,15 @@ def test_too_little_memory_is_71(binary: str) -> None:
             break
     assert codes[-1] == 71, codes
     assert result.stderr.count(b"\n") == 1 and b"out of memory" in result.stderr
+
+
+def test_a_cpu_without_the_targets_extensions_is_refused(binary: str, info: dict[str, str]) -> None:
+    target = find_target(info["target"])
+    if not target.cpu:
+        pytest.skip(f"target {target.name} needs no extension")
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None:
+        pytest.skip("no qemu-x86_64 to run it on another CPU: tools/setup cross installs it")
+    result = run(emulator, "-cpu", "Nehalem", binary, "-n", "3")
+    refused(result, 69, target.name, target.cpu[0], "-Dtarget=")
+    assert run(emulator, "-cpu", "Nehalem", binary, "--info").returncode == 0

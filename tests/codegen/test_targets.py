@@ -1,0 +1,46 @@
+"""The table of targets and the choice of this machine's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from codegen import targets
+from codegen.errors import USAGE, BakeError
+
+AVX2 = {"sse2", "avx", "avx2", "fma"}
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        (set(), "portable"),
+        ({"sse2"}, "portable"),
+        (AVX2, "x86-64-v3"),
+        (AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "x86-64-v3"),
+        (AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"}, "avx512"),
+    ],
+)
+def test_native_is_the_best_that_the_cpu_can_run(
+    monkeypatch: pytest.MonkeyPatch, extensions: set[str], expected: str
+) -> None:
+    monkeypatch.setattr(targets, "cpu_extensions", lambda: frozenset(extensions))
+    assert targets.find_target("native").name == expected
+
+
+def test_missing_extensions_are_named_in_gccs_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "cpu_extensions", lambda: frozenset(AVX2 | {"avx512f"}))
+    missing = targets.missing_extensions(targets.TARGETS["avx512"])
+    assert missing == ["avx512bw", "avx512dq", "avx512vl", "avx512vnni"]
+    assert targets.missing_extensions(targets.TARGETS["portable"]) == []
+
+
+def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BakeError, match="portable.*avx512.*found 'sse9'") as caught:
+        targets.find_target("sse9")
+    assert caught.value.exit_code == USAGE
+
+
+def test_every_tile_is_whole_registers() -> None:
+    for target in targets.TARGETS.values():
+        assert all(rows % target.width == 0 for rows in target.f32_tiles + target.q8_tiles), target.name
+        assert target.lanes % target.width == 0, target.name
