@@ -29,23 +29,26 @@ typedef long long Longs __attribute__((vector_size(4 * kWidth)));
 
 /// A vector from memory, aligned or not.
 template <typename V>
-V load(const void* from) {
+[[gnu::always_inline]] inline V load(const void* from) {
     V v;
     std::memcpy(&v, from, sizeof v);
     return v;
 }
 
 template <typename V>
-void store(void* to, V v) {
+[[gnu::always_inline]] inline void store(void* to, V v) {
     std::memcpy(to, &v, sizeof v);
 }
 
 /// The value in every lane.
 Floats splat(float value) { return _mm512_set1_ps(value); }
 
-/// exp_f32 (exp.hpp) lane by lane: the same operations in the same order.
-HalfFloats exp_half(HalfFloats x) {
-    const Doubles z = 0x1.71547652b82fep+5 * __builtin_convertvector(x, Doubles);
+/// exp_f32 (exp.hpp) lane by lane, the same operations in the same order. It takes half a register of floats, as the
+/// doubles it computes with take a whole one.
+[[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) {
+    x = x < -104.0F ? HalfFloats{} - 104.0F : x;
+    x = x > 89.0F ? HalfFloats{} + 89.0F : x;
+    const Doubles z = 0x1.71547652b82fep+5 * (Doubles)_mm512_maskz_cvtps_pd(0xff, (__m256)x);
     const Doubles shifted = z + 0x1.8p+52;
     const Doubles r = z - (shifted - 0x1.8p+52);
     const Longs k = (Longs)shifted;
@@ -58,19 +61,27 @@ HalfFloats exp_half(HalfFloats x) {
     const Doubles scale = (Doubles)(bits + (k << 47));
     const Doubles high = 0x1.c6af84b912394p-5 / (32.0 * 32.0 * 32.0) * r + 0x1.ebfce50fac4f3p-3 / (32.0 * 32.0);
     const Doubles low = 0x1.62e42ff0c52d6p-1 / 32.0 * r + 1.0;
-    return __builtin_convertvector((high * (r * r) + low) * scale, HalfFloats);
+    const Doubles result = (high * (r * r) + low) * scale;
+    return (HalfFloats)_mm512_maskz_cvtpd_ps(0xff, (__m512d)result);
 }
 
-Floats exp_f32(Floats x) {
-    x = x < -104.0F ? splat(-104.0F) : x;
-    x = x > 89.0F ? splat(89.0F) : x;
-    HalfFloats halves[2];
-    std::memcpy(halves, &x, sizeof x);
-    for (HalfFloats& half : halves) {
-        half = exp_half(half);
+/// The combination of all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
+template <int kLanes, typename T, typename Combine>
+[[gnu::always_inline]] inline T across(const void* lanes, Combine combine) {
+    typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
+    const V v = load<V>(lanes);
+    if constexpr (kLanes == 1) {
+        return v[0];
+    } else {
+        typedef T Half __attribute__((vector_size(sizeof(T) * kLanes / 2)));
+        Half halves[2];
+        std::memcpy(halves, &v, sizeof v);
+        halves[0] = combine(halves[0], halves[1]);
+        return across<kLanes / 2, T>(halves, combine);
     }
-    return load<Floats>(halves);
 }
+
+constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
 // A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
 // is too tall for that is taken in parts of kPartVectors vectors.
@@ -257,7 +268,7 @@ typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // parts of a hea
 
 /// The scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
 template <int kBlocks>
-void scores(float* att, const float* q, const float* keys) {
+[[gnu::always_inline]] inline void scores(float* att, const float* q, const float* keys) {
     Floats score[kBlocks] = {};
     for (int i = 0; i < kHeadSize; ++i) {
         for (int b = 0; b < kBlocks; ++b) {
@@ -275,6 +286,7 @@ template <int kHeads>
 void attend(float* xb, const float* q, const float* key_cache, const float* value_cache, float* att, int h, int length) {
     constexpr int kAttStride = kSeqBlocks * kLanes;
     const int padded = (length + kLanes - 1) / kLanes * kLanes;
+    const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     float sum[kHeads] = {};
     for (int k = 0; k < kHeads; ++k) {
         const float* keys = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kLanes;
@@ -286,18 +298,16 @@ void attend(float* xb, const float* q, const float* key_cache, const float* valu
         for (; t < padded; t += kLanes) {
             scores<1>(a + t, q + k * kHeadSize, keys + t * kHeadSize);
         }
-        std::fill(a + length, a + padded, a[0]);  // not the largest, and not a NaN unless that is one too
+        // The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
+        float* last = a + padded - kLanes;
+        store(last, lane < length - (padded - kLanes) ? load<Floats>(last) : splat(a[0]));
         Floats largest = splat(a[0]);
         for (t = 0; t < padded; t += kLanes) {
-            const Floats score = load<Floats>(a + t);
-            largest = score > largest ? score : largest;
+            largest = kLarger(load<Floats>(a + t), largest);
         }
-        float max = largest[0];
-        for (int lane = 1; lane < kLanes; ++lane) {
-            max = largest[lane] > max ? largest[lane] : max;
-        }
-        for (t = 0; t < padded; t += kLanes) {
-            store(a + t, exp_f32(load<Floats>(a + t) - max));
+        const float max = across<kLanes, float>(&largest, kLarger);
+        for (t = 0; t < padded; t += kWidth / 2) {
+            store(a + t, exp_f32(load<HalfFloats>(a + t) - max));
         }
     }
     for (int t = 0; t < length; ++t) {
@@ -370,19 +380,19 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
     const Rows rows48 = c.own_rows(0, 3, 48);
     for (int p = 0; p < c.n; ++p) {
         float* h = hb + p * kHiddenDimStride;
-        for (int i = rows48.begin; i < rows48.end; i += kWidth) {
-            Floats value = load<Floats>(h + i);
+        for (int i = rows48.begin; i < rows48.end; i += kWidth / 2) {
+            HalfFloats value = load<HalfFloats>(h + i);
             value *= 1.0F / (1.0F + exp_f32(-value));
-            store(h + i, value * load<Floats>(hb2 + p * kHiddenDimStride + i));
+            store(h + i, value * load<HalfFloats>(hb2 + p * kHiddenDimStride + i));
         }
     }
     const Rows rows16 = c.own_rows(144, 2, 16);
     for (int p = 0; p < c.n; ++p) {
         float* h = hb + p * kHiddenDimStride;
-        for (int i = rows16.begin; i < rows16.end; i += kWidth) {
-            Floats value = load<Floats>(h + i);
+        for (int i = rows16.begin; i < rows16.end; i += kWidth / 2) {
+            HalfFloats value = load<HalfFloats>(h + i);
             value *= 1.0F / (1.0F + exp_f32(-value));
-            store(h + i, value * load<Floats>(hb2 + p * kHiddenDimStride + i));
+            store(h + i, value * load<HalfFloats>(hb2 + p * kHiddenDimStride + i));
         }
     }
     c.mark(k_swiglu);
