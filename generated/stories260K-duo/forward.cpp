@@ -61,6 +61,10 @@ const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
+const char* missing_extension() noexcept {
+    return nullptr;
+}
+
 void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
              Profile* profile) noexcept {
     State& s = state;
