@@ -176,26 +176,6 @@ void embed_row(float* x, const std::byte* tiles, int row) {
     }
 }
 
-constexpr float kSmallestScale = std::numeric_limits<float>::min();
-
-/// q = x (kGroupSize,) / scale: the largest magnitude becomes 127, halves round away from zero. Returns the scale.
-float quantize_group(std::int8_t* q, const float* x) {
-    float wmax = 0;
-    for (int i = 0; i < kGroupSize; ++i) {
-        const float magnitude = std::fabs(x[i]);
-        wmax = magnitude > wmax ? magnitude : wmax;
-    }
-    const float scale = wmax / 127.0F;
-    if (!(scale >= kSmallestScale)) {  // llama2.c divides 0 by 0 here: all zeros instead
-        std::memset(q, 0, kGroupSize);
-        return 0;
-    }
-    for (int i = 0; i < kGroupSize; ++i) {
-        const float quotient = x[i] / scale;
-        q[i] = std::fabs(quotient) <= 127.5F ? static_cast<std::int8_t>(std::round(quotient)) : 0;
-    }
-    return scale;
-}
 
 typedef float GroupFloats __attribute__((vector_size(4 * 8)));
 typedef std::int32_t GroupInts __attribute__((vector_size(4 * 8)));
