@@ -10,12 +10,13 @@ from codegen.errors import USAGE, BakeError
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a compiler and its assembler spell RISC-V vector code.
+    """How a compiler and its assembler spell the RISC-V vector code of an `extension`.
 
     `intrinsics` is put before the name of an intrinsic, `mnemonics` before that of an instruction; `renamed` lists the
     instructions that are called something else than in RVV 1.0; `policy` ends a vsetvli.
     """
 
+    extension: str
     intrinsics: str
     mnemonics: str
     policy: str
@@ -36,9 +37,9 @@ RVV_0_7_1 = {
     **{f"vse{sew}.v": "vse.v" for sew in (8, 16, 32)},
     "vnsra.wi": "vnsra.vi",
 }
-RVV_1_0 = Dialect(intrinsics="__riscv_", mnemonics="", policy=", ta, ma")
-XTHEADVECTOR = Dialect(intrinsics="__riscv_", mnemonics="th.", policy="", renamed=RVV_0_7_1)
-T_HEAD_GCC_10 = Dialect(intrinsics="", mnemonics="", policy="", renamed=RVV_0_7_1)
+RVV_1_0 = Dialect(extension="RVV 1.0", intrinsics="__riscv_", mnemonics="", policy=", ta, ma")
+XTHEADVECTOR = Dialect(extension="RVV 0.7.1", intrinsics="__riscv_", mnemonics="th.", policy="", renamed=RVV_0_7_1)
+T_HEAD_GCC_10 = Dialect(extension="RVV 0.7.1", intrinsics="", mnemonics="", policy="", renamed=RVV_0_7_1)
 
 
 @dataclass(frozen=True)

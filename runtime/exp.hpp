@@ -29,7 +29,9 @@ inline constexpr std::uint64_t kExp2Bits[32] = {
 /// double precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few
 /// results. No branches, so that a compiler can interleave or vectorise it.
 ///
-/// For -104 <= x <= 89: beyond these, the conversion to float overflows or underflows by itself.
+constexpr float kLowestExp = -104.0F;
+
+/// For kLowestExp <= x <= 89: beyond these, the conversion to float overflows or underflows by itself.
 inline float exp_f32_in_range(float x) {
     const double z = 0x1.71547652b82fep+5 * static_cast<double>(x);  // x * 32 / ln2
     constexpr double kShift = 0x1.8p+52;                             // adding it rounds to a whole number
@@ -53,7 +55,7 @@ inline float exp_f32_in_range(float x) {
 
 /// The same for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
 inline float exp_f32(float x) {
-    x = x < -104.0f ? -104.0f : x;
+    x = x < kLowestExp ? kLowestExp : x;
     x = x > 89.0f ? 89.0f : x;
     return exp_f32_in_range(x);
 }

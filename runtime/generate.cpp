@@ -11,16 +11,6 @@
 namespace storybake {
 namespace {
 
-bool all_finite(std::span<const float> values) {
-    std::uint32_t broken = 0;
-    for (const float value : values) {
-        std::uint32_t bits;
-        std::memcpy(&bits, &value, sizeof bits);
-        broken |= static_cast<std::uint32_t>((bits & 0x7f800000U) == 0x7f800000U);
-    }
-    return broken == 0;
-}
-
 bool ends_text(int token) {
     return token == kBos || token == kEos;
 }
@@ -58,13 +48,14 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
 }
 
 std::optional<Failure> Session::sample(int& token) {
-    if (!all_finite(logits_)) {
+    const LogitsFacts facts = logits_facts();
+    if (!facts.finite) {
         return failure(kExitBadData,
                        "the logits of position %d are not finite, expected numbers: the weights are damaged: bake the "
                        "model again",
                        pos_ - 1);
     }
-    token = sampler_.sample(logits_);
+    token = sampler_.sample(logits_, facts.largest);
     return std::nullopt;
 }
 

@@ -57,6 +57,16 @@ void forward(const std::byte* weights, std::span<const int> tokens, int pos, Log
 /// The logits of the last position that was computed with Logits::kLast. (vocab_size,)
 std::span<float> logits() noexcept;
 
+/// What choosing a token asks of the logits: the index of the largest, the first of equals, and whether all are finite;
+/// if not, there is no largest.
+struct LogitsFacts {
+    int largest;
+    bool finite;
+};
+
+/// Of logits().
+LogitsFacts logits_facts() noexcept;
+
 /// The packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
     const std::byte* weights;           // null when they are in a file beside the program

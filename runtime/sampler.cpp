@@ -1,6 +1,8 @@
 #include "sampler.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "exp.hpp"
 
@@ -37,36 +39,59 @@ void Sampler::skip() {
     }
 }
 
-int Sampler::sample(std::span<const float> logits) {
-    if (temperature_ == 0.0F) {
-        return argmax(logits);
-    }
-    // softmax(logits / temperature), in llama2.c's order of operations.
-    float largest = logits[0] / temperature_;
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-        const float value = logits[i] / temperature_;
-        candidates_[i] = {value, static_cast<int>(i)};
-        largest = value > largest ? value : largest;
-    }
+/// The probabilities, not yet divided by the sum that is returned: e^(logits / temperature - their maximum).
+float Sampler::exponentials(std::span<const float> logits, float largest) {
+    constexpr std::size_t kUnroll = 4;  // so that a processor without speculation computes that many side by side
+    const auto shifted = [&](std::size_t i) { return logits[i] / temperature_ - largest; };
     float sum = 0.0F;
-    for (Candidate& candidate : candidates_) {
-        candidate.probability = exp_f32(candidate.probability - largest);
-        sum += candidate.probability;
+    std::size_t i = 0;
+    for (; i + kUnroll <= logits.size(); i += kUnroll) {
+        float p[kUnroll];
+        bool in_range = true;
+        for (std::size_t k = 0; k < kUnroll; ++k) {
+            p[k] = shifted(i + k);
+            in_range &= p[k] >= kLowestExp && p[k] <= 0.0F;
+        }
+        if (in_range) {
+            for (float& x : p) {
+                x = exp_f32_in_range(x);
+            }
+        } else {
+            for (float& x : p) {
+                x = exp_f32(x);
+            }
+        }
+        for (std::size_t k = 0; k < kUnroll; ++k) {
+            candidates_[i + k] = {p[k], static_cast<int>(i + k)};
+            sum += p[k];
+        }
     }
-    const float coin = draw();
-    if (!(sum > 0.0F)) {
-        return argmax(logits);  // the quotients overflowed, or the logits are no numbers
+    for (; i < logits.size(); ++i) {
+        const float p = exp_f32(shifted(i));
+        candidates_[i] = {p, static_cast<int>(i)};
+        sum += p;
     }
-    for (Candidate& candidate : candidates_) {
-        candidate.probability /= sum;
-    }
-    return topp_ <= 0.0F || topp_ >= 1.0F ? sample_all(coin) : sample_topp(coin);
+    return sum;
 }
 
-int Sampler::sample_all(float coin) const {
+int Sampler::sample(std::span<const float> logits, int largest) {
+    if (temperature_ == 0.0F) {
+        return largest;
+    }
+    // softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the largest
+    // quotient is that of the largest logit.
+    const float sum = exponentials(logits, logits[static_cast<std::size_t>(largest)] / temperature_);
+    const float coin = draw();
+    if (!(sum > 0.0F)) {
+        return largest;  // the quotients overflowed, or the logits are no numbers
+    }
+    return topp_ <= 0.0F || topp_ >= 1.0F ? sample_all(coin, sum) : sample_topp(coin, sum);
+}
+
+int Sampler::sample_all(float coin, float sum) const {
     float cdf = 0.0F;
     for (const Candidate& candidate : candidates_) {
-        cdf += candidate.probability;
+        cdf += candidate.probability / sum;
         if (coin < cdf) {
             return candidate.token;
         }
@@ -74,16 +99,29 @@ int Sampler::sample_all(float coin) const {
     return candidates_.back().token;  // of rounding errors
 }
 
-int Sampler::sample_topp(float coin) {
+/// The smallest x for which x / sum >= cutoff: division keeps the order, so comparing x with it saves dividing.
+float Sampler::smallest_quotient(float cutoff, float sum) {
+    float x = cutoff * sum;
+    while (x > 0.0F && x / sum >= cutoff) {
+        x = std::nextafter(x, 0.0F);
+    }
+    while (x / sum < cutoff) {
+        x = std::nextafter(x, std::numeric_limits<float>::infinity());
+    }
+    return x;
+}
+
+int Sampler::sample_topp(float coin, float sum) {
     // A token below the cutoff cannot be in the smallest set that exceeds topp. llama2.c sorts what is left; as the set
     // is small, taking the largest from a heap until topp is exceeded costs less and finds the same order. llama2.c
     // leaves the order of equals to qsort; by index is what glibc's does.
     const float cutoff = (1.0F - topp_) / static_cast<float>(candidates_.size() - 1);
+    const float smallest = smallest_quotient(cutoff, sum);
     const auto begin = candidates_.begin();
     auto end = begin;
     for (const Candidate candidate : candidates_) {
-        if (candidate.probability >= cutoff) {
-            *end++ = candidate;
+        if (candidate.probability >= smallest) {
+            *end++ = {candidate.probability / sum, candidate.token};
         }
     }
     if (end == begin) {

@@ -17,9 +17,10 @@ public:
     /// temperature 0 is argmax and draws no random number; topp outside (0, 1) samples from all tokens.
     Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed);
 
-    /// The next token. logits: (vocab_size,), not changed. With logits so large or so broken that no probabilities
-    /// come of them, the argmax.
-    int sample(std::span<const float> logits);
+    /// The next token. logits: (vocab_size,), not changed, `largest` their argmax. With logits so large or so broken
+    /// that no probabilities come of them, the argmax.
+    int sample(std::span<const float> logits, int largest);
+    int sample(std::span<const float> logits) { return sample(logits, argmax(logits)); }
 
     /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
     void skip();
@@ -31,8 +32,10 @@ private:
     };
 
     float draw();
-    int sample_all(float coin) const;
-    int sample_topp(float coin);
+    float exponentials(std::span<const float> logits, float largest);
+    static float smallest_quotient(float cutoff, float sum);
+    int sample_all(float coin, float sum) const;
+    int sample_topp(float coin, float sum);
 
     float temperature_;
     float topp_;

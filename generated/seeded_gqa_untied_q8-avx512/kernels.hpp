@@ -10,6 +10,7 @@
 
 #include "baked_model.hpp"
 #include "context.hpp"
+#include "model.hpp"
 
 namespace storybake::baked {
 
@@ -56,5 +57,8 @@ void add(const Context& c, float* x, const float* y);
 
 /// hb (n, hidden_dim) = silu(hb) * hb2, this thread's rows.
 void swiglu(const Context& c, float* hb, const float* hb2);
+
+/// Of logits (vocab_size,).
+LogitsFacts scan(const float* logits);
 
 }  // namespace storybake::baked

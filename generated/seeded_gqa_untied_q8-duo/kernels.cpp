@@ -10,6 +10,9 @@
 #include <limits>
 
 #include "exp.hpp"
+#include <csetjmp>
+#include <csignal>
+
 #include <riscv_vector.h>
 
 // Inline assembly may change any vector register.
@@ -754,6 +757,89 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
         swiglu_16(hb + p * kHiddenDimStride, hb2 + p * kHiddenDimStride, rows16.begin, rows16.end);
     }
     c.mark(k_swiglu);
+}
+
+namespace {
+
+/// The largest of x (32 * steps,); `magnitude` becomes the bits of the largest magnitude, of which NaN is larger than
+/// any number.
+[[gnu::noinline]] float largest(const float* x, long steps, long& magnitude) {
+    float most;
+    long vl;
+    asm volatile(R"(
+        th.vsetvli %[vl], zero, e32, m8
+        th.vle.v v8, (%[x])
+        th.vmv.v.i v16, 0
+    1:
+        th.vle.v v0, (%[x])
+        addi %[x], %[x], 128
+        addi %[steps], %[steps], -1
+        th.vfmax.vv v8, v8, v0
+        th.vand.vx v24, v0, %[mask]
+        th.vmaxu.vv v16, v16, v24
+        bnez %[steps], 1b
+        th.vfredmax.vs v0, v8, v8
+        th.vredmaxu.vs v24, v16, v16
+        th.vfmv.f.s %[most], v0
+        th.vmv.x.s %[magnitude], v24
+    )"
+                 : [x] "+r"(x), [steps] "+r"(steps), [most] "=f"(most), [magnitude] "=r"(magnitude), [vl] "=&r"(vl)
+                 : [mask] "r"(0x7fffffff)
+                 : STORYBAKE_VECTORS);
+    return most;
+}
+
+}  // namespace
+
+LogitsFacts scan(const float* logits) {
+    constexpr int kChunk = 1024;  // the largest is looked for again in one chunk alone
+    float best = logits[0];
+    int chunk = 0;
+    bool finite = true;
+    for (int i = 0; i < kVocabSize; i += kChunk) {
+        const int n = kVocabSize - i < kChunk ? kVocabSize - i : kChunk;
+        float most = logits[i];
+        if (n >= 32) {
+            long magnitude;
+            most = largest(logits + i, n / 32, magnitude);
+            finite = finite && magnitude < 0x7f800000;
+        }
+        for (int j = i + n / 32 * 32; j < i + n; ++j) {
+            finite = finite && std::fabs(logits[j]) <= std::numeric_limits<float>::max();
+            most = logits[j] > most ? logits[j] : most;
+        }
+        if (most > best) {
+            best = most;
+            chunk = i;
+        }
+    }
+    while (chunk < kVocabSize - 1 && !(logits[chunk] >= best)) {
+        ++chunk;
+    }
+    return {chunk, finite};
+}
+
+namespace {
+
+sigjmp_buf no_vectors;
+
+}  // namespace
+
+bool has_vectors() noexcept {
+    struct sigaction action {};
+    struct sigaction before {};
+    action.sa_handler = [](int) { siglongjmp(no_vectors, 1); };
+    sigaction(SIGILL, &action, &before);
+
+    long vl = 0;
+    if (sigsetjmp(no_vectors, 1) == 0) {
+        // RVV 0.7.1 and 1.0 encode the operands differently: the one reads the other's as another width, or none.
+        asm volatile("th.vsetvli %[vl], zero, e32, m4" : [vl] "=r"(vl) : : "vl", "vtype");
+    } else {
+        vl = 0;
+    }
+    sigaction(SIGILL, &before, nullptr);
+    return vl == 16;
 }
 
 }  // namespace storybake::baked

@@ -62,6 +62,8 @@ const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
+LogitsFacts logits_facts() noexcept { return scan(state.logits); }
+
 const char* missing_extension() noexcept {
     return nullptr;
 }

@@ -61,8 +61,10 @@ const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
+LogitsFacts logits_facts() noexcept { return scan(state.logits); }
+
 const char* missing_extension() noexcept {
-    return nullptr;
+    return has_vectors() ? nullptr : "RVV 0.7.1 with registers of 128 bits";
 }
 
 void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wanted, const Team& team,

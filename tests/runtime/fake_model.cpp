@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "sampler.hpp"
+
 namespace storybake {
 
 const ModelFacts kModel = {
@@ -67,6 +69,14 @@ void reset() {
 
 std::span<float> logits() noexcept {
     return fake_logits;
+}
+
+LogitsFacts logits_facts() noexcept {
+    bool finite = true;
+    for (const float logit : fake_logits) {
+        finite = finite && logit - logit == 0.0F;
+    }
+    return {argmax(fake_logits), finite};
 }
 
 void forward(const std::byte*, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
