@@ -114,19 +114,13 @@ TEST_F(ModelTest, BatchesEqualTheOracle) {
 }
 
 TEST_F(ModelTest, ThreadsEqualTheOracle) {
-    if (kModel.max_threads == 1) {
-        GTEST_SKIP() << "this target has one core";
-    }
     for (const int threads : {2, 3, 7}) {
-        expect_oracle(1, threads);
-        expect_oracle(kModel.max_batch, threads);
+        expect_oracle(1, std::min(threads, kModel.max_threads));
+        expect_oracle(kModel.max_batch, std::min(threads, kModel.max_threads));
     }
 }
 
 TEST_F(ModelTest, TheLastPositionOfTheContextEqualsTheOracle) {
-    if (std::getenv("STORYBAKE_TEST_POSITIONS") != nullptr) {
-        GTEST_SKIP() << "STORYBAKE_TEST_POSITIONS asks for fewer positions than the context has";
-    }
     const std::vector<int> tokens = random_tokens(kModel.seq_len, 11);
     oracle_->restart();
     Floats last;
