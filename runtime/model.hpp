@@ -67,6 +67,9 @@ struct LogitsFacts {
 /// Of logits().
 LogitsFacts logits_facts() noexcept;
 
+/// p = e^(logits / temperature - largest), which a sampler makes probabilities of. Returns the sum, first to last.
+float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept;
+
 /// The packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
     const std::byte* weights;           // null when they are in a file beside the program

@@ -2,11 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "exp.hpp"
+#include "model.hpp"
 
 namespace storybake {
+namespace {
+
+// The bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
+constexpr std::uint32_t kOneBits = 0x3f800000;
+
+}  // namespace
 
 int argmax(std::span<const float> values) {
     std::size_t best = 0;
@@ -22,7 +29,9 @@ Sampler::Sampler(int vocab_size, float temperature, float topp, std::uint64_t se
     : temperature_(temperature),
       topp_(topp),
       state_(seed),
-      candidates_(temperature == 0.0F ? 0 : static_cast<std::size_t>(vocab_size)) {}
+      exponentials_(temperature == 0.0F ? 0 : static_cast<std::size_t>(vocab_size)),
+      candidates_(takes_all() ? 0 : exponentials_.size()),
+      spare_(candidates_.size()) {}
 
 // xorshift64* (Vigna 2016), the upper 24 of the upper 32 bits: [0, 1).
 float Sampler::draw() {
@@ -39,64 +48,30 @@ void Sampler::skip() {
     }
 }
 
-/// The probabilities, not yet divided by the sum that is returned: e^(logits / temperature - their maximum).
-float Sampler::exponentials(std::span<const float> logits, float largest) {
-    constexpr std::size_t kUnroll = 4;  // so that a processor without speculation computes that many side by side
-    const auto shifted = [&](std::size_t i) { return logits[i] / temperature_ - largest; };
-    float sum = 0.0F;
-    std::size_t i = 0;
-    for (; i + kUnroll <= logits.size(); i += kUnroll) {
-        float p[kUnroll];
-        bool in_range = true;
-        for (std::size_t k = 0; k < kUnroll; ++k) {
-            p[k] = shifted(i + k);
-            in_range &= p[k] >= kLowestExp && p[k] <= 0.0F;
-        }
-        if (in_range) {
-            for (float& x : p) {
-                x = exp_f32_in_range(x);
-            }
-        } else {
-            for (float& x : p) {
-                x = exp_f32(x);
-            }
-        }
-        for (std::size_t k = 0; k < kUnroll; ++k) {
-            candidates_[i + k] = {p[k], static_cast<int>(i + k)};
-            sum += p[k];
-        }
-    }
-    for (; i < logits.size(); ++i) {
-        const float p = exp_f32(shifted(i));
-        candidates_[i] = {p, static_cast<int>(i)};
-        sum += p;
-    }
-    return sum;
-}
-
 int Sampler::sample(std::span<const float> logits, int largest) {
     if (temperature_ == 0.0F) {
         return largest;
     }
     // softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the largest
     // quotient is that of the largest logit.
-    const float sum = exponentials(logits, logits[static_cast<std::size_t>(largest)] / temperature_);
+    const float sum =
+        exponentials(exponentials_, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
     const float coin = draw();
     if (!(sum > 0.0F)) {
         return largest;  // the quotients overflowed, or the logits are no numbers
     }
-    return topp_ <= 0.0F || topp_ >= 1.0F ? sample_all(coin, sum) : sample_topp(coin, sum);
+    return takes_all() ? sample_all(coin, sum) : sample_topp(coin, sum);
 }
 
 int Sampler::sample_all(float coin, float sum) const {
     float cdf = 0.0F;
-    for (const Candidate& candidate : candidates_) {
-        cdf += candidate.probability / sum;
+    for (std::size_t i = 0; i < exponentials_.size(); ++i) {
+        cdf += exponentials_[i] / sum;
         if (coin < cdf) {
-            return candidate.token;
+            return static_cast<int>(i);
         }
     }
-    return candidates_.back().token;  // of rounding errors
+    return static_cast<int>(exponentials_.size()) - 1;  // of rounding errors
 }
 
 /// The smallest x for which x / sum >= cutoff: division keeps the order, so comparing x with it saves dividing.
@@ -112,49 +87,88 @@ float Sampler::smallest_quotient(float cutoff, float sum) {
 }
 
 int Sampler::sample_topp(float coin, float sum) {
-    // A token below the cutoff cannot be in the smallest set that exceeds topp. llama2.c sorts what is left; as the set
-    // is small, taking the largest from a heap until topp is exceeded costs less and finds the same order. llama2.c
-    // leaves the order of equals to qsort; by index is what glibc's does.
-    const float cutoff = (1.0F - topp_) / static_cast<float>(candidates_.size() - 1);
-    const float smallest = smallest_quotient(cutoff, sum);
-    const auto begin = candidates_.begin();
-    auto end = begin;
-    for (const Candidate candidate : candidates_) {
-        if (candidate.probability >= smallest) {
-            *end++ = {candidate.probability / sum, candidate.token};
-        }
-    }
-    if (end == begin) {
+    // A token below the cutoff cannot be in the smallest set that exceeds topp.
+    const float cutoff = (1.0F - topp_) / static_cast<float>(exponentials_.size() - 1);
+    const std::size_t count = find_candidates(smallest_quotient(cutoff, sum), sum);
+    if (count == 0) {
         // So flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The set
-        // would be the single most probable token. All of candidates_ is as it was: nothing has been moved.
-        return std::min_element(begin, candidates_.end(),
-                                [](const Candidate& a, const Candidate& b) { return a.probability > b.probability; })
-            ->token;
+        // would be the single most probable token.
+        return argmax(exponentials_);
     }
-    const auto less = [](const Candidate& a, const Candidate& b) {
-        return a.probability != b.probability ? a.probability < b.probability : a.token > b.token;
-    };
-    std::make_heap(begin, end, less);
-    auto taken = end;  // [taken, end) are the largest, in ascending order
-    float cumulative = 0.0F;
-    while (taken != begin) {
-        std::pop_heap(begin, taken, less);
-        --taken;
-        cumulative += taken->probability;
-        if (cumulative > topp_) {
-            break;
-        }
+    sort_candidates(count);
+    std::size_t last = 0;
+    float cumulative = candidates_[0].probability();
+    while (!(cumulative > topp_) && last + 1 < count) {
+        cumulative += candidates_[++last].probability();
     }
     const float r = coin * cumulative;
     float cdf = 0.0F;
-    for (auto candidate = end; candidate != taken;) {
-        --candidate;
-        cdf += candidate->probability;
+    for (std::size_t i = 0; i <= last; ++i) {
+        cdf += candidates_[i].probability();
         if (r < cdf) {
-            return candidate->token;
+            return candidates_[i].token;
         }
     }
-    return taken->token;  // of rounding errors
+    return candidates_[last].token;  // of rounding errors
+}
+
+float Sampler::Candidate::probability() const {
+    const std::uint32_t bits = kOneBits - key;
+    float value = 0.0F;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/// Collects the tokens whose exponential is at least `smallest`, in order; returns how many there are.
+std::size_t Sampler::find_candidates(float smallest, float sum) {
+    constexpr std::size_t kBlock = 16;  // tokens passed over at once, since few are candidates
+    std::size_t count = 0;
+    for (std::size_t begin = 0; begin < exponentials_.size(); begin += kBlock) {
+        const std::span<const float> block(&exponentials_[begin], std::min(kBlock, exponentials_.size() - begin));
+        int found = 0;
+        for (const float x : block) {
+            found |= static_cast<int>(x >= smallest);
+        }
+        for (std::size_t i = 0; found != 0 && i < block.size(); ++i) {
+            if (block[i] >= smallest) {
+                const float probability = block[i] / sum;
+                std::uint32_t bits = 0;
+                std::memcpy(&bits, &probability, sizeof bits);
+                candidates_[count++] = {kOneBits - bits, static_cast<int>(begin + i)};
+            }
+        }
+    }
+    return count;
+}
+
+/// Sorts the first `count` candidates, the most probable first. llama2.c leaves the order of equals to qsort; by index
+/// is what glibc's does, and what a radix sort does by itself. A flat distribution has tens of thousands of candidates:
+/// comparing them would take longer than the model.
+void Sampler::sort_candidates(std::size_t count) {
+    constexpr std::size_t kFew = 256;
+    const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
+    if (count <= kFew) {
+        std::sort(candidates_.begin(), end, [](const Candidate& a, const Candidate& b) {
+            return a.key != b.key ? a.key < b.key : a.token < b.token;
+        });
+        return;
+    }
+    constexpr int kDigitBits = 10;
+    constexpr std::uint32_t kDigits = 1U << kDigitBits;
+    for (int shift = 0; shift < 3 * kDigitBits; shift += kDigitBits) {
+        const auto digit = [shift](const Candidate& c) { return c.key >> shift & (kDigits - 1); };
+        std::uint32_t starts[kDigits + 1] = {};
+        for (std::size_t i = 0; i < count; ++i) {
+            ++starts[digit(candidates_[i]) + 1];
+        }
+        for (std::uint32_t d = 0; d < kDigits; ++d) {
+            starts[d + 1] += starts[d];
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            spare_[starts[digit(candidates_[i])]++] = candidates_[i];
+        }
+        candidates_.swap(spare_);
+    }
 }
 
 }  // namespace storybake

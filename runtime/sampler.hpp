@@ -26,21 +26,27 @@ public:
     void skip();
 
 private:
+    /// A token that may be drawn; keys ascend as probabilities descend.
     struct Candidate {
-        float probability;
+        std::uint32_t key;
         int token;
+        [[nodiscard]] float probability() const;
     };
 
+    [[nodiscard]] bool takes_all() const { return topp_ <= 0.0F || topp_ >= 1.0F; }
     float draw();
-    float exponentials(std::span<const float> logits, float largest);
     static float smallest_quotient(float cutoff, float sum);
     int sample_all(float coin, float sum) const;
     int sample_topp(float coin, float sum);
+    std::size_t find_candidates(float smallest, float sum);
+    void sort_candidates(std::size_t count);
 
     float temperature_;
     float topp_;
     std::uint64_t state_;
-    std::vector<Candidate> candidates_;  // (vocab_size,)
+    std::vector<float> exponentials_;    // (vocab_size,): probabilities, not yet divided by their sum
+    std::vector<Candidate> candidates_;  // (vocab_size,), for top-p
+    std::vector<Candidate> spare_;       // as many, to sort them
 };
 
 }  // namespace storybake

@@ -64,6 +64,10 @@ std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
 LogitsFacts logits_facts() noexcept { return scan(state.logits); }
 
+float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
+    return baked::exponentials(p.data(), logits.data(), static_cast<int>(logits.size()), temperature, largest);
+}
+
 const char* missing_extension() noexcept {
     return nullptr;
 }

@@ -287,4 +287,32 @@ LogitsFacts scan(const float* logits) {
     return {largest, broken == 0};
 }
 
+float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
+    constexpr int kUnroll = 4;  // so that a processor without speculation computes that many side by side
+    float sum = 0;
+    int i = 0;
+    for (; i + kUnroll <= n; i += kUnroll) {
+        float x[kUnroll];
+        bool in_range = true;
+        for (int k = 0; k < kUnroll; ++k) {
+            x[k] = logits[i + k] / temperature - largest;
+            in_range &= x[k] >= kLowestExp && x[k] <= 0.0F;
+        }
+        for (int k = 0; in_range && k < kUnroll; ++k) {
+            p[i + k] = exp_f32_in_range(x[k]);
+        }
+        for (int k = 0; !in_range && k < kUnroll; ++k) {
+            p[i + k] = exp_f32(x[k]);
+        }
+        for (int k = 0; k < kUnroll; ++k) {
+            sum += p[i + k];
+        }
+    }
+    for (; i < n; ++i) {
+        p[i] = exp_f32(logits[i] / temperature - largest);
+        sum += p[i];
+    }
+    return sum;
+}
+
 }  // namespace storybake::baked

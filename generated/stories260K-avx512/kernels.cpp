@@ -81,6 +81,10 @@ template <int kLanes, typename T, typename Combine>
     }
 }
 
+[[gnu::always_inline]] inline bool any_lane(Ints lanes) {
+    return _mm512_test_epi32_mask((__m512i)lanes, (__m512i)lanes) != 0;
+}
+
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
 // A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
@@ -399,15 +403,46 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
 }
 
 LogitsFacts scan(const float* logits) {
-    std::uint32_t broken = 0;
-    int largest = 0;
-    for (int i = 0; i < kVocabSize; ++i) {
-        broken |= static_cast<std::uint32_t>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
+    constexpr int kWhole = kVocabSize / kWidth * kWidth;
+    Floats most = splat(logits[0]);
+    Ints broken = {};
+    for (int i = 0; i < kWhole; i += kWidth) {
+        const Floats value = load<Floats>(logits + i);
+        most = kLarger(value, most);
+        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // infinite or no number
     }
-    for (int i = 1; i < kVocabSize; ++i) {
-        largest = logits[i] > logits[largest] ? i : largest;
+    float largest = across<kWidth, float>(&most, kLarger);
+    int any = across<kWidth, std::int32_t>(&broken, [](auto a, auto b) { return a | b; });
+    for (int i = kWhole; i < kVocabSize; ++i) {
+        largest = kLarger(logits[i], largest);
+        any |= static_cast<int>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
     }
-    return {largest, broken == 0};
+    int at = 0;
+    while (at < kWhole && !any_lane(load<Floats>(logits + at) == largest)) {
+        at += kWidth;
+    }
+    while (at < kVocabSize && !(logits[at] == largest)) {
+        ++at;
+    }
+    return {at < kVocabSize ? at : 0, any == 0};
+}
+
+float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
+    constexpr int kLanes = kWidth / 2;
+    float sum = 0;
+    int i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const HalfFloats e = exp_f32(load<HalfFloats>(logits + i) / temperature - largest);
+        store(p + i, e);
+        for (int lane = 0; lane < kLanes; ++lane) {
+            sum += e[lane];
+        }
+    }
+    for (; i < n; ++i) {
+        p[i] = storybake::exp_f32(logits[i] / temperature - largest);
+        sum += p[i];
+    }
+    return sum;
 }
 
 }  // namespace storybake::baked

@@ -55,6 +55,9 @@ void swiglu(const Context& c, float* hb, const float* hb2);
 /// Of logits (vocab_size,).
 LogitsFacts scan(const float* logits);
 
+/// p (n,) = e^(logits (n,) / temperature - largest), for the sampler. Returns the sum, first to last.
+float exponentials(float* p, const float* logits, int n, float temperature, float largest);
+
 /// Whether this CPU has the vector registers that the kernels were made for.
 bool has_vectors() noexcept;
 

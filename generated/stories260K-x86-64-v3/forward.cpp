@@ -63,6 +63,10 @@ std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
 LogitsFacts logits_facts() noexcept { return scan(state.logits); }
 
+float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
+    return baked::exponentials(p.data(), logits.data(), static_cast<int>(logits.size()), temperature, largest);
+}
+
 const char* missing_extension() noexcept {
     if (!__builtin_cpu_supports("avx2")) {
         return "avx2";

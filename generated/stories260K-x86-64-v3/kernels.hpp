@@ -55,4 +55,7 @@ void swiglu(const Context& c, float* hb, const float* hb2);
 /// Of logits (vocab_size,).
 LogitsFacts scan(const float* logits);
 
+/// p (n,) = e^(logits (n,) / temperature - largest), for the sampler. Returns the sum, first to last.
+float exponentials(float* p, const float* logits, int n, float temperature, float largest);
+
 }  // namespace storybake::baked

@@ -1,4 +1,5 @@
 // The kernels that every weight type has, against the oracle's operations: bit for bit, on guarded buffers.
+#include "exp.hpp"
 #include "kernel_cases.hpp"
 #include "oracle.hpp"
 
@@ -113,6 +114,49 @@ TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
             oracle::rope(k.vectors[at], kHeadSize, pos + p);
             expect_equal(q.vectors[at], q.at(p), "q, " + position(p));
             expect_equal(k.vectors[at], k.at(p), "k, " + position(p));
+        }
+    }
+}
+
+TEST(Kernels, ExponentialsEqualExpAndAreSummedInOrder) {
+    std::mt19937 random(9);
+    std::normal_distribution<float> normal(0.0F, 20.0F);
+    for (const int n : {1, 7, 8, 9, 31, 512}) {
+        const auto count = static_cast<std::size_t>(n);
+        Floats x(count);
+        for (float& v : x) {
+            v = normal(random);
+        }
+        x[count / 2] = -1000.0F;  // underflows
+        x[count - 1] = n > 8 ? 40.0F : x[count - 1];
+        for (const float temperature : {1.0F, 0.7F}) {
+            float sum = 0.0F;
+            Floats expected;
+            for (const float v : x) {
+                expected.push_back(exp_f32(v / temperature - 30.0F));
+                sum += expected.back();
+            }
+            Guarded<float> p(count);
+            const float found = exponentials(p.data(), x.data(), n, temperature, 30.0F);
+            expect_equal(expected, p.data(), "of " + std::to_string(n));
+            expect_equal({sum}, &found, "sum");
+            p.check(count);
+        }
+    }
+}
+
+TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
+    const auto n = static_cast<std::size_t>(kVocabSize);
+    Floats logits((n + 15) / 16 * 16, 1e30F);  // what lies behind the last logit is none
+    for (const std::size_t at : {std::size_t{0}, std::size_t{1}, n / 2, n - 2, n - 1}) {
+        std::fill_n(logits.begin(), n, -1.0F);
+        logits[at] = 2.0F;
+        logits[n - 1] = 2.0F;
+        EXPECT_EQ(scan(logits.data()).largest, static_cast<int>(at));
+        EXPECT_TRUE(scan(logits.data()).finite);
+        for (const float broken : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+            logits[at] = broken;
+            EXPECT_FALSE(scan(logits.data()).finite) << broken << " at " << at;
         }
     }
 }

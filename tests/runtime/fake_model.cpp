@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "exp.hpp"
 #include "sampler.hpp"
 
 namespace storybake {
@@ -77,6 +78,15 @@ LogitsFacts logits_facts() noexcept {
         finite = finite && logit - logit == 0.0F;
     }
     return {argmax(fake_logits), finite};
+}
+
+float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
+    float sum = 0.0F;
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        p[i] = exp_f32(logits[i] / temperature - largest);
+        sum += p[i];
+    }
+    return sum;
 }
 
 void forward(const std::byte*, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
