@@ -1,0 +1,122 @@
+"""The build itself: what is rebuilt when, what is refused at configure time, and that it is reproducible."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import seeded  # noqa: E402
+
+
+def meson(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["meson", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def built(folder: Path, *words: str | Path) -> str:
+    """Runs `meson WORDS` that has to succeed; returns its output."""
+    result = meson(*words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seeded.write(tmp_path_factory.mktemp("model"), "odd_q8")
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("first") / "build"
+    built(folder, "setup", folder, f"-Dmodel={model}")
+    built(folder, "compile", "-C", folder)
+    return folder
+
+
+def test_a_second_build_does_nothing(build: Path) -> None:
+    assert "no work to do" in built(build, "compile", "-C", build)
+
+
+def test_two_builds_in_different_folders_are_equal(build: Path, model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "a folder with spaces, and a longer name" / "build"
+    other.parent.mkdir()
+    built(other, "setup", other, f"-Dmodel={model}")
+    built(other, "compile", "-C", other)
+    assert (other / "odd_q8").read_bytes() == (build / "odd_q8").read_bytes()
+
+
+def test_a_touched_model_compiles_nothing(build: Path, model: Path) -> None:
+    before = (build / "odd_q8").stat().st_mtime_ns
+    model.touch()
+    output = built(build, "compile", "-C", build)
+    assert "Generating" in output and "Compiling" not in output
+    assert (build / "odd_q8").stat().st_mtime_ns == before
+
+
+def test_another_model_in_the_same_file_is_baked(build: Path, model: Path) -> None:
+    def info() -> str:
+        return subprocess.run([build / "odd_q8", "--info"], capture_output=True, text=True, check=True).stdout
+
+    original, before = model.read_bytes(), info()
+    recipe = seeded.RECIPES["odd_q8"]
+    longer = dataclasses.replace(recipe, dims=(*recipe.dims[:-1], 30))
+    try:
+        seeded.RECIPES["odd_q8"] = longer
+        seeded.write(model.parent, "odd_q8")
+        built(build, "compile", "-C", build)
+        assert "seq_len                      30" in info()
+        data = bytearray(original)
+        data[-5] ^= 1  # one bit of one scale
+        model.write_bytes(data)
+        built(build, "compile", "-C", build)
+        assert "seq_len                      21" in info()
+        changed = {line for line in info().splitlines() if "fingerprint" in line}
+        assert len(changed) == 2 and not changed & set(before.splitlines())
+    finally:
+        seeded.RECIPES["odd_q8"] = recipe
+        model.write_bytes(original)
+    built(build, "compile", "-C", build)
+    assert info() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    (
+        ((), "no model"),
+        (("-Dmodel=no/such.bin",), "no such file"),
+        (("-Dmodel={short}",), "at least 28 bytes"),
+        (("-Dmodel={model}", "-Dtarget=nonsense"), "expected native or one of"),
+        (("-Dmodel={model}", "-Dtokenizer={short}"), "short.bin"),
+        (("-Dmodel={alone}",), "no tokenizer beside"),
+    ),
+)
+def test_what_is_wrong_is_said_at_configure_time(
+    options: tuple[str, ...], words: str, model: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.bin"
+    short.write_bytes(b"short")
+    alone = tmp_path / "alone.bin"
+    alone.write_bytes(model.read_bytes())
+    result = meson("setup", tmp_path / "b", *(o.format(model=model, short=short, alone=alone) for o in options))
+    assert result.returncode != 0
+    errors = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
+    assert len(errors) == 1 and words in errors[0], result.stdout
+
+
+def test_damaged_weights_are_refused_and_leave_nothing_behind(build: Path, model: Path) -> None:
+    original = model.read_bytes()
+    try:
+        model.write_bytes(original[:-4] + b"\x00\x00\xc0\x7f")  # the last scale is NaN
+        result = meson("compile", "-C", build)
+        assert result.returncode != 0
+        assert "expected finite numbers, found 1 NaN or infinity" in result.stdout
+        assert not list(build.rglob("*.part"))
+    finally:
+        model.write_bytes(original)
+    built(build, "compile", "-C", build)
