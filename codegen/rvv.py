@@ -42,11 +42,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """`lmul` registers' worth of elements from `offset` on."""
+class ValuePass:
+    """The elements of a head from `offset` on that fill `groups` groups of `lmul` registers."""
 
     offset: int
     lmul: int
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,19 @@ class RvvPlan:
     quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
     prologue: tuple[Load, ...]
     steps: tuple[Step, ...]
-    value_passes: tuple[tuple[Piece, ...], ...]
-
-    @property
-    def value_lmuls(self) -> tuple[int, ...]:
-        """The sizes of register groups in `value_passes`."""
-        return tuple(sorted({piece.lmul for one in self.value_passes for piece in one}, reverse=True))
+    value_passes: tuple[ValuePass, ...]
 
 
-def pieces(length: int, lanes: int, largest: int = 8) -> tuple[Piece, ...]:
-    """Cuts `length` elements, a multiple of `lanes`, into register groups, the largest first."""
-    result: list[Piece] = []
+def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
+    """Cuts a vector of `length` elements, a multiple of `lanes`, into passes of up to four register groups of one size,
+    the largest first."""
+    result: list[ValuePass] = []
     offset = 0
-    for lmul in (size for size in LMULS if size <= largest):
-        while length - offset >= lmul * lanes:
-            result.append(Piece(offset, lmul))
-            offset += lmul * lanes
+    for lmul in (4, 2, 1):
+        while groups := min(4, (length - offset) // (lmul * lanes)):
+            result.append(ValuePass(offset, lmul, groups))
+            offset += groups * lmul * lanes
     return tuple(result)
-
-
-def _passes(length: int, lanes: int, registers: int = 16) -> tuple[tuple[Piece, ...], ...]:
-    """The pieces of a vector, in passes that hold at most `registers` registers."""
-    passes: list[list[Piece]] = [[]]
-    for piece in pieces(length, lanes):
-        if sum(p.lmul for p in passes[-1]) + piece.lmul > registers:
-            passes.append([])
-        passes[-1].append(piece)
-    return tuple(tuple(p) for p in passes)
 
 
 def _steps(group_size: int, byte_lanes: int) -> tuple[tuple[Load, ...], tuple[Step, ...]]:
@@ -119,5 +106,5 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
         quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
         prologue=prologue,
         steps=steps,
-        value_passes=_passes(target.padded_head(model.head_size), lanes),
+        value_passes=value_passes(target.padded_head(model.head_size), lanes),
     )

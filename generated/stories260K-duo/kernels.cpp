@@ -663,18 +663,38 @@ void softmax(float* att, int length) {
     }
 }
 
-/// out (kValueStride,) = att (length,) @ values (length, kValueStride). Lanes are the head's elements, each a sum over the
-/// positions in order.
+/// out (8,) = att (length,) @ values (length, kValueStride), of which the first 8 columns. Lanes are
+/// elements of the head, each a sum over the positions in order: v16 and up.
+[[gnu::noinline]] void weigh_8_by_8(float* out, const float* att, const float* values, long length) {
+    const float* at;
+    float a;
+    long vl;
+    asm volatile(R"(
+        th.vsetvli %[vl], zero, e32, m2
+        th.vmv.v.i v16, 0
+    1:
+        mv %[at], %[values]
+        flw %[a], (%[att])
+        th.vle.v v0, (%[at])
+        addi %[at], %[at], 32
+        addi %[att], %[att], 4
+        addi %[length], %[length], -1
+        add %[values], %[values], %[stride]
+        th.vfmul.vf v0, v0, %[a]
+        th.vfadd.vv v16, v16, v0
+        bnez %[length], 1b
+        th.vse.v v16, (%[out])
+        addi %[out], %[out], 32
+    )"
+                 : [out] "+r"(out), [att] "+r"(att), [values] "+r"(values), [length] "+r"(length), [at] "=&r"(at),
+                   [a] "=&f"(a), [vl] "=&r"(vl)
+                 : [stride] "r"(4L * kValueStride)
+                 : STORYBAKE_VECTORS);
+}
+
+/// out (kValueStride,) = att (length,) @ values (length, kValueStride).
 void weighted_values(float* out, const float* att, const float* values, int length) {
-    const std::size_t vl2 = __riscv_vsetvlmax_e32m2();
-    {
-        vfloat32m2_t sum0 = __riscv_vfmv_v_f_f32m2(0.0F, vl2);
-        for (int t = 0; t < length; ++t) {
-            const float* value = values + t * kValueStride;
-            sum0 = __riscv_vfadd_vv_f32m2(sum0, __riscv_vfmul_vf_f32m2(__riscv_vle32_v_f32m2(value + 0, vl2), att[t], vl2), vl2);
-        }
-        __riscv_vse32_v_f32m2(out + 0, sum0, vl2);
-    }
+    weigh_8_by_8(out, att, values, length);
 }
 
 }  // namespace
