@@ -19,6 +19,7 @@ from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
+from codegen.memory import check_budget, cut_context
 from codegen.model import check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
@@ -51,9 +52,10 @@ def inputs(path: Path) -> list[Path]:
 
 def run(args: argparse.Namespace) -> None:
     source = convert(open_model(Path(args.model)), args.weights)
-    plan = make_plan(source.model, find_target(args.target))
+    plan = make_plan(cut_context(source.model, args.context), find_target(args.target))
     if args.command == "facts":
         check_name(plan.model.name)
+        check_budget(plan, args.ram_budget)
         path, _ = tokenizer_of(source, args.tokenizer)
         print(plan.model.name, plan.model.weight_type, path.resolve(), plan.target.name, sep="\n")
         print(*plan.target.cpp_args)
@@ -76,6 +78,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("--weights", default="auto", metavar="TYPE", help="auto (the model's own), f32 or q8")
+    parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
+    parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
     parser.add_argument("--output", default=".", help="folder to write to")
     try:

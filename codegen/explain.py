@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codegen.emit import describe
 from codegen.emit import thousands as n
+from codegen.memory import PROGRAM_BYTES, memory_of
 from codegen.plan import Plan
 
 
@@ -23,14 +24,15 @@ def explain(plan: Plan) -> str:
         layered = section.tensor in m.tensor_shapes() and m.tensor_shapes()[section.tensor][0]
         label = f"{section.tensor}[{section.layer}]" if layered else section.tensor
         lines.append(f"  {n(section.offset):>12} {n(section.bytes):>12}  {label}")
-    total = plan.weights_bytes + plan.kv_bytes + plan.activation_bytes
+    budget = f"  of {plan.target.ram_budget} MB" if plan.target.ram_budget else ""
     lines += [
         "",
         "memory, in bytes:",
         f"  weights           {n(plan.weights_bytes):>14}",
         f"  key/value cache   {n(plan.kv_bytes):>14}  float32, {m.seq_len} positions",
         f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
-        f"  together          {n(total):>14}",
+        f"  program           {n(PROGRAM_BYTES):>14}  about",
+        f"  together          {n(memory_of(plan).total):>14}{budget}",
         "",
         f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
     ]

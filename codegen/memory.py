@@ -1,0 +1,90 @@
+"""Does a bake fit the board? The memory of a plan against a budget, and what would fit when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from codegen.errors import USAGE, BakeError
+from codegen.model import Model, group_sizes
+from codegen.plan import Plan, make_plan
+from codegen.targets import Target
+
+MB = 1_000_000
+# Code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
+PROGRAM_BYTES = 2 * MB
+SHORTEST_CONTEXT = 32  # a shorter one is not worth proposing
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a baked model keeps in memory, in bytes."""
+
+    weights: int
+    kv: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv + self.activations + PROGRAM_BYTES
+
+
+def memory_of(plan: Plan) -> Memory:
+    return Memory(plan.weights_bytes, plan.kv_bytes, plan.activation_bytes)
+
+
+def cut_context(model: Model, context: int) -> Model:
+    """The model with `context` positions, 0 being its own; BakeError (usage) when it was not trained for as many."""
+    if not 0 <= context <= model.seq_len:
+        raise BakeError(f"-Dcontext={context}: expected 1 to {model.seq_len}, the positions {model.name} has", USAGE)
+    return replace(model, seq_len=context or model.seq_len)
+
+
+def check_budget(plan: Plan, budget: int) -> None:
+    """Raises BakeError (usage), with the numbers and with what would fit, when a plan needs more than `budget` MB; 0 is
+    the target's own budget, if it has one."""
+    limit = (budget or plan.target.ram_budget) * MB
+    memory = memory_of(plan)
+    if not limit or memory.total <= limit:
+        return
+    fitting = ", ".join(_what_fits(plan.model, plan.target, limit)) or "no option"
+    raise BakeError(
+        f"{plan.model.name}: needs {_mb(memory.total)} MB (weights {_mb(memory.weights)}, key/value cache "
+        f"{_mb(memory.kv)}, activations {_mb(memory.activations)}, program {_mb(PROGRAM_BYTES)}), expected at most "
+        f"{limit // MB} MB for {plan.target.name}; would fit: {fitting}; -Dram_budget=MB when there is more",
+        USAGE,
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / MB:.1f}"
+
+
+def _what_fits(model: Model, target: Target, limit: int) -> Iterator[str]:
+    """The options, alone or together, with which a model fits."""
+    variants = [("", model)]
+    if model.weight_type == "f32" and (sizes := group_sizes(model)):
+        variants.append(("-Dweights=q8", replace(model, weight_type="q8", group_size=sizes[0])))
+    for option, variant in variants:
+        if option and (total := _total(variant, target)) <= limit:
+            yield f"{option} ({_mb(total)} MB)"
+        elif context := _longest_context(variant, target, limit):
+            total = _total(replace(variant, seq_len=context), target)
+            yield f"{option} -Dcontext={context} ({_mb(total)} MB)".lstrip()
+
+
+def _total(model: Model, target: Target) -> int:
+    return memory_of(make_plan(model, target)).total
+
+
+def _longest_context(model: Model, target: Target, limit: int) -> int:
+    """The longest context that fits, in whole blocks of positions; 0 when none worth having does."""
+    block = target.lanes
+    low, high = 0, model.seq_len // block
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _total(replace(model, seq_len=middle * block), target) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return low * block if low * block >= SHORTEST_CONTEXT else 0
