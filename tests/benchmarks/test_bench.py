@@ -1,0 +1,90 @@
+"""tools/bench: what it reads from programs, what it computes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measure import BenchError, Spread, run_once
+from benchmarks.report import Row, svg, text
+
+BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
+
+REPORT = """achieved tok/s: 2000.500000
+255 tokens, 2000.5 tok/s, 0.500 ms a token, 34.0 GB/s of weights, prompt 21 tokens at 9000.1 tok/s, 1 thread
+operation                   calls           ms   share     GB/s
+matmul_q8_288x288            6144        7.500   60.0%    80.00
+attention                    1536        2.500   20.0%
+outside of the model                     2.500   20.0%
+"""
+
+
+def program(folder: Path, body: str) -> Path:
+    path = folder / "program"
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(BENCH), *arguments], capture_output=True, check=False, text=True, timeout=120)
+
+
+def test_a_report_is_read(tmp_path: Path) -> None:
+    run = run_once([str(program(tmp_path, f"echo story; cat >&2 <<'E'\n{REPORT}E"))])
+    assert run.tok_s == 2000.5
+    assert run.prompt_tok_s == 9000.1
+    assert run.operations == {"matmul_q8_288x288": 7.5, "attention": 2.5, "outside of the model": 2.5}
+    assert 0 < run.first_s < 60
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("echo story", "achieved tok/s"),
+        ("echo 'achieved tok/s: 0.0'", "achieved tok/s"),
+        ("echo 'no model' >&2; exit 3", "exit code 0, found 3: no model"),
+    ],
+)
+def test_a_peer_that_fails_is_refused_in_one_line(tmp_path: Path, body: str, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        run_once([str(program(tmp_path, body))])
+    good = tmp_path / "good"
+    good.mkdir()
+    result = bench(str(program(good, "echo 'achieved tok/s: 5.0'")), "--runs", "1", "--peer", str(tmp_path / "program"))
+    assert result.returncode == 1
+    assert result.stdout == "" and result.stderr.count("\n") == 1 and message in result.stderr
+
+
+def test_what_is_no_build_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        result = bench(str(path))
+        assert result.returncode == 1 and "found neither" in result.stderr
+    assert bench(str(tmp_path), "--runs", "0").returncode == 2
+
+
+def test_the_ratio_is_taken_run_by_run(tmp_path: Path) -> None:
+    ours = program(tmp_path, "echo 'achieved tok/s: 30.0'")
+    out = tmp_path / "out.json"
+    result = bench(str(ours), "--runs", "3", "--threads", "1", "--peer", "echo achieved tok/s: 10.0", "--json", str(out))
+    assert result.returncode == 0, result.stderr
+    row = json.loads(out.read_text())["programs"][0]
+    assert row["ratio"] == {"median": 3.0, "smallest": 3.0, "largest": 3.0, "runs": 3}
+    assert "3.00 (3.00 to 3.00) times" in result.stdout
+
+
+def test_the_page_and_the_plot() -> None:
+    one = Spread.of([1.0, 3.0, 2.0])
+    assert one == Spread(2.0, 1.0, 3.0, 3)
+    row = Row("m<q8>", 1, Spread.of([1000.0]), None, one, 20_000_000, 17_000_000, {"attention": 1.0, "rest": 3.0})
+    kernels = {"m<q8>": {"read": {"real_time": 1e6, "bytes_per_second": 34e9},
+                         "matmul/1": {"real_time": 1e3, "bytes_per_second": 17e9, "macs": 1e10}}}  # fmt: skip
+    page = text([row], kernels, "")
+    assert "17.0 GB/s of weights, 50 % of what one thread reads here" in page
+    assert "0.00100     17.0      50%    0.10000" in page
+    drawing = xml.etree.ElementTree.fromstring(svg([row]))
+    assert "m<q8>" in "".join(drawing.itertext())
