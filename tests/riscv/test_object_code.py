@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from shapes import ROOT, SHAPES
 
 from codegen.emit import emit
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.targets import find_target
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/toolchain"))
-
-from riscv_tools import need, run  # noqa: E402
+from riscv_tools import need, run
 
 MARCH = {
     "duo": ["-march=rv64gc_xtheadvector", "-mtune=thead-c906"],
@@ -28,14 +24,6 @@ MARCH = {
         "-march=rv64imafdv_zicsr_zifencei", "-mtune=thead-c906", "-fno-tree-vectorize", "-mstringop-strategy=scalar"
     ],
 }  # fmt: skip
-SHAPES = {
-    "stories15M_q8": Model("stories15M_q8", 288, 768, 6, 6, 6, 32000, 256, 48, True, "q8", 32),
-    "stories110M_q8": Model("stories110M_q8", 768, 2048, 2, 12, 12, 32000, 64, 64, True, "q8", 64),
-    "small_groups": Model("small_groups", 64, 172, 1, 8, 4, 512, 64, 8, True, "q8", 4),
-    "odd_groups": Model("odd_groups", 36, 90, 1, 2, 1, 100, 20, 18, False, "q8", 6),
-    "long_heads_f32": Model("long_heads_f32", 256, 172, 1, 2, 1, 100, 20, 128, False, "f32", 0),
-    "stories260K": Model("stories260K", 64, 172, 1, 8, 4, 512, 64, 8, True, "f32", 0),
-}
 VECTOR = re.compile(r"(th\.)?v[a-z0-9]+(\.[a-z]+)*$")
 
 Instruction = tuple[str, str]  # mnemonic, operands
