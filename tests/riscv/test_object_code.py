@@ -20,10 +20,8 @@ from riscv_tools import need, run
 
 MARCH = {
     "duo": ["-march=rv64gc_xtheadvector", "-mtune=thead-c906"],
-    "c906sim": [
-        "-march=rv64imafdv_zicsr_zifencei", "-mtune=thead-c906", "-fno-tree-vectorize", "-mstringop-strategy=scalar"
-    ],
-}  # fmt: skip
+    "c906sim": ["-march=rv64imafdv_zicsr_zifencei", "-mtune=thead-c906", "-mstringop-strategy=scalar"],
+}
 VECTOR = re.compile(r"(th\.)?v[a-z0-9]+(\.[a-z]+)*$")
 
 Instruction = tuple[str, str]  # mnemonic, operands
@@ -32,11 +30,12 @@ Instruction = tuple[str, str]  # mnemonic, operands
 def compile_kernels(model: Model, target: str, folder: Path) -> Path:
     """kernels.o of a model for a target, with a release build's options."""
     need("gcc")
-    emit(make_plan(model, find_target(target)), folder)
+    plan = make_plan(model, find_target(target))
+    emit(plan, folder)
     options = "-std=c++20 -O3 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -mabi=lp64d".split()
     folders = [f"-I{ROOT / 'runtime'}", f"-I{folder}"]
-    built = run(ROOT / "tools/riscv64", "g++", *options, *MARCH[target], *folders, "-c", folder / "kernels.cpp",
-                "-o", folder / "kernels.o")  # fmt: skip
+    built = run(ROOT / "tools/riscv64", "g++", *options, *MARCH[target], *plan.target.cpp_args, *folders,
+                "-c", folder / "kernels.cpp", "-o", folder / "kernels.o")  # fmt: skip
     assert built.returncode == 0, built.stderr
     return folder / "kernels.o"
 
