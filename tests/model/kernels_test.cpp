@@ -163,8 +163,10 @@ TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
 
 /// Fills the caches in batches up to around a block of the key cache, and compares every position's attention.
 TEST(Kernels, AttentionEqualsTheOracle) {
-    Guarded<float> keys(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
-    Guarded<float> values(static_cast<std::size_t>(kSeqLen * kKvDim));
+    constexpr std::size_t kKeyFloats = sizeof(State::key_cache[0]) / sizeof(float);
+    constexpr std::size_t kValueFloats = sizeof(State::value_cache[0]) / sizeof(float);
+    Guarded<float> keys(kKeyFloats);
+    Guarded<float> values(kValueFloats);
     Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
@@ -206,8 +208,8 @@ TEST(Kernels, AttentionEqualsTheOracle) {
             }
             expect_equal(expected, xb.data() + p * kAttDimStride, "position " + std::to_string(pos + p));
         }
-        keys.check(static_cast<std::size_t>(kSeqBlocks * kLanes * kKvDim));
-        values.check(static_cast<std::size_t>(kSeqLen * kKvDim));
+        keys.check(kKeyFloats);
+        values.check(kValueFloats);
         att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
     }
 }
