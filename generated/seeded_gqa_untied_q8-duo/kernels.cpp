@@ -429,22 +429,33 @@ void matmul_tiles(float* xout, const Quantized& x, const std::byte* w, int first
     }
 }
 
-/// wide (length / 4,): not 0 where the magnitudes of four of q (length,) sum up to more than 255. length: bytes, whole
-/// cache lines.
-void mark_wide(std::uint32_t* wide, const std::int8_t* q, int length) {
-    const std::size_t vl8 = __riscv_vsetvlmax_e8m4();
-    const std::size_t vl32 = __riscv_vsetvlmax_e32m4();
-    auto* magnitudes = reinterpret_cast<std::int8_t*>(wide);  // written over
-    for (int i = 0; i < length; i += 4 * kBlock) {
-        const vint8m4_t a = __riscv_vle8_v_i8m4(q + i, vl8);
-        __riscv_vse8_v_i8m4(magnitudes + i, __riscv_vmax_vv_i8m4(a, __riscv_vrsub_vx_i8m4(a, 0, vl8), vl8), vl8);
-        // the four bytes of a word: two sums of two, then their sum, whose bit 8 and up say that it is above 255
-        const vuint32m4_t b = __riscv_vle32_v_u32m4(wide + i / 4, vl32);
-        const vuint32m4_t odd = __riscv_vand_vx_u32m4(__riscv_vsrl_vx_u32m4(b, 8, vl32), 0x00ff00ff, vl32);
-        const vuint32m4_t two = __riscv_vadd_vv_u32m4(__riscv_vand_vx_u32m4(b, 0x00ff00ff, vl32), odd, vl32);
-        const vuint32m4_t four = __riscv_vadd_vv_u32m4(two, __riscv_vsrl_vx_u32m4(two, 16, vl32), vl32);
-        __riscv_vse32_v_u32m4(wide + i / 4, __riscv_vand_vx_u32m4(four, 0xff00, vl32), vl32);
-    }
+/// wide (lines * kBlock,): not 0 where the magnitudes of four of q (lines * 4 * kBlock,) sum up to more than 255. The four
+/// bytes of a word become two sums of two, then their sum, of which bit 8 and up are kept.
+[[gnu::noinline]] void mark_wide(std::uint32_t* wide, const std::int8_t* q, long lines) {
+    long vl;
+    asm volatile(R"(
+    1:
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[q])
+        addi %[q], %[q], 64
+        addi %[lines], %[lines], -1
+        th.vrsub.vx v4, v0, zero
+        th.vmax.vv v0, v0, v4
+        th.vsetvli %[vl], zero, e32, m4
+        th.vsrl.vi v4, v0, 8
+        th.vand.vx v0, v0, %[bytes]
+        th.vand.vx v4, v4, %[bytes]
+        th.vadd.vv v0, v0, v4
+        th.vsrl.vi v4, v0, 16
+        th.vadd.vv v0, v0, v4
+        th.vand.vx v0, v0, %[above]
+        th.vse.v v0, (%[wide])
+        addi %[wide], %[wide], 64
+        bnez %[lines], 1b
+    )"
+                 : [wide] "+r"(wide), [q] "+r"(q), [lines] "+r"(lines), [vl] "=&r"(vl)
+                 : [bytes] "r"(0x00ff00ff), [above] "r"(0xff00)
+                 : STORYBAKE_VECTORS);
 }
 
 /// Row `row` of tiles of kRows rows, dequantised.
@@ -531,7 +542,7 @@ void quantize(Quantized& xq, const float* x, int n) {
         for (int g = 0; g < kLength / kGroupSize; ++g) {
             xq.s[p * kScaleStride + g] = quantize_group_fast(q + g * kGroupSize, x + p * kXStride + g * kGroupSize);
         }
-        mark_wide(xq.wide + p * (kXqStride / 4), q, kXqStride);
+        mark_wide(xq.wide + p * (kXqStride / 4), q, kXqStride / (4 * kBlock));
     }
 }
 

@@ -15,6 +15,7 @@ SHAPES = {
     "stories110M_q8": Model("stories110M_q8", 768, 2048, 2, 12, 12, 32000, 64, 64, True, "q8", 64),
     "small_groups": Model("small_groups", 64, 172, 1, 8, 4, 512, 64, 8, True, "q8", 4),
     "odd_groups": Model("odd_groups", 36, 90, 1, 2, 1, 100, 20, 18, False, "q8", 6),
+    "groups_of_12": Model("groups_of_12", 60, 132, 1, 5, 5, 100, 20, 12, True, "q8", 12),  # an internal error of GCC's, once
     "long_groups": Model("long_groups", 288, 288, 1, 2, 1, 100, 20, 144, False, "q8", 96),
     "long_heads_f32": Model("long_heads_f32", 256, 172, 1, 2, 1, 100, 20, 128, False, "f32", 0),
     "stories260K": Model("stories260K", 64, 172, 1, 8, 4, 512, 64, 8, True, "f32", 0),
