@@ -52,8 +52,8 @@ class Target:
     instruction takes four), as far as the group size allows, with `q8_bias` added. `lanes` positions of the key cache
     lie together.
 
-    Where the template wants to know: `width` float32 lanes of a register, `registers` of them, and `max_positions`
-    that a tile is multiplied with at once. `cpu` lists the extensions that a CPU must have, in GCC's names
+    Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
+    that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the extensions that a CPU must have, in GCC's names
     (__builtin_cpu_supports), and `cpp_args` what the compiler is told about it.
     """
 
@@ -70,6 +70,7 @@ class Target:
     width: int = 1
     registers: int = 1
     max_positions: int = 1
+    prefetch: int = 0
     cpu: tuple[str, ...] = ()
     cpp_args: tuple[str, ...] = ()
     ram_budget: int = 0  # MB that a program may need; 0: not limited
@@ -138,6 +139,7 @@ TARGETS = {
             width=8,
             registers=16,
             max_positions=4,
+            prefetch=8192,
             cpu=("avx2",),
             cpp_args=("-mavx2",),
         ),
@@ -155,6 +157,7 @@ TARGETS = {
             width=16,
             registers=32,
             max_positions=8,
+            prefetch=8192,
             cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
             cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"),
         ),
