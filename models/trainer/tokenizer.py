@@ -1,0 +1,160 @@
+"""Byte-fallback BPE in llama2.c's `tokenizer.bin` format: trainer, reader, writer, encoder, decoder.
+
+Ids: 0 `<unk>`, 1 and 2 the sentence marks, 3..258 the bytes as `<0xNN>`, then merges in the order they were learned
+(score -0, -1, ...), then single characters.  `encode` gives the ids that llama2.c's `encode` gives without BOS.
+"""
+
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+BOS = 1
+FIRST_BYTE = 3
+FIRST_PIECE = 259
+# Merges stay inside a word with the space before it, or inside a run of punctuation; a newline is a byte.
+_WORD = re.compile(r" ?[A-Za-z]+| ?[^A-Za-z \n]+| |\n")
+# Fewer words than this for each piece, and pieces would be learned from chance.
+WORDS_A_PIECE = 20
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Pieces by id and their scores."""
+
+    pieces: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Id by piece text, ordinary pieces only."""
+        return {piece: FIRST_PIECE + i for i, piece in enumerate(self.pieces[FIRST_PIECE:])}
+
+    @cached_property
+    def _cache(self) -> dict[str, list[int]]:
+        return {}
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text without BOS: a space in front unless it is empty, then the best-scoring merge, repeatedly.
+
+        Works word by word, which gives the same ids as `encode_plainly` because no piece crosses a word boundary.
+        """
+        ids: list[int] = []
+        for word in _WORD.findall(" " + text) if text else []:
+            if word not in self._cache:
+                self._cache[word] = self._merge(self._characters(word))
+            ids += self._cache[word]
+        return ids
+
+    def encode_plainly(self, text: str) -> list[int]:
+        """The same ids by llama2.c's algorithm on the whole text at once (quadratic)."""
+        return self._merge(self._characters(" " + text)) if text else []
+
+    def _characters(self, text: str) -> list[int]:
+        ids = []
+        for letter in text:
+            known = self.ids.get(letter)
+            ids += [byte + FIRST_BYTE for byte in letter.encode("utf-8")] if known is None else [known]
+        return ids
+
+    def _merge(self, ids: list[int]) -> list[int]:
+        while True:
+            best, best_score, best_id = -1, -1e10, -1
+            for i in range(len(ids) - 1):
+                merged = self.ids.get(self.pieces[ids[i]] + self.pieces[ids[i + 1]], -1)
+                if merged >= 0 and self.scores[merged] > best_score:
+                    best, best_score, best_id = i, self.scores[merged], merged
+            if best < 0:
+                return ids
+            ids = ids[:best] + [best_id] + ids[best + 2:]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of ids that follow BOS (one leading space is dropped)."""
+        data = b""
+        for i, token in enumerate(ids):
+            if FIRST_BYTE <= token < FIRST_PIECE:
+                data += bytes([token - FIRST_BYTE])
+            else:
+                piece = self.pieces[token]
+                data += (piece[1:] if i == 0 and piece.startswith(" ") else piece).encode("utf-8")
+        return data.decode("utf-8", "replace")
+
+    def write(self, path: Path) -> None:
+        """Write llama2.c's `tokenizer.bin`."""
+        raw = [piece.encode("utf-8") for piece in self.pieces]
+        data = struct.pack("<I", max(map(len, raw)))
+        for piece, score in zip(raw, self.scores):
+            data += struct.pack("<fI", score, len(piece)) + piece
+        path.write_bytes(data)
+
+
+def read(path: Path) -> Tokenizer:
+    """Read a `tokenizer.bin`.  Raises ValueError naming the file when it ends inside an entry."""
+    data = path.read_bytes()
+    pieces, scores, at = [], [], 4
+    while at < len(data):
+        if at + 8 > len(data):
+            raise ValueError(f"{path}: ends inside entry {len(pieces)}; copy the file again")
+        score, length = struct.unpack_from("<fI", data, at)
+        if at + 8 + length > len(data):
+            raise ValueError(f"{path}: entry {len(pieces)} needs {length} bytes, found {len(data) - at - 8}; "
+                             "copy the file again")
+        pieces.append(data[at + 8:at + 8 + length].decode("utf-8"))
+        scores.append(score)
+        at += 8 + length
+    return Tokenizer(tuple(pieces), tuple(scores))
+
+
+def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Learn `vocab_size` pieces from texts.
+
+    Raises ValueError when the texts are too small: fewer than WORDS_A_PIECE words a piece, or no pair of pieces
+    left that occurs twice.
+    """
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(_WORD.findall(" " + text))
+    total = sum(words.values())
+    if total < WORDS_A_PIECE * vocab_size:
+        raise ValueError(f"corpus: found {total} words, need {WORDS_A_PIECE * vocab_size} for a vocabulary of "
+                         f"{vocab_size}; generate more stories or ask for a smaller vocabulary")
+    characters = sorted({letter for word in words for letter in word} - {"\n"})
+    wanted = vocab_size - FIRST_PIECE - len(characters)
+    if wanted < 0:
+        raise ValueError(f"vocabulary: found {vocab_size}, need at least {vocab_size - wanted} for the bytes and "
+                         f"{len(characters)} characters; ask for a larger one")
+    split = {word: tuple(word) for word in words if word != "\n"}
+    merges: list[str] = []
+    while len(merges) < wanted:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in split.items():
+            for pair in zip(parts, parts[1:]):
+                pairs[pair] += words[word]
+        (left, right), count = max(pairs.items(), key=lambda item: (item[1], item[0]), default=(("", ""), 0))
+        if count < 2:
+            raise ValueError(f"corpus: found {len(merges)} merges, need {wanted} for a vocabulary of {vocab_size}; "
+                             "generate more stories or ask for a smaller vocabulary")
+        merges.append(left + right)
+        for word, parts in split.items():
+            if left in parts:
+                split[word] = _replace(parts, left, right)
+    pieces = ["<unk>", "\n<s>\n", "\n</s>\n"] + [f"<0x{byte:02X}>" for byte in range(256)] + merges + characters
+    scores = [0.0] * FIRST_PIECE + [-float(rank) for rank in range(len(merges) + len(characters))]
+    return Tokenizer(tuple(pieces), tuple(scores))
+
+
+def _replace(parts: tuple[str, ...], left: str, right: str) -> tuple[str, ...]:
+    """`parts` with every adjacent (left, right) joined, leftmost first."""
+    joined: list[str] = []
+    i = 0
+    while i < len(parts):
+        if i + 1 < len(parts) and parts[i] == left and parts[i + 1] == right:
+            joined.append(left + right)
+            i += 2
+        else:
+            joined.append(parts[i])
+            i += 1
+    return tuple(joined)
