@@ -15,7 +15,7 @@ from . import grammar, lexicon
 PLOT_FOLDER = Path(__file__).parent / "plots"
 ALL_GROUPS = ("child", "animal", "tiny", "big", "magic", "noble", "robot", "giant")
 # No story goes beyond this many characters, so that with its prompt it stays below 256 tokens.
-MAX_CHARACTERS = 700
+MAX_CHARACTERS = 720
 _OTHER = {"f": "m", "m": "f", "": ""}
 
 

@@ -10,13 +10,22 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
 _AN = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 _NOT_AN = re.compile(r"\b([Aa])n (?=(?:uni|use|one\b|once\b))")
-_LEAF = re.compile(r"(~?)\[([^\[\]]*)\]")
-_LEFT_OUT = 0.6  # how often a "~[...]" says nothing
+_TOKEN = re.compile(r"~?\[|[|\]]|[^~\[|\]]+|~")
+_LEFT_OUT = 0.7  # how often a "~[...]" says nothing
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A bracket: its branches, and whether it was marked with ~."""
+
+    often_left_out: bool
+    branches: tuple[tuple["str | _Choice", ...], ...]
 
 
 @dataclass(frozen=True)
@@ -67,32 +76,49 @@ def read_macros(path: Path) -> dict[str, str]:
     return macros
 
 
-def choose(template: str, rng: random.Random) -> str:
-    """Resolve every `[a|b]` of a template, innermost first."""
-    while True:
-        match = _LEAF.search(template)
-        if match is None:
-            return template
-        left_out = match.group(1) and rng.random() < _LEFT_OUT
-        branch = "" if left_out else rng.choice(match.group(2).split("|"))
-        template = template[:match.start()] + branch + template[match.end():]
+@lru_cache(maxsize=None)
+def _parse(template: str) -> tuple["str | _Choice", ...]:
+    """A template as literal text and choices.  Raises ValueError when brackets do not match."""
+    stack: list[list[list[str | _Choice]]] = [[[]]]
+    marks: list[bool] = []
+    for piece in _TOKEN.findall(template):
+        if piece in ("[", "~["):
+            stack.append([[]])
+            marks.append(piece == "~[")
+        elif piece == "|" and marks:
+            stack[-1].append([])
+        elif piece == "]" and marks:
+            branches = tuple(tuple(branch) for branch in stack.pop())
+            stack[-1][-1].append(_Choice(marks.pop(), branches))
+        elif piece in ("]", "|"):
+            raise ValueError(f"template {template!r}: {piece} outside brackets")
+        else:
+            stack[-1][-1].append(piece)
+    if marks:
+        raise ValueError(f"template {template!r}: a bracket is not closed")
+    return tuple(stack[0][0])
+
+
+def _choose(parts: tuple["str | _Choice", ...], rng: random.Random) -> str:
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part
+        elif not (part.often_left_out and rng.random() < _LEFT_OUT):
+            text += _choose(rng.choice(part.branches), rng)
+    return text
 
 
 def expand(template: str, values: Mapping[str, str], macros: Mapping[str, str], rng: random.Random) -> str:
-    """Expand choices, macros and slots.  Raises KeyError naming an unknown slot or macro."""
-    text = choose(template, rng)
-    while True:
-        match = _SLOT.search(text)
-        if match is None:
-            return text
+    """Expand choices, macros and slots; `{He}` is `{he}` with a capital.  Raises KeyError naming an unknown slot."""
+    def fill(match: re.Match[str]) -> str:
         key = match.group(1)
         if key.startswith("@"):
-            value = choose(macros[key[1:]], rng)
-        elif key in values:
-            value = values[key]
-        else:
-            value = capital(values[key[0].lower() + key[1:]])
-        text = text[:match.start()] + value + text[match.end():]
+            return expand(macros[key[1:]], values, macros, rng)
+        value = values[key] if key in values else capital(values[key[0].lower() + key[1:]])
+        return expand(value, values, macros, rng) if "{" in value else value
+
+    return _SLOT.sub(fill, _choose(_parse(template), rng))
 
 
 def capital(text: str) -> str:

@@ -1,0 +1,68 @@
+"""The tokenizer: round trip, llama2.c's greedy merging, its file format, and refusal of a tiny corpus."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from models.corpus import generate
+from models.trainer import tokenizer
+
+
+@pytest.fixture(scope="module")
+def trained(documents: list[generate.Document]) -> tokenizer.Tokenizer:
+    return tokenizer.train((document.text for document in documents), 1024)
+
+
+def test_layout_of_ids(trained: tokenizer.Tokenizer) -> None:
+    assert trained.pieces[:4] == ("<unk>", "\n<s>\n", "\n</s>\n", "<0x00>")
+    assert trained.pieces[258] == "<0xFF>"
+    assert len(trained.pieces) == len(set(trained.pieces)) == 1024
+    assert list(trained.scores[259:]) == sorted(trained.scores[259:], reverse=True)
+
+
+def test_round_trip(trained: tokenizer.Tokenizer, documents: list[generate.Document]) -> None:
+    for text in [document.text for document in documents[:500]] + ["", "x", "Zoë 🦙 & 7%", " two  spaces\t", "\n\n"]:
+        assert trained.decode(trained.encode(text)) == text
+
+
+def test_word_by_word_equals_whole_text(trained: tokenizer.Tokenizer, documents: list[generate.Document]) -> None:
+    for text in [document.text for document in documents[:50]] + ['a."b ."?', "don't", "Zoë 🦙!!", "Once upon a time,"]:
+        assert trained.encode(text) == trained.encode_plainly(text)
+
+
+def test_best_score_wins_and_ties_go_left() -> None:
+    pieces = ("<unk>", "\n<s>\n", "\n</s>\n") + tuple(f"<0x{b:02X}>" for b in range(256)) + ("ab", "bc", "aa", " ", "a",
+                                                                                          "b", "c")
+    toy = tokenizer.Tokenizer(pieces, (0.0,) * 259 + (-5.0, -1.0, -2.0, -9.0, -9.0, -9.0, -9.0))
+    names = [toy.pieces[i] for i in toy.encode("abc")]
+    assert names == [" ", "a", "bc"]
+    assert [toy.pieces[i] for i in toy.encode("aaa")] == [" ", "aa", "a"]
+
+
+def test_file_round_trip_and_format(trained: tokenizer.Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.bin"
+    trained.write(path)
+    data = path.read_bytes()
+    longest, score, length = struct.unpack_from("<IfI", data)
+    assert (longest, score, data[12:12 + length]) == (max(len(p.encode()) for p in trained.pieces), 0.0, b"<unk>")
+    again = tokenizer.read(path)
+    assert again.pieces == trained.pieces and again.scores == trained.scores
+    path.write_bytes(data[:-1])
+    with pytest.raises(ValueError, match="entry 1023 needs"):
+        tokenizer.read(path)
+
+
+def test_a_corpus_too_small_is_refused(documents: list[generate.Document]) -> None:
+    with pytest.raises(ValueError, match="need 20480 for a vocabulary of 1024"):
+        tokenizer.train([documents[0].text], 1024)
+    with pytest.raises(ValueError, match="merges, need"):
+        tokenizer.train(["one two three " * 5000], 600)
+    with pytest.raises(ValueError, match="need at least"):
+        tokenizer.train((document.text for document in documents), 262)
+
+
+def test_shipped_tokenizer_needs_few_tokens(documents: list[generate.Document]) -> None:
+    shipped = tokenizer.read(generate.PLOT_FOLDER.parents[1] / "tinytales.tokenizer.bin")
+    assert len(shipped.pieces) == 1024
+    lengths = [len(shipped.encode(document.text)) for document in documents[:500]]
+    assert sum(length > 250 for length in lengths) <= 2 and sum(lengths) / 500 < 215
