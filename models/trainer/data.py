@@ -6,7 +6,7 @@ that without a prompt the model begins a story instead of asking for one.
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -51,6 +51,12 @@ def example(document: generate.Document, tokenizer: Tokenizer) -> "Example | Non
     # The newline after the prompt is still part of what is given; the first learned target follows it.
     prompt = 1 + len(tokenizer.encode(document.prompt)) if document.prompt else 1
     return Example(np.array(ids, np.int16), prompt)
+
+
+def examples(documents: Iterable[generate.Document], tokenizer: Tokenizer) -> list[Example]:
+    """The tokens of every document that is short enough."""
+    found = (example(document, tokenizer) for document in documents)
+    return [one for one in found if one is not None]
 
 
 def batches(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[list[int]]:

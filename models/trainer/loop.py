@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional
+from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from models.trainer import data
 from models.trainer.network import Config, Network
@@ -18,6 +19,8 @@ from models.trainer.network import Config, Network
 MICRO_BATCH = 4
 SAVE_EVERY = 200
 CHECK_EVERY = 500
+# Held-out stories looked at while training; all of them count in the end.
+CHECK_STORIES = 256
 
 
 def loss_of(network: Network, examples: Sequence[data.Example]) -> tuple[torch.Tensor, int]:
@@ -99,7 +102,7 @@ class Trainer:
             loss_sum, token_sum = 0.0, 0
             for part in parts[index::count]:
                 loss, tokens = loss_of(self.copies[index], part)
-                loss.backward()
+                torch.autograd.backward(loss)
                 loss_sum, token_sum = loss_sum + float(loss.detach()), token_sum + tokens
             return loss_sum, token_sum
 
@@ -111,7 +114,7 @@ class Trainer:
                     group[0].grad += other.grad
                     other.grad = None
             group[0].grad /= tokens
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        clip_grad_norm_(self.network.parameters(), 1.0)
         for settings in self.optimizer.param_groups:
             settings["lr"] = data.learning_rate(self.step, self.run)
         self.optimizer.step()
@@ -139,7 +142,7 @@ class Trainer:
                             "seconds": round(self.seconds, 1), "lr": data.learning_rate(self.step - 1, self.run)}
                     recent = []
                 if self.step % CHECK_EVERY == 0 or self.step == self.run.steps:
-                    line |= {"step": self.step, "held_out": held_out_loss(self.network, self.held_out)}
+                    line |= {"step": self.step, "held_out": held_out_loss(self.network, self.held_out[:CHECK_STORIES])}
                     if line["held_out"] < self.best:
                         self.best = line["held_out"]
                         self._write(self.network.state_dict(), "best.pt")

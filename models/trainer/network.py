@@ -73,7 +73,9 @@ class Layer(nn.Module):
         out = out.view(batch, config.n_kv_heads, group, time, config.head_size).permute(0, 3, 1, 2, 4)
         x = x + self.wo(out.reshape(batch, time, config.dim))
         xb = rmsnorm(x, self.rms_ffn)
-        return x + self.w2(functional.silu(self.w1(xb)) * self.w3(xb))
+        hb: Tensor = functional.silu(self.w1(xb)) * self.w3(xb)
+        out = self.w2(hb)
+        return x + out
 
 
 class Network(nn.Module):
@@ -109,7 +111,7 @@ def rmsnorm(x: Tensor, weight: Tensor) -> Tensor:
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate adjacent pairs: x [batch, time, heads, head_size], cos and sin [time, head_size / 2]."""
-    pairs = x.unflatten(-1, (-1, 2))
+    pairs = x.view(*x.shape[:-1], -1, 2)
     a, b = pairs[..., 0], pairs[..., 1]
     c, s = cos[:, None, :], sin[:, None, :]
     return torch.stack((a * c - b * s, a * s + b * c), dim=-1).flatten(-2)

@@ -60,7 +60,7 @@ class Model:
         pairs = x.reshape(-1, x.shape[-1] // 2, 2)
         cos, sin = self.w["cos"][pos], self.w["sin"][pos]
         a, b = pairs[..., 0], pairs[..., 1]
-        return np.stack((a * cos - b * sin, a * sin + b * cos), axis=-1).reshape(x.shape)
+        return np.asarray(np.stack((a * cos - b * sin, a * sin + b * cos), axis=-1).reshape(x.shape), np.float32)
 
     def forward(self, token: int, pos: int) -> Array:
         """Logits [vocab_size] after `token` at position `pos`."""

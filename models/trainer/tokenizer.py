@@ -94,7 +94,9 @@ class Tokenizer:
 def read(path: Path) -> Tokenizer:
     """Read a `tokenizer.bin`.  Raises ValueError naming the file when it ends inside an entry."""
     data = path.read_bytes()
-    pieces, scores, at = [], [], 4
+    pieces: list[str] = []
+    scores: list[float] = []
+    at = 4
     while at < len(data):
         if at + 8 > len(data):
             raise ValueError(f"{path}: ends inside entry {len(pieces)}; copy the file again")
