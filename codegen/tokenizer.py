@@ -121,9 +121,11 @@ def bake(data: TokenizerData) -> bytes:
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path | None:
     """The tokenizer beside a model: `<stem>.tokenizer.bin`, `tok<vocab>.bin` or `tokenizer.bin`, the first that fits.
 
+    The int8 twin of a model, `<stem>_q8.bin`, shares the tokenizer of its float32 one.
     None when there is none of these. Raises BakeError when there are some but none fits, saying why.
     """
-    names = (f"{model_path.stem}.tokenizer.bin", f"tok{vocab_size}.bin", "tokenizer.bin")
+    stems = dict.fromkeys((model_path.stem, model_path.stem.removesuffix("_q8")))
+    names = (*(f"{stem}.tokenizer.bin" for stem in stems), f"tok{vocab_size}.bin", "tokenizer.bin")
     problems = []
     for name in names:
         path = model_path.parent / name

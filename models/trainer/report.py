@@ -1,11 +1,10 @@
 """What a training run leaves behind: shipped files, loss curve, and the figures for the model card."""
 
 import math
+import re
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from models.trainer.sample import Model, story
-from models.trainer.tokenizer import Tokenizer
 
 # One seed a line of the model card: a third without a prompt, the others asking for something.
 PROMPTS = ("", "Tell me a story about a dragon.", "Tell me a story about a robot and a kitten.",
@@ -17,9 +16,32 @@ PROMPTS = ("", "Tell me a story about a dragon.", "Tell me a story about a robot
            "", "Tell me a story about a star.")
 
 
-def samples(model: Model, tokenizer: Tokenizer) -> list[tuple[str, bool]]:
-    """Twenty stories, temperature 0.8, top-p 0.9, seed n for the n-th prompt."""
-    return [story(model, tokenizer, prompt, seed) for seed, prompt in enumerate(PROMPTS, start=1)]
+# Prompt and story together; a story that reaches this many tokens did not end by itself.
+MAX_TOKENS = 256
+
+
+def bake(model: Path, build: Path) -> Path:
+    """The baked program of a checkpoint, built with Meson in `build`.  Raises ValueError when that fails."""
+    setup = ["meson", "setup", str(build), f"-Dmodel={model.resolve()}"]
+    for command in ([] if (build / "build.ninja").exists() else [setup]) + [["meson", "compile", "-C", str(build)]]:
+        done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"{' '.join(command)}: failed: {done.stdout.strip().splitlines()[-1]}; run it by hand")
+    return build / model.stem
+
+
+def samples(program: Path) -> list[tuple[str, bool]]:
+    """Twenty stories of a baked program, temperature 0.8, top-p 0.9, seed n for the n-th prompt.
+
+    Each with whether it ended by itself.
+    """
+    told = []
+    for seed, prompt in enumerate(PROMPTS, start=1):
+        done = subprocess.run([str(program), "-t", "0.8", "-p", "0.9", "-s", str(seed), "-i", prompt],
+                              capture_output=True, text=True, check=True)
+        counts = [int(count) for count in re.findall(r"(\d+) tokens", done.stderr)]
+        told.append((done.stdout.strip(), sum(counts) < MAX_TOKENS))
+    return told
 
 
 def grams(text: str, size: int) -> list[tuple[str, ...]]:
@@ -84,9 +106,9 @@ def loss_curve(log: Sequence[dict[str, float]], title: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def figures(folder: Path, name: str, training: Sequence[str], held_out: Sequence[str], tokenizer: Tokenizer) -> str:
+def figures(program: Path, training: Sequence[str], held_out: Sequence[str]) -> str:
     """Markdown for the model card: repetition and memorising, then the twenty samples."""
-    told = samples(Model(folder / f"{name}.bin"), tokenizer)
+    told = samples(program)
     stories = [text.removeprefix(prompt).strip() for prompt, (text, _) in zip(PROMPTS, told)]
     fresh = list(held_out[:len(stories)])
     lines = ["| figure | 20 samples | 20 held-out stories |", "| --- | --- | --- |",

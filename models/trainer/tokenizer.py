@@ -5,16 +5,16 @@ Ids: 0 `<unk>`, 1 and 2 the sentence marks, 3..258 the bytes as `<0xNN>`, then m
 """
 
 import re
-import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from codegen.tokenizer import FIRST_BYTE, TokenizerData, read_tokenizer, to_bytes
+
 BOS = 1
-FIRST_BYTE = 3
-FIRST_PIECE = 259
+FIRST_PIECE = FIRST_BYTE + 256
 # Merges stay inside a word with the space before it, or inside a run of punctuation; a newline is a byte.
 _WORD = re.compile(r" ?[A-Za-z]+| ?[^A-Za-z \n]+| |\n")
 # Fewer words than this for each piece, and pieces would be learned from chance.
@@ -84,30 +84,13 @@ class Tokenizer:
 
     def write(self, path: Path) -> None:
         """Write llama2.c's `tokenizer.bin`."""
-        raw = [piece.encode("utf-8") for piece in self.pieces]
-        data = struct.pack("<I", max(map(len, raw)))
-        for piece, score in zip(raw, self.scores):
-            data += struct.pack("<fI", score, len(piece)) + piece
-        path.write_bytes(data)
+        path.write_bytes(to_bytes(TokenizerData(tuple(piece.encode("utf-8") for piece in self.pieces), self.scores)))
 
 
-def read(path: Path) -> Tokenizer:
-    """Read a `tokenizer.bin`.  Raises ValueError naming the file when it ends inside an entry."""
-    data = path.read_bytes()
-    pieces: list[str] = []
-    scores: list[float] = []
-    at = 4
-    while at < len(data):
-        if at + 8 > len(data):
-            raise ValueError(f"{path}: ends inside entry {len(pieces)}; copy the file again")
-        score, length = struct.unpack_from("<fI", data, at)
-        if at + 8 + length > len(data):
-            raise ValueError(f"{path}: entry {len(pieces)} needs {length} bytes, found {len(data) - at - 8}; "
-                             "copy the file again")
-        pieces.append(data[at + 8:at + 8 + length].decode("utf-8"))
-        scores.append(score)
-        at += 8 + length
-    return Tokenizer(tuple(pieces), tuple(scores))
+def read(path: Path, vocab_size: int) -> Tokenizer:
+    """Read a `tokenizer.bin`.  Raises BakeError as `codegen.tokenizer.read_tokenizer` does."""
+    data = read_tokenizer(path, vocab_size)
+    return Tokenizer(tuple(piece.decode("utf-8") for piece in data.pieces), data.scores)
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:

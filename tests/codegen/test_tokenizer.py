@@ -141,6 +141,7 @@ def test_the_tokenizer_beside_a_model(tmp_path: Path) -> None:
     assert find_tokenizer(model, 4) == tmp_path / "tok4.bin"
     (tmp_path / "tiny.tokenizer.bin").write_bytes(fits)
     assert find_tokenizer(model, 4) == tmp_path / "tiny.tokenizer.bin"
+    assert find_tokenizer(tmp_path / "tiny_q8.bin", 4) == tmp_path / "tiny.tokenizer.bin"
     (tmp_path / "tiny.tokenizer.bin").write_bytes(fits[:-1])
     assert find_tokenizer(model, 4) == tmp_path / "tok4.bin"
     assert find_tokenizer(model, 5) == tmp_path / "tokenizer.bin"

@@ -1,25 +1,19 @@
-"""What of the trainer needs no PyTorch: batches, rate, resuming, export, sampler, figures, shipped files."""
+"""What of the trainer needs no PyTorch: batches, rate, resuming, figures, shipped files."""
 
-import math
-import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from models.corpus import generate
-from models.trainer import data, export, report, sample, tokenizer
+from models.trainer import data, report, tokenizer
+
+from codegen.checkpoint import NORMS, Quantized
+from codegen.formats import open_model
+from codegen.tokenizer import find_tokenizer
+from codegen.weights import convert
 
 MODELS = generate.PLOT_FOLDER.parents[1]
-
-
-def random_weights(seed: int = 3) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    """Weights of dim 32, hidden 64, 2 layers, 4 heads, 2 key/value heads, 300 pieces."""
-    rng = np.random.default_rng(seed)
-    shapes = {"token_embedding_table": (300, 32), "rms_att": (2, 32), "rms_ffn": (2, 32), "rms_final": (32,),
-              "wq": (2, 32, 32), "wk": (2, 16, 32), "wv": (2, 16, 32), "wo": (2, 32, 32), "w1": (2, 64, 32),
-              "w2": (2, 32, 64), "w3": (2, 64, 32)}
-    return {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def test_batches_depend_on_seed_and_epoch_alone() -> None:
@@ -53,7 +47,7 @@ def test_resume_continues_only_the_same_run() -> None:
 
 
 def test_documents_become_examples_that_learn_the_story_only() -> None:
-    shipped = tokenizer.read(MODELS / "tinytales.tokenizer.bin")
+    shipped = tokenizer.read(MODELS / "tinytales.tokenizer.bin", 1024)
     document = generate.Document("Tell me a story about a dog.", "Once upon a time, there was a dog.", "any")
     one = data.example(document, shipped)
     assert one is not None and one.tokens[0] == one.tokens[-1] == tokenizer.BOS
@@ -70,53 +64,6 @@ def test_documents_become_examples_that_learn_the_story_only() -> None:
     assert data.example(generate.Document("", "Once upon a time. " * 60, "any"), shipped) is None
 
 
-def test_v0_file_holds_the_weights(tmp_path: Path) -> None:
-    weights = random_weights()
-    export.write_v0(tmp_path / "m.bin", weights, 4, 64)
-    model = sample.Model(tmp_path / "m.bin")
-    assert (model.dim, model.hidden_dim, model.n_kv_heads, model.vocab_size, model.seq_len) == (32, 64, 2, 300, 64)
-    for name, value in weights.items():
-        assert np.array_equal(model.w[name], value), name
-    assert np.isfinite(model.forward(1, 0)).all()
-    (tmp_path / "m.bin").write_bytes((tmp_path / "m.bin").read_bytes()[:-4])
-    with pytest.raises(ValueError, match="weights, need"):
-        sample.Model(tmp_path / "m.bin")
-
-
-def test_v2_file_layout_and_error_of_quantising(tmp_path: Path) -> None:
-    weights = random_weights()
-    path = tmp_path / "m.bin"
-    export.write_v2(path, weights, 4, 64)
-    raw = path.read_bytes()
-    assert struct.unpack_from("<Ii7iBi", raw) == (0x616B3432, 2, 32, 64, 2, 4, 2, 300, 64, 1, 32)
-    matrices = sum(value.size for name, value in weights.items() if not name.startswith("rms"))
-    norms = sum(value.size for name, value in weights.items() if name.startswith("rms"))
-    assert len(raw) == 256 + 4 * norms + matrices + matrices // 32 * 4
-    start = 256 + 4 * norms
-    values = np.frombuffer(raw, np.int8, 300 * 32, start).astype(np.float32).reshape(-1, 32)
-    scale = np.frombuffer(raw, "<f4", 300, start + 300 * 32)
-    error = np.abs(values * scale[:, None] - weights["token_embedding_table"])
-    assert float(error.max()) <= float(scale.max()) * 0.51
-    with pytest.raises(ValueError, match="does not divide a row of 32"):
-        export.write_v2(path, weights, 4, 64, group_size=24)
-
-
-def test_an_all_zero_group_is_defined() -> None:
-    values, scale = export.quantize(np.zeros((1, 32), np.float32), 32)
-    assert not values.any() and not scale.any()
-
-
-def test_sampler_is_llama2c_s() -> None:
-    # xorshift64* from state 1, by hand: 1 -> 0x2000001 after the three shifts.
-    state = 1 ^ (1 << 25)
-    expected = ((state ^ state >> 27) * 0x2545F4914F6CDD1D & (1 << 64) - 1) >> 40
-    assert sample.Rng(1).coin() == expected / 2 ** 24
-    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
-    assert sample.pick(logits, 0, 0.9, sample.Rng(1)) == 0
-    picked = {sample.pick(logits, 1.0, 0.7, rng) for rng in [sample.Rng(5)] for _ in range(300)}
-    assert picked == {0, 1}
-
-
 def test_figures() -> None:
     assert report.distinct_ratio(["a b c a b c"]) == 3 / 4
     text = " ".join(map(str, range(12)))
@@ -125,30 +72,37 @@ def test_figures() -> None:
     assert report.loss_curve(log, "t").count("<polyline") == 2
 
 
+def test_samples_come_from_the_program(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho "$@"\necho "249 tokens, prompt 7 tokens" >&2\n', encoding="utf-8")
+    program.chmod(0o755)
+    told = report.samples(program)
+    assert len(told) == len(report.PROMPTS) == 20
+    assert told[0] == ("-t 0.8 -p 0.9 -s 1 -i", False) and told[1][0].endswith("-s 2 -i " + report.PROMPTS[1])
+    program.write_text('#!/bin/sh\necho "248 tokens, prompt 7 tokens" >&2\n', encoding="utf-8")
+    assert all(ended for _, ended in report.samples(program))
+
+
 def test_shipped_files_fit_together() -> None:
-    model = sample.Model(MODELS / "tinytales.bin")
-    words = tokenizer.read(MODELS / "tinytales.tokenizer.bin")
-    assert (model.vocab_size, model.seq_len) == (len(words.pieces), 256)
-    assert model.dim % 32 == model.hidden_dim % 32 == 0 and model.n_kv_heads < model.n_heads
+    float_model, int8_model = open_model(MODELS / "tinytales.bin"), open_model(MODELS / "tinytales_q8.bin")
+    model = float_model.model
+    assert replace(int8_model.model, name="tinytales", weight_type="f32", group_size=0) == model
+    assert int8_model.model.group_size == 32 and model.shared_classifier and model.seq_len == 256
+    assert all(length % 32 == 0 for length in model.row_lengths) and model.n_kv_heads < model.n_heads
+    for path in (float_model.path, int8_model.path):
+        found = find_tokenizer(path, model.vocab_size)
+        assert found == MODELS / "tinytales.tokenizer.bin"
     files = ("tinytales.bin", "tinytales_q8.bin", "tinytales.tokenizer.bin")
     assert sum((MODELS / name).stat().st_size for name in files) < 6_000_000
-    quantised = (MODELS / "tinytales_q8.bin").read_bytes()
-    assert struct.unpack_from("<7i", quantised, 8) == struct.unpack("<7i", (MODELS / "tinytales.bin").read_bytes()[:28])
 
 
-def test_shipped_model_knows_its_corpus(documents: list[generate.Document]) -> None:
-    """Perplexity of one story it has not seen is far below that of chance."""
-    model = sample.Model(MODELS / "tinytales.bin")
-    words = tokenizer.read(MODELS / "tinytales.tokenizer.bin")
-    ids = [tokenizer.BOS] + words.encode(next(d.story for d in documents if not d.prompt))
-    loss = 0.0
-    for pos in range(len(ids) - 1):
-        logits = model.forward(ids[pos], pos).astype(np.float64)
-        loss += math.log(float(np.exp(logits - logits.max()).sum())) + float(logits.max() - logits[ids[pos + 1]])
-    assert loss / (len(ids) - 1) < 1.0
-
-
-def test_a_story_ends_by_itself_and_names_what_was_asked() -> None:
-    words = tokenizer.read(MODELS / "tinytales.tokenizer.bin")
-    text, ended = sample.story(sample.Model(MODELS / "tinytales.bin"), words, "Tell me a story about a dragon.", 2)
-    assert ended and "dragon" in text.split("\n", 1)[1]
+def test_the_int8_twin_has_the_weights_of_the_float_one() -> None:
+    quantised = convert(open_model(MODELS / "tinytales.bin"), "q8", 32)
+    twin = open_model(MODELS / "tinytales_q8.bin")
+    for name, (layers, _, _) in twin.model.tensor_shapes().items():
+        for layer in range(max(layers, 1)):
+            a, b = quantised.tensor(name, layer), twin.tensor(name, layer)
+            if isinstance(a, Quantized) and isinstance(b, Quantized):
+                assert np.array_equal(a.q, b.q) and np.array_equal(a.s, b.s), name
+            else:
+                assert name in NORMS and np.array_equal(a, b), name
