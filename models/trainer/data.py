@@ -24,15 +24,19 @@ WINDOW = 80
 
 @dataclass(frozen=True)
 class Run:
-    """What defines a training run; a run may be resumed only with the same values (`steps` may be raised)."""
+    """What defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
+
+    `batch` counts stories; `warmup`, `hold` (of the weights that start with a purpose) and `decay` count steps.
+    """
 
     seed: int = 1
     stories: int = 110_000
     batch: int = 8
-    steps: int = 4000
-    warmup: int = 200
-    decay: int = 1200
-    peak: float = 3e-3
+    steps: int = 2300
+    warmup: int = 100
+    hold: int = 500
+    decay: int = 1000
+    peak: float = 1.5e-3
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,12 @@ class Trainer:
     """A run in a folder: `state.pt` (to resume), `best.pt` (weights with the lowest held-out loss), `log.jsonl`."""
 
     def __init__(self, run: data.Run, config: Config, train: Sequence[data.Example],
-                 held_out: Sequence[data.Example], work: Path, threads: int = 2) -> None:
+                 held_out: Sequence[data.Example], names: Sequence[int], work: Path, threads: int = 2) -> None:
         torch.manual_seed(run.seed)
         self.run, self.config, self.train, self.held_out, self.work = run, config, train, held_out, work
         self.lengths = [len(one.tokens) for one in train]
         self.identity = data.identity(run, asdict(config), data.fingerprint(train))
-        self.network = Network(config)
+        self.network = Network(config, names)
         # Each thread has its own gradients over the same weights.
         self.copies = [self.network] + [Network(config) for _ in range(threads - 1)]
         for copy in self.copies[1:]:
@@ -62,7 +62,7 @@ class Trainer:
         vectors = [p for p in self.network.parameters() if p.dim() == 1]
         self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05},
                                             {"params": vectors, "weight_decay": 0.0}],
-                                           lr=run.peak, betas=(0.9, 0.98))
+                                           lr=run.peak, betas=(0.9, 0.99))
         self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, float("inf")
         if (work / "state.pt").exists():
             self._resume()
@@ -114,6 +114,9 @@ class Trainer:
                     group[0].grad += other.grad
                     other.grad = None
             group[0].grad /= tokens
+        if self.step < self.run.hold:
+            for parameter in self.network.prepared():
+                parameter.grad = None
         clip_grad_norm_(self.network.parameters(), 1.0)
         for settings in self.optimizer.param_groups:
             settings["lr"] = data.learning_rate(self.step, self.run)

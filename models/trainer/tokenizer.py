@@ -49,6 +49,11 @@ class Tokenizer:
             ids += self._cache[word]
         return ids
 
+    def ids_of(self, words: Iterable[str]) -> list[int]:
+        """Ids of the pieces that are one of `words`, with or without a space before it."""
+        wanted = set(words)
+        return [token for piece, token in self.ids.items() if piece.removeprefix(" ") in wanted]
+
     def encode_plainly(self, text: str) -> list[int]:
         """The same ids by llama2.c's algorithm on the whole text at once (quadratic)."""
         return self._merge(self._characters(" " + text)) if text else []
