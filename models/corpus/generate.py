@@ -98,8 +98,8 @@ class Generator:
         values = self._values(plot, hero, friend, rng)
         lines = list(plot.lines)
         if plot.fields.get("open") != "own":
-            opening = ["{@open}"] if plot.fields.get("trait") == "none" or rng.random() < 0.7 else ["{@open}", "{@trait}"]
-            lines = [" ".join(opening) + " " + lines[0]] + lines[1:]
+            no_trait = plot.fields.get("trait") == "none" or rng.random() < 0.7
+            lines[0] = ("{@open} " if no_trait else "{@open} {@trait} ") + lines[0]
         if plot.fields.get("close") != "none" and rng.random() < 0.6:
             lines.append("{@close2}" if friend and rng.random() < 0.75 else "{@close1}")
         if rng.random() < 0.15:
@@ -183,7 +183,8 @@ def corpus(seed: int, count: int, generator: "Generator | None" = None) -> Itera
         if document.story in seen:
             misses += 1
             if misses > 20 * count + 1000:
-                raise ValueError(f"corpus: found {len(seen)} distinct stories, need {count}; add plots or ask for fewer")
+                raise ValueError(f"corpus: found {len(seen)} distinct stories, need {count}; "
+                                 "add plots or ask for fewer")
             continue
         seen.add(document.story)
         yield document

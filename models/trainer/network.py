@@ -58,7 +58,7 @@ class Layer(nn.Module):
 
     @torch.no_grad()
     def _start(self) -> None:
-        """Starting weights: attention looks everywhere alike and copies what it sees (`wo` is the values' transpose)."""
+        """Starting weights: attention looks everywhere alike and gives back a little of what it sees."""
         config = self.config
         scale = 1 / math.sqrt(config.dim)
         for linear in (self.wq, self.wk):

@@ -26,7 +26,8 @@ def test_round_trip(trained: tokenizer.Tokenizer, documents: list[generate.Docum
 
 
 def test_word_by_word_equals_whole_text(trained: tokenizer.Tokenizer, documents: list[generate.Document]) -> None:
-    for text in [document.text for document in documents[:50]] + ['a."b ."?', "don't", "Zoë 🦙!!", "Once upon a time,"]:
+    odd = ['a."b ."?', "don't", "Zoë 🦙!!", "Once upon a time,"]
+    for text in [document.text for document in documents[:50]] + odd:
         assert trained.encode(text) == trained.encode_plainly(text)
 
 
