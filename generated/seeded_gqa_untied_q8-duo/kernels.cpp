@@ -874,29 +874,34 @@ bool has_vectors() noexcept {
 }
 
 float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
-    constexpr int kUnroll = 4;  // so that a processor without speculation computes that many side by side
-    float sum = 0;
-    int i = 0;
-    for (; i + kUnroll <= n; i += kUnroll) {
-        float x[kUnroll];
-        bool in_range = true;
-        for (int k = 0; k < kUnroll; ++k) {
-            x[k] = logits[i + k] / temperature - largest;
-            in_range &= x[k] >= kLowestExp && x[k] <= 0.0F;
+    const int whole = n / kBlock * kBlock;
+    const std::size_t vl = block_vl();
+    for (int i = 0; i < whole; i += kBlock) {
+        vfloat32m4_t x = __riscv_vle32_v_f32m4(logits + i, vl);
+        if (temperature != 1.0F) {
+            x = __riscv_vfdiv_vf_f32m4(x, temperature, vl);
         }
-        for (int k = 0; in_range && k < kUnroll; ++k) {
-            p[i + k] = exp_f32_in_range(x[k]);
-        }
-        for (int k = 0; !in_range && k < kUnroll; ++k) {
-            p[i + k] = exp_f32(x[k]);
-        }
-        for (int k = 0; k < kUnroll; ++k) {
-            sum += p[i + k];
-        }
+        __riscv_vse32_v_f32m4(p + i, __riscv_vfsub_vf_f32m4(x, largest, vl), vl);
     }
-    for (; i < n; ++i) {
-        p[i] = exp_f32(logits[i] / temperature - largest);
-        sum += p[i];
+    for (int i = whole; i < n; ++i) {
+        p[i] = logits[i] / temperature - largest;
+    }
+    float sum = 0;
+    for (int i = 0; i < n; i += kBlock) {
+        const bool fast = i < whole && largest_magnitude_16(p + i, 1) <= kExpInRange;
+        const int end = i < whole ? i + kBlock : n;
+        for (int j = i; !fast && j < end; ++j) {
+            p[j] = exp_f32(p[j]);
+        }
+        for (int j = i; fast && j < end; j += 4) {
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; ++k) {
+                p[j + k] = exp_f32_in_range(p[j + k]);
+            }
+        }
+        for (int j = i; j < end; ++j) {
+            sum += p[j];
+        }
     }
     return sum;
 }
