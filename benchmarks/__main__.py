@@ -14,7 +14,10 @@ from pathlib import Path
 from benchmarks.measure import BenchError, Run, Spread, kernels, peak_resident, program_of, run_once
 from benchmarks.report import Row, svg, text
 
-PROMPT = "Once upon a time, there was a little girl named Lily who loved to play outside in the big green park with her dog"
+PROMPT = (
+    "Once upon a time, there was a little girl named Lily who loved to play outside in the big green park with her dog "
+    "and her friends. One day they found a small red boat near the lake"
+)
 
 
 def weight_bytes(program: Path) -> int:

@@ -124,6 +124,5 @@ def kernels(build: Path) -> dict[str, dict[str, float]]:
     if result.returncode != 0:
         raise BenchError(f"{program}: expected exit code 0, found {result.returncode}")
     rows = [row for row in json.loads(result.stdout)["benchmarks"] if row.get("aggregate_name") == "median"]
-    return {
-        row["run_name"]: {key: row[key] for key in ("real_time", "bytes_per_second", "macs") if key in row} for row in rows
-    }
+    figures = ("real_time", "bytes_per_second", "macs")
+    return {row["run_name"]: {key: row[key] for key in figures if key in row} for row in rows}

@@ -29,7 +29,9 @@ def spread(s: Spread | None, digits: int = 0) -> str:
 
 def text(rows: list[Row], kernels: dict[str, dict[str, dict[str, float]]], peer: str) -> str:
     """The page: a line a program and thread count, then a line a kernel."""
-    lines = [f"{'program':26} {'threads':>7} {'decode tok/s':>24} {'prefill tok/s':>27} {'first token ms':>20} {'MB':>7}"]
+    lines = [
+        f"{'program':26} {'threads':>7} {'decode tok/s':>24} {'prefill tok/s':>27} {'first token ms':>20} {'MB':>7}"
+    ]
     for row in rows:
         lines.append(
             f"{row.name:26} {row.threads:7} {spread(row.decode):>24} {spread(row.prefill):>27} "
@@ -46,7 +48,8 @@ def text(rows: list[Row], kernels: dict[str, dict[str, dict[str, float]]], peer:
         if not table:
             continue
         read = table["read"]["bytes_per_second"]
-        lines += ["", f"{name}: reading its weights takes {table['read']['real_time'] / 1e6:.3f} ms, {read / 1e9:.1f} GB/s"]
+        took = table["read"]["real_time"] / 1e6
+        lines += ["", f"{name}: reading its weights takes {took:.3f} ms, {read / 1e9:.1f} GB/s"]
         lines.append(f"  {'kernel / positions':28} {'ms':>10} {'GB/s':>8} {'of read':>8} {'ns a MAC':>10}")
         for kernel, values in table.items():
             if kernel != "read":
