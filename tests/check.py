@@ -29,7 +29,7 @@ MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "model
 class Bake:
     """A build of one model, tested with `meson test`: the suites named, and tests/cli on the program where `cli`.
 
-    `model` is a file of MODELS, or a recipe of tests/seeded.py.
+    `model` is a file of MODELS, a recipe of tests/seeded.py, or empty for the project's own model.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Bake:
 
 
 BAKES = (
+    Bake("default", ""),
     Bake("f32", "stories260K.bin", suites=("model", "runtime"), cli=True),
     Bake("q8", "stories260K_q8_g4.bin", cli=True),
     Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",), cli=True),
@@ -50,7 +51,8 @@ BAKES = (
     Bake("portable-f32", "stories260K.bin", ("-Dtarget=portable",)),
     Bake("avx2", "seeded_gqa_untied_q8.bin", ("-Dtarget=x86-64-v3",)),
     Bake("avx2-f32", "stories260K.bin", ("-Dtarget=x86-64-v3",)),
-    Bake("duo", "seeded_gqa_untied_q8.bin", cross=("duo",)),
+    Bake("duo", "", cross=("duo",)),
+    Bake("duo-untied", "seeded_gqa_untied_q8.bin", cross=("duo",)),
     Bake("duo-f32", "stories260K.bin", cross=("duo",)),
     Bake("duo-q8", "stories260K_q8_g4.bin", cross=("duo",)),
     Bake("duo-odd", "odd", cross=("duo",)),
@@ -138,10 +140,11 @@ def check_bake(bake: Bake, counts: Counts) -> None:
     model = MODELS / bake.model
     if bake.model in seeded.RECIPES:
         model = seeded.write(BUILD / "models", bake.model)
-    elif not model.is_file():
+    elif bake.model and not model.is_file():
         counts.add_skip(f"{bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
         return
-    setup = ["meson", "setup", str(folder), f"-Dmodel={model}", "-Dtests=enabled", *bake.options]
+    setup = ["meson", "setup", str(folder), "-Dtests=enabled", *bake.options]
+    setup += [f"-Dmodel={model}"] if bake.model else []
     setup += [word for name in bake.cross for word in ("--cross-file", f"cross/{name}.ini")]
     if not (folder / "build.ninja").exists() and not run(setup, CXX=bake.compiler):
         counts.add(False, f"{bake.name}: meson setup")

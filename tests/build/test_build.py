@@ -88,7 +88,7 @@ def test_another_model_in_the_same_file_is_baked(build: Path, model: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     (
-        ((), "no model"),
+        (("-Dmodel=",), "without config.json"),
         (("-Dmodel=no/such.bin",), "no such file"),
         (("-Dmodel={short}",), "at least 28 bytes"),
         (("-Dmodel={model}", "-Dtarget=nonsense"), "expected native or one of"),
