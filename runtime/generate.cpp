@@ -196,9 +196,11 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
                              kMaxPromptBytes);
             break;
         }
-        const std::string rendered = first_turn && !system.empty()
-                                         ? "[INST] <<SYS>>\n" + system + "\n<</SYS>>\n\n" + user + " [/INST]"
-                                         : "[INST] " + user + " [/INST]";
+        std::string rendered = "[INST] ";
+        if (first_turn && !system.empty()) {
+            rendered.append("<<SYS>>\n").append(system).append("\n<</SYS>>\n\n");
+        }
+        rendered.append(user).append(" [/INST]");
         const std::vector<int> turn = tokenizer_.encode(rendered);
         tokens.insert(tokens.end(), turn.begin(), turn.end());
         const int left = steps_ - pos_;

@@ -105,7 +105,9 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
 
     int byte_tokens = 0;
     for (int byte = 0; byte < kByteTokens && kFirstByte + byte < vocab_size; ++byte) {
-        byte_tokens += is_byte_token(pieces[static_cast<std::size_t>(kFirstByte + byte)].text, byte) ? 1 : 0;
+        byte_tokens +=
+            is_byte_token(pieces[static_cast<std::size_t>(kFirstByte) + static_cast<std::size_t>(byte)].text, byte) ? 1
+                                                                                                                    : 0;
     }
     if (byte_tokens != 0 && byte_tokens != kByteTokens) {
         return failure(kExitBadData,

@@ -63,7 +63,6 @@ BAKES = (
     Bake("quantised", "stories260K.bin", ("-Dweights=q8", "-Dopenmp=disabled")),
     Bake("odd", "odd"),
     Bake("odd-q8", "odd_q8"),
-    Bake("one", "one"),
     Bake("one-q8", "one_q8"),
 )
 
@@ -134,6 +133,12 @@ def check_style(counts: Counts) -> None:
     counts.add(run(["tools/regen", "--check"]), "golden sources")
 
 
+def check_tidy(counts: Counts) -> None:
+    """clang-tidy on the runtime, with the compile commands of the first build."""
+    runtime = [file for file in sources(".cpp") if file.parent.name == "runtime" and file.parent.parent == ROOT]
+    counts.add(run(["clang-tidy", "--quiet", "-p", str(BUILD / BAKES[0].name), *runtime]), "clang-tidy")
+
+
 def check_bake(bake: Bake, counts: Counts) -> None:
     """Configures, builds and tests one build."""
     folder = BUILD / bake.name
@@ -193,6 +198,7 @@ def main(argv: list[str]) -> int:
     counts = Counts()
     steps = [("style", lambda: check_style(counts))]
     steps += [(bake.name, lambda bake=bake: check_bake(bake, counts)) for bake in BAKES]  # type: ignore[misc]
+    steps += [("tidy", lambda: check_tidy(counts))]
     steps += [("python", lambda: pytest(counts, "python", ["tests", "--ignore=tests/cli"]))]
     for name, step in steps:
         if not options.only or name in options.only.split(","):
