@@ -44,3 +44,11 @@ def test_only_the_spelling_differs_from_the_duos(tmp_path: Path) -> None:
         text = (tmp_path / target / "kernels.cpp").read_text()
         texts[target] = text[text.index("#include") :].replace("__riscv_", "").replace(" th.", " ").replace('"th.', '"')
     assert texts["duo"] == texts["duo-sdk"]
+
+
+@pytest.mark.parametrize("source", sorted(path.name for path in (ROOT / "runtime").glob("*.cpp")))
+def test_the_runtime_is_within_reach_of_gcc_10(source: str) -> None:
+    need("gcc10")
+    read = run(ROOT / "tools/riscv64", "g++-10", "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+               "-fno-exceptions", '-DSTORYBAKE_VERSION="0"', ROOT / "runtime" / source)  # fmt: skip
+    assert (read.returncode, read.stderr) == (0, ""), read.stderr
