@@ -151,7 +151,7 @@ def check_bake(bake: Bake, counts: Counts) -> None:
     setup = ["meson", "setup", str(folder), "-Dtests=enabled", *bake.options]
     setup += [f"-Dmodel={model}"] if bake.model else []
     setup += [word for name in bake.cross for word in ("--cross-file", f"cross/{name}.ini")]
-    if not (folder / "build.ninja").exists() and not run(setup, CXX=bake.compiler):
+    if not (folder / "build.ninja").exists() and not run(setup, CXX=f"ccache {bake.compiler}"):
         counts.add(False, f"{bake.name}: meson setup")
         return
     if not run(["meson", "compile", "-C", str(folder)]):
