@@ -45,7 +45,7 @@ RECIPES = {
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
-    "one_q8": Recipe((2, 1, 1, 1, 1, 260, 2), "v2", 1, shared=False),
+    "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),
 }
 
 
