@@ -199,7 +199,9 @@ def main(argv: list[str]) -> int:
     steps = [("style", lambda: check_style(counts))]
     steps += [(bake.name, lambda bake=bake: check_bake(bake, counts)) for bake in BAKES]  # type: ignore[misc]
     steps += [("tidy", lambda: check_tidy(counts))]
-    steps += [("python", lambda: pytest(counts, "python", ["tests", "--ignore=tests/cli"]))]
+    for folder in sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")}):
+        if folder.name != "cli":  # which runs on the programs above
+            steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)]))]  # type: ignore[misc]
     for name, step in steps:
         if not options.only or name in options.only.split(","):
             start = time.monotonic()
