@@ -26,7 +26,7 @@ def folder() -> Iterator[Path]:
     [
         (["duo"], "duo", 128, "xtheadvector1p0", "qemu5"),
         (["rvv1"], "rvv1", 128, "v1p0", "qemu"),
-        (["rvv1", "vlen256"], "rvv1", 256, "v1p0", "qemu"),
+        (["rvv1", "vlen256"], "rvv1-vlen256", 256, "v1p0", "qemu"),
         (["c906sim"], "c906sim", 128, "v1p0", "qemu"),
     ],
 )
