@@ -72,7 +72,7 @@ def pack(source: TensorSource, plan: Plan) -> bytes:
 
 
 def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool, folder: Path) -> None:
-    """Writes weights.bin (or <name>.weights), tokenizer.bin and packed_data.cpp, each only when it changes."""
+    """Writes weights.bin (or <name>.weights), tokenizer.baked and packed_data.cpp, each only when it changes."""
     weights = pack(source, plan)
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)

@@ -138,7 +138,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A member of the state: one row of `stride` floats for each of `positions`."""
+    """A member of the state or of a thread's scratch: `count` floats, every position at a whole stride."""
 
     name: str
     shape: str
