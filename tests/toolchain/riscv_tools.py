@@ -28,12 +28,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def need(part: str) -> None:
-    """Skip the test, saying what to run, if a part of the toolchain (gcc, gcc10, qemu5, qemu) is not here."""
+    """Skip the test, saying what to run, if a part of the toolchain (gcc, gcc10, qemu5, qemu, speech) is not here."""
     probes: dict[str, list[str | Path]] = {
         "gcc": [ROOT / "tools/riscv64", "g++", "--version"],
         "gcc10": [ROOT / "tools/riscv64", "g++-10", "--version"],
         "qemu5": [ROOT / ".toolchain/qemu5/usr/bin/qemu-riscv64-static", "--version"],
         "qemu": ["sh", "-c", ".toolchain/qemu/usr/bin/qemu-riscv64 --version || qemu-riscv64 --version"],
+        "speech": ["test", "-e", ".toolchain/speech/stamp"],
     }
     try:
         here = subprocess.run(probes[part], cwd=ROOT, capture_output=True, check=False).returncode == 0

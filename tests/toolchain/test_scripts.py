@@ -56,7 +56,7 @@ def test_setup_without_root_and_sudo_names_the_command(tmp_path: Path) -> None:
 
 
 def test_toolchain_is_quick_when_all_is_there() -> None:
-    for part in ("gcc", "gcc10", "qemu5", "qemu"):
+    for part in ("gcc", "gcc10", "qemu5", "qemu", "speech"):
         need(part)
     start = time.monotonic()
     result = run(ROOT / "tools/toolchain")
@@ -67,7 +67,7 @@ def test_toolchain_is_quick_when_all_is_there() -> None:
 
 def test_toolchain_refuses_an_unknown_part_before_it_downloads_any(tmp_path: Path) -> None:
     tools = checkout(tmp_path)
-    assert "expected gcc, gcc10, qemu5 or qemu" in one_line(run(tools / "toolchain", "qemu5", "gcc9"), 2)
+    assert "expected gcc, gcc10, qemu5, qemu or speech" in one_line(run(tools / "toolchain", "qemu5", "gcc9"), 2)
 
 
 def test_toolchain_names_what_to_install(tmp_path: Path) -> None:
