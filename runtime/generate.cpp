@@ -17,7 +17,7 @@ bool ends_text(int token) {
 
 }  // namespace
 
-Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextOutput& out, OutputFile* logits_file,
+Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
                  int steps, const volatile std::sig_atomic_t& stop)
     : engine_(engine),
       tokenizer_(tokenizer),
@@ -94,7 +94,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
         failed = output_failure();
         // The first token belongs to the prompt's time, as in llama2.c.
         start = start.value_or(Clock::now());
-        if (failed || pos_ == steps_) {
+        if (failed || pos_ == steps_ || out_.full()) {
             break;
         }
         failed = compute({&token, 1});
@@ -110,7 +110,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
     return failed;
 }
 
-std::optional<Failure> Session::generate(std::string_view prompt) {
+std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     const std::vector<int> tokens = tokenizer_.encode(prompt);
     const int count = static_cast<int>(tokens.size());
     if (count > kModel.seq_len) {
@@ -119,7 +119,7 @@ std::optional<Failure> Session::generate(std::string_view prompt) {
     }
     // The echo comes first: whoever waits for a slow board sees that it has begun. llama2.c prints the token after
     // each position it computes, so `steps` of them.
-    for (int i = 1; i < count && i <= steps_; ++i) {
+    for (int i = 1; echo == Echo::kYes && i < count && i <= steps_; ++i) {
         put_token(tokens[static_cast<std::size_t>(i) - 1], tokens[static_cast<std::size_t>(i)]);
     }
     const Clock::time_point start = Clock::now();

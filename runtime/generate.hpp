@@ -29,17 +29,21 @@ struct Stats {
     std::span<const float> logits;  // of the last position that was computed with them
 };
 
+/// Whether the prompt is part of the text.
+enum class Echo { kNo, kYes };
+
 /// One run of the model, from position 0 on.
 class Session {
 public:
     /// `steps` is the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
     /// position is computed with logits and its row written. `stop` becomes other than 0 when the user interrupts.
-    Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextOutput& out, OutputFile* logits_file,
+    Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
             int steps, const volatile std::sig_atomic_t& stop);
 
-    /// Echoes the prompt and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS or an interruption.
-    /// Fails with 2 when the prompt does not fit the context, 65 when the logits are not finite, and 74.
-    std::optional<Failure> generate(std::string_view prompt);
+    /// Echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS, an
+    /// interruption, or when the sink is full. Fails with 2 when the prompt does not fit the context, 65 when the
+    /// logits are not finite, and 74.
+    std::optional<Failure> generate(std::string_view prompt, Echo echo = Echo::kYes);
 
     /// Takes turns with the user, who types lines into the file descriptor `in`, in the template of Llama 2 Chat, as
     /// llama2.c's chat() does, until `steps`, the end of `in` or an interruption. What is not given is asked for. Fails
@@ -65,7 +69,7 @@ private:
     Engine& engine_;
     const Tokenizer& tokenizer_;
     Sampler& sampler_;
-    TextOutput& out_;
+    TextSink& out_;
     OutputFile* logits_file_;
     int steps_;
     const volatile std::sig_atomic_t& stop_;

@@ -1,7 +1,5 @@
 #include "options.hpp"
 
-#include <getopt.h>
-
 #include <cctype>
 #include <cerrno>
 #include <climits>
@@ -9,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #ifndef STORYBAKE_VERSION
 #define STORYBAKE_VERSION "(development)"
@@ -209,13 +208,30 @@ std::optional<Failure> set_option(Options& options, int code, const char* text) 
 
 }  // namespace
 
-Result<Options> parse_options(int argc, char* const* argv) {
+Result<int> parse_number_in(const char* name, const char* text, int least, int most) {
+    char* end = nullptr;
+    errno = 0;
+    const long value = std::strtol(text, &end, 10);
+    if (end == text || *end != '\0' || std::isspace(static_cast<unsigned char>(*text)) != 0 || errno == ERANGE ||
+        value < least || value > most) {
+        return failure(kExitUsage, "%s \"%s\": expected a whole number from %d to %d: see --help", name, text, least,
+                       most);
+    }
+    return static_cast<int>(value);
+}
+
+Result<Options> parse_options(int argc, char* const* argv, const MoreOptions& more) {
+    std::vector<option> rows;
+    for (const option* row = more.rows; row != nullptr && row->name != nullptr; ++row) {
+        rows.push_back(*row);
+    }
+    rows.insert(rows.end(), std::begin(kLongOptions), std::end(kLongOptions));
     Options options;
     opterr = 0;
     optind = 0;  // from the beginning, however often this is called
     while (true) {
         // The colon in front tells a missing value (':') from an unknown option ('?').
-        const int code = getopt_long(argc, argv, ":t:p:s:n:i:z:m:y:h", kLongOptions, nullptr);
+        const int code = getopt_long(argc, argv, ":t:p:s:n:i:z:m:y:h", rows.data(), nullptr);
         if (code == -1) {
             break;
         }
@@ -227,7 +243,8 @@ Result<Options> parse_options(int argc, char* const* argv) {
             const bool is_letter = optopt > 0 && optopt < 256;
             return failure(kExitUsage, "unknown option or value %s: see --help", is_letter ? letter : argv[optind - 1]);
         }
-        if (std::optional<Failure> failed = set_option(options, code, optarg)) {
+        if (std::optional<Failure> failed =
+                code < kMoreOptions ? set_option(options, code, optarg) : more.set(code, optarg)) {
             return *failed;
         }
     }

@@ -5,7 +5,10 @@
 // several hundred kilobytes to a static executable whose own code has about a hundred.
 #pragma once
 
+#include <getopt.h>
+
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,8 +40,19 @@ struct Options {
     std::vector<std::string> warnings;  // values that llama2.c replaces silently
 };
 
+/// The long options that another program has beside these, which a C array ends with a row of zeros. Their codes start
+/// at kMoreOptions; `set` takes each with its value (null without one).
+struct MoreOptions {
+    const option* rows;
+    std::function<std::optional<Failure>(int code, const char* text)> set;
+};
+constexpr int kMoreOptions = 1024;
+
 /// Reads the arguments. Fails with 2; what llama2.c clamps is clamped as it does, with a warning.
-Result<Options> parse_options(int argc, char* const* argv);
+Result<Options> parse_options(int argc, char* const* argv, const MoreOptions& more = {nullptr, nullptr});
+
+/// A whole number in decimal within limits, as the value of the option `name`. Fails with 2.
+Result<int> parse_number_in(const char* name, const char* text, int least, int most);
 
 /// The text of --help. `most_threads` and `max_batch` are the largest values of their options.
 std::string help_text(const char* name, int seq_len, int most_threads, int max_batch);

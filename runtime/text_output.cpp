@@ -16,19 +16,19 @@ bool is_white_space(unsigned char c) {
 
 }  // namespace
 
-void TextOutput::write(std::string_view bytes) {
+void TextSink::write(std::string_view bytes) {
     for (const char c : bytes) {
         add(static_cast<unsigned char>(c));
     }
 }
 
-void TextOutput::end_token() {
+void TextSink::end_token() {
     if (flush_tokens_) {
         flush();
     }
 }
 
-void TextOutput::finish() {
+void TextSink::finish() {
     if (have_ > 0) {
         have_ = 0;
         put(kReplacement);
@@ -36,7 +36,7 @@ void TextOutput::finish() {
     flush();
 }
 
-void TextOutput::add(unsigned char byte) {
+void TextSink::add(unsigned char byte) {
     if (have_ > 0) {
         if (byte >= low_ && byte <= high_) {
             sequence_[have_++] = static_cast<char>(byte);
@@ -69,7 +69,7 @@ void TextOutput::add(unsigned char byte) {
     high_ = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
 }
 
-void TextOutput::put_character() {
+void TextSink::put_character() {
     // U+0080 to U+009F are control characters too (C1).
     const bool control = need_ == 2 && sequence_[0] == '\xc2' && static_cast<unsigned char>(sequence_[1]) < 0xa0;
     if (!control) {
@@ -78,7 +78,7 @@ void TextOutput::put_character() {
     have_ = 0;
 }
 
-void TextOutput::put(std::string_view text) {
+void TextSink::put(std::string_view text) {
     if (used_ + text.size() > kBlock) {
         flush();
     }
@@ -86,11 +86,15 @@ void TextOutput::put(std::string_view text) {
     used_ += text.size();
 }
 
-void TextOutput::flush() {
+void TextSink::flush() {
     if (error_ == 0) {
-        error_ = write_all(fd_, std::as_bytes(std::span(block_, used_)));
+        error_ = emit({block_, used_});
     }
     used_ = 0;
+}
+
+int TextOutput::emit(std::string_view text) {
+    return write_all(fd_, std::as_bytes(std::span(text)));
 }
 
 }  // namespace storybake

@@ -9,19 +9,31 @@ namespace storybake {
 /// Puts the bytes of tokens together to UTF-8 text. A token may end in the middle of a character, which is written
 /// when it is whole. A sequence that is cut or is not UTF-8 becomes U+FFFD. Control characters other than white space
 /// are dropped, so that no text can steer a terminal (llama2.c drops them as well, when they are a token of their own).
-class TextOutput {
+/// Where the text goes is the derived class's.
+class TextSink {
 public:
-    /// With flush_tokens, end_token() writes at once (for a terminal); otherwise text is written in blocks.
-    TextOutput(int fd, bool flush_tokens) : fd_(fd), flush_tokens_(flush_tokens) {}
+    /// With flush_tokens, end_token() emits at once; otherwise text is emitted in blocks.
+    explicit TextSink(bool flush_tokens) : flush_tokens_(flush_tokens) {}
+
+    TextSink(const TextSink&) = delete;
+    TextSink& operator=(const TextSink&) = delete;
+    virtual ~TextSink() = default;
 
     void write(std::string_view bytes);
     void end_token();
 
-    /// Writes what is left; a character that is still incomplete becomes U+FFFD.
+    /// Asked after each token: no more text is wanted.
+    [[nodiscard]] virtual bool full() const { return false; }
+
+    /// Emits what is left; a character that is still incomplete becomes U+FFFD.
     void finish();
 
-    /// The errno of the first write that failed, 0 while all is well. After a failure, text is dropped.
+    /// The errno of the first emit() that failed, 0 while all is well. After a failure, text is dropped.
     [[nodiscard]] int error() const { return error_; }
+
+protected:
+    /// Takes whole characters. 0, or the errno of the failure.
+    virtual int emit(std::string_view text) = 0;
 
 private:
     void add(unsigned char byte);
@@ -31,7 +43,6 @@ private:
 
     static constexpr std::size_t kBlock = 4096;
 
-    int fd_;
     bool flush_tokens_;
     int error_ = 0;
     // The character being put together: bytes so far, bytes that it will have, and the range of its next byte, which
@@ -43,6 +54,17 @@ private:
     unsigned char high_ = 0;
     std::size_t used_ = 0;
     char block_[kBlock];
+};
+
+/// Text for a file descriptor; with flush_tokens for a terminal.
+class TextOutput final : public TextSink {
+public:
+    TextOutput(int fd, bool flush_tokens) : TextSink(flush_tokens), fd_(fd) {}
+
+private:
+    int emit(std::string_view text) override;
+
+    int fd_;
 };
 
 }  // namespace storybake

@@ -1,0 +1,162 @@
+#include "program.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <new>
+
+#include "files.hpp"
+#include "model.hpp"
+#include "report.hpp"
+
+namespace storybake {
+namespace {
+
+constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
+
+/// Without memory there is nothing to undo: everything is allocated before the first token.
+[[noreturn]] void out_of_memory() {
+    std::fprintf(stderr, "%s: out of memory: close other programs\n", kModel.name);
+    std::_Exit(kExitNoMemory);
+}
+
+Result<int> choose_batch(std::optional<int> requested) {
+    const int batch = requested.value_or(kModel.max_batch);
+    if (batch < 1 || batch > kModel.max_batch) {
+        return failure(kExitUsage, "--batch %d: expected 1 to %d", batch, kModel.max_batch);
+    }
+    return batch;
+}
+
+/// The user's tokenizer, else the baked one. `blob` keeps the former's memory.
+Result<Tokenizer> open_tokenizer(const std::string& path, std::vector<std::byte>& blob) {
+    if (path.empty()) {
+        return Tokenizer::view(kPackedData.tokenizer, kModel.vocab_size);
+    }
+    Result<std::vector<std::byte>> file = read_file(path, "tokenizer", kMaxTokenizerBytes);
+    if (!file) {
+        return file.failure();
+    }
+    Result<std::vector<std::byte>> baked = bake_tokenizer(*file, kModel.vocab_size, path.c_str());
+    if (!baked) {
+        return baked.failure();
+    }
+    blob = std::move(*baked);
+    return Tokenizer::view(blob, kModel.vocab_size);
+}
+
+}  // namespace
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void catch_signals() {
+    struct sigaction action {};
+    action.sa_handler = [](int signal) { stop_signal = signal; };
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        sigaction(signal, &action, nullptr);
+    }
+}
+
+void prepare_process() {
+    std::set_new_handler(out_of_memory);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+int report_failure(const Failure& failed) {
+    print_message(kModel.name, failed.message);
+    return failed.exit_code;
+}
+
+void warn(const std::string& message) {
+    if (!message.empty()) {
+        print_message(kModel.name, "warning: " + message);
+    }
+}
+
+int finish_stdout() {
+    const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+    if (!failed || errno == EPIPE) {
+        return kExitOk;
+    }
+    return report_failure(failure(kExitIo, "standard output: writing failed: %s", std::strerror(errno)));
+}
+
+std::optional<int> answer_options(const Options& options, const char* program, const std::string& help) {
+    switch (options.action) {
+        case Action::kHelp:
+            std::fputs(help.c_str(), stdout);
+            return finish_stdout();
+        case Action::kVersion:
+            std::fputs(version_text(program, kModel.target, kModel.weight_type).c_str(), stdout);
+            return finish_stdout();
+        case Action::kInfo:
+            print_info(stdout, kModel, kPackedData);
+            return finish_stdout();
+        case Action::kRun:
+            break;
+    }
+    if (const char* extension = missing_extension()) {
+        return report_failure(failure(kExitUnavailable,
+                                      "this program was built for %s, which needs %s; this CPU lacks it: build with "
+                                      "-Dtarget=native here, or -Dtarget=portable",
+                                      kModel.target, extension));
+    }
+    for (const std::string& warning : options.warnings) {
+        warn(warning);
+    }
+    return std::nullopt;
+}
+
+Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
+    auto model = std::make_unique<BakedModel>();
+    const Result<Threads> threads = choose_threads(options.threads, std::getenv("OMP_NUM_THREADS"), available_cores(),
+                                                   most_threads(), kModel.macs_per_token);
+    if (!threads) {
+        return threads.failure();
+    }
+    warn(threads->warning);
+    model->threads = threads->count;
+    const Result<int> batch = choose_batch(options.batch);
+    if (!batch) {
+        return batch.failure();
+    }
+    model->batch = *batch;
+    if (!options.checkpoint.empty()) {
+        if (const auto failed = check_checkpoint(options.checkpoint, kPackedData, kModel.name)) {
+            return *failed;
+        }
+    }
+    Result<Tokenizer> tokenizer = open_tokenizer(options.tokenizer, model->tokenizer_blob);
+    if (!tokenizer) {
+        return tokenizer.failure();
+    }
+    model->tokenizer.emplace(*tokenizer);
+    Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights);
+    if (!weights) {
+        return weights.failure();
+    }
+    model->weights.emplace(std::move(*weights));
+    return model;
+}
+
+int choose_steps(int steps) {
+    if (steps == 0) {
+        return kModel.seq_len;
+    }
+    if (steps > kModel.seq_len) {
+        // Not for the default of 256: nobody asked for that many.
+        if (steps != Options{}.steps) {
+            warn(failure(0, "-n %d is beyond the model's context: using %d", steps, kModel.seq_len).message);
+        }
+        return kModel.seq_len;
+    }
+    return steps;
+}
+
+std::uint64_t choose_seed(std::uint64_t seed) {
+    return seed != 0 ? seed : static_cast<std::uint32_t>(std::time(nullptr));
+}
+
+}  // namespace storybake

@@ -1,0 +1,59 @@
+// What every program around a baked model does beside its own work: signals, messages, opening what was baked.
+#pragma once
+
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+#include "fail.hpp"
+#include "options.hpp"
+#include "tokenizer.hpp"
+#include "weights.hpp"
+
+namespace storybake {
+
+/// The signal that asked for an end, 0 before. Set by SIGINT, SIGTERM and SIGHUP after catch_signals().
+extern volatile std::sig_atomic_t stop_signal;
+
+/// A signal ends the run in order, after the token or batch at hand: with what it took, and no partial file.
+void catch_signals();
+
+/// For the beginning of main(): running out of memory ends the process with 71, and writing to a pipe that was closed
+/// is an error instead of a signal.
+void prepare_process();
+
+/// Prints why; the exit code.
+int report_failure(const Failure& failed);
+
+/// Prints a warning, unless it is empty.
+void warn(const std::string& message);
+
+/// The exit code after everything has been printed to stdout: 0 or 74.
+int finish_stdout();
+
+/// Does what --help, --version and --info ask for, or refuses a CPU that can't run the model (69); then the exit code.
+/// Nothing when there is a story to tell; warnings about the options are printed then.
+std::optional<int> answer_options(const Options& options, const char* program, const std::string& help);
+
+/// The model that is baked into this program, opened as the options say.
+struct BakedModel {
+    std::vector<std::byte> tokenizer_blob;  // the memory of a tokenizer that was named
+    std::optional<Tokenizer> tokenizer;
+    std::optional<Weights> weights;
+    int threads = 1;
+    int batch = 1;
+
+    /// Fails with 2, 65, 66, 71 and 74.
+    static Result<std::unique_ptr<BakedModel>> open(const Options& options);
+};
+
+/// The positions that --steps asks for; the model's at most.
+int choose_steps(int steps);
+
+/// The seed that was asked for, or one of the time.
+std::uint64_t choose_seed(std::uint64_t seed);
+
+}  // namespace storybake
