@@ -17,8 +17,8 @@ NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
 # Names that the build directory, or the build system, already uses for something else.
 RESERVED_NAMES = frozenset(
-    "all benchmark build clean codegen coverage cross dist docs generated install meson-info meson-logs meson-private "
-    "models reconfigure runtime scan-build templates test tests tools uninstall weights".split()
+    "all benchmark benchmarks build clean codegen coverage cross dist docs evaluation generated install meson-info "
+    "meson-logs meson-private models reconfigure runtime scan-build templates test tests tools uninstall weights".split()
 )
 
 LIMITS = {

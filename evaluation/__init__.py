@@ -1,0 +1,1 @@
+"""Tells what a weight type costs: `tools/evaluate`."""

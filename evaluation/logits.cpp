@@ -1,0 +1,95 @@
+// Computes the logits of whole texts with this build's model, for tools/evaluate (evaluation/programs.py reads it).
+//
+// Standard input: texts, each a u32 length and its bytes. Standard output, little-endian: a header of u32 vocab_size,
+// u32 seq_len and u64 weights_bytes; then a window after the other: u32 text, u32 count, i32 tokens[count], and as
+// f32 [count - 1][vocab_size] the logits that predict each token but the first. A text of more tokens than the context
+// predicts is cut into windows; each begins with BOS, or, where a tokenizer sets none, with the token before it. So
+// every token is predicted exactly once.
+#include <csignal>
+#include <cstring>
+
+#include "engine.hpp"
+#include "files.hpp"
+#include "model.hpp"
+#include "tokenizer.hpp"
+#include "weights.hpp"
+
+namespace storybake {
+namespace {
+
+int report_failure(const Failure& failed) {
+    print_message(kModel.name, failed.message);
+    return failed.exit_code;
+}
+
+bool put(std::span<const std::byte> bytes) {
+    return write_all(STDOUT_FILENO, bytes) == 0;
+}
+
+template <class T>
+bool put(const T& value) {
+    return put(std::as_bytes(std::span(&value, 1)));
+}
+
+/// One window: at most seq_len + 1 tokens, the last of which is only predicted.
+bool put_window(Engine& engine, std::uint32_t text, const std::vector<int>& tokens) {
+    if (!put(text) || !put(static_cast<std::uint32_t>(tokens.size())) || !put(std::as_bytes(std::span(tokens)))) {
+        return false;
+    }
+    for (std::size_t pos = 0; pos + 1 < tokens.size(); ++pos) {
+        const std::span<float> logits = engine.forward({&tokens[pos], 1}, static_cast<int>(pos), Logits::kLast);
+        if (!put(std::as_bytes(logits))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool put_text(Engine& engine, std::uint32_t text, const std::vector<int>& ids) {
+    const std::size_t most = static_cast<std::size_t>(kModel.seq_len) + 1;
+    for (std::size_t next = 1; next < ids.size();) {
+        std::vector<int> window{ids[0] == kBos ? kBos : ids[next - 1]};
+        while (next < ids.size() && window.size() < most) {
+            window.push_back(ids[next++]);
+        }
+        if (!put_window(engine, text, window)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int main() {
+    const Result<Tokenizer> tokenizer = Tokenizer::view(kPackedData.tokenizer, kModel.vocab_size);
+    if (!tokenizer) {
+        return report_failure(tokenizer.failure());
+    }
+    const Result<Weights> weights = Weights::load(kPackedData, kModel.name, "");
+    if (!weights) {
+        return report_failure(weights.failure());
+    }
+    if (const char* extension = missing_extension()) {
+        return report_failure(
+            failure(kExitUnavailable, "this CPU lacks %s: evaluate with another -Dtarget", extension));
+    }
+    Engine engine(weights->data(), 1, 1, nullptr);
+    bool written = put(static_cast<std::uint32_t>(kModel.vocab_size)) &&
+                   put(static_cast<std::uint32_t>(kModel.seq_len)) && put(kModel.weights_bytes);
+    std::uint32_t length = 0;
+    std::string text;
+    for (std::uint32_t i = 0; written && std::fread(&length, sizeof length, 1, stdin) == 1; ++i) {
+        text.resize(length);
+        if (std::fread(text.data(), 1, length, stdin) != length) {
+            return report_failure(failure(kExitBadData, "text %u: expected %u bytes, found the end", i, length));
+        }
+        written = put_text(engine, i, tokenizer->encode(text));
+    }
+    return written ? kExitOk : kExitIo;  // whoever reads knows why it stopped
+}
+
+}  // namespace
+}  // namespace storybake
+
+int main() {
+    return storybake::main();
+}
