@@ -72,7 +72,7 @@ float exponentials(std::span<float> p, std::span<const float> logits, float temp
 
 /// The packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
-    const std::byte* weights;           // null when they are in a file beside the program
+    const std::byte* weights;           // read-only, the executable's own; null when they are in a file beside it
     std::uint64_t weights_size;         // bytes
     std::uint64_t weights_fingerprint;  // fingerprint() of the packed weights
     std::uint64_t checkpoint_size;      // bytes of the checkpoint file

@@ -3,8 +3,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstring>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "files.hpp"
@@ -37,6 +40,25 @@ Failure wrong_fingerprint(const char* what, const std::string& path, std::uint64
                    what, path.c_str(), actual, model_name, expected);
 }
 
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+/// Whether weights of `size` bytes are worth a copy in pages of 2 MB: a core that streams from pages of 4 KB waits at
+/// the end of each. Not those of a small model, nor those that take more than an eighth of the memory, nor where the
+/// system has no such pages.
+bool worth_huge_pages(std::size_t size) {
+    const auto pages = static_cast<std::size_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    if (size < 2 * kHugePage || size / page > pages / 8) {
+        return false;
+    }
+    const auto modes = read_file("/sys/kernel/mm/transparent_hugepage/enabled", "huge pages", 100);
+    if (!modes) {
+        return false;
+    }
+    const std::string_view text(reinterpret_cast<const char*>(modes->data()), modes->size());
+    return text.find("[never]") == std::string_view::npos;
+}
+
 /// Has the pages of [data, data + size) in memory before the first token asks for them one by one. Nothing depends on
 /// it: an old kernel, or one short of memory, does without.
 void fetch(const std::byte* data, std::size_t size) {
@@ -57,10 +79,54 @@ void Weights::Unmap::operator()(std::byte* mapped) const {
     ::munmap(mapped, size);
 }
 
+/// Memory for `size` bytes that begins with a huge page and is made of them where that is worth while; null when there
+/// is none.
+Weights::Memory Weights::allocate(std::size_t size) {
+    const bool huge = worth_huge_pages(size);
+    const std::size_t whole = huge ? (size + kHugePage - 1) / kHugePage * kHugePage : size;
+    const std::size_t room = huge ? kHugePage : 0;  // to begin at a multiple of it
+    void* const mapped = ::mmap(nullptr, whole + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return {nullptr, Unmap{0}};
+    }
+    auto* const base = static_cast<std::byte*>(mapped);
+    const std::size_t skipped = huge ? -reinterpret_cast<std::uintptr_t>(base) % kHugePage : 0;
+    if (skipped > 0) {
+        ::munmap(base, skipped);
+    }
+    if (huge) {
+        ::madvise(base + skipped, whole, MADV_HUGEPAGE);
+    }
+    return {base + skipped, Unmap{whole + room - skipped}};
+}
+
+/// A copy of the weights in the executable, whose own pages are given back one by one. Nothing when it is not worth it.
+Weights::Memory Weights::copy_to_huge_pages(const std::byte* weights, std::size_t size) {
+    if (!worth_huge_pages(size)) {
+        return {nullptr, Unmap{0}};
+    }
+    Memory memory = allocate(size);
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    for (std::size_t at = 0; memory != nullptr && at < size; at += kHugePage) {
+        const std::size_t count = std::min(kHugePage, size - at);
+        fetch(weights + at, count);
+        std::memcpy(memory.get() + at, weights + at, count);
+        const auto first = reinterpret_cast<std::uintptr_t>(weights + at) / page * page;
+        const auto last = reinterpret_cast<std::uintptr_t>(weights + at + count) / page * page;
+        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // they are the file's, so still there
+    }
+    return memory;
+}
+
 Result<Weights> Weights::load(const PackedData& packed, const char* model_name, const std::string& path) {
     if (path.empty() && packed.weights != nullptr) {
+        Memory copy = copy_to_huge_pages(packed.weights, packed.weights_size);
+        if (copy != nullptr) {
+            const std::byte* const data = copy.get();
+            return Weights(data, std::move(copy));
+        }
         fetch(packed.weights, packed.weights_size);
-        return Weights(packed.weights, Memory(nullptr, Unmap{0}));
+        return Weights(packed.weights, std::move(copy));
     }
     const std::string name = path.empty() ? executable_folder() + model_name + ".weights" : path;
     Result<InputFile> file = InputFile::open(name, "weights");
@@ -71,11 +137,10 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
         return wrong_size("weights", name, file->size(), packed.weights_size, model_name);
     }
     const std::size_t size = packed.weights_size;
-    void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) {
+    Memory memory = allocate(size);
+    if (memory == nullptr) {
         return failure(kExitNoMemory, "weights %s: no memory for %zu bytes: close other programs", name.c_str(), size);
     }
-    Memory memory(static_cast<std::byte*>(mapped), Unmap{size});
     Result<std::size_t> got = file->read({memory.get(), size});
     if (!got) {
         return got.failure();

@@ -11,8 +11,9 @@
 
 namespace storybake {
 
-/// The packed weights in memory, 64-byte aligned. Those inside the executable are used where they are; those of a file
-/// are read into memory of their own, so that a page is never fetched again in the middle of a token.
+/// The packed weights in memory, 64-byte aligned. Those inside the executable are used where they are, or copied where
+/// huge pages make reading them faster; those of a file are read into memory of their own, so that a page is never
+/// fetched again in the middle of a token.
 class Weights {
 public:
     /// `path` is the user's, empty for the packed data's own or, without any, <model>.weights beside the executable.
@@ -27,6 +28,9 @@ private:
         void operator()(std::byte* mapped) const;
     };
     using Memory = std::unique_ptr<std::byte, Unmap>;
+
+    static Memory allocate(std::size_t size);
+    static Memory copy_to_huge_pages(const std::byte* weights, std::size_t size);
 
     Weights(const std::byte* data, Memory memory) : memory_(std::move(memory)), data_(data) {}
 

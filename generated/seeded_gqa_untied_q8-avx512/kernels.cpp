@@ -87,13 +87,13 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on. With kFetch, asks for the cache line kAhead bytes further on in the stream,
-/// beyond the end of this matrix in the next one.
-template <typename V, bool kFetch>
+/// Vector v of those from `weights` on. Asks for the cache line kAhead bytes further on in the stream, beyond the end of
+/// this matrix in the next one.
+template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
     constexpr int kAhead = 8192;
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
-    if (kFetch && v * sizeof(V) % 64 == 0) {
+    if (v * sizeof(V) % 64 == 0) {
         _mm_prefetch(from + kAhead, _MM_HINT_T0);
     }
     return load<V>(from);
@@ -125,7 +125,7 @@ void multiply(float* xout, const std::int8_t* xq, const float* xs, const std::in
         for (int j = 0; j < kGroupSize; j += 4) {
             Ints wv[kVectors];
             for (int v = 0; v < kVectors; ++v) {
-                wv[v] = load_weights<Ints, true>(group + j * kRows, v);
+                wv[v] = load_weights<Ints>(group + j * kRows, v);
             }
             for (int p = 0; p < kCount; ++p) {
                 const Ints x = (Ints)_mm512_set1_epi32(load<int>(xq + p * kXStride + g * kGroupSize + j));
@@ -135,7 +135,7 @@ void multiply(float* xout, const std::int8_t* xq, const float* xs, const std::in
             }
         }
         for (int v = 0; v < kVectors; ++v) {
-            const Floats s = load_weights<Floats, true>(group + kRows * kGroupSize, v);
+            const Floats s = load_weights<Floats>(group + kRows * kGroupSize, v);
             for (int p = 0; p < kCount; ++p) {
                 sum[p][v] += __builtin_convertvector(isum[p][v], Floats) * s * xs[p * kScaleStride + g];
             }

@@ -82,13 +82,13 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on. With kFetch, asks for the cache line kAhead bytes further on in the stream,
-/// beyond the end of this matrix in the next one.
-template <typename V, bool kFetch>
+/// Vector v of those from `weights` on. Asks for the cache line kAhead bytes further on in the stream, beyond the end of
+/// this matrix in the next one.
+template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
     constexpr int kAhead = 8192;
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
-    if (kFetch && v * sizeof(V) % 64 == 0) {
+    if (v * sizeof(V) % 64 == 0) {
         _mm_prefetch(from + kAhead, _MM_HINT_T0);
     }
     return load<V>(from);
@@ -106,8 +106,7 @@ void multiply(float* xout, const float* x, const float* w) {
     for (int j = 0; j < kColumns; ++j) {
         Floats wv[kVectors];
         for (int v = 0; v < kVectors; ++v) {
-            // One position alone waits for the memory itself, and asking earlier only makes the queue longer.
-            wv[v] = load_weights<Floats, (kCount > 1)>(w + j * kRows, v);
+            wv[v] = load_weights<Floats>(w + j * kRows, v);
         }
         for (int p = 0; p < kCount; ++p) {
             for (int v = 0; v < kVectors; ++v) {

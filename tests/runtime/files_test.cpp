@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,6 +181,28 @@ TEST_F(FilesTest, EmbeddedWeightsAreUsedWhereTheyAre) {
     ASSERT_TRUE(weights);
     EXPECT_EQ(weights->data(), packed.weights);
     EXPECT_FALSE(Weights::load(packed, "model", path("none"))) << "a file that is named is read";
+}
+
+TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInHugePages) {
+    const std::string bytes = random_bytes((std::size_t{7} << 20) + 300);
+    const std::string name = write("executable", bytes);
+    const int fd = ::open(name.c_str(), O_RDONLY);
+    void* const mapped = ::mmap(nullptr, bytes.size(), PROT_READ, MAP_PRIVATE, fd, 0);  // as the executable is
+    ::close(fd);
+    ASSERT_NE(mapped, MAP_FAILED);
+    PackedData packed = packed_for(bytes);
+    packed.weights = static_cast<const std::byte*>(mapped) + 64;
+    packed.weights_size = bytes.size() - 64;
+    {
+        auto weights = Weights::load(packed, "model", "");
+        ASSERT_TRUE(weights);
+        EXPECT_EQ(text_of({weights->data(), packed.weights_size}), bytes.substr(64));
+        EXPECT_EQ(text_of({packed.weights, packed.weights_size}), bytes.substr(64)) << "they are still there";
+    }
+    auto from_file = Weights::load(packed_for(bytes), "model", name);
+    ASSERT_TRUE(from_file) << from_file.failure().message;
+    EXPECT_EQ(text_of({from_file->data(), bytes.size()}), bytes);
+    ::munmap(mapped, bytes.size());
 }
 
 TEST_F(FilesTest, WithoutEmbeddedWeightsTheFileBesideTheExecutableIsSought) {
