@@ -120,8 +120,11 @@ def check_dims(model: Model, source: str) -> Model:
     """
     for field, limit in LIMITS.items():
         value = getattr(model, field)
-        if not 1 <= value <= limit:
-            raise BakeError(f"{source}: {field}: expected 1 to {limit}, found {value}; is this a llama2.c checkpoint?")
+        least = 3 if field == "vocab_size" else 1  # llama2.c's ids of <unk>, BOS and EOS are fixed
+        if not least <= value <= limit:
+            raise BakeError(
+                f"{source}: {field}: expected {least} to {limit}, found {value}; is this a llama2.c checkpoint?"
+            )
     if model.n_heads % model.n_kv_heads:
         raise BakeError(
             f"{source}: n_kv_heads: expected a divisor of n_heads = {model.n_heads}, found {model.n_kv_heads}; "

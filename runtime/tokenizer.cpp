@@ -182,7 +182,30 @@ Result<Tokenizer> Tokenizer::view(std::span<const std::byte> baked, int vocab_si
         return failure(kExitBadData, "the baked tokenizer has %zu bytes, expected %zu: bake the model again",
                        baked.size(), expected);
     }
+    if (!t.points_inside(header(2))) {
+        return failure(kExitBadData,
+                       "the baked tokenizer is damaged: a piece or an id is out of bounds: bake the model "
+                       "again");
+    }
     return t;
+}
+
+/// Whether every piece has bytes within `bytes_size`, none longer than max_piece_, and every id is below vocab_size_:
+/// then nothing that this class does reads elsewhere, whatever befell the blob.
+bool Tokenizer::points_inside(std::uint32_t bytes_size) const {
+    const std::uint32_t pieces = vocab_size_;
+    if (space_id_ >= pieces || (has_bytes_ && pieces < kFirstByte + kByteTokens) || pieces <= kEos ||
+        word(offsets_) != 0 || word(offsets_ + 4 * std::size_t{pieces}) != bytes_size) {
+        return false;
+    }
+    for (std::size_t i = 0; i < pieces; ++i) {
+        const std::uint32_t begin = word(offsets_ + 4 * i);
+        const std::uint32_t end = word(offsets_ + 4 * (i + 1));
+        if (end <= begin || end - begin > max_piece_ || word(sorted_ + 4 * i) >= pieces) {
+            return false;
+        }
+    }
+    return true;
 }
 
 std::uint32_t Tokenizer::word(std::size_t offset) const {

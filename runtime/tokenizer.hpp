@@ -27,7 +27,8 @@ constexpr int kEos = 2;
 /// byte tokens <0x00> to <0xFF>, else 0.
 class Tokenizer {
 public:
-    /// Takes a blob that outlives the view; nothing is copied. Fails when it is not one for `vocab_size` pieces.
+    /// Takes a blob that outlives the view; nothing is copied. Fails when it is not one for `vocab_size` pieces, or
+    /// points outside of itself: a damaged blob gives wrong text at worst.
     static Result<Tokenizer> view(std::span<const std::byte> baked, int vocab_size);
 
     [[nodiscard]] int vocab_size() const { return static_cast<int>(vocab_size_); }
@@ -52,6 +53,7 @@ public:
 
 private:
     Tokenizer() = default;
+    [[nodiscard]] bool points_inside(std::uint32_t bytes_size) const;
     [[nodiscard]] std::uint32_t word(std::size_t offset) const;
     void add_character(std::string_view character, std::vector<int>& ids) const;
 

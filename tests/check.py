@@ -1,9 +1,9 @@
 """Runs every check of the project and counts what passed: formatting, types, every kind of build with its tests, pytest.
 
-    tools/check [--no-skips] [--only NAMES] [--keep]
+    tools/check [--no-skips] [--only NAMES] [--keep] [--fuzz]
 
 --no-skips makes a skipped test a failure, but for EXPECTED_SKIPS; --only runs the steps of those names; --keep uses the build folders
-that are there instead of starting afresh. Models come from ../shared/models or STORYBAKE_MODELS.
+that are there instead of starting afresh; --fuzz lets every fuzz target search as well, a minute each. Models come from ../shared/models or STORYBAKE_MODELS.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BAKES = (
     Bake("f32", "stories260K.bin", suites=("model", "runtime"), cli=True),
     Bake("q8", "stories260K_q8_g4.bin", cli=True),
     Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",), cli=True),
-    Bake("clang", "seeded_gqa_untied_q8.bin", compiler="clang++"),
+    Bake("clang", "seeded_gqa_untied_q8.bin", suites=("model", "fuzz"), compiler="clang++"),
     Bake("portable", "stories260K_q8_g4.bin", ("-Dtarget=portable",)),
     Bake("portable-f32", "stories260K.bin", ("-Dtarget=portable",)),
     Bake("avx2", "seeded_gqa_untied_q8.bin", ("-Dtarget=x86-64-v3",)),
@@ -139,20 +139,29 @@ def check_tidy(counts: Counts) -> None:
     counts.add(run(["clang-tidy", "--quiet", "-p", str(BUILD / BAKES[0].name), *runtime]), "clang-tidy")
 
 
-def check_bake(bake: Bake, counts: Counts) -> None:
-    """Configures, builds and tests one build."""
+def configure(bake: Bake, counts: Counts) -> Path | None:
+    """Sets a build up; the model's path. None when it is not at hand or can't be set up, which is counted."""
     folder = BUILD / bake.name
     model = MODELS / bake.model
     if bake.model in seeded.RECIPES:
         model = seeded.write(BUILD / "models", bake.model)
     elif bake.model and not model.is_file():
         counts.add_skip(f"{bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
-        return
+        return None
     setup = ["meson", "setup", str(folder), "-Dtests=enabled", *bake.options]
     setup += [f"-Dmodel={model}"] if bake.model else []
     setup += [word for name in bake.cross for word in ("--cross-file", f"cross/{name}.ini")]
     if not (folder / "build.ninja").exists() and not run(setup, CXX=f"ccache {bake.compiler}"):
         counts.add(False, f"{bake.name}: meson setup")
+        return None
+    return model
+
+
+def check_bake(bake: Bake, counts: Counts) -> None:
+    """Configures, builds and tests one build."""
+    folder = BUILD / bake.name
+    model = configure(bake, counts)
+    if model is None:
         return
     if not run(["meson", "compile", "-C", str(folder)]):
         counts.add(False, f"{bake.name}: meson compile")
@@ -169,6 +178,22 @@ def check_bake(bake: Bake, counts: Counts) -> None:
     if bake.cli:
         cli = {"STORYBAKE_BIN": folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": MODELS / "tok512.bin"}
         pytest(counts, f"{bake.name} cli", ["tests/cli"], **{name: str(path) for name, path in cli.items()})
+
+
+def check_fuzz(counts: Counts) -> None:
+    """Lets every fuzz target search from its corpus for a minute, and the generator's readers for many examples."""
+    bake = next(bake for bake in BAKES if "fuzz" in bake.suites)
+    folder = BUILD / bake.name
+    if configure(bake, counts) is None:
+        return
+    for corpus in sorted((ROOT / "tests" / "fuzz" / "corpus").iterdir()):
+        target = f"fuzz_{corpus.name}"
+        found = folder / "found" / corpus.name  # what is new; an input that crashes lies beside it
+        found.mkdir(parents=True, exist_ok=True)
+        search = [folder / "tests" / "fuzz" / target, "-max_total_time=60", "-verbosity=0", f"-artifact_prefix={found}-"]
+        ok = run(["meson", "compile", "-C", str(folder), target]) and run([*search, found, corpus])
+        counts.add(ok, target)
+    pytest(counts, "fuzz codegen", ["tests/codegen/test_fuzz.py"], STORYBAKE_FUZZ="5000")
 
 
 def pytest(counts: Counts, name: str, arguments: list[str], **environment: str) -> None:
@@ -192,6 +217,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--no-skips", action="store_true", help="a skipped test that is not expected is a failure")
     parser.add_argument("--only", default="", metavar="NAMES", help="only these steps, separated by commas")
     parser.add_argument("--keep", action="store_true", help="use the build folders that are there")
+    parser.add_argument("--fuzz", action="store_true", help="let every fuzz target search too, a minute each")
     options = parser.parse_args(argv)
     if not options.keep:
         shutil.rmtree(BUILD, ignore_errors=True)
@@ -202,6 +228,7 @@ def main(argv: list[str]) -> int:
     for folder in sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")}):
         if folder.name != "cli":  # which runs on the programs above
             steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)]))]  # type: ignore[misc]
+    steps += [("fuzz", lambda: check_fuzz(counts))] if options.fuzz else []
     for name, step in steps:
         if not options.only or name in options.only.split(","):
             start = time.monotonic()

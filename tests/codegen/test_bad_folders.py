@@ -142,7 +142,7 @@ FOLDERS: list[Case] = [
     ("layers_float", config(num_hidden_layers=2.0), "num_hidden_layers: expected an integer, found 2.0"),
     ("layers_0", config(num_hidden_layers=0), "n_layers: expected 1 to"),
     ("layers_negative", config(num_hidden_layers=-2), "n_layers: expected 1 to"),
-    ("vocabulary_2_63", config(vocab_size=1 << 63), "vocab_size: expected 1 to"),
+    ("vocabulary_2_63", config(vocab_size=1 << 63), "vocab_size: expected 3 to"),
     ("positions_2_40", config(max_position_embeddings=1 << 40), "seq_len: expected 1 to"),
     ("heads_0", config(num_attention_heads=0), "num_attention_heads: expected a divisor"),
     ("heads_3", config(num_attention_heads=3, head_dim=None), "num_attention_heads: expected a divisor of hidden_size"),

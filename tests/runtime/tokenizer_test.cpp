@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "quadratic_encode.hpp"
 #include "vocabulary.hpp"
 
 namespace storybake {
@@ -34,49 +35,6 @@ private:
     std::vector<std::byte> blob_;
     std::optional<Tokenizer> view_;
 };
-
-/// llama2.c's encode(), written as plainly as it is: the best pair is searched for anew after every merge.
-std::vector<int> quadratic_encode(const Tokenizer& t, const std::string& text, bool has_bytes) {
-    std::vector<int> ids{kBos};
-    if (!text.empty()) {
-        ids.push_back(t.find(" "));
-    }
-    std::string character;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        character += text[i];
-        if (i + 1 < text.size() && (text[i + 1] & '\xc0') == '\x80' && character.size() < 4) {
-            continue;
-        }
-        if (const int id = t.find(character); id >= 0) {
-            ids.push_back(id);
-        } else if (!has_bytes) {
-            ids.push_back(kUnk);
-        } else {
-            for (const char c : character) {
-                ids.push_back(static_cast<unsigned char>(c) + 3);
-            }
-        }
-        character.clear();
-    }
-    while (true) {
-        float best_score = -1e10F;
-        int best_id = -1;
-        std::size_t best = 0;
-        for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
-            const int id = t.find(std::string(t.piece(ids[i])) + std::string(t.piece(ids[i + 1])));
-            if (id >= 0 && t.score(id) > best_score) {
-                best_score = t.score(id);
-                best_id = id;
-                best = i;
-            }
-        }
-        if (best_id < 0) {
-            return ids;
-        }
-        ids[best] = best_id;
-        ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-    }
-}
 
 std::string random_text(std::mt19937& random, int kind) {
     std::string text;
@@ -286,6 +244,38 @@ TEST(TokenizerView, ABlobOfAnotherShapeIsRefused) {
     EXPECT_FALSE(Tokenizer::view(*blob, v.size() + 1));
     for (const std::size_t size : {std::size_t{0}, std::size_t{23}, std::size_t{24}, blob->size() - 4}) {
         EXPECT_FALSE(Tokenizer::view(std::span(*blob).first(size), v.size())) << size;
+    }
+}
+
+TEST(TokenizerView, ADamagedBlobIsRefusedOrReadInBounds) {
+    for (Vocabulary v : {Vocabulary::with_bytes(), Vocabulary::without_bytes()}) {
+        v.add(" ", 0.0F);
+        v.add(" a", 0.0F);
+        auto blob = bake_tokenizer(as_bytes(v.file()), v.size(), "x");
+        ASSERT_TRUE(blob);
+        int refused = 0;
+        for (std::size_t at = 4; at < blob->size(); at += v.size() < 9 || at < 24 ? 1 : 11) {
+            for (const int flip : {0x01, 0x80, 0xff}) {
+                std::vector<std::byte> damaged = *blob;
+                damaged[at] ^= static_cast<std::byte>(flip);
+                const auto view = Tokenizer::view(damaged, v.size());
+                if (!view) {
+                    ++refused;
+                    EXPECT_EQ(view.failure().exit_code, kExitBadData);
+                    continue;
+                }
+                const char* const begin = reinterpret_cast<const char*>(damaged.data());
+                for (const int id : view->encode("a b <0x41>")) {
+                    ASSERT_LT(static_cast<unsigned>(id), static_cast<unsigned>(v.size()));
+                }
+                for (int id = 0; id < v.size(); ++id) {
+                    const std::string_view piece = view->piece(id);
+                    ASSERT_FALSE(piece.empty());
+                    ASSERT_TRUE(piece.data() >= begin && piece.data() + piece.size() <= begin + damaged.size());
+                }
+            }
+        }
+        EXPECT_GT(refused, 20);
     }
 }
 
