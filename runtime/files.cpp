@@ -146,6 +146,18 @@ std::optional<Failure> OutputFile::write(std::span<const std::byte> bytes) {
     return error == 0 ? std::nullopt : std::optional(io_failure(error));
 }
 
+std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> bytes) {
+    if (temporary_.empty()) {
+        return std::nullopt;
+    }
+    const bool rewound = ::lseek(fd_, 0, SEEK_SET) == 0;
+    const int error = rewound ? write_all(fd_, bytes) : errno;
+    if (error != 0 || ::lseek(fd_, 0, SEEK_END) < 0) {
+        return io_failure(error != 0 ? error : errno);
+    }
+    return std::nullopt;
+}
+
 std::optional<Failure> OutputFile::commit() {
     const int closed = ::close(std::exchange(fd_, -1));
     if (closed != 0 || (!temporary_.empty() && ::rename(temporary_.c_str(), path_.c_str()) != 0)) {

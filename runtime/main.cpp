@@ -95,7 +95,7 @@ int run(Options& options) {
 }
 
 int main(int argc, char** argv) {
-    prepare_process();
+    prepare_process(kModel.name);
     Result<Options> options = parse_options(argc, argv);
     if (!options) {
         return report_failure(options.failure());

@@ -14,11 +14,13 @@
 namespace storybake {
 namespace {
 
+const char* program_name = "storybake";
+
 constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
 
 /// Without memory there is nothing to undo: everything is allocated before the first token.
 [[noreturn]] void out_of_memory() {
-    std::fprintf(stderr, "%s: out of memory: close other programs\n", kModel.name);
+    std::fprintf(stderr, "%s: out of memory: close other programs\n", program_name);
     std::_Exit(kExitNoMemory);
 }
 
@@ -59,19 +61,20 @@ void catch_signals() {
     }
 }
 
-void prepare_process() {
+void prepare_process(const char* name) {
+    program_name = name;
     std::set_new_handler(out_of_memory);
     std::signal(SIGPIPE, SIG_IGN);
 }
 
 int report_failure(const Failure& failed) {
-    print_message(kModel.name, failed.message);
+    print_message(program_name, failed.message);
     return failed.exit_code;
 }
 
 void warn(const std::string& message) {
     if (!message.empty()) {
-        print_message(kModel.name, "warning: " + message);
+        print_message(program_name, "warning: " + message);
     }
 }
 

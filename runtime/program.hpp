@@ -21,9 +21,9 @@ extern volatile std::sig_atomic_t stop_signal;
 /// A signal ends the run in order, after the token or batch at hand: with what it took, and no partial file.
 void catch_signals();
 
-/// For the beginning of main(): running out of memory ends the process with 71, and writing to a pipe that was closed
-/// is an error instead of a signal.
-void prepare_process();
+/// For the beginning of main(), with the program's name for its messages: running out of memory ends the process with
+/// 71, and writing to a pipe that was closed is an error instead of a signal.
+void prepare_process(const char* name);
 
 /// Prints why; the exit code.
 int report_failure(const Failure& failed);

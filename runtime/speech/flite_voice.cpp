@@ -1,0 +1,126 @@
+// The voices of Flite, linked into the program.
+
+#include <flite/flite.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "speech/voice.hpp"
+#include "speech/wav.hpp"
+
+extern "C" {
+// Declared in no header of Flite's.
+cst_lexicon* cmu_lex_init();
+cst_voice* register_cmu_us_awb(const char* folder);
+cst_voice* register_cmu_us_kal(const char* folder);
+cst_voice* register_cmu_us_kal16(const char* folder);
+cst_voice* register_cmu_us_rms(const char* folder);
+cst_voice* register_cmu_us_slt(const char* folder);
+}
+
+namespace storybake::speech {
+namespace {
+
+struct FliteName {
+    const char* name;
+    cst_voice* (*open)(const char*);
+};
+
+constexpr std::array<FliteName, 5> kVoices = {{
+    {"slt", register_cmu_us_slt},
+    {"kal16", register_cmu_us_kal16},
+    {"rms", register_cmu_us_rms},
+    {"awb", register_cmu_us_awb},
+    {"kal", register_cmu_us_kal},
+}};
+constexpr float kDefaultF0 = 100.0F;  // Flite's own for a voice that names none
+
+class FliteVoice final : public Voice {
+public:
+    FliteVoice(cst_voice* voice, Manner manner) : voice_(voice) {
+        // Only what was asked for is set: each voice has its own way. Diphone voices are told a frequency, the
+        // statistical ones a factor.
+        if (manner.speed != 100) {
+            const float stretch = get_param_float(voice_->features, "duration_stretch", 1.0F);
+            flite_feat_set_float(voice_->features, "duration_stretch",
+                                 stretch * 100.0F / static_cast<float>(manner.speed));
+        }
+        if (manner.pitch != 100) {
+            const float factor = static_cast<float>(manner.pitch) / 100.0F;
+            const float f0 = get_param_float(voice_->features, "int_f0_target_mean", kDefaultF0);
+            flite_feat_set_float(voice_->features, "int_f0_target_mean", factor * f0);
+            flite_feat_set_float(voice_->features, "f0_shift", factor);
+        }
+    }
+
+    Result<std::vector<std::int16_t>> speak(const std::string& text) override {
+        cst_wave* const wave = flite_text_to_wave(text.c_str(), voice_);
+        if (wave == nullptr) {
+            return std::vector<std::int16_t>{};
+        }
+        std::vector<std::int16_t> samples(wave->samples, wave->samples + wave->num_samples);
+        const int rate = wave->sample_rate;
+        delete_wave(wave);
+        return rate == kSampleRate ? std::move(samples) : resample(samples, rate);
+    }
+
+private:
+    cst_voice* voice_;  // Flite's, as long as the process
+};
+
+}  // namespace
+
+std::string voice_names() {
+    std::string names;
+    for (const FliteName& voice : kVoices) {
+        names += std::string(voice.name) + ", ";
+    }
+    return names + "espeak[:LANGUAGE]";
+}
+
+Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner) {
+    if (name == "espeak" || name.starts_with("espeak:")) {
+        return open_espeak(name, manner);
+    }
+    for (const FliteName& voice : kVoices) {
+        if (name.empty() || name == voice.name) {
+            flite_init();
+            return std::unique_ptr<Voice>(std::make_unique<FliteVoice>(voice.open(nullptr), manner));
+        }
+    }
+    return failure(kExitUsage, "--voice \"%s\": expected one of %s", name.c_str(), voice_names().c_str());
+}
+
+std::string pronounce(const std::string& word) {
+    std::string phones;
+    cst_val* const found = lex_lookup(cmu_lex_init(), word.c_str(), nullptr, nullptr);
+    for (const cst_val* phone = found; phone != nullptr; phone = val_cdr(phone)) {
+        std::string name = val_string(val_car(phone));
+        name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; }), name.end());
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; });
+        if (name == "AX") {
+            name = "AH";
+        }
+        if (!phones.empty()) {
+            phones += ' ';
+        }
+        phones += name;
+    }
+    delete_val(found);
+    return phones;
+}
+
+std::vector<std::int16_t> resample(const std::vector<std::int16_t>& samples, int rate) {
+    cst_wave* const wave = new_wave();
+    cst_wave_resize(wave, static_cast<int>(samples.size()), 1);
+    wave->sample_rate = rate;
+    std::copy(samples.begin(), samples.end(), wave->samples);
+    cst_wave_resample(wave, kSampleRate);
+    std::vector<std::int16_t> resampled(wave->samples, wave->samples + wave->num_samples);
+    delete_wave(wave);
+    return resampled;
+}
+
+}  // namespace storybake::speech

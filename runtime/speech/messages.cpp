@@ -1,0 +1,109 @@
+#include "speech/messages.hpp"
+
+#include <array>
+#include <cstdlib>
+
+namespace storybake::speech {
+namespace {
+
+struct Texts {
+    Message message;
+    const char* english;
+    const char* chinese;
+};
+
+constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = {{
+    {Message::kListening, "listening: say \"{}a dragon\"", "请讲（英语）：\"{}a dragon\""},
+    {Message::kPushToTalk, "press Enter, then speak", "按回车键后讲话"},
+    {Message::kTypeWish, "type a wish (a dragon), or: again, next, louder, softer, stop",
+     "输入愿望（例如 a "
+     "dragon），或命令：again（再讲一遍）、next（换一个）、louder（大声）、softer（小声）、stop（停止）"},
+    {Message::kHeard, "heard: {}", "听到：{}"},
+    {Message::kStoryAbout, "a story about {}", "故事主题：{}"},
+    {Message::kStoryOfOwnChoice, "a story of my own choice", "讲一个自选的故事"},
+    {Message::kNotUnderstood, "not understood", "没有听懂"},
+    {Message::kNothingHeard, "nothing heard for {} s", "{} 秒内没有听到声音"},
+    {Message::kVolume, "volume {} %", "音量 {} %"},
+    {Message::kAsleep, "good night", "晚安"},
+    {Message::kFirstSound, "first sound {} s after the wish", "愿望之后 {} 秒发出第一声"},
+    {Message::kSkippedTopic, "the topic \"{}\" can't be heard: no pronunciation for \"{}\"",
+     "无法识别主题“{}”：“{}”没有发音"},
+    {Message::kNoSpeaker,
+     "no speaker: neither aplay nor tinyplay in PATH: apt-get install alsa-utils, name a player with --snd-command, or "
+     "write a file with --wav",
+     "没有扬声器：PATH 中没有 aplay 或 tinyplay：请安装 alsa-utils，用 --snd-command 指定播放命令，或用 --wav "
+     "写入文件"},
+    {Message::kSpeakerEnded, "no speaker: \"{}\" ended without playing, {} times: see what it said above",
+     "没有扬声器：“{}”未播放就退出了 {} 次：请看上面它的输出"},
+    {Message::kPlayerDied, "the player \"{}\" died and did not come back: the story goes on as text",
+     "播放命令“{}”中途退出且无法恢复：故事以文字继续"},
+    {Message::kPlayerEnded, "the player \"{}\" ended with {}, expected 0: see what it said above",
+     "播放命令“{}”以 {} 退出，应为 0：请看上面它的输出"},
+    {Message::kNoMicrophone,
+     "no microphone: neither arecord nor tinycap in PATH: apt-get install alsa-utils, name a recorder with "
+     "--mic-command, or give a recording with --mic-wav",
+     "没有麦克风：PATH 中没有 arecord 或 tinycap：请安装 alsa-utils，用 --mic-command 指定录音命令，或用 --mic-wav "
+     "给出录音"},
+    {Message::kMicrophoneEnded, "no microphone: \"{}\" ended ({}): see what it said above",
+     "没有麦克风：“{}”退出了（{}）：请看上面它的输出"},
+    {Message::kNoRecogniser,
+     "this storyteller can't listen: it was built without PocketSphinx: install libpocketsphinx-dev and build again, "
+     "or "
+     "use --wish",
+     "此程序不能听：编译时没有 PocketSphinx：请安装 libpocketsphinx-dev 后重新编译，或使用 --wish"},
+    {Message::kNoAcousticModel,
+     "no acoustic model in {}: apt-get install pocketsphinx-en-us, or name one with --acoustic-model",
+     "{} 中没有声学模型：请安装 pocketsphinx-en-us，或用 --acoustic-model 指定"},
+    {Message::kDeviceTaken, "another storyteller uses the sound device: end it first",
+     "另一个 storyteller 正在使用声音设备：请先结束它"},
+}};
+
+constexpr bool in_order() {
+    for (std::size_t i = 0; i < kTexts.size(); ++i) {
+        if (kTexts[i].message != static_cast<Message>(i)) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(in_order(), "a row a message, in the order of their names");
+
+Language current = Language::kEnglish;
+
+}  // namespace
+
+std::optional<Language> find_language(std::string_view name) {
+    if (name == "en") {
+        return Language::kEnglish;
+    }
+    return name == "zh" ? std::optional(Language::kChinese) : std::nullopt;
+}
+
+Language environment_language() {
+    for (const char* name : {"LC_ALL", "LC_MESSAGES", "LANG"}) {
+        const char* const value = std::getenv(name);
+        if (value != nullptr && *value != '\0') {
+            return std::string_view(value).starts_with("zh") ? Language::kChinese : Language::kEnglish;
+        }
+    }
+    return Language::kEnglish;
+}
+
+void set_language(Language language) {
+    current = language;
+}
+
+std::string say(Message message, std::initializer_list<std::string_view> values) {
+    const Texts& texts = kTexts[static_cast<std::size_t>(message)];
+    std::string_view pattern = current == Language::kChinese ? texts.chinese : texts.english;
+    std::string text;
+    for (const std::string_view value : values) {
+        const std::size_t at = pattern.find("{}");
+        text += pattern.substr(0, at);
+        text += value;
+        pattern.remove_prefix(at == std::string_view::npos ? pattern.size() : at + 2);
+    }
+    return text + std::string(pattern);
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,50 @@
+// What the storyteller says on standard error, in the languages of its users. (The story's language is the model's.)
+#pragma once
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace storybake::speech {
+
+enum class Language { kEnglish, kChinese };
+
+enum class Message {
+    kListening,
+    kPushToTalk,
+    kTypeWish,
+    kHeard,
+    kStoryAbout,
+    kStoryOfOwnChoice,
+    kNotUnderstood,
+    kNothingHeard,
+    kVolume,
+    kAsleep,
+    kFirstSound,
+    kSkippedTopic,
+    kNoSpeaker,
+    kSpeakerEnded,
+    kPlayerDied,
+    kPlayerEnded,
+    kNoMicrophone,
+    kMicrophoneEnded,
+    kNoRecogniser,
+    kNoAcousticModel,
+    kDeviceTaken,
+    kCount,
+};
+
+/// "en" or "zh"; nothing for another name.
+std::optional<Language> find_language(std::string_view name);
+
+/// The language of the environment: LC_ALL, else LC_MESSAGES, else LANG.
+Language environment_language();
+
+/// For the rest of the process, before other threads are started.
+void set_language(Language language);
+
+/// The message in the user's language, its {} replaced by the values, one after the other.
+std::string say(Message message, std::initializer_list<std::string_view> values = {});
+
+}  // namespace storybake::speech

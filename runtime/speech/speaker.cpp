@@ -1,0 +1,119 @@
+#include "speech/speaker.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "program.hpp"
+#include "speech/messages.hpp"
+
+namespace storybake::speech {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kRestarts = 2;      // in a row
+constexpr auto kStep = 100ms;     // between looks at the stop
+constexpr auto kStuck = 10s;      // without taking a sample
+constexpr auto kTail = 15s;       // for what a player still has in its buffers
+constexpr int kPipeBytes = 8192;  // a quarter of a second: the text is not far ahead of the voice
+constexpr double kFull = 32767.0;
+constexpr double kKnee = 0.7 * kFull;  // above, peaks are rounded off
+
+}  // namespace
+
+Result<Words> find_player() {
+    if (in_path("aplay")) {
+        return Words{"aplay", "-q", "-r", "16000", "-c", "1", "-f", "S16_LE", "-t", "raw"};
+    }
+    if (in_path("tinyplay")) {
+        return Words{"tinyplay", "/dev/stdin", "-i", "raw", "-r", "16000", "-c", "1", "-b", "16"};
+    }
+    return Failure{kExitUnavailable, say(Message::kNoSpeaker)};
+}
+
+void set_loudness(std::span<std::int16_t> samples, int volume) {
+    if (volume == 100) {
+        return;
+    }
+    for (std::int16_t& sample : samples) {
+        const double wanted = sample * volume / 100.0;
+        const double size = std::abs(wanted);
+        const double room = kFull - kKnee;
+        const double kept = size <= kKnee ? size : kKnee + room * (1.0 - std::exp(-(size - kKnee) / room));
+        sample = static_cast<std::int16_t>(std::copysign(kept, wanted));
+    }
+}
+
+bool Speaker::stopped() const {
+    return stop_signal != 0 || cut_;
+}
+
+/// Gives the bytes to the player, which is started when it does not run. False when it died or hangs.
+bool Speaker::feed(std::span<const std::byte> bytes) {
+    if (!process_) {
+        Result<Process> started = Process::start("--snd-command", player_, Pipes::kInput);
+        if (!started) {
+            report_failure(started.failure());
+            return false;
+        }
+        process_.emplace(std::move(*started));
+        ::fcntl(process_->input().get(), F_SETPIPE_SZ, kPipeBytes);
+    }
+    for (auto waited = 0ms; !bytes.empty() && !stopped();) {
+        const Moved moved = write_some(process_->input().get(), bytes, kStep);
+        waited = moved == Moved::kTimeout ? waited + kStep : 0ms;
+        if (moved == Moved::kEnd || waited >= kStuck) {
+            process_.reset();
+            return false;
+        }
+    }
+    return true;
+}
+
+std::optional<Failure> Speaker::play(std::span<const std::int16_t> samples) {
+    if (samples.empty() || stopped()) {
+        return std::nullopt;
+    }
+    first_sound_ = first_sound_.value_or(std::chrono::steady_clock::now());
+    if (wav_ != nullptr) {
+        if (auto failed = wav_->write(samples)) {
+            return failed;
+        }
+    }
+    if (player_.empty() || silent_) {
+        return std::nullopt;
+    }
+    for (int tries = 0; !feed(sample_bytes(samples)); ++tries) {
+        if (tries < kRestarts) {
+            continue;
+        }
+        if (!played_) {
+            return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {player_[0], std::to_string(kRestarts + 1)})};
+        }
+        silent_ = true;
+        warn(say(Message::kPlayerDied, {player_[0]}));
+        break;
+    }
+    played_ = true;
+    return std::nullopt;
+}
+
+std::optional<Failure> Speaker::finish() {
+    if (!process_) {
+        return std::nullopt;
+    }
+    process_->input().close();
+    std::optional<int> code;
+    for (auto waited = 0ms; !code && waited < kTail && !stopped(); waited += kStep) {
+        code = process_->wait(kStep);
+    }
+    process_.reset();
+    if (stopped() || code.value_or(1) == 0) {
+        return std::nullopt;
+    }
+    return Failure{kExitUnavailable, say(Message::kPlayerEnded, {player_[0], std::to_string(code.value_or(-1))})};
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,59 @@
+// Where samples go: to the command that plays them, into a WAV file, to both, or nowhere.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "fail.hpp"
+#include "speech/process.hpp"
+#include "speech/wav.hpp"
+
+namespace storybake::speech {
+
+/// The command that plays raw samples from its standard input: aplay or tinyplay, whichever is in PATH. Fails with 69
+/// when neither is.
+Result<Words> find_player();
+
+/// How loud: 100 is as the voice speaks. Above, peaks are rounded off.
+constexpr int kMinVolume = 10;
+constexpr int kMaxVolume = 400;
+void set_loudness(std::span<std::int16_t> samples, int volume);
+
+/// A player that dies is started again, a few times; after that the text goes on without sound, and that is said once.
+/// One that never played anything is a failure.
+class Speaker {
+public:
+    /// `player` may be empty, `wav` null. `cut` becomes true when what is being said shall end at once.
+    Speaker(Words player, WavFile* wav, const std::atomic<bool>& cut)
+        : player_(std::move(player)), wav_(wav), cut_(cut) {}
+
+    /// Blocks until the samples are on their way, which is nearly as long as they take. Fails with 69 and 74.
+    std::optional<Failure> play(std::span<const std::int16_t> samples);
+
+    /// Waits until all has been heard. The device is free then; play() takes it again.
+    std::optional<Failure> finish();
+
+    /// When the first samples went out; nothing before.
+    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> first_sound() const { return first_sound_; }
+
+    /// Whether the player was given up in the middle.
+    [[nodiscard]] bool silent() const { return silent_; }
+
+private:
+    bool feed(std::span<const std::byte> bytes);
+    [[nodiscard]] bool stopped() const;
+
+    Words player_;
+    WavFile* wav_;
+    const std::atomic<bool>& cut_;
+    std::optional<Process> process_;
+    std::optional<std::chrono::steady_clock::time_point> first_sound_;
+    bool played_ = false;
+    bool silent_ = false;
+};
+
+}  // namespace storybake::speech

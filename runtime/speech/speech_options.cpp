@@ -1,0 +1,159 @@
+#include "speech/speech_options.hpp"
+
+#include <cstdio>
+#include <cstring>
+
+#include "speech/speaker.hpp"
+
+namespace storybake::speech {
+namespace {
+
+enum Code : int {
+    kWish = kMoreOptions,
+    kMute,
+    kVoice,
+    kSpeed,
+    kPitch,
+    kVolumePercent,
+    kWav,
+    kSndCommand,
+    kMaxSentences,
+    kLanguage,
+};
+
+constexpr option kRows[] = {
+    {"wish", required_argument, nullptr, kWish},
+    {"mute", no_argument, nullptr, kMute},
+    {"voice", required_argument, nullptr, kVoice},
+    {"speed", required_argument, nullptr, kSpeed},
+    {"pitch", required_argument, nullptr, kPitch},
+    {"volume", required_argument, nullptr, kVolumePercent},
+    {"wav", required_argument, nullptr, kWav},
+    {"snd-command", required_argument, nullptr, kSndCommand},
+    {"max-sentences", required_argument, nullptr, kMaxSentences},
+    {"language", required_argument, nullptr, kLanguage},
+    {nullptr, 0, nullptr, 0},
+};
+
+const char* name_of(int code) {
+    return kRows[code - kMoreOptions].name;
+}
+
+std::optional<Failure> set_number(int& target, int code, const char* text, int least, int most) {
+    const std::string name = std::string("--") + name_of(code);
+    const Result<int> number = parse_number_in(name.c_str(), text, least, most);
+    if (!number) {
+        return number.failure();
+    }
+    target = *number;
+    return std::nullopt;
+}
+
+std::optional<Failure> set_text(std::string& target, int code, const char* text) {
+    if (*text == '\0') {
+        return failure(kExitUsage, "--%s \"\": expected a name: see --help", name_of(code));
+    }
+    target = text;
+    return std::nullopt;
+}
+
+std::optional<Failure> set_command(Words& target, int code, const char* text) {
+    const std::string name = std::string("--") + name_of(code);
+    Result<Words> words = split_words(name.c_str(), text);
+    if (!words) {
+        return words.failure();
+    }
+    target = std::move(*words);
+    return std::nullopt;
+}
+
+std::optional<Failure> set_option(SpeechOptions& options, int code, const char* text) {
+    switch (code) {
+        case kWish:
+            options.wish = text;
+            return std::nullopt;
+        case kMute:
+            options.mute = true;
+            return std::nullopt;
+        case kVoice:
+            return set_text(options.voice, code, text);
+        case kSpeed:
+            return set_number(options.manner.speed, code, text, 50, 200);
+        case kPitch:
+            return set_number(options.manner.pitch, code, text, 50, 200);
+        case kVolumePercent:
+            return set_number(options.volume, code, text, kMinVolume, kMaxVolume);
+        case kWav:
+            return set_text(options.wav, code, text);
+        case kSndCommand:
+            return set_command(options.snd_command, code, text);
+        case kMaxSentences:
+            return set_number(options.max_sentences, code, text, 1, 1000);
+        default: {  // kLanguage
+            const std::optional<Language> language = find_language(text);
+            if (!language) {
+                return failure(kExitUsage, "--language \"%s\": expected en or zh: see --help", text);
+            }
+            options.language = *language;
+            return std::nullopt;
+        }
+    }
+}
+
+}  // namespace
+
+Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
+    SpeechOptions options;
+    options.language = environment_language();
+    const MoreOptions more = {kRows,
+                              [&options](int code, const char* text) { return set_option(options, code, text); }};
+    Result<Options> model = parse_options(argc, argv, more);
+    if (!model) {
+        return model.failure();
+    }
+    options.model = std::move(*model);
+    if (options.model.mode == Mode::kChat || options.model.profile || !options.model.logits.empty() ||
+        options.model.prompt_from_stdin) {
+        return failure(kExitUsage, "-m chat, -i -, --logits and --profile are the model's own program's: see --help");
+    }
+    if (options.wish && options.model.prompt) {
+        return failure(kExitUsage, "--wish and -i are two beginnings of one story: expected one of them");
+    }
+    return options;
+}
+
+std::string speech_help_text(const char* name) {
+    char text[6144];
+    std::snprintf(
+        text, sizeof text,
+        "Usage: %s [OPTION]...\n"
+        "Tells a story aloud with the model that is baked into this program. The story goes to standard output as\n"
+        "it is spoken, everything else to standard error. Nothing is sent anywhere.\n"
+        "\n"
+        "What to tell:\n"
+        "      --wish TEXT           a story about it: \"a dragon\"; - reads it from standard input\n"
+        "  -i, --prompt TEXT         how the story begins\n"
+        "      --max-sentences N     end after so many sentences, 1 to 1000\n"
+        "  -t -p -s -n -z --threads --batch --weights --info --version\n"
+        "                            as the model's own program has them; -n ends with a sentence\n"
+        "\n"
+        "How to tell it:\n"
+        "      --voice NAME          %s\n"
+        "                            (default: the first)\n"
+        "      --speed PERCENT       50 to 200 (default 100)\n"
+        "      --pitch PERCENT       50 to 200 (default 100)\n"
+        "      --volume PERCENT      %d to %d (default 100); peaks are rounded off\n"
+        "      --wav FILE            write what is said into a file instead of playing it\n"
+        "      --snd-command CMD     plays raw samples (16 bits, one channel, 16000 Hz) from its standard input\n"
+        "                            (default: aplay or tinyplay); never run by a shell\n"
+        "      --mute                show the story, say nothing\n"
+        "      --language LANGUAGE   of messages: en or zh (default: LANG's)\n"
+        "  -h, --help                this text\n"
+        "\n"
+        "Exit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 no sound device or voice; 71 no memory;\n"
+        "74 input or output failed; 130 interrupted.\n",
+        name, voice_names().c_str(), kMinVolume, kMaxVolume);
+    return text;
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,106 @@
+#include "speech/teller.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "model.hpp"
+#include "sampler.hpp"
+#include "speech/messages.hpp"
+
+namespace storybake::speech {
+namespace {
+
+// A sentence is completed within so many tokens beyond those that were asked for.
+constexpr int kTokensToFinish = 48;
+
+}  // namespace
+
+Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
+    std::unique_ptr<Voice> voice;
+    Words player;
+    if (!options.mute) {
+        Result<std::unique_ptr<Voice>> opened = open_voice(options.voice, options.manner);
+        if (!opened) {
+            return opened.failure();
+        }
+        voice = std::move(*opened);
+        if (!options.snd_command.empty()) {
+            player = options.snd_command;
+        } else if (options.wav.empty()) {
+            Result<Words> found = find_player();
+            if (!found) {
+                return found.failure();
+            }
+            player = std::move(*found);
+        }
+    }
+    Result<std::unique_ptr<BakedModel>> model = BakedModel::open(options.model);
+    if (!model) {
+        return model.failure();
+    }
+    std::unique_ptr<Teller> teller(new Teller(options, std::move(player), std::move(voice), std::move(*model)));
+    if (!options.wav.empty()) {
+        Result<WavFile> wav = WavFile::create(options.wav);
+        if (!wav) {
+            return wav.failure();
+        }
+        teller->wav_.emplace(std::move(*wav));
+    }
+    return teller;
+}
+
+Teller::Teller(const SpeechOptions& options, Words player, std::unique_ptr<Voice> voice,
+               std::unique_ptr<BakedModel> model)
+    : options_(options),
+      player_(std::move(player)),
+      voice_(std::move(voice)),
+      model_(std::move(model)),
+      engine_(model_->weights->data(), model_->threads, model_->batch, nullptr),
+      screen_(STDOUT_FILENO, true) {
+    controls_.volume = options.volume;
+}
+
+std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
+                                    std::chrono::steady_clock::time_point since) {
+    controls_.cut = false;
+    const int wanted = choose_steps(options_.model.steps);
+    StoryLimits limits;
+    limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
+    limits.sentences = options_.max_sentences;
+    Speaker speaker(player_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
+    for (const std::string& announcement : announcements) {
+        narrator.say(announcement);
+    }
+    Sampler sampler(kModel.vocab_size, options_.model.temperature, options_.model.topp, story.seed);
+    Session session(engine_, *model_->tokenizer, sampler, narrator, nullptr,
+                    std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
+    const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    const std::optional<Failure> unheard = narrator.end();
+    if (failed || unheard) {
+        return failed ? failed : unheard;
+    }
+    warn(session.warning());
+    if (const auto first = speaker.first_sound()) {
+        char seconds[16];
+        std::snprintf(seconds, sizeof seconds, "%.2f", std::chrono::duration<double>(*first - since).count());
+        std::fprintf(stderr, "%s\n", speech::say(Message::kFirstSound, {seconds}).c_str());
+    }
+    return std::nullopt;
+}
+
+std::optional<Failure> Teller::say(const std::string& text) {
+    controls_.cut = false;
+    Speaker speaker(player_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
+    narrator.say(text);
+    return narrator.end();
+}
+
+std::optional<Failure> Teller::finish() {
+    return wav_ ? wav_->finish() : std::nullopt;
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,61 @@
+// Tells one story after the other: the baked model's text through a voice to the speaker.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "engine.hpp"
+#include "fail.hpp"
+#include "generate.hpp"
+#include "program.hpp"
+#include "speech/narrator.hpp"
+#include "speech/speech_options.hpp"
+#include "speech/voice.hpp"
+#include "speech/wav.hpp"
+#include "text_output.hpp"
+
+namespace storybake::speech {
+
+/// A story as the model is asked for it; the same twice is the same story.
+struct Story {
+    std::string prompt;
+    Echo echo;  // whether the prompt is the story's beginning
+    std::uint64_t seed;
+};
+
+class Teller {
+public:
+    /// Opens the voice, the WAV file and the model. Fails with 2, 65, 66, 69, 71 and 74.
+    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options);
+
+    /// Says each of `announcements`, then tells the story. `since` is when it was wished for. Fails with 65 when the
+    /// model is damaged, 69 and 74.
+    std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
+                                std::chrono::steady_clock::time_point since);
+
+    /// Says something that is no story.
+    std::optional<Failure> say(const std::string& text);
+
+    /// Completes the WAV file.
+    std::optional<Failure> finish();
+
+    Controls& controls() { return controls_; }
+
+private:
+    Teller(const SpeechOptions& options, Words player, std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model);
+
+    const SpeechOptions& options_;
+    Controls controls_;
+    std::optional<WavFile> wav_;
+    Words player_;
+    std::unique_ptr<Voice> voice_;
+    std::unique_ptr<BakedModel> model_;
+    Engine engine_;
+    TextOutput screen_;
+};
+
+}  // namespace storybake::speech
