@@ -23,14 +23,25 @@ constexpr double kKnee = 0.7 * kFull;  // above, peaks are rounded off
 
 }  // namespace
 
-Result<Words> find_player() {
+Result<std::vector<Words>> find_players(const std::string& devices) {
+    const std::optional<SoundCard> card = find_card(devices, 'p');
+    std::vector<Words> players;
     if (in_path("aplay")) {
-        return Words{"aplay", "-q", "-r", "16000", "-c", "1", "-f", "S16_LE", "-t", "raw"};
+        players.push_back({"aplay", "-q", "-r", "16000", "-c", "1", "-f", "S16_LE", "-t", "raw"});
+        if (card && card->number != "0") {  // the default is card 0
+            players.back().insert(players.back().end(), {"-D", "plughw:" + card->number + "," + card->device});
+        }
     }
     if (in_path("tinyplay")) {
-        return Words{"tinyplay", "/dev/stdin", "-i", "raw", "-r", "16000", "-c", "1", "-b", "16"};
+        players.push_back({"tinyplay", "/dev/stdin", "-i", "raw", "-r", "16000", "-c", "1"});
+        if (card) {
+            players.back().insert(players.back().end(), {"-D", card->number, "-d", card->device});
+        }
     }
-    return Failure{kExitUnavailable, say(Message::kNoSpeaker)};
+    if (players.empty()) {
+        return Failure{kExitUnavailable, say(Message::kNoSpeaker)};
+    }
+    return players;
 }
 
 void set_loudness(std::span<std::int16_t> samples, int volume) {
@@ -53,7 +64,7 @@ bool Speaker::stopped() const {
 /// Gives the bytes to the player, which is started when it does not run. False when it died or hangs.
 bool Speaker::feed(std::span<const std::byte> bytes) {
     if (!process_) {
-        Result<Process> started = Process::start("--snd-command", player_, Pipes::kInput);
+        Result<Process> started = Process::start("--snd-command", players_.front(), Pipes::kInput);
         if (!started) {
             report_failure(started.failure());
             return false;
@@ -82,18 +93,24 @@ std::optional<Failure> Speaker::play(std::span<const std::int16_t> samples) {
             return failed;
         }
     }
-    if (player_.empty() || silent_) {
+    if (players_.empty() || silent_) {
         return std::nullopt;
     }
     for (int tries = 0; !feed(sample_bytes(samples)); ++tries) {
         if (tries < kRestarts) {
             continue;
         }
+        const std::string& name = players_.front()[0];
+        if (!played_ && players_.size() > 1) {
+            players_ = players_.subspan(1);
+            tries = -1;
+            continue;
+        }
         if (!played_) {
-            return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {player_[0], std::to_string(kRestarts + 1)})};
+            return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {name, std::to_string(kRestarts + 1)})};
         }
         silent_ = true;
-        warn(say(Message::kPlayerDied, {player_[0]}));
+        warn(say(Message::kPlayerDied, {name}));
         break;
     }
     played_ = true;
@@ -113,7 +130,8 @@ std::optional<Failure> Speaker::finish() {
     if (stopped() || code.value_or(1) == 0) {
         return std::nullopt;
     }
-    return Failure{kExitUnavailable, say(Message::kPlayerEnded, {player_[0], std::to_string(code.value_or(-1))})};
+    return Failure{kExitUnavailable,
+                   say(Message::kPlayerEnded, {players_.front()[0], std::to_string(code.value_or(-1))})};
 }
 
 }  // namespace storybake::speech

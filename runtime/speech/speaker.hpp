@@ -7,16 +7,20 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "fail.hpp"
 #include "speech/process.hpp"
+#include "speech/sound_card.hpp"
 #include "speech/wav.hpp"
 
 namespace storybake::speech {
 
-/// The command that plays raw samples from its standard input: aplay or tinyplay, whichever is in PATH. Fails with 69
-/// when neither is.
-Result<Words> find_player();
+/// The commands in PATH that play raw samples from their standard input, aplay and tinyplay, in the order in which to
+/// try them. A first sound card that can't play, as on boards that number the microphone's card 0, is passed over:
+/// `devices` is the folder in which the kernel lists them. Fails with 69 when neither is in PATH.
+Result<std::vector<Words>> find_players(const std::string& devices = kSoundDevices);
 
 /// How loud: 100 is as the voice speaks. Above, peaks are rounded off.
 constexpr int kMinVolume = 10;
@@ -24,12 +28,12 @@ constexpr int kMaxVolume = 400;
 void set_loudness(std::span<std::int16_t> samples, int volume);
 
 /// A player that dies is started again, a few times; after that the text goes on without sound, and that is said once.
-/// One that never played anything is a failure.
+/// One that never played anything gives way to the next; when it was the last, that is a failure.
 class Speaker {
 public:
-    /// `player` may be empty, `wav` null. `cut` becomes true when what is being said shall end at once.
-    Speaker(Words player, WavFile* wav, const std::atomic<bool>& cut)
-        : player_(std::move(player)), wav_(wav), cut_(cut) {}
+    /// `players` may be empty, `wav` null. `cut` becomes true when what is being said shall end at once.
+    Speaker(std::span<const Words> players, WavFile* wav, const std::atomic<bool>& cut)
+        : players_(players), wav_(wav), cut_(cut) {}
 
     /// Blocks until the samples are on their way, which is nearly as long as they take. Fails with 69 and 74.
     std::optional<Failure> play(std::span<const std::int16_t> samples);
@@ -47,7 +51,7 @@ private:
     bool feed(std::span<const std::byte> bytes);
     [[nodiscard]] bool stopped() const;
 
-    Words player_;
+    std::span<const Words> players_;  // the first is the one in use
     WavFile* wav_;
     const std::atomic<bool>& cut_;
     std::optional<Process> process_;

@@ -19,7 +19,7 @@ constexpr int kTokensToFinish = 48;
 
 Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
     std::unique_ptr<Voice> voice;
-    Words player;
+    std::vector<Words> players;
     if (!options.mute) {
         Result<std::unique_ptr<Voice>> opened = open_voice(options.voice, options.manner);
         if (!opened) {
@@ -27,20 +27,20 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
         }
         voice = std::move(*opened);
         if (!options.snd_command.empty()) {
-            player = options.snd_command;
+            players = {options.snd_command};
         } else if (options.wav.empty()) {
-            Result<Words> found = find_player();
+            Result<std::vector<Words>> found = find_players();
             if (!found) {
                 return found.failure();
             }
-            player = std::move(*found);
+            players = std::move(*found);
         }
     }
     Result<std::unique_ptr<BakedModel>> model = BakedModel::open(options.model);
     if (!model) {
         return model.failure();
     }
-    std::unique_ptr<Teller> teller(new Teller(options, std::move(player), std::move(voice), std::move(*model)));
+    std::unique_ptr<Teller> teller(new Teller(options, std::move(players), std::move(voice), std::move(*model)));
     if (!options.wav.empty()) {
         Result<WavFile> wav = WavFile::create(options.wav);
         if (!wav) {
@@ -51,10 +51,10 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
     return teller;
 }
 
-Teller::Teller(const SpeechOptions& options, Words player, std::unique_ptr<Voice> voice,
+Teller::Teller(const SpeechOptions& options, std::vector<Words> players, std::unique_ptr<Voice> voice,
                std::unique_ptr<BakedModel> model)
     : options_(options),
-      player_(std::move(player)),
+      players_(std::move(players)),
       voice_(std::move(voice)),
       model_(std::move(model)),
       engine_(model_->weights->data(), model_->threads, model_->batch, nullptr),
@@ -69,7 +69,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
-    Speaker speaker(player_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Speaker speaker(players_, wav_ ? &*wav_ : nullptr, controls_.cut);
     Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
@@ -93,7 +93,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
 
 std::optional<Failure> Teller::say(const std::string& text) {
     controls_.cut = false;
-    Speaker speaker(player_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Speaker speaker(players_, wav_ ? &*wav_ : nullptr, controls_.cut);
     Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
     narrator.say(text);
     return narrator.end();

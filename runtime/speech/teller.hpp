@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine.hpp"
 #include "fail.hpp"
@@ -46,12 +47,13 @@ public:
     Controls& controls() { return controls_; }
 
 private:
-    Teller(const SpeechOptions& options, Words player, std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model);
+    Teller(const SpeechOptions& options, std::vector<Words> players, std::unique_ptr<Voice> voice,
+           std::unique_ptr<BakedModel> model);
 
     const SpeechOptions& options_;
     Controls controls_;
     std::optional<WavFile> wav_;
-    Words player_;
+    std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;
     std::unique_ptr<BakedModel> model_;
     Engine engine_;

@@ -1,0 +1,22 @@
+// Which sound card to use where nobody said: boards number what only records before what plays.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace storybake::speech {
+
+/// Where the kernel lists the devices of sound cards.
+constexpr const char* kSoundDevices = "/dev/snd";
+
+/// A device of a sound card, by its numbers.
+struct SoundCard {
+    std::string number;
+    std::string device;
+};
+
+/// The first card with a device that plays ('p') or records ('c'), of those that the kernel lists in a folder as
+/// pcmC<card>D<device><p or c>. Nothing when there is none, or no such folder.
+std::optional<SoundCard> find_card(const std::string& devices, char direction);
+
+}  // namespace storybake::speech
