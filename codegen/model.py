@@ -76,6 +76,10 @@ class Model:
         """Every distinct row length of the weight matrices: what a quantisation group has to divide."""
         return tuple(sorted({self.dim, self.att_dim, self.hidden_dim}))
 
+    def has_layers(self, tensor: str) -> bool:
+        """Whether there is a tensor of this name in every layer, not one for the model."""
+        return self.tensor_shapes().get(tensor, (0, 0, 0))[0] > 0
+
     def tensor_shapes(self) -> dict[str, tuple[int, int, int]]:
         """(layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
         shapes = {

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from codegen.checkpoint import Quantized, Tensor, TensorSource
 from codegen.emit import environment, write_if_changed
 from codegen.fingerprint import fingerprint, fingerprint_file
+from codegen.golden_run import golden_run
 from codegen.plan import Matrix, Plan
 from codegen.rope import rope_table
 
@@ -77,9 +78,14 @@ def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)
     write_if_changed(folder / "tokenizer.baked", tokenizer)
+    view = memoryview(weights)
+    sections = [(s, fingerprint(view[s.offset : plan.section_end(s)])) for s in plan.sections]
     is_file = source.path.is_file()  # a folder has no one fingerprint
     text = environment().get_template("packed_data.cpp.jinja").render(
         embed=embed,
+        m=plan.model,
+        sections=sections,
+        golden=golden_run(source, plan.model.seq_len),
         weights_size=len(weights),
         weights_fingerprint=fingerprint(weights),
         checkpoint_size=source.path.stat().st_size if is_file else 0,

@@ -181,6 +181,11 @@ class Plan:
         """Where the embedding is read: the classifier, when they are one tensor."""
         return self.section("wcls" if self.model.shared_classifier else "token_embedding_table")
 
+    def section_end(self, section: Section) -> int:
+        """Where the next section begins; sections and the padding behind them are all of the packed weights."""
+        later = self.sections[self.sections.index(section) + 1 :]
+        return later[0].offset if later else self.weights_bytes
+
     def layer_offsets(self, layer: int) -> list[int]:
         """The offsets of a layer's tensors, in their order of use."""
         return [self.section(tensor, layer).offset for tensor in LAYER_ORDER]

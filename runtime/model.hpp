@@ -70,6 +70,14 @@ LogitsFacts logits_facts() noexcept;
 /// p = e^(logits / temperature - largest), which a sampler makes probabilities of. Returns the sum, first to last.
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept;
 
+/// A stretch of the packed weights, up to where the next one begins, padding included.
+struct WeightSection {
+    const char* tensor;  // llama2.c's name, or "rope"
+    int layer;           // -1 for what the model has but once
+    std::uint64_t offset;
+    std::uint64_t fingerprint;
+};
+
 /// The packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
     const std::byte* weights;           // read-only, the executable's own; null when they are in a file beside it
@@ -78,6 +86,11 @@ struct PackedData {
     std::uint64_t checkpoint_size;      // bytes of the checkpoint file
     std::uint64_t checkpoint_fingerprint;
     std::span<const std::byte> tokenizer;  // the baked tokenizer, see tokenizer.hpp
+    std::uint64_t tokenizer_fingerprint;
+    std::span<const WeightSection> sections;  // of the packed weights, from the first byte to the last
+    // The golden run (codegen/golden_run.py): tokens at the positions 0, 1, ... and the fingerprint of their logits.
+    std::span<const int> golden_tokens;
+    std::uint64_t golden_fingerprint;
 };
 extern const PackedData kPackedData;
 

@@ -19,7 +19,7 @@ namespace {
 // The smallest temperature but 0: dividing by less overflows, and is argmax to the last bit long before.
 constexpr float kMinTemperature = 1e-30F;
 
-enum LongOnly : int { kVersion = 256, kInfo, kThreads, kBatch, kLogits, kProfile, kWeights };
+enum LongOnly : int { kVersion = 256, kInfo, kThreads, kBatch, kLogits, kProfile, kWeights, kSelfTest };
 
 constexpr option kLongOptions[] = {
     {"temperature", required_argument, nullptr, 't'},
@@ -33,6 +33,7 @@ constexpr option kLongOptions[] = {
     {"help", no_argument, nullptr, 'h'},
     {"version", no_argument, nullptr, kVersion},
     {"info", no_argument, nullptr, kInfo},
+    {"selftest", no_argument, nullptr, kSelfTest},
     {"threads", required_argument, nullptr, kThreads},
     {"batch", required_argument, nullptr, kBatch},
     {"logits", required_argument, nullptr, kLogits},
@@ -200,6 +201,9 @@ std::optional<Failure> set_option(Options& options, int code, const char* text) 
         case kVersion:
             options.action = Action::kVersion;
             return std::nullopt;
+        case kSelfTest:
+            options.action = Action::kSelfTest;
+            return std::nullopt;
         default:  // kInfo
             options.action = Action::kInfo;
             return std::nullopt;
@@ -288,11 +292,12 @@ std::string help_text(const char* name, int seq_len, int most_threads, int max_b
         "      --logits FILE         write the logits of every position: float32 [position][vocabulary]\n"
         "      --profile             where the time went, by operation\n"
         "      --info                the model's facts: dimensions, cost of a token, memory\n"
+        "      --selftest            prove the weights, every kernel and a known run, and name what is broken\n"
         "  -h, --help                this text\n"
         "      --version             the version, target and weight type\n"
         "\n"
-        "Exit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 not for this CPU; 71 no memory;\n"
-        "74 input or output failed; 130 interrupted.\n",
+        "Exit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 not for this CPU; 70 self-test;\n"
+        "71 no memory; 74 input or output failed; 130 interrupted.\n",
         name, seq_len, most_threads, max_batch);
     return text;
 }

@@ -18,7 +18,7 @@
 namespace storybake {
 
 enum class Mode { kGenerate, kChat };
-enum class Action { kRun, kHelp, kVersion, kInfo };
+enum class Action { kRun, kHelp, kVersion, kInfo, kSelfTest };
 
 struct Options {
     Action action = Action::kRun;

@@ -10,6 +10,7 @@
 #include "files.hpp"
 #include "model.hpp"
 #include "report.hpp"
+#include "selftest.hpp"
 
 namespace storybake {
 namespace {
@@ -24,12 +25,24 @@ constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
     std::_Exit(kExitNoMemory);
 }
 
-Result<int> choose_batch(std::optional<int> requested) {
-    const int batch = requested.value_or(kModel.max_batch);
+/// How the work is cut up.
+struct Shares {
+    int threads;
+    int batch;
+};
+
+Result<Shares> choose_shares(const Options& options) {
+    const Result<Threads> threads = choose_threads(options.threads, std::getenv("OMP_NUM_THREADS"), available_cores(),
+                                                   most_threads(), kModel.macs_per_token);
+    if (!threads) {
+        return threads.failure();
+    }
+    warn(threads->warning);
+    const int batch = options.batch.value_or(kModel.max_batch);
     if (batch < 1 || batch > kModel.max_batch) {
         return failure(kExitUsage, "--batch %d: expected 1 to %d", batch, kModel.max_batch);
     }
-    return batch;
+    return Shares{threads->count, batch};
 }
 
 /// The user's tokenizer, else the baked one. `blob` keeps the former's memory.
@@ -47,6 +60,20 @@ Result<Tokenizer> open_tokenizer(const std::string& path, std::vector<std::byte>
     }
     blob = std::move(*baked);
     return Tokenizer::view(blob, kModel.vocab_size);
+}
+
+/// --selftest: damage in the weights or the tokenizer is for it to find, so neither is looked at before.
+Result<std::string> prove(const Options& options) {
+    const Result<Shares> shares = choose_shares(options);
+    if (!shares) {
+        return shares.failure();
+    }
+    const Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights, false);
+    if (!weights) {
+        return weights.failure();
+    }
+    Engine engine(weights->data(), shares->threads, shares->batch, nullptr);
+    return self_test(engine, weights->data(), kPackedData);
 }
 
 }  // namespace
@@ -97,6 +124,7 @@ std::optional<int> answer_options(const Options& options, const char* program, c
         case Action::kInfo:
             print_info(stdout, kModel, kPackedData);
             return finish_stdout();
+        case Action::kSelfTest:
         case Action::kRun:
             break;
     }
@@ -109,23 +137,25 @@ std::optional<int> answer_options(const Options& options, const char* program, c
     for (const std::string& warning : options.warnings) {
         warn(warning);
     }
+    if (options.action == Action::kSelfTest) {
+        const Result<std::string> passed = prove(options);
+        if (!passed) {
+            return report_failure(passed.failure());
+        }
+        std::fputs(passed->c_str(), stdout);
+        return finish_stdout();
+    }
     return std::nullopt;
 }
 
 Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
     auto model = std::make_unique<BakedModel>();
-    const Result<Threads> threads = choose_threads(options.threads, std::getenv("OMP_NUM_THREADS"), available_cores(),
-                                                   most_threads(), kModel.macs_per_token);
-    if (!threads) {
-        return threads.failure();
+    const Result<Shares> shares = choose_shares(options);
+    if (!shares) {
+        return shares.failure();
     }
-    warn(threads->warning);
-    model->threads = threads->count;
-    const Result<int> batch = choose_batch(options.batch);
-    if (!batch) {
-        return batch.failure();
-    }
-    model->batch = *batch;
+    model->threads = shares->threads;
+    model->batch = shares->batch;
     if (!options.checkpoint.empty()) {
         if (const auto failed = check_checkpoint(options.checkpoint, kPackedData, kModel.name)) {
             return *failed;

@@ -34,7 +34,8 @@ void warn(const std::string& message);
 /// The exit code after everything has been printed to stdout: 0 or 74.
 int finish_stdout();
 
-/// Does what --help, --version and --info ask for, or refuses a CPU that can't run the model (69); then the exit code.
+/// Does what --help, --version, --info and --selftest ask for, or refuses a CPU that can't run the model (69); then the
+/// exit code.
 /// Nothing when there is a story to tell; warnings about the options are printed then.
 std::optional<int> answer_options(const Options& options, const char* program, const std::string& help);
 

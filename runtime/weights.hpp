@@ -17,8 +17,10 @@ namespace storybake {
 class Weights {
 public:
     /// `path` is the user's, empty for the packed data's own or, without any, <model>.weights beside the executable.
-    /// Fails with 65 when the file is another model's, 66 when it is missing, 71 without memory for it, and 74.
-    static Result<Weights> load(const PackedData& packed, const char* model_name, const std::string& path);
+    /// Fails with 65 when the file is another model's, 66 when it is missing, 71 without memory for it, and 74. Damage
+    /// in a file of the right size is found as well, unless `proven` is false: the self-test says where it is.
+    static Result<Weights> load(const PackedData& packed, const char* model_name, const std::string& path,
+                                bool proven = true);
 
     [[nodiscard]] const std::byte* data() const { return data_; }
 

@@ -18,61 +18,9 @@ import pytest
 
 from codegen.fingerprint import fingerprint
 from codegen.targets import find_target
+from program import MODELS, logits_of, refused, run
 
 Test = Callable[..., None]
-
-ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
-
-
-def variable(name: str) -> str:
-    if name not in os.environ:
-        pytest.fail(f"{name} is not set: run these tests through meson test, or name a baked program's files")
-    return os.environ[name]
-
-
-@pytest.fixture(scope="session")
-def binary() -> str:
-    return variable("STORYBAKE_BIN")
-
-
-@pytest.fixture(scope="session")
-def checkpoint() -> Path:
-    return Path(variable("STORYBAKE_CHECKPOINT"))
-
-
-@pytest.fixture(scope="session")
-def tokenizer() -> Path:
-    return Path(variable("STORYBAKE_TOKENIZER"))
-
-
-@pytest.fixture(scope="session")
-def info(binary: str) -> dict[str, str]:
-    """The lines of --info: name and value."""
-    lines = run(binary, "--info").stdout.decode().splitlines()
-    return {line[:18].strip(): line[19:].strip() for line in lines}
-
-
-def run(binary: str, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [binary, *arguments], input=stdin, capture_output=True, check=False, timeout=120, env={**os.environ, **env}
-    )
-
-
-def refused(result: subprocess.CompletedProcess[bytes], code: int, *parts: str) -> None:
-    """One line on standard error that names all parts, nothing on standard output, and the exit code."""
-    message = result.stderr.decode()
-    assert result.returncode == code, message
-    assert result.stdout == b""
-    assert message.count("\n") == 1 and message.endswith("\n"), message
-    for part in parts:
-        assert part in message
-
-
-def logits_of(result: subprocess.CompletedProcess[bytes]) -> str:
-    found = re.search(rb"logits (0x[0-9a-f]{16})\n", result.stderr)
-    assert found, result.stderr
-    return found.group(1).decode()
 
 
 # ---- what llama2.c users type

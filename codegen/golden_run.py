@@ -1,0 +1,172 @@
+"""The golden run: the logits that a model must give, computed when it is baked by docs/arithmetic.md alone.
+
+Nothing here knows a layout, a target or a kernel: it is a second oracle, in NumPy, beside tests/model/oracle.cpp, and
+its logits are llama2.c's to the last bit. Lanes are rows and positions, never the elements of one sum. A baked program
+repeats the run (--selftest) and compares fingerprints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.checkpoint import FloatArray, Quantized, Tensor, TensorSource
+from codegen.errors import BakeError
+from codegen.fingerprint import fingerprint
+from codegen.rope import rope_table
+
+POSITIONS = 6  # enough for attention to have something to choose from, few enough for a board's two seconds
+ONE = np.float32(1)
+SMALLEST_SCALE = np.finfo(np.float32).tiny  # of a quantised group; below it, runq.c divides by next to nothing
+EXACT_IN_F32 = 1 << 24  # whole numbers up to here add up in float32 without rounding
+
+# The constants of runtime/exp.hpp, where their source is named: 2^(i/32), and a cubic for 2^(r/32).
+EXP2 = np.array([float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32)])
+INVERSE_LN2_32 = float.fromhex("0x1.71547652b82fep+5")
+ROUND = float.fromhex("0x1.8p+52")  # adding it rounds to a whole number
+C0 = float.fromhex("0x1.c6af84b912394p-5") / 32**3
+C1 = float.fromhex("0x1.ebfce50fac4f3p-3") / 32**2
+C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
+
+
+@dataclass(frozen=True)
+class GoldenRun:
+    """The tokens of the positions 0, 1, ... and the fingerprint of all their logits, float32 (positions, vocab_size)."""
+
+    tokens: tuple[int, ...]
+    fingerprint: int
+
+
+def golden_run(source: TensorSource, seq_len: int) -> GoldenRun:
+    """BOS and a few tokens from all over the vocabulary, as far as `seq_len` positions go. Raises BakeError when their
+    logits are not finite."""
+    model = source.model
+    count, last = min(POSITIONS, seq_len), model.vocab_size - 1
+    tokens = (min(1, last), *(last * i // (POSITIONS - 1) for i in range(1, count)))
+    logits = forward(source, tokens)
+    if not np.isfinite(logits).all():
+        raise BakeError(
+            f"{model.name}: the logits of its first {count} positions are not finite, expected numbers: the "
+            "checkpoint is damaged: export it again"
+        )
+    return GoldenRun(tokens, fingerprint(logits.tobytes()))
+
+
+def forward(source: TensorSource, tokens: tuple[int, ...]) -> FloatArray:
+    """The logits of every position, (len(tokens), vocab_size) float32, for the tokens at the positions 0, 1, ..."""
+    model = source.model
+    table = rope_table(dataclasses.replace(model, seq_len=len(tokens)))
+    norm_eps = np.float32(model.norm_eps)
+    embedding = source.tensor("token_embedding_table")
+    x = _rows(embedding, tokens)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for layer in range(model.n_layers):
+            xb = rmsnorm(x, source.tensor("rms_att_weight", layer), norm_eps)
+            heads = (len(tokens), -1, model.head_size)
+            q = rope(matmul(source.tensor("wq", layer), xb).reshape(heads), table)
+            k = rope(matmul(source.tensor("wk", layer), xb).reshape(heads), table)
+            v = matmul(source.tensor("wv", layer), xb).reshape(heads)
+            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1))
+            x = x + matmul(source.tensor("wo", layer), att)
+            xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)
+            h = matmul(source.tensor("w1", layer), xb)
+            h = h * (ONE / (ONE + exp(-h))) * matmul(source.tensor("w3", layer), xb)
+            x = x + matmul(source.tensor("w2", layer), h)
+        x = rmsnorm(x, source.tensor("rms_final_weight"), norm_eps)
+        return matmul(embedding if model.shared_classifier else source.tensor("wcls"), x)
+
+
+def _rows(table: Tensor, tokens: tuple[int, ...]) -> FloatArray:
+    """The rows `tokens` of a matrix as float32."""
+    rows = list(tokens)
+    if not isinstance(table, Quantized):
+        return table[rows]
+    groups = table.s.shape[1]
+    q = table.q[rows].astype(np.float32).reshape(len(rows), groups, -1)
+    values: FloatArray = (q * table.s[rows][:, :, None]).reshape(len(rows), -1)
+    return values
+
+
+def rmsnorm(x: FloatArray, weight: Tensor, norm_eps: np.float32) -> FloatArray:
+    """weight (dim,) * x (n, dim) / rms(x)."""
+    assert not isinstance(weight, Quantized)
+    ss = np.add.accumulate(x * x, axis=1)[:, -1:]  # in order
+    ss = ONE / np.sqrt(ss / np.float32(x.shape[1]) + norm_eps)
+    return weight.reshape(-1) * (ss * x)
+
+
+def quantize(x: FloatArray, group_size: int) -> Quantized:
+    """x (n, length) in groups, halves away from zero, as runq.c quantises activations."""
+    groups = x.reshape(x.shape[0], -1, group_size)
+    s = np.abs(groups).max(axis=2) / np.float32(127)
+    s[~(s >= SMALLEST_SCALE)] = 0
+    quotient = groups / np.where(s > 0, s, np.float32(np.inf))[:, :, None]
+    # Adding a half would round up what lies just below one: what is left over decides.
+    whole = np.trunc(quotient)
+    q = whole + np.sign(quotient) * (np.abs(quotient - whole) >= np.float32(0.5))
+    return Quantized(q.astype(np.int8).reshape(x.shape), s)
+
+
+def matmul(w: Tensor, x: FloatArray) -> FloatArray:
+    """W (rows, columns) @ x (n, columns) -> (n, rows), columns in order; for int8, groups in order."""
+    out_rows = w.q.shape[0] if isinstance(w, Quantized) else w.shape[0]
+    xout = np.zeros((x.shape[0], out_rows), np.float32)
+    product = np.empty_like(xout)
+    if not isinstance(w, Quantized):
+        columns = np.ascontiguousarray(w.T)
+        for j in range(x.shape[1]):
+            np.multiply(columns[j], x[:, j : j + 1], out=product)
+            xout += product
+        return xout
+    rows, groups = w.s.shape
+    group_size = w.q.shape[1] // groups
+    xq = quantize(x, group_size)
+    # Sums of whole numbers are exact, in the order of a library too, as long as they fit the mantissa.
+    number = np.float32 if group_size * 128 * 127 <= EXACT_IN_F32 else np.float64
+    wg = w.q.astype(number).reshape(rows, groups, group_size).transpose(1, 2, 0)
+    isum = (xq.q.astype(number).reshape(-1, groups, group_size).transpose(1, 0, 2) @ wg).astype(np.float32)
+    ws, xs = np.ascontiguousarray(w.s.T), xq.s
+    for g in range(groups):
+        np.multiply(isum[g], ws[g], out=product)
+        product *= xs[:, g : g + 1]
+        xout += product
+    return xout
+
+
+def rope(x: FloatArray, table: FloatArray) -> FloatArray:
+    """Rotates the pairs of x (n, heads, head_size) by their positions 0, 1, ...; table: rope_table() of n positions."""
+    fcr, fci = table[:, :, None, :]
+    v0, v1 = x[:, :, 0::2], x[:, :, 1::2]
+    rotated: FloatArray = np.stack((v0 * fcr - v1 * fci, v0 * fci + v1 * fcr), axis=-1).reshape(x.shape)
+    return rotated
+
+
+def attention(q: FloatArray, k: FloatArray, v: FloatArray) -> FloatArray:
+    """softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size)."""
+    n, heads, head_size = q.shape
+    out = np.zeros(q.shape, np.float32)
+    for p in range(n):
+        score = np.zeros((p + 1, heads), np.float32)
+        for i in range(head_size):
+            score += q[p, :, i] * k[: p + 1, :, i]
+        score /= np.sqrt(np.float32(head_size))
+        e = exp(score - score.max(axis=0))
+        att = e / np.add.accumulate(e, axis=0)[-1]
+        for t in range(p + 1):
+            out[p] += att[t][:, None] * v[t]
+    return out.reshape(n, -1)
+
+
+def exp(x: FloatArray) -> FloatArray:
+    """e^x as runtime/exp.hpp computes it, in double precision, rounded once."""
+    z = INVERSE_LN2_32 * np.clip(x, np.float32(-104), np.float32(89)).astype(np.float64)
+    k = (z + ROUND) - ROUND
+    r = z - k
+    whole = np.nan_to_num(k).astype(np.int64)
+    scale: npt.NDArray[np.float64] = np.ldexp(EXP2[whole % 32], whole // 32)
+    result: FloatArray = (((C0 * r + C1) * (r * r) + (C2 * r + 1.0)) * scale).astype(np.float32)
+    return result

@@ -1,0 +1,94 @@
+#include "selftest.hpp"
+
+#include <cinttypes>
+#include <span>
+
+#include "fingerprint.hpp"
+
+namespace storybake {
+namespace {
+
+constexpr std::size_t kMostNames = 4;  // in a message; the rest is counted
+
+/// Names in a list that stays short.
+class Names {
+public:
+    void add(const std::string& name) {
+        if (count_++ < kMostNames) {
+            text_ += (text_.empty() ? "" : ", ") + name;
+        }
+    }
+    [[nodiscard]] std::size_t count() const { return count_; }
+    [[nodiscard]] std::string text() const {
+        return count_ <= kMostNames ? text_ : text_ + " and " + std::to_string(count_ - kMostNames) + " more";
+    }
+
+private:
+    std::string text_;
+    std::size_t count_ = 0;
+};
+
+std::string section_name(const WeightSection& section) {
+    return section.layer < 0 ? section.tensor : section.tensor + (" of layer " + std::to_string(section.layer));
+}
+
+Names damaged_sections(const std::byte* weights, const PackedData& packed) {
+    Names damaged;
+    for (std::size_t i = 0; i < packed.sections.size(); ++i) {
+        const WeightSection& section = packed.sections[i];
+        const bool last = i + 1 == packed.sections.size();
+        const std::uint64_t end = last ? packed.weights_size : packed.sections[i + 1].offset;
+        if (fingerprint({weights + section.offset, weights + end}) != section.fingerprint) {
+            damaged.add(section_name(section));
+        }
+    }
+    if (fingerprint(packed.tokenizer) != packed.tokenizer_fingerprint) {
+        damaged.add("the tokenizer");
+    }
+    return damaged;
+}
+
+/// The fingerprint of the logits of every position, computed one by one; `last` becomes that of the last one alone.
+std::uint64_t run_one_by_one(Engine& engine, std::span<const int> tokens, std::uint64_t& last) {
+    Fingerprint all;
+    for (std::size_t pos = 0; pos < tokens.size(); ++pos) {
+        const auto logits = std::as_bytes(engine.forward(tokens.subspan(pos, 1), static_cast<int>(pos), Logits::kLast));
+        all.add(logits);
+        last = fingerprint(logits);
+    }
+    return all.value();
+}
+
+Failure wrong_logits(const char* what, std::uint64_t actual, std::uint64_t expected) {
+    return failure(kExitSelfTest,
+                   "self-test: the golden run's logits %s have fingerprint 0x%016" PRIx64 ", expected 0x%016" PRIx64
+                   ": the weights are whole, but this processor or its memory computes something else: try another "
+                   "board, or -Dtarget=portable",
+                   what, actual, expected);
+}
+
+}  // namespace
+
+Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed) {
+    const Names damaged = damaged_sections(weights, packed);
+    if (damaged.count() > 0) {
+        return failure(kExitSelfTest,
+                       "self-test: damaged since they were baked: %s (%zu of %zu sections): copy the program again, to "
+                       "another card if need be",
+                       damaged.text().c_str(), damaged.count(), packed.sections.size() + 1);
+    }
+    std::uint64_t last = 0;
+    const std::uint64_t all = run_one_by_one(engine, packed.golden_tokens, last);
+    if (all != packed.golden_fingerprint) {
+        return wrong_logits("position by position", all, packed.golden_fingerprint);
+    }
+    const volatile std::sig_atomic_t never = 0;
+    const std::uint64_t batch = fingerprint(std::as_bytes(engine.prefill(packed.golden_tokens, 0, never)));
+    if (batch != last) {
+        return wrong_logits("in a batch", batch, last);
+    }
+    return "self-test passed: " + std::to_string(packed.sections.size() + 1) + " sections, golden run of " +
+           std::to_string(packed.golden_tokens.size()) + " positions\n";
+}
+
+}  // namespace storybake

@@ -1,0 +1,101 @@
+"""--selftest: what is whole passes, and what is broken is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from program import refused, run
+
+from codegen.formats import open_model, open_tokenizer
+from codegen.memory import cut_context
+from codegen.pack import pack
+from codegen.plan import Plan, make_plan
+from codegen.targets import find_target
+from codegen.tokenizer import bake
+from codegen.weights import convert
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the program, and of its weights file when it has one, to be damaged: `holder` is where the packed
+    weights lie, from byte `at` on."""
+
+    program: Path
+    holder: Path
+    at: int
+    plan: Plan
+
+    def flip(self, offset: int) -> None:
+        """Changes one bit of the packed weights."""
+        data = bytearray(self.holder.read_bytes())
+        data[self.at + offset] ^= 0x10
+        self.holder.write_bytes(data)
+
+
+@pytest.fixture
+def copy(binary: str, checkpoint: Path, info: dict[str, str], tmp_path: Path) -> Copy:
+    source = convert(open_model(checkpoint), info["weight type"].split(",")[0])
+    plan = make_plan(cut_context(source.model, int(info["seq_len"])), find_target(info["target"]))
+    program = tmp_path / Path(binary).name
+    shutil.copy(binary, program)
+    holder = program
+    if info["weights are"] == "in a file":
+        holder = program.with_name(f"{info['model']}.weights")
+        shutil.copy(Path(binary).with_name(holder.name), holder)
+    at = holder.read_bytes().find(pack(source, plan))
+    assert at >= 0, "the packed weights are not those of the checkpoint"
+    return Copy(program, holder, at, plan)
+
+
+def test_what_is_whole_passes(binary: str, info: dict[str, str]) -> None:
+    for threads in {"1", str(min(3, int(info["threads at most"])))}:
+        result = run(binary, "--selftest", "--threads", threads)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert re.match(rb"self-test passed: \d+ sections, .*golden run of \d+ positions\n$", result.stdout)
+
+
+def test_a_damaged_section_is_named(copy: Copy) -> None:
+    """One bit in the first, the middle or the last byte of any section, or of the padding behind it."""
+    sections = copy.plan.sections
+    whole = copy.holder.read_bytes()
+    for section in {sections[0], *sections[-12:]}:
+        end = copy.plan.section_end(section)
+        for offset in (section.offset, (section.offset + end) // 2, end - 1):
+            copy.flip(offset)
+            name = section.tensor
+            if copy.plan.model.has_layers(section.tensor):
+                name += f" of layer {section.layer}"
+            counted = f" (1 of {len(sections) + 1} sections)"
+            refused(run(str(copy.program), "--selftest"), 70, f"damaged since they were baked: {name}{counted}")
+            copy.holder.write_bytes(whole)
+    assert run(str(copy.program), "--selftest").returncode == 0
+
+
+def test_many_damaged_sections_are_counted(copy: Copy) -> None:
+    for section in copy.plan.sections:
+        copy.flip(section.offset)
+    count = len(copy.plan.sections)
+    words = f"and {count - 4} more ({count} of {count + 1} sections)"
+    refused(run(str(copy.program), "--selftest"), 70, copy.plan.sections[0].tensor, words)
+
+
+def test_a_damaged_tokenizer_is_named(copy: Copy, tokenizer: Path) -> None:
+    data = bytearray(copy.program.read_bytes())
+    at = data.find(bake(open_tokenizer(tokenizer, copy.plan.model.vocab_size)))
+    assert at >= 0, "the tokenizer is not the one that was named"
+    data[at + 24] ^= 1  # a bit of the first score
+    copy.program.write_bytes(data)
+    refused(run(str(copy.program), "--selftest"), 70, "damaged since they were baked: the tokenizer (1 of ")
+
+
+def test_a_missing_weights_file_is_missing(copy: Copy) -> None:
+    if copy.holder == copy.program:
+        return
+    copy.holder.write_bytes(copy.holder.read_bytes()[:-1])
+    refused(run(str(copy.program), "--selftest"), 65, copy.holder.name)
+    copy.holder.unlink()
+    refused(run(str(copy.program), "--selftest"), 66, copy.holder.name)

@@ -1,0 +1,89 @@
+#include "selftest.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "fake_model.hpp"
+#include "fingerprint.hpp"
+
+namespace storybake {
+namespace {
+
+class SelfTest : public ::testing::Test {
+protected:
+    SelfTest() {
+        fake::reset();
+        for (std::size_t i = 0; i < weights_.size(); ++i) {
+            weights_[i] = static_cast<std::byte>(i * 7);
+        }
+        std::uint64_t last = 0;
+        packed_.weights_size = weights_.size();
+        const std::uint64_t ends[] = {64, 192, 193, 256};
+        for (std::size_t i = 0; i < std::size(sections_); ++i) {
+            const std::span<const std::byte> bytes(weights_.data() + last, weights_.data() + ends[i]);
+            sections_[i].offset = last;
+            sections_[i].fingerprint = fingerprint(bytes);
+            last = ends[i];
+        }
+        packed_.sections = sections_;
+        packed_.tokenizer = tokenizer_;
+        packed_.tokenizer_fingerprint = fingerprint(tokenizer_);
+        packed_.golden_tokens = tokens_;
+        Fingerprint golden;
+        for (std::size_t pos = 0; pos < std::size(tokens_); ++pos) {
+            forward(nullptr, std::span(tokens_).subspan(pos, 1), static_cast<int>(pos), Logits::kLast, Team{}, nullptr);
+            golden.add(std::as_bytes(logits()));
+        }
+        packed_.golden_fingerprint = golden.value();
+        fake::calls.clear();
+    }
+
+    /// The message of the failure, which has to be one.
+    std::string message() {
+        const Result<std::string> result = self_test(engine_, weights_.data(), packed_);
+        EXPECT_FALSE(result);
+        EXPECT_EQ(result.failure().exit_code, 70);
+        return result.failure().message;
+    }
+
+    std::vector<std::byte> weights_ = std::vector<std::byte>(256);
+    std::vector<std::byte> tokenizer_ = std::vector<std::byte>(28);
+    WeightSection sections_[4] = {{"rope", -1, 0, 0}, {"wq", 0, 0, 0}, {"wq", 1, 0, 0}, {"wcls", -1, 0, 0}};
+    const int tokens_[5] = {1, 7, 3, 200, 263};
+    PackedData packed_{};
+    Engine engine_{nullptr, 1, 3, nullptr};
+};
+
+TEST_F(SelfTest, RunsEveryPositionAloneAndThenInBatches) {
+    const Result<std::string> result = self_test(engine_, weights_.data(), packed_);
+    ASSERT_TRUE(result) << result.failure().message;
+    EXPECT_EQ(*result, "self-test passed: 5 sections, golden run of 5 positions\n");
+    ASSERT_EQ(fake::calls.size(), 7U);
+    EXPECT_EQ(fake::calls[4].pos, 4);
+    EXPECT_EQ(fake::calls[5].n, 3);
+    EXPECT_EQ(fake::calls[6].n, 2);
+}
+
+TEST_F(SelfTest, NamesWhatIsDamagedAndRunsNothing) {
+    weights_[193] ^= std::byte{128};
+    EXPECT_NE(message().find(": wcls (1 of 5 sections)"), std::string::npos);
+    weights_[192] ^= std::byte{1};
+    EXPECT_NE(message().find(": wq of layer 1, wcls (2 of 5"), std::string::npos);
+    weights_[0] ^= std::byte{1};
+    weights_[64] ^= std::byte{1};
+    tokenizer_[27] ^= std::byte{1};
+    EXPECT_NE(message().find(": rope, wq of layer 0, wq of layer 1, wcls and 1 more (5 of 5"), std::string::npos);
+    EXPECT_TRUE(fake::calls.empty());
+}
+
+TEST_F(SelfTest, ComparesTheLogitsOfEveryPosition) {
+    fake::script[2] = 9;
+    EXPECT_NE(message().find("position by position have fingerprint 0x"), std::string::npos);
+    fake::script.clear();
+    fake::broken_position = 4;  // a NaN in the last logits
+    EXPECT_NE(message().find("position by position have fingerprint 0x"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace storybake
