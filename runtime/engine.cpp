@@ -12,7 +12,7 @@
 namespace storybake {
 namespace {
 
-// A thread is worth its share of the barriers of a token (some 7 a layer, a few hundred nanoseconds each) when it has
+// A thread is worth its share of the barriers of a token (five a layer, a few hundred nanoseconds each) when it has
 // about this many multiply-accumulates to do.
 constexpr std::uint64_t kMacsWorthAThread = 1000000;
 

@@ -7,9 +7,12 @@
 namespace storybake {
 
 /// A barrier that spins: a token has dozens of steps of a few microseconds, and putting a thread to sleep and waking
-/// it costs more than a step. After kSpins rounds it yields, so that more threads than cores still make progress.
+/// it costs more than a step. After some rounds it yields, for whoever else wants the core; at once when that is a
+/// thread of the team itself, because there are more of them than cores.
 class SpinBarrier {
 public:
+    explicit SpinBarrier(bool a_core_each) : spins_(a_core_each ? kSpins : 0) {}
+
     /// Returns when all `size` threads have called it as often as this one.
     void wait(int size) {
         const unsigned round = round_.load(std::memory_order_relaxed);
@@ -19,7 +22,7 @@ public:
             return;
         }
         for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-            if (spins < kSpins) {
+            if (spins < spins_) {
                 relax();
             } else {
                 std::this_thread::yield();
@@ -36,6 +39,7 @@ private:
 #endif
     }
 
+    const int spins_;
     // On cache lines of their own: waiting threads read round_ while others count up arrived_.
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine.hpp"
 #include "oracle.hpp"
 #include "weights.hpp"
 
@@ -72,7 +73,7 @@ protected:
             const auto count =
                 std::min<std::size_t>(static_cast<std::size_t>(batch), tokens_.size() - static_cast<std::size_t>(pos));
             const std::span<const int> part(tokens_.data() + pos, count);
-            SpinBarrier barrier;
+            SpinBarrier barrier(threads <= available_cores());
             std::vector<std::jthread> team;
             for (int rank = 1; rank < threads; ++rank) {
                 team.emplace_back([&, rank] {
