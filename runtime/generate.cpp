@@ -124,9 +124,10 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     }
     const Clock::time_point start = Clock::now();
     const int positions = std::min(count, steps_);
+    pos_ = 0;
     std::optional<Failure> failed = compute(std::span(tokens).first(static_cast<std::size_t>(positions)));
-    stats_.prompt_seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    stats_.prompt_positions = pos_;
+    stats_.prompt_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    stats_.prompt_positions += pos_;
     if (!failed && count > steps_) {
         warning_ =
             failure(0, "the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_).message;

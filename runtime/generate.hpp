@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +23,8 @@ constexpr std::size_t kMaxPromptBytes = std::size_t{1} << 20;
 
 /// What a run took. Positions are counted where they are computed: those of prompts apart from those after them.
 struct Stats {
-    int prompt_positions = 0;
-    int positions = 0;
+    std::int64_t prompt_positions = 0;
+    std::int64_t positions = 0;
     double prompt_seconds = 0.0;
     double seconds = 0.0;
     std::span<const float> logits;  // of the last position that was computed with them
@@ -32,7 +33,7 @@ struct Stats {
 /// Whether the prompt is part of the text.
 enum class Echo { kNo, kYes };
 
-/// One run of the model, from position 0 on.
+/// Runs of the model: stories, each from position 0 on, or a chat. Stats are those of all together.
 class Session {
 public:
     /// `steps` is the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
@@ -40,7 +41,7 @@ public:
     Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
             int steps, const volatile std::sig_atomic_t& stop);
 
-    /// Echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS, an
+    /// A story: echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS, an
     /// interruption, or when the sink is full. Fails with 2 when the prompt does not fit the context, 65 when the
     /// logits are not finite, and 74.
     std::optional<Failure> generate(std::string_view prompt, Echo echo = Echo::kYes);

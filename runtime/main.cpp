@@ -73,9 +73,15 @@ int run(Options& options) {
                     choose_steps(options.steps), stop_signal);
 
     const auto start = std::chrono::steady_clock::now();
-    std::optional<Failure> failed = options.mode == Mode::kChat
-                                        ? session.chat(STDIN_FILENO, options.system_prompt, options.prompt)
-                                        : session.generate(options.prompt.value_or(""));
+    std::optional<Failure> failed;
+    if (options.mode == Mode::kChat) {
+        failed = session.chat(STDIN_FILENO, options.system_prompt, options.prompt);
+    }
+    int stories = 0;
+    for (; options.mode == Mode::kGenerate && stories < options.repeat && !failed && stop_signal == 0; ++stories) {
+        sampler.restart(nth_seed(seed, stories));
+        failed = session.generate(options.prompt.value_or(""));
+    }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (!failed && logits_file && stop_signal == 0) {
         failed = logits_file->commit();
@@ -87,7 +93,7 @@ int run(Options& options) {
         return report_failure(*failed);
     }
     warn(session.warning());
-    print_stats(stderr, kModel, session.stats(), {model.threads, options.temperature != 0.0F, seed});
+    print_stats(stderr, kModel, session.stats(), {model.threads, options.temperature != 0.0F, seed, stories});
     if (options.profile) {
         print_profile(stderr, kOps, rows, took.count());
     }

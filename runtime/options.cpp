@@ -18,6 +18,7 @@ namespace {
 
 // The smallest temperature but 0: dividing by less overflows, and is argmax to the last bit long before.
 constexpr float kMinTemperature = 1e-30F;
+constexpr int kMostStories = 1000000;
 
 enum LongOnly : int { kVersion = 256, kInfo, kThreads, kBatch, kLogits, kProfile, kWeights, kSelfTest };
 
@@ -26,6 +27,7 @@ constexpr option kLongOptions[] = {
     {"top-p", required_argument, nullptr, 'p'},
     {"seed", required_argument, nullptr, 's'},
     {"steps", required_argument, nullptr, 'n'},
+    {"repeat", required_argument, nullptr, 'r'},
     {"prompt", required_argument, nullptr, 'i'},
     {"tokenizer", required_argument, nullptr, 'z'},
     {"mode", required_argument, nullptr, 'm'},
@@ -173,6 +175,8 @@ std::optional<Failure> set_option(Options& options, int code, const char* text) 
             return assign(options.seed, parse_seed(text));
         case 'n':
             return set_steps(options, text);
+        case 'r':
+            return assign(options.repeat, parse_number_in("-r", text, 1, kMostStories));
         case 'i':
             options.prompt_from_stdin = std::strcmp(text, "-") == 0;
             options.prompt = options.prompt_from_stdin ? "" : text;
@@ -235,7 +239,7 @@ Result<Options> parse_options(int argc, char* const* argv, const MoreOptions& mo
     optind = 0;  // from the beginning, however often this is called
     while (true) {
         // The colon in front tells a missing value (':') from an unknown option ('?').
-        const int code = getopt_long(argc, argv, ":t:p:s:n:i:z:m:y:h", rows.data(), nullptr);
+        const int code = getopt_long(argc, argv, ":t:p:s:n:r:i:z:m:y:h", rows.data(), nullptr);
         if (code == -1) {
             break;
         }
@@ -262,6 +266,9 @@ Result<Options> parse_options(int argc, char* const* argv, const MoreOptions& mo
     if (options.mode == Mode::kChat && options.prompt_from_stdin) {
         return failure(kExitUsage, "-i - cannot be used with -m chat, which reads what you say from standard input");
     }
+    if (options.mode == Mode::kChat && options.repeat != 1) {
+        return failure(kExitUsage, "-r cannot be used with -m chat, which is one conversation");
+    }
     return options;
 }
 
@@ -282,6 +289,7 @@ std::string help_text(const char* name, int seq_len, int most_threads, int max_b
         "                            0 or 1: from all\n"
         "  -s, --seed NUMBER         the same seed tells the same story; 0 (default) takes the time\n"
         "  -n, --steps NUMBER        positions to compute, the prompt's included (default 256); 0: all %d\n"
+        "  -r, --repeat NUMBER       tell so many stories, one after another, each with the next seed\n"
         "  -m, --mode MODE           generate (default) or chat\n"
         "  -y, --system-prompt TEXT  in chat mode; asked for when it is not given\n"
         "  -z, --tokenizer FILE      a tokenizer.bin in place of the baked one\n"

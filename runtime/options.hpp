@@ -27,6 +27,7 @@ struct Options {
     float topp = 0.9F;
     std::uint64_t seed = 0;  // 0: the time
     int steps = 256;         // 0: the whole context
+    int repeat = 1;          // stories, each with the next seed
     std::optional<std::string> prompt;
     bool prompt_from_stdin = false;
     std::string tokenizer;  // empty: the baked one

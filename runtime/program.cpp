@@ -192,4 +192,9 @@ std::uint64_t choose_seed(std::uint64_t seed) {
     return seed != 0 ? seed : static_cast<std::uint32_t>(std::time(nullptr));
 }
 
+std::uint64_t nth_seed(std::uint64_t seed, int n) {
+    const std::uint64_t next = seed + static_cast<std::uint64_t>(n);
+    return next + (next < seed ? 1 : 0);
+}
+
 }  // namespace storybake

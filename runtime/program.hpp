@@ -57,4 +57,7 @@ int choose_steps(int steps);
 /// The seed that was asked for, or one of the time.
 std::uint64_t choose_seed(std::uint64_t seed);
 
+/// The seed of the story `n` after that of a seed, which are never 0: the generator would stay there.
+std::uint64_t nth_seed(std::uint64_t seed, int n);
+
 }  // namespace storybake

@@ -23,23 +23,27 @@ void print_memory(std::FILE* to, const char* name, std::uint64_t bytes) {
 }  // namespace
 
 void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run) {
-    const double rate = per(stats.positions, stats.seconds);
+    const auto positions = static_cast<double>(stats.positions);
+    const double rate = per(positions, stats.seconds);
     if (stats.positions > 0) {
         std::fprintf(to, "achieved tok/s: %f\n", rate);
     }
-    std::fprintf(to, "%d tokens", stats.positions);
+    std::fprintf(to, "%" PRId64 " tokens", stats.positions);
     if (stats.positions > 0) {
         std::fprintf(to, ", %.1f tok/s, %.3f ms a token, %.2f GB/s of weights", rate,
-                     1000.0 * stats.seconds / stats.positions,
-                     rate * static_cast<double>(model.bytes_per_token) / kGiga);
+                     1000.0 * stats.seconds / positions, rate * static_cast<double>(model.bytes_per_token) / kGiga);
     }
     if (stats.prompt_positions > 1) {
-        std::fprintf(to, ", prompt %d tokens at %.1f tok/s", stats.prompt_positions,
-                     per(stats.prompt_positions, stats.prompt_seconds));
+        std::fprintf(to, ", prompt %" PRId64 " tokens at %.1f tok/s", stats.prompt_positions,
+                     per(static_cast<double>(stats.prompt_positions), stats.prompt_seconds));
     }
     std::fprintf(to, ", %d thread%s", run.threads, run.threads == 1 ? "" : "s");
+    if (run.stories > 1) {
+        std::fprintf(to, ", %d stories", run.stories);
+    }
     if (run.sampled) {
-        std::fprintf(to, ", seed %" PRIu64, run.seed);
+        std::fprintf(to, ", seed%s %" PRIu64 "%s", run.stories > 1 ? "s" : "", run.seed,
+                     run.stories > 1 ? " and up" : "");
     }
     if (!stats.logits.empty()) {
         std::fprintf(to, ", logits 0x%016" PRIx64, fingerprint(std::as_bytes(stats.logits)));

@@ -13,8 +13,9 @@ namespace storybake {
 /// What a run was made with.
 struct RunFacts {
     int threads;
-    bool sampled;  // drew random numbers, from `seed`
-    std::uint64_t seed;
+    bool sampled;        // drew random numbers, from `seed`
+    std::uint64_t seed;  // of the first story
+    int stories = 1;
 };
 
 /// llama2.c's line "achieved tok/s: X", when anything was computed after the prompt, and a line with tokens, tok/s, ms

@@ -22,6 +22,9 @@ public:
     int sample(std::span<const float> logits, int largest);
     int sample(std::span<const float> logits) { return sample(logits, argmax(logits)); }
 
+    /// Draws from another seed from now on.
+    void restart(std::uint64_t seed) { state_ = seed; }
+
     /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
     void skip();
 

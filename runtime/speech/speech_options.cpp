@@ -113,8 +113,9 @@ Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
     }
     options.model = std::move(*model);
     if (options.model.mode == Mode::kChat || options.model.profile || !options.model.logits.empty() ||
-        options.model.prompt_from_stdin) {
-        return failure(kExitUsage, "-m chat, -i -, --logits and --profile are the model's own program's: see --help");
+        options.model.prompt_from_stdin || options.model.repeat != 1) {
+        return failure(kExitUsage,
+                       "-m chat, -i -, -r, --logits and --profile are the model's own program's: see --help");
     }
     if (options.wish && options.model.prompt) {
         return failure(kExitUsage, "--wish and -i are two beginnings of one story: expected one of them");

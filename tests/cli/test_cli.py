@@ -64,6 +64,21 @@ def test_the_same_seed_tells_the_same_story(binary: str) -> None:
     assert first.stdout.startswith(b"Once") and first.stdout.endswith(b"\n")
 
 
+def test_stories_one_after_another(binary: str, tmp_path: Path) -> None:
+    """Each is the story of its seed, whatever came before it; the seed 0, which nothing may draw from, is left out."""
+    highest = 2**64 - 1
+    alone = [run(binary, "-s", str(seed), "-n", "40", "-i", "One") for seed in (highest - 1, highest, 1)]
+    logits = tmp_path / "logits.f32"
+    together = run(binary, "-s", str(highest - 1), "-n", "40", "-i", "One", "--repeat", "3", "--logits", str(logits))
+    assert together.returncode == 0
+    assert together.stdout == b"".join(story.stdout for story in alone)
+    assert logits_of(together) == logits_of(alone[-1])
+    assert f", 3 stories, seeds {highest - 1} and up".encode() in together.stderr
+    assert run(binary, "-s", str(highest), "-n", "40", "-i", "One", "-r", "1").stderr.count(b"stories") == 0
+    greedy = run(binary, "-t", "0", "-n", "40", "-r", "2")
+    assert greedy.stdout == 2 * run(binary, "-t", "0", "-n", "40").stdout
+
+
 def test_the_checkpoint_may_be_named_as_llama2c_wants_it(
     binary: str, checkpoint: Path, tokenizer: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +258,8 @@ def test_info_adds_up(info: dict[str, str]) -> None:
         (["--batch", "0"], "--batch 0: expected 1 to"),
         (["--batch", "100000"], "--batch 100000: expected 1 to"),
         (["-i", "-", "-m", "chat"], "-m chat"),
+        (["-r", "0"], '-r "0": expected'),
+        (["-r", "2", "-m", "chat"], "-m chat"),
     ],
 )
 def test_wrong_usage_is_2(binary: str, arguments: list[str], part: str) -> None:
