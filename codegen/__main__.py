@@ -1,9 +1,10 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
-    facts    for the build: the model's name, its weight type, its tokenizer's path, the target and its compiler
+    facts    for the build: the model's name, its weight types, its tokenizer's path, the target and its compiler
              arguments, and the files that it all is read from, a line each; a warning when this CPU lacks the target
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
+    values   writes the values of the converted weights, unpacked, for the oracle of the tests
     explain  prints the plan as a page of text
 """
 
@@ -17,15 +18,16 @@ from codegen.checkpoint import TensorSource, read_bytes
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain
+from codegen.export import write_values
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.memory import check_budget, cut_context
-from codegen.model import check_name
+from codegen.model import WEIGHT_TYPES, check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import TokenizerData, bake, find_tokenizer
-from codegen.weights import convert
+from codegen.weights import convert, types_text
 
 
 def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, TokenizerData]:
@@ -51,13 +53,13 @@ def inputs(path: Path) -> list[Path]:
 
 
 def run(args: argparse.Namespace) -> None:
-    source = convert(open_model(Path(args.model)), args.weights)
+    source = convert(open_model(Path(args.model)), args.weights, classifier=args.classifier)
     plan = make_plan(cut_context(source.model, args.context), find_target(args.target))
     if args.command == "facts":
         check_name(plan.model.name)
         check_budget(plan, args.ram_budget)
         path, _ = tokenizer_of(source, args.tokenizer)
-        print(plan.model.name, plan.model.weight_type, path.resolve(), plan.target.name, sep="\n")
+        print(plan.model.name, types_text(plan.model), path.resolve(), plan.target.name, sep="\n")
         print(*plan.target.cpp_args)
         print(*dict.fromkeys(inputs(source.path) + inputs(path)), sep="\n")
         if lacking := missing_extensions(plan.target):
@@ -67,21 +69,24 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "data":
         _, tokenizer = tokenizer_of(source, args.tokenizer)
         write_packed(source, plan, bake(tokenizer), args.embed == "true", Path(args.output))
+    elif args.command == "values":
+        write_values(source, Path(args.output))
     else:
         print(explain(plan), end="")
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="codegen", description="Bakes a llama2.c checkpoint into C++ and data.")
-    parser.add_argument("command", choices=("facts", "code", "data", "explain"))
+    parser.add_argument("command", choices=("facts", "code", "data", "values", "explain"))
     parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
-    parser.add_argument("--weights", default="auto", metavar="TYPE", help="auto (the model's own), f32 or q8")
+    parser.add_argument("--weights", default="auto", metavar="TYPE", help=f"auto (the model's own), {', '.join(WEIGHT_TYPES)}")
+    parser.add_argument("--classifier", default="auto", metavar="TYPE", help="of classifier and embedding; auto: the same")
     parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
-    parser.add_argument("--output", default=".", help="folder to write to")
+    parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
         run(parser.parse_args(argv))
     except BakeError as error:

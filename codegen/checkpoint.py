@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.errors import MISSING_FILE, BakeError
-from codegen.model import Model, check_dims, check_name
+from codegen.model import QUANTIZED, Model, check_dims, check_name
 
 FloatArray = npt.NDArray[np.float32]
 Int8Array = npt.NDArray[np.int8]
@@ -32,14 +32,13 @@ V1_ORDER = (
     "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "token_embedding_table",
     "wq", "wk", "wv", "wo", "w1", "w2", "w3", "wcls",
 )  # fmt: skip
-NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """An int8 matrix in groups along its rows: value[r, c] = q[r, c] * s[r, c // group_size].
+    """A matrix of integers in groups along its rows: value[r, c] = q[r, c] * s[r, c // group_size].
 
-    q: (rows, columns) int8; s: (rows, columns / group_size) float32.
+    q: (rows, columns) int8, of q4 -8 to 7; s: (rows, columns / group_size) float32, of q4 representable as float16.
     """
 
     q: Int8Array
@@ -53,7 +52,7 @@ class TensorSource(Protocol):
     """What every reader of a model gives: llama2.c's own (`Checkpoint`) and those of codegen.formats.
 
     `tensor` returns a tensor by llama2.c's name, in llama2.c's order of rows: (rows, columns) float32, or Quantized
-    when `model.weight_type` is "q8" and it is not one of NORMS. Raises BakeError.
+    when `model.type_of(name)` is one of QUANTIZED. Raises BakeError.
     """
 
     @property
@@ -88,7 +87,7 @@ class Checkpoint:
         """The tensor `name` of a layer: (rows, columns) float32, or Quantized. Raises BakeError on NaN or infinity."""
         span = self.spans[name, layer]
         count = span.rows * span.columns
-        label = f"{self.path.name}: {name}" + (f"[{layer}]" if self.model.tensor_shapes()[name][0] else "")
+        label = label_of(self, name, layer)
         if not span.quantized:
             values = self._read(np.dtype("<f4"), count, span.offset, label)
             return check_finite(values.reshape(span.rows, span.columns), label)
@@ -103,6 +102,11 @@ class Checkpoint:
         if values.size != count:
             raise BakeError(f"{label}: expected {count} values, found {values.size}; the file shrank while it was read")
         return values
+
+
+def label_of(source: TensorSource, name: str, layer: int) -> str:
+    """What messages call a tensor of a source."""
+    return f"{source.path.name}: {name}" + (f"[{layer}]" if source.model.tensor_shapes()[name][0] else "")
 
 
 def check_finite(values: npt.NDArray[Any], label: str) -> FloatArray:
@@ -206,7 +210,7 @@ def _check_length(path: Path, model: Model, version: int, size: int) -> Checkpoi
         if tensor not in shapes:
             continue
         layers, rows, columns = shapes[tensor]
-        quantized = version == 2 and tensor not in NORMS
+        quantized = model.type_of(tensor) in QUANTIZED
         for layer in range(max(layers, 1)):
             spans[tensor, layer] = Span(offset, rows, columns, quantized)
             count = rows * columns

@@ -39,7 +39,8 @@ def float32(value: float) -> str:
 def describe(model: Model) -> str:
     """The model's facts in one line."""
     classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
-    weights = f"{model.weight_type} in groups of {model.group_size}" if model.group_size else model.weight_type
+    weights = f"{model.weight_type}, classifier {model.classifier}" if model.classifier else model.weight_type
+    weights += f" in groups of {model.group_size}" if model.quantized else ""
     return (
         f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {model.n_layers} layers, heads {model.n_heads}/"
         f"{model.n_kv_heads}, vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights}"

@@ -8,7 +8,7 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +17,12 @@ import numpy as np
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
 from codegen.errors import IO, USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
-from codegen.model import Model
+from codegen.model import QUANTIZED, Model
 from codegen.tokenizer import to_bytes
 from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
+VALUES_VERSION = 100  # of write_values(): no llama2.c format, and none that is read again
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
@@ -32,23 +33,32 @@ def export(source: TensorSource, out: Path, form: str, group_size: int | None = 
     takes int8 weights as they are. `out` appears whole or not at all. Raises BakeError when the format can't hold the
     model or the group size does not fit it, and with code 74 when the file can't be written.
     """
-    model = source.model
-    check_holds(model, form)
+    check_holds(source.model, form)
     if group_size is not None and form != "v2":
         raise BakeError(f"--group: expected with --format v2 only, found {form}; leave it out", USAGE)
     source = convert(source, "q8" if form == "v2" else "f32", group_size)
-    group_size = source.model.group_size
     refuse_same_file(source.path, out)
+    model = source.model
     with atomic_output(out) as file:
-        file.write(_header(model, form, group_size))
-        for name in V1_ORDER if group_size or form == "v1" else V0_ORDER:
-            if name == "rope":
-                file.write(rope_tables(model))
-            if name not in model.tensor_shapes():
-                continue
-            for layer in range(max(model.tensor_shapes()[name][0], 1)):
-                _write(file, source.tensor(name, layer))
-    return group_size
+        if form == "v0":
+            vocab_size = model.vocab_size if model.shared_classifier else -model.vocab_size
+            file.write(struct.pack("<7i", *_dims(model), vocab_size, model.seq_len))
+        else:
+            file.write(_header(model, int(form[1]), (model.group_size,) if form == "v2" else ()))
+        _write_tensors(file, source, V0_ORDER if form == "v0" else V1_ORDER)
+    return model.group_size
+
+
+def write_values(source: TensorSource, out: Path) -> None:
+    """Writes what a source of any weight types holds as plain values, for the oracle: float types as float32, quantised
+    ones as int8 with float32 scales. The layout is v2's, with version VALUES_VERSION and two group sizes, that of the
+    layers and that of classifier and embedding, 0 standing for float32."""
+    model = source.model
+    check_holds(model, "v2")
+    groups = [model.group_size if model.type_of(name) in QUANTIZED else 0 for name in ("wq", "wcls")]
+    with atomic_output(out) as file:
+        file.write(_header(model, VALUES_VERSION, groups))
+        _write_tensors(file, source, V1_ORDER)
 
 
 def check_holds(model: Model, form: str) -> None:
@@ -66,16 +76,25 @@ def check_holds(model: Model, form: str) -> None:
             )
 
 
-def _header(model: Model, form: str, group_size: int) -> bytes:
-    dims = (model.dim, model.hidden_dim, model.n_layers, model.n_heads, model.n_kv_heads)
-    if form == "v0":
-        vocab_size = model.vocab_size if model.shared_classifier else -model.vocab_size
-        return struct.pack("<7i", *dims, vocab_size, model.seq_len)
-    version = 2 if group_size else 1
-    head = struct.pack("<Ii7iB", MAGIC, version, *dims, model.vocab_size, model.seq_len, model.shared_classifier)
-    if group_size:
-        head += struct.pack("<i", group_size)
-    return head.ljust(V1_HEADER, b"\0")
+def _dims(model: Model) -> tuple[int, ...]:
+    return model.dim, model.hidden_dim, model.n_layers, model.n_heads, model.n_kv_heads
+
+
+def _header(model: Model, version: int, group_sizes: Sequence[int]) -> bytes:
+    """The header of v1 and later ones."""
+    dims = (*_dims(model), model.vocab_size, model.seq_len)
+    head = struct.pack("<Ii7iB", MAGIC, version, *dims, model.shared_classifier)
+    return (head + struct.pack(f"<{len(group_sizes)}i", *group_sizes)).ljust(V1_HEADER, b"\0")
+
+
+def _write_tensors(file: BinaryIO, source: TensorSource, order: Sequence[str]) -> None:
+    shapes = source.model.tensor_shapes()
+    for name in order:
+        if name == "rope":
+            file.write(rope_tables(source.model))
+        elif name in shapes:
+            for layer in range(max(shapes[name][0], 1)):
+                _write(file, source.tensor(name, layer))
 
 
 def rope_tables(model: Model) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from codegen.errors import USAGE, BakeError
-from codegen.model import Model, group_sizes
+from codegen.model import QUANTIZED, Model
 from codegen.plan import Plan, make_plan
 from codegen.targets import Target
+from codegen.weights import retype
 
 MB = 1_000_000
 # Code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
@@ -63,8 +65,11 @@ def _mb(size: int) -> str:
 def _what_fits(model: Model, target: Target, limit: int) -> Iterator[str]:
     """The options, alone or together, with which a model fits."""
     variants = [("", model)]
-    if model.weight_type == "f32" and (sizes := group_sizes(model)):
-        variants.append(("-Dweights=q8", replace(model, weight_type="q8", group_size=sizes[0])))
+    for weight_type in QUANTIZED:
+        with contextlib.suppress(BakeError):  # q4 does not fit every row length
+            smaller = retype(model, weight_type)
+            if _total(smaller, target) < _total(model, target):
+                variants.append((f"-Dweights={weight_type}", smaller))
     for option, variant in variants:
         if option and (total := _total(variant, target)) <= limit:
             yield f"{option} ({_mb(total)} MB)"

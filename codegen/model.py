@@ -11,16 +11,24 @@ from dataclasses import dataclass
 
 from codegen.errors import BakeError
 
+# The types that a weight matrix may have (docs/arithmetic.md). Those of QUANTIZED are integers in groups with a scale each,
+# multiplied with activations that are quantised as well.
+FLOATS = ("f32", "f16")
+QUANTIZED = ("q8", "q4")
+WEIGHT_TYPES = FLOATS + QUANTIZED
+NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")  # float32 always
+EMBEDDINGS = ("token_embedding_table", "wcls")
+
 # A name becomes a file name, a C++ comment and a line of a report: nothing else may come through it.
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-# Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
 # Names that the build directory, or the build system, already uses for something else.
 RESERVED_NAMES = frozenset(
     "all benchmark benchmarks build clean codegen coverage cross dist docs evaluation generated install meson-info "
     "meson-logs meson-private models reconfigure runtime scan-build templates test tests tools uninstall weights".split()
 )
 
+# Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
 LIMITS = {
     "dim": 1 << 15,
     "hidden_dim": 1 << 17,
@@ -37,8 +45,9 @@ LIMITS = {
 class Model:
     """Dimensions and constants of a llama2.c transformer, in llama2.c's names.
 
-    `head_size` is dim / n_heads in llama2.c's own files. `weight_type` is "f32" or "q8"; `group_size` counts the
-    weights that share a scale (0 for f32).
+    `head_size` is dim / n_heads in llama2.c's own files. `weight_type` is that of the layers' matrices, `classifier` that
+    of classifier and embedding when it is another one (else empty); `group_size` counts the weights, and activations,
+    that share a scale (0 when no matrix is quantised).
     """
 
     name: str
@@ -55,6 +64,27 @@ class Model:
     group_size: int = 0
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
+    classifier: str = ""
+
+    def type_of(self, tensor: str) -> str:
+        """The weight type of a tensor by llama2.c's name."""
+        if tensor in NORMS:
+            return "f32"
+        return self.classifier or self.weight_type if tensor in EMBEDDINGS else self.weight_type
+
+    @property
+    def classifier_type(self) -> str:
+        return self.type_of("wcls")
+
+    @property
+    def weight_types(self) -> tuple[str, ...]:
+        """The distinct types of the matrices, the layers' first."""
+        return tuple(dict.fromkeys((self.weight_type, self.classifier_type)))
+
+    @property
+    def quantized(self) -> bool:
+        """Whether any matrix is."""
+        return any(t in QUANTIZED for t in self.weight_types)
 
     @property
     def att_dim(self) -> int:
@@ -73,7 +103,9 @@ class Model:
 
     @property
     def row_lengths(self) -> tuple[int, ...]:
-        """Every distinct row length of the weight matrices: what a quantisation group has to divide."""
+        """Every distinct row length of the quantised matrices, of all when none is: what a group has to divide."""
+        if self.quantized and self.weight_type not in QUANTIZED:
+            return (self.dim,)
         return tuple(sorted({self.dim, self.att_dim, self.hidden_dim}))
 
     def has_layers(self, tensor: str) -> bool:
@@ -112,7 +144,7 @@ def check_name(name: str) -> str:
 
 
 def group_sizes(model: Model, largest: int = 64) -> list[int]:
-    """The group sizes up to `largest` that divide every row of the model, largest first."""
+    """The group sizes up to `largest` that divide every quantised row of the model, largest first."""
     common = math.gcd(*model.row_lengths)
     return [size for size in range(min(largest, common), 0, -1) if common % size == 0]
 
@@ -139,7 +171,10 @@ def check_dims(model: Model, source: str) -> Model:
             f"{source}: head size: expected an even number (RoPE rotates pairs), found {model.head_size}; "
             "export the model again"
         )
-    if model.weight_type == "q8":
+    for weight_type in model.weight_types:
+        if weight_type not in WEIGHT_TYPES:
+            raise BakeError(f"{source}: weight type: expected one of {', '.join(WEIGHT_TYPES)}, found {weight_type!r}")
+    if model.quantized:
         if model.group_size < 1:
             raise BakeError(f"{source}: group_size: expected 1 or more, found {model.group_size}; export again")
         for length in model.row_lengths:

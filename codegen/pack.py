@@ -5,6 +5,7 @@ carries it (templates/packed_data.cpp.jinja). This is the data half of a bake; c
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,37 +14,37 @@ from codegen.checkpoint import Quantized, Tensor, TensorSource
 from codegen.emit import environment, write_if_changed
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
-from codegen.plan import Matrix, Plan
+from codegen.layout import FLOAT_BYTES, Matrix
+from codegen.plan import Plan
 from codegen.rope import rope_table
 
 Bytes = npt.NDArray[np.uint8]
 
 
 def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
-    """The tiles of a matrix (rows, columns) as bytes, rows beyond the last one zero."""
+    """The tiles of a matrix (rows, columns) as bytes, as codegen.layout describes them; rows beyond the last one zero."""
     parts: list[Bytes] = []
     for run in layout.runs:
         if isinstance(tensor, Quantized):
-            q = _tiles(tensor.q.view(np.uint8) + np.uint8(layout.bias), run.first_row, run.count, run.rows)
+            q: Bytes = _tiles(tensor.q.view(np.uint8) + np.uint8(layout.bias), run.first_row, run.count, run.rows)
             s = _tiles(tensor.s, run.first_row, run.count, run.rows)
-            groups, size, width = layout.groups, layout.group_size, layout.together
-            columns = q.reshape(run.count, run.rows, groups, size // width, width).transpose(0, 2, 3, 1, 4)
-            scales = np.ascontiguousarray(s.transpose(0, 2, 1)).astype("<f4")
+            if layout.weight_type == "q4":
+                halves = q.reshape(run.count, run.rows, -1, 2, layout.together)
+                q = halves[..., 0, :] | (halves[..., 1, :] << np.uint8(4))
+            columns = q.reshape(run.count, run.rows, layout.groups, -1, layout.together).transpose(0, 2, 3, 1, 4)
+            scales = s.transpose(0, 2, 1).astype("<f4" if layout.weight_type == "q8" else "<f2", order="C")
+            parts_of_group = (np.ascontiguousarray(columns), scales)
             tiles = np.concatenate(
-                (
-                    np.ascontiguousarray(columns).view(np.uint8).reshape(run.count, groups, size * run.rows),
-                    scales.view(np.uint8).reshape(run.count, groups, 4 * run.rows),
-                ),
-                axis=2,
+                [part.view(np.uint8).reshape(run.count, layout.groups, -1) for part in parts_of_group], axis=2
             )
         else:
             rows = _tiles(tensor, run.first_row, run.count, run.rows)
-            tiles = np.ascontiguousarray(rows.transpose(0, 2, 1)).astype("<f4").view(np.uint8)
+            tiles = rows.transpose(0, 2, 1).astype(f"<f{FLOAT_BYTES[layout.weight_type]}", order="C").view(np.uint8)
         parts.append(tiles.reshape(-1))
     return np.concatenate(parts)
 
 
-def _tiles(values: npt.NDArray[np.generic], first: int, count: int, rows: int) -> npt.NDArray[np.generic]:
+def _tiles(values: npt.NDArray[Any], first: int, count: int, rows: int) -> npt.NDArray[Any]:
     """Rows [first, first + count * rows) as (count, rows, columns), padded with zeros."""
     chosen = values[first : first + count * rows]
     missing = count * rows - chosen.shape[0]

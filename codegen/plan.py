@@ -1,7 +1,8 @@
-"""All arithmetic of a bake: layouts, offsets, kernels, buffers, memory and cost. Templates only print what is here.
+"""All arithmetic of a bake: offsets, kernels, buffers, memory and cost. Templates only print what is here.
 
     Model + Target -> Plan
 
+The layout of a single matrix is codegen.layout's.
 The packed weights are one stream in the order in which a token reads them: per layer rms_att, wq, wk, wv, wo,
 rms_ffn, w1, w3, w2; then rms_final and the classifier. Tables that are read at random (RoPE, an embedding that is not
 the classifier) lie in front. Every section starts at a multiple of 64 bytes.
@@ -12,7 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from codegen.model import Model
+from codegen.layout import Matrix, TileRun, lay_out
+from codegen.model import QUANTIZED, Model
 from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.targets import Target
 
@@ -23,86 +25,6 @@ ALIGN = 64  # bytes: a cache line on every target, and the widest vector
 def round_up(value: int, multiple: int) -> int:
     """The smallest multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple
-
-
-@dataclass(frozen=True)
-class TileRun:
-    """`count` tiles of `rows` rows each, from row `first_row` and byte `offset` of the matrix on."""
-
-    rows: int
-    count: int
-    first_row: int
-    offset: int
-    tile_bytes: int
-
-    @property
-    def end_row(self) -> int:
-        """One past the last row of the run; past the matrix's own rows where the last tile is padded."""
-        return self.first_row + self.rows * self.count
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The layout of a weight matrix W (rows, columns): runs of tiles.
-
-    A float32 tile of R rows is columns x R floats. A q8 tile is, for each group of columns, group_size x R int8, in
-    which `together` columns of a row are adjacent, and then the R float scales of the group. `bias` is added to every
-    int8 where the dot product wants one side unsigned: 128, else 0.
-    """
-
-    weight_type: str
-    rows: int
-    columns: int
-    group_size: int
-    together: int
-    bias: int
-    runs: tuple[TileRun, ...]
-
-    @property
-    def padded_rows(self) -> int:
-        return self.runs[-1].end_row
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the tiles."""
-        return sum(run.count * run.tile_bytes for run in self.runs)
-
-    @property
-    def groups(self) -> int:
-        """Groups in a row; 1 for float32."""
-        return self.columns // self.group_size if self.group_size else 1
-
-    @property
-    def macs(self) -> int:
-        return self.rows * self.columns
-
-    @property
-    def shape(self) -> str:
-        return f"{self.rows}x{self.columns}"
-
-
-def lay_out(model: Model, target: Target, rows: int, columns: int, tiles: tuple[int, ...]) -> Matrix:
-    """Cuts a matrix into runs of tiles: as many of the largest size as fit, then of the next; the rest is padded.
-
-    Columns lie together only when a group is a whole number of them; else the kernels take one at a time.
-    """
-    weight_type, group_size = model.weight_type, model.group_size
-    interleaved = weight_type == "q8" and group_size % target.q8_columns == 0
-    groups = columns // group_size if group_size else 0
-    runs: list[TileRun] = []
-    row = offset = 0
-    for size in tiles:
-        count = (rows - row) // size
-        if size == tiles[-1]:
-            count = -(-(rows - row) // size)
-        if count < 1:
-            continue
-        tile_bytes = size * (columns + 4 * groups) if weight_type == "q8" else 4 * size * columns
-        runs.append(TileRun(size, count, row, offset, tile_bytes))
-        row += count * size
-        offset += count * tile_bytes
-    together, bias = (target.q8_columns, target.q8_bias) if interleaved else (1, 0)
-    return Matrix(weight_type, rows, columns, group_size, together, bias, tuple(runs))
 
 
 @dataclass(frozen=True)
@@ -163,7 +85,6 @@ class Plan:
     target: Target
     sections: tuple[Section, ...]
     kernels: tuple[Kernel, ...]
-    vector_lengths: tuple[int, ...]
     ops: tuple[Op, ...]
 
     # -- the packed weights ------------------------------------------------------------------------------------------
@@ -209,20 +130,31 @@ class Plan:
         """The tiles of a matrix of `rows` rows: threads take the same share of each run, and of the vector it makes."""
         return next(kernel.matrix.runs for kernel in self.kernels if kernel.matrix.rows == rows)
 
-    @property
-    def together(self) -> int:
-        """Columns of a row that lie together."""
-        return self.kernels[0].matrix.together
+    # -- weight types ------------------------------------------------------------------------------------------------
+
+    def matrix_of(self, weight_type: str) -> Matrix | None:
+        """The first matrix of a weight type, whose `together` and `bias` all others of it share; None without any."""
+        return next((k.matrix for k in self.kernels if k.matrix.weight_type == weight_type), None)
+
+    def tile_sizes(self, weight_type: str) -> tuple[int, ...]:
+        """The rows of the tiles that matrices of a weight type have, largest first."""
+        runs = {run.rows for k in self.kernels if k.matrix.weight_type == weight_type for run in k.matrix.runs}
+        return tuple(sorted(runs, reverse=True))
 
     @property
-    def bias(self) -> int:
-        """What is added to q8 weights; the kernels take it off again."""
-        return self.kernels[0].matrix.bias
+    def quantized_lengths(self) -> tuple[int, ...]:
+        """The lengths of the vectors that quantised matrices multiply."""
+        return tuple(sorted({k.matrix.columns for k in self.kernels if k.matrix.quantized}))
 
     @property
-    def tile_sizes(self) -> tuple[int, ...]:
-        """The rows of the tiles that there are, largest first."""
-        return tuple(sorted({run.rows for kernel in self.kernels for run in kernel.matrix.runs}, reverse=True))
+    def biases(self) -> tuple[int, ...]:
+        """What is added to quantised weights, for each of which the activations know what to take off again."""
+        return tuple(sorted({k.matrix.bias for k in self.kernels} - {0}))
+
+    @property
+    def longest(self) -> int:
+        """The longest vector that is quantised; 0 when none is."""
+        return max(self.quantized_lengths, default=0)
 
     # -- vectors -----------------------------------------------------------------------------------------------------
 
@@ -247,13 +179,13 @@ class Plan:
     def stride(self, length: int) -> int:
         """Floats from one position to the next in a buffer of vectors of `length`: whole cache lines, and room for the
         rows of a padded tile."""
-        smallest = (self.target.q8_tiles if self.model.weight_type == "q8" else self.target.f32_tiles)[-1]
+        smallest = max(self.target.tiles(weight_type)[-1] for weight_type in self.model.weight_types)
         return round_up(length, max(ALIGN // 4, smallest))
 
     def tile_arguments(self, matrix: Matrix) -> list[int]:
         """Columns, strides of the input (and of its scales) and of the output of a matrix product."""
         columns, rows = matrix.columns, matrix.rows
-        if matrix.weight_type == "q8":
+        if matrix.quantized:
             return [columns, self.quantized_stride(columns), self.stride(matrix.groups), self.stride(rows)]
         return [columns, self.stride(columns), self.stride(rows)]
 
@@ -261,11 +193,6 @@ class Plan:
     def sqrt_head_size(self) -> float:
         """What attention scores are divided by."""
         return math.sqrt(self.model.head_size)
-
-    @property
-    def longest(self) -> int:
-        """The longest vector that a matrix multiplies."""
-        return max(self.model.row_lengths)
 
     @property
     def seq_blocks(self) -> int:
@@ -328,13 +255,13 @@ class Plan:
 
     @property
     def quantized_bytes(self) -> int:
-        """A thread's quantised activations: (max_batch, longest) int8 and their scales. 0 for float32."""
-        if self.model.weight_type != "q8":
+        """A thread's quantised activations: (max_batch, longest) int8 and their scales. 0 for float types."""
+        if not self.model.quantized:
             return 0
         n = self.target.max_batch
         scales = 4 * self.stride(self.longest // self.model.group_size)
         copies = 2 if self.rvv and self.rvv.quad_flags else 1
-        return n * (copies * self.quantized_stride(self.longest) + (2 if self.bias else 1) * scales)
+        return n * (copies * self.quantized_stride(self.longest) + (1 + len(self.biases)) * scales)
 
     @property
     def activation_bytes(self) -> int:
@@ -345,11 +272,6 @@ class Plan:
 
 def make_plan(model: Model, target: Target) -> Plan:
     """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use."""
-    tiles = target.q8_tiles if model.weight_type == "q8" else target.f32_tiles
-
-    def matrix(rows: int, columns: int, sizes: tuple[int, ...] = tiles) -> Matrix:
-        return lay_out(model, target, rows, columns, sizes)
-
     shapes = model.tensor_shapes()
     order: list[tuple[str, int]] = [("rope", 0)]
     if not model.shared_classifier:
@@ -367,11 +289,12 @@ def make_plan(model: Model, target: Target) -> Plan:
         elif tensor.startswith("rms_"):
             size = 4 * model.dim
         elif tensor == "token_embedding_table":
-            layout = matrix(model.vocab_size, model.dim, (1,))  # read a row at a time
+            rows, columns = shapes[tensor][1:]  # read a row at a time
+            layout = lay_out(model.type_of(tensor), rows, columns, model.group_size, target, (1,))
             size = layout.bytes
         else:
             rows, columns = (model.vocab_size, model.dim) if tensor == "wcls" else shapes[tensor][1:]
-            layout = matrix(rows, columns)
+            layout = lay_out(model.type_of(tensor), rows, columns, model.group_size, target)
             size = layout.bytes
             if tensor not in uses.setdefault(layout, []):
                 uses[layout].append(tensor)
@@ -379,13 +302,13 @@ def make_plan(model: Model, target: Target) -> Plan:
         offset = round_up(offset + size, ALIGN)
 
     kernels = tuple(Kernel(layout, tuple(tensors)) for layout, tensors in uses.items())
-    return Plan(model, target, tuple(sections), kernels, model.row_lengths, _ops(model, kernels))
+    return Plan(model, target, tuple(sections), kernels, _ops(model, kernels))
 
 
 def _ops(model: Model, kernels: tuple[Kernel, ...]) -> tuple[Op, ...]:
     """The rows of the profile: the matrix products first, then the rest in order of use, then waiting."""
     names = ["embed", "rmsnorm", "rope", "cache_kv", "attention", "add", "swiglu", "wait"]
-    if model.weight_type == "q8":
+    if model.quantized:
         names.insert(2, "quantize")
     products = [Op(kernel.name, kernel.matrix.bytes, kernel.matrix.macs) for kernel in kernels]
     return tuple(products + [Op(name, 0, 0) for name in names])

@@ -1,4 +1,4 @@
-"""Quantises float32 weights to llama2.c's int8 (version 2) groups."""
+"""Rounds float32 weights to the other weight types: float16, llama2.c's int8 groups, and int4 groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import numpy as np
 
 from codegen.checkpoint import FloatArray, Quantized, check_finite
 from codegen.errors import BakeError
+
+LARGEST_HALF = np.float32(65504)
+
+
+def round_to_half(values: FloatArray, label: str) -> FloatArray:
+    """The float16 nearest to each value, halves to even, as float32. Raises BakeError, naming `label`, when one is beyond
+    the largest float16."""
+    bad = int(np.count_nonzero(np.abs(values) > LARGEST_HALF))
+    if bad:
+        raise BakeError(
+            f"{label}: expected magnitudes up to 65504, the largest float16, found {bad} of {values.size} beyond; "
+            "take f32 or q8"
+        )
+    halves: FloatArray = values.astype(np.float16).astype(np.float32)
+    return halves
 
 
 def quantize_q8(values: FloatArray, group_size: int) -> Quantized:
@@ -17,15 +32,84 @@ def quantize_q8(values: FloatArray, group_size: int) -> Quantized:
     that their scale is 0, has scale 0 and quants 0; with a subnormal scale, too coarse to keep w / scale within 127,
     quants are clamped. Raises BakeError when `group_size` does not divide the rows.
     """
-    rows, columns = values.shape
-    if group_size < 1 or columns % group_size:
-        raise BakeError(f"group size: expected a divisor of rows of {columns}, found {group_size}")
-    groups = values.astype(np.float32, copy=False).reshape(rows, columns // group_size, group_size)
+    groups = _groups(values, group_size)
     s: FloatArray = np.abs(groups).max(axis=2) / np.float32(127)
     divisor = np.where(s > 0, s, np.float32(1))[:, :, None]
     quants = np.clip(np.rint(groups / divisor), -127, 127)
     quants[s == 0] = 0
-    return Quantized(quants.astype(np.int8).reshape(rows, columns), s)
+    return Quantized(quants.astype(np.int8).reshape(values.shape), s)
+
+
+# What the search for a q4 scale lets the value of largest magnitude become: -8, the one quant without a counterpart, 7, and
+# around them in steps, so that the largest value is cut off or the range not used up. Finer steps or a wider range lower
+# the squared error of normally distributed weights by less than 0.3 %.
+Q4_EXTREMES = tuple(np.float32(sign * at / 4) for sign in (-1, 1) for at in range(26, 41))
+Q4_BLOCK = 4096  # groups that are searched at once: what a cache holds
+
+
+def quantize_q4(values: FloatArray, group_size: int, label: str) -> Quantized:
+    """Quantises (rows, columns) float32 in groups of `group_size` along its rows to -8..7 with float16 scales.
+
+    For each group the scale, of either sign, that leaves the smallest squared error among those that map its largest
+    value to one of Q4_EXTREMES, each then set to the least-squares optimum for the quants it gives and rounded to
+    float16 before the error is measured. Every sum is in order, so that the result depends on no library or processor.
+    A group of zeros has scale 0 and quants 0. Raises BakeError, naming `label`, when a scale is beyond float16.
+    """
+    groups = _groups(values, group_size).reshape(-1, group_size)
+    bad = int(np.count_nonzero(np.abs(values) > 6 * LARGEST_HALF))
+    if bad:
+        raise BakeError(
+            f"{label}: expected magnitudes whose q4 scale fits float16, up to {6 * 65504}, found {bad} of {values.size} "
+            "beyond; take f32 or q8"
+        )
+    q = np.empty(groups.shape, np.int8)
+    s = np.empty(len(groups), np.float32)
+    for start in range(0, len(groups), Q4_BLOCK):
+        block = slice(start, start + Q4_BLOCK)
+        quants, s[block] = _search_q4(np.ascontiguousarray(groups[block].T))
+        q[block] = quants.T
+    return Quantized(q.reshape(values.shape), s.reshape(len(values), -1))
+
+
+def _search_q4(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The quants (group_size, n) and the scales (n,) of n groups (group_size, n)."""
+    extreme = np.take_along_axis(x, np.abs(x).argmax(axis=0)[None], axis=0)[0]
+    error = np.add.reduce(x * x, axis=0)
+    scale = np.zeros_like(extreme)
+    for target in Q4_EXTREMES:
+        # No scale but 0 is of use to values below half of the smallest float16.
+        inverse = np.divide(target, extreme, out=np.zeros_like(extreme), where=np.abs(extreme) > 2.0**-25)
+        quants = _round_q4(x, inverse)
+        square = np.add.reduce(quants * quants, axis=0)
+        best = np.add.reduce(quants * x, axis=0) / np.maximum(square, np.float32(1))
+        candidate = best.astype(np.float16).astype(np.float32)
+        missed = x - _round_q4(x, _inverse(candidate)) * candidate
+        found = np.add.reduce(missed * missed, axis=0)
+        better = found < error
+        np.copyto(error, found, where=better)
+        np.copyto(scale, candidate, where=better)
+    return _round_q4(x, _inverse(scale)), scale
+
+
+def _inverse(scale: FloatArray) -> FloatArray:
+    """1 / scale, and 0 of 0."""
+    result: FloatArray = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+    return result
+
+
+def _round_q4(x: FloatArray, inverse: FloatArray) -> FloatArray:
+    quants: FloatArray = np.rint(x * inverse)
+    np.maximum(quants, np.float32(-8), out=quants)
+    np.minimum(quants, np.float32(7), out=quants)
+    return quants
+
+
+def _groups(values: FloatArray, group_size: int) -> FloatArray:
+    """(rows, columns) as (rows, groups, group_size) float32. Raises BakeError when `group_size` does not divide."""
+    rows, columns = values.shape
+    if group_size < 1 or columns % group_size:
+        raise BakeError(f"group size: expected a divisor of rows of {columns}, found {group_size}")
+    return values.astype(np.float32, copy=False).reshape(rows, columns // group_size, group_size)
 
 
 def dequantize(tensor: Quantized) -> FloatArray:

@@ -97,7 +97,7 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
     """Chooses register groups for a model's dimensions and a target's vector length."""
     lanes, byte_lanes = target.vlen // 32, target.vlen // 8
     size = model.group_size
-    prologue, steps = _steps(size, byte_lanes) if 0 < size <= LONGEST_GROUP else ((), ())
+    prologue, steps = _steps(size, byte_lanes) if "q8" in model.weight_types and size <= LONGEST_GROUP else ((), ())
     return RvvPlan(
         float_lanes=lanes,
         byte_lanes=byte_lanes,

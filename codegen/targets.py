@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from codegen.errors import USAGE, BakeError
+from codegen.model import QUANTIZED
 
 
 @dataclass(frozen=True)
@@ -47,22 +48,24 @@ class Target:
     """How a processor wants its weights, and which template holds its kernels.
 
     A weight matrix is cut into tiles of rows, and a tile is stored column by column, so that the rows of a tile are
-    the lanes of a vector. `f32_tiles` and `q8_tiles` list the rows that a tile may have, largest first; the rows that
-    are left over after the last one are padded with zeros. `q8_columns` columns of a row lie together (a dot-product
-    instruction takes four), as far as the group size allows, with `q8_bias` added. `lanes` positions of the key cache
-    lie together.
+    the lanes of a vector. `float_tiles` (f32, f16) and `int_tiles` (q8, q4) list the rows that a tile may have, largest
+    first; the rows that are left over after the last one are padded with zeros. `q8_columns` and `q4_columns` columns of
+    a row lie together (a dot-product instruction takes four), as far as the group size allows, q8 with `q8_bias` added.
+    `lanes` positions of the key cache lie together.
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
-    that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the extensions that a CPU must have, in GCC's names
-    (__builtin_cpu_supports), and `cpp_args` what the compiler is told about it.
+    that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the
+    extensions that a CPU must have, in GCC's names (__builtin_cpu_supports), and `cpp_args` what the compiler is told
+    about it.
     """
 
     name: str
     about: str
     kernels: str  # templates/kernels_<kernels>.cpp.jinja
-    f32_tiles: tuple[int, ...]
-    q8_tiles: tuple[int, ...]
+    float_tiles: tuple[int, ...]
+    int_tiles: tuple[int, ...]
     q8_columns: int
+    q4_columns: int
     lanes: int
     max_batch: int
     max_threads: int
@@ -76,6 +79,10 @@ class Target:
     ram_budget: int = 0  # MB that a program may need; 0: not limited
     vlen: int = 0  # bits of a vector register; 0: the kernels don't depend on it
     dialect: Dialect | None = None
+
+    def tiles(self, weight_type: str) -> tuple[int, ...]:
+        """The rows that a tile of a weight type may have."""
+        return self.int_tiles if weight_type in QUANTIZED else self.float_tiles
 
     @property
     def over_read(self) -> int:
@@ -94,9 +101,10 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
         name=name,
         about=about,
         kernels="rvv",
-        f32_tiles=(8 * lanes, 4 * lanes, 2 * lanes, lanes),
-        q8_tiles=(vlen // 8,),
+        float_tiles=(8 * lanes, 4 * lanes, 2 * lanes, lanes),
+        int_tiles=(vlen // 8,),
         q8_columns=1,
+        q4_columns=1,
         lanes=16,
         max_batch=8,
         max_threads=max_threads,
@@ -119,9 +127,10 @@ TARGETS = {
             name="portable",
             about="C++ for any processor; the compiler's own vectors",
             kernels="portable",
-            f32_tiles=(16, 4),
-            q8_tiles=(16, 4),
+            float_tiles=(16, 4),
+            int_tiles=(16, 4),
             q8_columns=1,
+            q4_columns=1,
             lanes=16,
             max_batch=8,
             max_threads=64,
@@ -130,9 +139,10 @@ TARGETS = {
             name="x86-64-v3",
             about="x86-64 with AVX2",
             kernels="x86",
-            f32_tiles=(48, 8),
-            q8_tiles=(48, 8),
+            float_tiles=(48, 8),
+            int_tiles=(48, 8),
             q8_columns=4,
+            q4_columns=4,
             lanes=8,
             max_batch=16,
             max_threads=64,
@@ -147,9 +157,10 @@ TARGETS = {
             name="avx512",
             about="x86-64 with AVX-512 and VNNI",
             kernels="x86",
-            f32_tiles=(48, 16),
-            q8_tiles=(48, 16),
+            float_tiles=(48, 16),
+            int_tiles=(48, 16),
             q8_columns=4,
+            q4_columns=4,
             lanes=16,
             max_batch=16,
             max_threads=64,

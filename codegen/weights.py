@@ -1,4 +1,4 @@
-"""Gives a model's tensors in another weight type: the source's own, float32, or llama2.c's int8 groups."""
+"""Gives a model's tensors in other weight types than the source's own (docs/arithmetic.md has what each type is)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import NORMS, Quantized, Tensor, TensorSource
+from codegen.checkpoint import Quantized, Tensor, TensorSource, label_of
 from codegen.errors import USAGE, BakeError
-from codegen.model import Model, group_sizes
-from codegen.quantize import dequantize, quantize_q8
+from codegen.model import QUANTIZED, WEIGHT_TYPES, Model, group_sizes
+from codegen.quantize import dequantize, quantize_q4, quantize_q8, round_to_half
 
-WEIGHT_TYPES = ("f32", "q8")
+# The largest group that is chosen when none is asked for.
+LARGEST_GROUP = 64
+LARGEST_Q4_GROUP = 32
 
 
 @dataclass(frozen=True)
@@ -29,50 +31,81 @@ class Converted:
 
     def tensor(self, name: str, layer: int = 0) -> Tensor:
         """As TensorSource.tensor; splitting groups repeats their scales and loses nothing."""
-        tensor, group_size = self.source.tensor(name, layer), self.model.group_size
-        if name in NORMS:
-            return tensor
-        if isinstance(tensor, Quantized):
-            if not group_size:
-                return dequantize(tensor)
+        tensor, wanted, group_size = self.source.tensor(name, layer), self.model.type_of(name), self.model.group_size
+        if wanted == "q8" and isinstance(tensor, Quantized):
             times = tensor.q.shape[1] // tensor.s.shape[1] // group_size
             return Quantized(tensor.q, np.repeat(tensor.s, times, axis=1))
-        return quantize_q8(tensor, group_size) if group_size else tensor
+        if wanted == self.source.model.type_of(name):
+            return tensor
+        values = dequantize(tensor) if isinstance(tensor, Quantized) else tensor
+        label = label_of(self.source, name, layer)
+        if wanted == "f16":
+            return round_to_half(values, label)
+        if wanted == "q8":
+            return quantize_q8(values, group_size)
+        return quantize_q4(values, group_size, label) if wanted == "q4" else values
 
 
-def convert(source: TensorSource, weight_type: str, group_size: int | None = None) -> TensorSource:
-    """The source with matrices of a weight type, "auto" for its own; `group_size` of q8 is chosen when it is None.
+def convert(
+    source: TensorSource, weights: str = "auto", group_size: int | None = None, classifier: str = "auto"
+) -> TensorSource:
+    """The source with its matrices in other types, as `retype` has them."""
+    model = retype(source.model, weights, classifier, group_size)
+    return source if model == source.model else Converted(source, model)
+
+
+def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_size: int | None = None) -> Model:
+    """The model with matrices of type `weights` ("auto": its own), classifier and embedding of type `classifier` ("auto":
+    the same as all others, or its own when these are). The group size is chosen when it is None.
 
     Raises BakeError (usage) as `choose_group` does, and for an unknown type.
     """
-    model = source.model
-    if weight_type not in ("auto", *WEIGHT_TYPES):
-        raise BakeError(f"weights: expected auto, {' or '.join(WEIGHT_TYPES)}, found {weight_type!r}", USAGE)
-    wanted = model.weight_type if weight_type == "auto" else weight_type
-    size = choose_group(model, group_size) if wanted == "q8" else 0
-    if (wanted, size) == (model.weight_type, model.group_size):
-        return source
-    return Converted(source, dataclasses.replace(model, weight_type=wanted, group_size=size))
+    for option, asked in (("weights", weights), ("classifier", classifier)):
+        if asked not in ("auto", *WEIGHT_TYPES):
+            raise BakeError(f"{option}: expected auto or one of {', '.join(WEIGHT_TYPES)}, found {asked!r}", USAGE)
+    body = model.weight_type if weights == "auto" else weights
+    if classifier == "auto":
+        classifier = model.classifier_type if weights == "auto" else body
+    wanted = dataclasses.replace(model, weight_type=body, classifier="" if classifier == body else classifier)
+    return dataclasses.replace(wanted, group_size=choose_group(model, wanted, group_size) if wanted.quantized else 0)
 
 
-def choose_group(model: Model, asked: int | None) -> int:
-    """The group size of int8 weights: the one asked for, the model's own, or the largest up to 64 that divides every
-    row.
+def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
+    """The group size of `model` with the quantised types of `wanted`: the one asked for, the model's own, or the largest
+    up to 64 that divides every quantised row; with q4 among them the largest even one up to 32.
 
-    Raises BakeError (usage) when the one asked for does not divide every row, or would quantise int8 weights again.
+    Raises BakeError (usage) when the one asked for does not divide every row, when it would quantise int8 weights again,
+    and when q4 finds none.
     """
-    own = model.group_size
-    if asked is None:
-        return own or group_sizes(model)[0]
-    divisors = group_sizes(model, largest=max(model.row_lengths))
-    if asked not in divisors:
-        sizes = ", ".join(str(size) for size in divisors)
-        raise BakeError(f"--group: expected a divisor of every row ({sizes}), found {asked}", USAGE)
-    if own and own % asked:
-        sizes = ", ".join(str(size) for size in divisors if own % size == 0)
+    kept = model.group_size if "q8" in wanted.weight_types else 0  # of int8 weights that stay as they are
+    with_q4 = "q4" in wanted.weight_types
+    if kept and not with_q4 and asked is None:
+        return kept
+    divisors = [n for n in group_sizes(wanted, largest=max(wanted.row_lengths)) if not with_q4 or n % 2 == 0]
+    whole = [n for n in divisors if not kept or kept % n == 0]
+    if asked is not None:
+        if asked not in divisors:
+            sizes = ", ".join(str(size) for size in divisors)
+            raise BakeError(f"--group: expected a divisor of every row ({sizes}), found {asked}", USAGE)
+        if asked not in whole:
+            sizes = ", ".join(str(size) for size in whole)
+            raise BakeError(
+                f"--group: {model.name} is int8 in groups of {kept}: groups of {asked} would quantise it a second time; "
+                f"take one of {sizes}, or start from the float checkpoint",
+                USAGE,
+            )
+        return asked
+    fitting = [n for n in whole if n <= (LARGEST_Q4_GROUP if with_q4 else LARGEST_GROUP)]
+    if not fitting:
+        lengths = ", ".join(str(length) for length in wanted.row_lengths)
         raise BakeError(
-            f"--group: {model.name} is int8 in groups of {own}: groups of {asked} would quantise it a second time; "
-            f"take one of {sizes}, or start from the float checkpoint",
+            f"{model.name}: q4 stores weights in pairs: expected rows with an even common divisor, found rows of "
+            f"{lengths}; take q8 or f16",
             USAGE,
         )
-    return asked
+    return fitting[0]
+
+
+def types_text(model: Model) -> str:
+    """For example "q8" or "q4-q8": the layers' weight type, and the classifier's when it is another one."""
+    return "-".join(model.weight_types)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codegen.errors import IO, BakeError
 from codegen.formats import open_model
-from codegen.weights import WEIGHT_TYPES
+from codegen.model import WEIGHT_TYPES
 from evaluation.loss import Loss, log_softmax
 from evaluation.programs import ROOT, Program, Variant, compiled, configure
 from evaluation.texts import framed, read_texts

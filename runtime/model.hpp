@@ -13,9 +13,10 @@ namespace storybake {
 
 /// The facts of the baked model and of its plan.
 struct ModelFacts {
-    const char* name;         // "stories15M_q8"
-    const char* target;       // "portable", "duo", ...
-    const char* weight_type;  // "f32", "q8"
+    const char* name;             // "stories15M_q8"
+    const char* target;           // "portable", "duo", ...
+    const char* weight_type;      // "f32", "f16", "q8", "q4"
+    const char* classifier_type;  // the same, of classifier and embedding
     int dim;
     int hidden_dim;
     int n_layers;
@@ -23,7 +24,7 @@ struct ModelFacts {
     int n_kv_heads;
     int vocab_size;
     int seq_len;
-    int group_size;  // of q8 weights; 0 for f32
+    int group_size;  // weights, or activations, that share a scale; 0: none do
     bool shared_classifier;
     int max_batch;                   // positions that one forward() takes at most
     int max_threads;                 // threads that the scratch memory is planned for

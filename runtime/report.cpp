@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <cstring>
 
 #include "fingerprint.hpp"
 
@@ -86,6 +87,9 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
     std::fprintf(to, "%-18s %s\n", "model", model.name);
     std::fprintf(to, "%-18s %s\n", "target", model.target);
     std::fprintf(to, "%-18s %s", "weight type", model.weight_type);
+    if (std::strcmp(model.weight_type, model.classifier_type) != 0) {
+        std::fprintf(to, ", classifier %s", model.classifier_type);
+    }
     if (model.group_size > 0) {
         std::fprintf(to, ", groups of %d", model.group_size);
     }

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import NORMS
 from codegen.errors import BakeError, shown
 from codegen.formats.gguf_file import Gguf, read_gguf
 from codegen.formats.stored import StoredCheckpoint, match_tensors
-from codegen.model import Model, check_dims, check_name
+from codegen.model import NORMS, Model, check_dims, check_name
 
 NAMES = {
     "token_embedding_table": "token_embd.weight",

@@ -21,7 +21,6 @@ constexpr int kKvDim = 32;  // n_kv_heads * head_size
 constexpr int kVocabSize = 512;
 constexpr int kSeqLen = 128;
 constexpr int kGroupSize = 32;  // weights, or activations, that share a scale
-constexpr int kWeightBias = 128;  // what is added to the packed int8, modulo 256
 constexpr int kMaxBatch = 16;
 constexpr int kMaxThreads = 64;
 
@@ -85,7 +84,7 @@ struct State {
 struct Quantized {
     alignas(64) std::int8_t q[3072];  // (16,160)
     alignas(64) float s[256];  // (16,5)
-    alignas(64) std::int32_t bias[256];  // (16,5) -128 * the sum of q
+    alignas(64) std::int32_t bias128[256];  // (16,5) -128 * the sum of q
 };
 
 /// What a thread keeps for itself.

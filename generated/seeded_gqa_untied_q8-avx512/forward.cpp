@@ -16,6 +16,7 @@ const ModelFacts kModel = {
     .name = "seeded_gqa_untied_q8",
     .target = "avx512",
     .weight_type = "q8",
+    .classifier_type = "q8",
     .dim = kDim,
     .hidden_dim = kHiddenDim,
     .n_layers = kNLayers,

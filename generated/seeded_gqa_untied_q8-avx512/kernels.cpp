@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "exp.hpp"
 
@@ -103,7 +104,6 @@ template <typename V>
 // is too tall for that is taken in parts of kPartVectors vectors.
 constexpr int kPositions = 8;
 constexpr int kPartVectors = 3;
-
 /// sum + the products of four adjacent int8 of w and of x, lane by lane, exactly.
 [[gnu::always_inline]] inline Ints dot4(Ints sum, Ints w, Ints x) {
     return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);  // w is unsigned: int8 + 128
@@ -111,7 +111,7 @@ constexpr int kPartVectors = 3;
 
 /// kVectors vectors of the rows of a tile, times kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
     constexpr int kGroupBytes = kRows * (kGroupSize + 4);
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
@@ -150,22 +150,22 @@ void multiply(float* xout, const std::int8_t* xq, const float* xs, const std::in
 
 /// A tile times kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w + v * kWidth * 4);
+        multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w + v * kWidth * 4);
     }
 }
 
 /// Tiles [first, last) of kRows rows of W, times n positions.
 template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void matmul_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
+void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kTileBytes = kRows * (kColumns + 4 * (kColumns / kGroupSize));
     for (int t = first; t < last; ++t) {
-        const auto* tile = reinterpret_cast<const std::byte*>(w + static_cast<std::size_t>(t) * kTileBytes);
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         const auto multiply_by = [&](auto count, int p) {
-            multiply_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.bias + p * kScaleStride, tile);
+            multiply_q8_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.bias128 + p * kScaleStride, tile);
         };
         int p = 0;
         for (; p + kPositions <= n; p += kPositions) {
@@ -191,7 +191,7 @@ void embed_row(float* x, const std::byte* tiles, int row) {
         float scale = 0;
         std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
         const int at = i % kGroupSize / 4 * 4 * kRows + r * 4 + i % 4;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - kWeightBias)) * scale;
+        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - 128)) * scale;
     }
 }
 
@@ -237,7 +237,8 @@ void quantize(Quantized& xq, const float* x, int n) {
                 total += rounded;
                 store(q + i, __builtin_convertvector(rounded, GroupBytes));
             }
-            xq.bias[p * kScaleStride + g] = -kWeightBias * across<kLanes, std::int32_t>(&total, [](auto a, auto b) { return a + b; });
+            const int sum = across<kLanes, std::int32_t>(&total, [](auto a, auto b) { return a + b; });
+            xq.bias128[p * kScaleStride + g] = -128 * sum;
         }
     }
 }
@@ -247,43 +248,43 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 1 tile of 48 rows, 1 of 16: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_tiles<48, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_tiles<16, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 3 tiles of 48 rows, 1 of 16: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(3);
-    matmul_tiles<48, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_tiles<16, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 1 tile of 48 rows, 1 of 16: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_tiles<48, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_tiles<16, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 10 tiles of 48 rows, 2 of 16: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(10);
-    matmul_tiles<48, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 

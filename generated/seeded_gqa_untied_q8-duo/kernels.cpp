@@ -106,6 +106,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
     }
 }
 
+
 /// `tiles` tiles of 16 rows of W times one position; every row is a lane:
 ///
 ///     for each group: isum = 0; for each column j: isum += w[j] * xq[j]; sum += float(isum) * s * xs
@@ -114,7 +115,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 /// the rows in v16, the weights in v0 to v15. Weights may be -128 to 127: the products of columns whose magnitudes of xq sum up
 /// to 255 at most fit 16 bits, which two always do, and four where `wide` is 0. Weights are loaded
 /// 4 steps of four columns ahead, also past the last tile.
-[[gnu::noinline]] void matmul_rows(float* xout, const std::int8_t* xq, const std::uint32_t* wide, const float* xs,
+[[gnu::noinline]] void matmul_q8_rows(float* xout, const std::int8_t* xq, const std::uint32_t* wide, const float* xs,
                                    const std::byte* w, long tiles, long count) {
     const std::int8_t* x;
     const float* scale;
@@ -415,7 +416,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 
 /// Tiles [first, last) of W times x.
 template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void matmul_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
+void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
     constexpr std::size_t kTileBytes = std::size_t{kGroups} * kRows * (kGroupSize + 4);
     static_assert(kRows == 16);
@@ -423,39 +424,10 @@ void matmul_tiles(float* xout, const Quantized& x, const std::byte* w, int first
     const int step = n == 1 ? last - first : 1;
     for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
-            matmul_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.wide + p * (kXStride / 4),
+            matmul_q8_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.wide + p * (kXStride / 4),
                         x.s + p * kScaleStride, w + t * kTileBytes, step, kGroups);
         }
     }
-}
-
-/// wide (lines * kBlock,): not 0 where the magnitudes of four of q (lines * 4 * kBlock,) sum up to more than 255. The four
-/// bytes of a word become two sums of two, then their sum, of which bit 8 and up are kept.
-[[gnu::noinline]] void mark_wide(std::uint32_t* wide, const std::int8_t* q, long lines) {
-    long vl;
-    asm volatile(R"(
-    1:
-        th.vsetvli %[vl], zero, e8, m4
-        th.vle.v v0, (%[q])
-        addi %[q], %[q], 64
-        addi %[lines], %[lines], -1
-        th.vrsub.vx v4, v0, zero
-        th.vmax.vv v0, v0, v4
-        th.vsetvli %[vl], zero, e32, m4
-        th.vsrl.vi v4, v0, 8
-        th.vand.vx v0, v0, %[bytes]
-        th.vand.vx v4, v4, %[bytes]
-        th.vadd.vv v0, v0, v4
-        th.vsrl.vi v4, v0, 16
-        th.vadd.vv v0, v0, v4
-        th.vand.vx v0, v0, %[above]
-        th.vse.v v0, (%[wide])
-        addi %[wide], %[wide], 64
-        bnez %[lines], 1b
-    )"
-                 : [wide] "+r"(wide), [q] "+r"(q), [lines] "+r"(lines), [vl] "=&r"(vl)
-                 : [bytes] "r"(0x00ff00ff), [above] "r"(0xff00)
-                 : STORYBAKE_VECTORS);
 }
 
 /// Row `row` of tiles of kRows rows, dequantised.
@@ -469,7 +441,7 @@ void embed_row(float* x, const std::byte* tiles, int row) {
         float scale = 0;
         std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
         const int at = i % kGroupSize * kRows + r;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - kWeightBias)) * scale;
+        x[i] = static_cast<float>(static_cast<std::int8_t>(group[at])) * scale;
     }
 }
 
@@ -534,6 +506,35 @@ float quantize_group_fast(std::int8_t* q, const float* x) {
     return scale;
 }
 
+/// wide (lines * kBlock,): not 0 where the magnitudes of four of q (lines * 4 * kBlock,) sum up to more than 255. The four
+/// bytes of a word become two sums of two, then their sum, of which bit 8 and up are kept.
+[[gnu::noinline]] void mark_wide(std::uint32_t* wide, const std::int8_t* q, long lines) {
+    long vl;
+    asm volatile(R"(
+    1:
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[q])
+        addi %[q], %[q], 64
+        addi %[lines], %[lines], -1
+        th.vrsub.vx v4, v0, zero
+        th.vmax.vv v0, v0, v4
+        th.vsetvli %[vl], zero, e32, m4
+        th.vsrl.vi v4, v0, 8
+        th.vand.vx v0, v0, %[bytes]
+        th.vand.vx v4, v4, %[bytes]
+        th.vadd.vv v0, v0, v4
+        th.vsrl.vi v4, v0, 16
+        th.vadd.vv v0, v0, v4
+        th.vand.vx v0, v0, %[above]
+        th.vse.v v0, (%[wide])
+        addi %[wide], %[wide], 64
+        bnez %[lines], 1b
+    )"
+                 : [wide] "+r"(wide), [q] "+r"(q), [lines] "+r"(lines), [vl] "=&r"(vl)
+                 : [bytes] "r"(0x00ff00ff), [above] "r"(0xff00)
+                 : STORYBAKE_VECTORS);
+}
+
 /// xq, xs = x (kLength,) in groups.
 template <int kLength, int kXStride, int kXqStride, int kScaleStride>
 void quantize(Quantized& xq, const float* x, int n) {
@@ -551,35 +552,35 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(32);
-    matmul_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 

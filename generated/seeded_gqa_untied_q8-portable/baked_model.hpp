@@ -21,7 +21,6 @@ constexpr int kKvDim = 32;  // n_kv_heads * head_size
 constexpr int kVocabSize = 512;
 constexpr int kSeqLen = 128;
 constexpr int kGroupSize = 32;  // weights, or activations, that share a scale
-constexpr int kWeightBias = 0;  // what is added to the packed int8, modulo 256
 constexpr int kMaxBatch = 8;
 constexpr int kMaxThreads = 64;
 

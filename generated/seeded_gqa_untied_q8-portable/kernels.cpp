@@ -20,7 +20,7 @@ const float* floats(const std::byte* bytes) { return reinterpret_cast<const floa
 /// Tiles [first, last) of kRows rows of W, group by group: group_size x kRows int8, column by column, then kRows scales.
 /// Integers are summed within a group, groups in order, as runq.c's matmul does.
 template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void matmul_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
+void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
     constexpr int kGroupBytes = kRows * (kGroupSize + 4);
     for (int t = first; t < last; ++t) {
@@ -58,7 +58,7 @@ void embed_row(float* x, const std::byte* tiles, int row) {
         float scale = 0;
         std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
         const int at = i % kGroupSize * kRows + r;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - kWeightBias)) * scale;
+        x[i] = static_cast<float>(static_cast<std::int8_t>(group[at])) * scale;
     }
 }
 
@@ -88,8 +88,8 @@ template <int kLength, int kXStride, int kXqStride, int kScaleStride>
 void quantize(Quantized& xq, const float* x, int n) {
     for (int p = 0; p < n; ++p) {
         for (int g = 0; g < kLength / kGroupSize; ++g) {
-            xq.s[p * kScaleStride + g] =
-                quantize_group(xq.q + p * kXqStride + g * kGroupSize, x + p * kXStride + g * kGroupSize);
+            std::int8_t* q = xq.q + p * kXqStride + g * kGroupSize;
+            xq.s[p * kScaleStride + g] = quantize_group(q, x + p * kXStride + g * kGroupSize);
         }
     }
 }
@@ -99,35 +99,35 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(32);
-    matmul_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 

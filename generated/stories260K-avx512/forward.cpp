@@ -16,6 +16,7 @@ const ModelFacts kModel = {
     .name = "stories260K",
     .target = "avx512",
     .weight_type = "f32",
+    .classifier_type = "f32",
     .dim = kDim,
     .hidden_dim = kHiddenDim,
     .n_layers = kNLayers,

@@ -103,15 +103,14 @@ template <typename V>
 // is too tall for that is taken in parts of kPartVectors vectors.
 constexpr int kPositions = 8;
 constexpr int kPartVectors = 3;
-
 /// kVectors vectors of the rows of a tile, times kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
-void multiply(float* xout, const float* x, const float* w) {
+void multiply_f32(float* xout, const float* x, const std::byte* w) {
     Floats sum[kCount][kVectors] = {};
     for (int j = 0; j < kColumns; ++j) {
         Floats wv[kVectors];
         for (int v = 0; v < kVectors; ++v) {
-            wv[v] = load_weights<Floats>(w + j * kRows, v);
+            wv[v] = load_weights<Floats>(w + j * kRows * 4, v);
         }
         for (int p = 0; p < kCount; ++p) {
             for (int v = 0; v < kVectors; ++v) {
@@ -128,22 +127,22 @@ void multiply(float* xout, const float* x, const float* w) {
 
 /// A tile times kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
-void multiply_tile(float* xout, const float* x, const float* w) {
+void multiply_f32_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w + v * kWidth);
+        multiply_f32<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w + v * kWidth * 4);
     }
 }
 
 /// Tiles [first, last) of kRows rows of W, times n positions.
 template <int kRows, int kColumns, int kXStride, int kOutStride>
-void matmul_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
+void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     constexpr int kTileBytes = kRows * (4 * kColumns);
     for (int t = first; t < last; ++t) {
-        const auto* tile = reinterpret_cast<const float*>(w + static_cast<std::size_t>(t) * kTileBytes);
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         const auto multiply_by = [&](auto count, int p) {
-            multiply_tile<count(), kRows, kColumns, kXStride, kOutStride>(xout + p * kOutStride + t * kRows, x + p * kXStride, tile);
+            multiply_f32_tile<count(), kRows, kColumns, kXStride, kOutStride>(xout + p * kOutStride + t * kRows, x + p * kXStride, tile);
         };
         int p = 0;
         for (; p + kPositions <= n; p += kPositions) {
@@ -172,43 +171,43 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 1 tile of 48 rows, 1 of 16: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_tiles<48, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_tiles<16, 64, 64, 64>(xout + 48, x, w + 12288, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 64, 64, 64>(xout + 48, x, w + 12288, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 3 tiles of 48 rows, 2 of 16: 11,008 MACs, 45,056 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(3);
-    matmul_tiles<48, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 176>(xout + 144, x, w + 36864, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 64, 64, 176>(xout + 144, x, w + 36864, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 1 tile of 48 rows, 1 of 16: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_tiles<48, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_tiles<16, 172, 176, 64>(xout + 48, x, w + 33024, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 172, 176, 64>(xout + 48, x, w + 33024, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 10 tiles of 48 rows, 2 of 16: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(10);
-    matmul_tiles<48, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_tiles<16, 64, 64, 512>(xout + 480, x, w + 122880, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 64, 64, 512>(xout + 480, x, w + 122880, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 

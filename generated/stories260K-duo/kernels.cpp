@@ -206,12 +206,13 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
     }
 }
 
+
 /// `tiles` tiles of 32 rows of W times one position; every row is a lane:
 ///
 ///     for each column j: sum += w[j] * x[j]
 ///
 /// The sums are in v24, products in v16, weights in v0 to v15. 2 columns are loaded ahead, also past the last tile.
-[[gnu::noinline]] void matmul_rows_32(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
+[[gnu::noinline]] void matmul_f32_rows_32(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
     const float* x;
     long left, vl;
     float x0, x1, x2, x3;
@@ -295,7 +296,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
 ///     for each column j: sum += w[j] * x[j]
 ///
 /// The sums are in v24, products in v16, weights in v0 to v15. 4 columns are loaded ahead, also past the last tile.
-[[gnu::noinline]] void matmul_rows_8(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
+[[gnu::noinline]] void matmul_f32_rows_8(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
     const float* x;
     long left, vl;
     float x0, x1, x2, x3;
@@ -383,7 +384,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
 ///     for each column j: sum += w[j] * x[j]
 ///
 /// The sums are in v24, products in v16, weights in v0 to v15. 4 columns are loaded ahead, also past the last tile.
-[[gnu::noinline]] void matmul_rows_4(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
+[[gnu::noinline]] void matmul_f32_rows_4(float* xout, const float* in, const std::byte* w, long tiles, long quads, long rest) {
     const float* x;
     long left, vl;
     float x0, x1, x2, x3;
@@ -468,7 +469,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
 
 /// Tiles [first, last) of kRows rows of W times x.
 template <int kRows, int kColumns, int kXStride, int kOutStride>
-void matmul_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
+void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     constexpr std::size_t kTileBytes = sizeof(float) * kRows * kColumns;
     // A batch takes each tile for all of its positions, while the tile is in the cache.
     const int step = n == 1 ? last - first : 1;
@@ -478,18 +479,17 @@ void matmul_tiles(float* xout, const float* x, const std::byte* w, int first, in
             const float* in = x + p * kXStride;
             const std::byte* tile = w + t * kTileBytes;
             if constexpr (kRows == 32) {
-                matmul_rows_32(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_32(out, in, tile, step, kColumns / 4, kColumns % 4);
             }
             if constexpr (kRows == 8) {
-                matmul_rows_8(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_8(out, in, tile, step, kColumns / 4, kColumns % 4);
             }
             if constexpr (kRows == 4) {
-                matmul_rows_4(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_4(out, in, tile, step, kColumns / 4, kColumns % 4);
             }
         }
     }
 }
-
 
 /// Row `row` of tiles of kRows rows.
 template <int kRows>
@@ -505,39 +505,39 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 2 tiles of 32 rows: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(2);
-    matmul_tiles<32, 64, 64, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 64, 64, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 1 tile of 32 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(1);
-    matmul_tiles<32, 64, 64, 32>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 64, 64, 32>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 5 tiles of 32 rows, 1 of 8, 1 of 4: 11,008 MACs, 44,032 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(5);
-    matmul_tiles<32, 64, 64, 176>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 64, 64, 176>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     const Team::Slice tiles8 = c.team.slice(1);
-    matmul_tiles<8, 64, 64, 176>(xout + 160, x, w + 40960, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 64, 64, 176>(xout + 160, x, w + 40960, tiles8.begin, tiles8.end, c.n);
     const Team::Slice tiles4 = c.team.slice(1);
-    matmul_tiles<4, 64, 64, 176>(xout + 168, x, w + 43008, tiles4.begin, tiles4.end, c.n);
+    matmul_f32_tiles<4, 64, 64, 176>(xout + 168, x, w + 43008, tiles4.begin, tiles4.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 2 tiles of 32 rows: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(2);
-    matmul_tiles<32, 172, 176, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 172, 176, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 16 tiles of 32 rows: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(16);
-    matmul_tiles<32, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 

@@ -10,10 +10,11 @@ import pytest
 
 from codegen.errors import USAGE, BakeError
 from codegen.memory import MB, check_budget, cut_context, memory_of
-from codegen.model import Model, group_sizes
+from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.rope import rope_table
 from codegen.targets import find_target
+from codegen.weights import retype
 
 STORIES_15M = Model("stories15M", 288, 768, 6, 6, 6, 32000, 256, 48, True)
 STORIES_15M_Q8 = replace(STORIES_15M, weight_type="q8", group_size=32)
@@ -57,8 +58,8 @@ def test_what_is_proposed_fits_and_nothing_longer_does(model: Model, target: str
         return
     for proposal in proposals.split(", "):
         fitting = model
-        if "-Dweights=q8" in proposal:
-            fitting = replace(fitting, weight_type="q8", group_size=group_sizes(model)[0])
+        if weights := re.search(r"-Dweights=(\w+)", proposal):
+            fitting = retype(model, weights[1])
         context = re.search(r"-Dcontext=(\d+)", proposal)
         if context:
             longer = replace(fitting, seq_len=int(context[1]) + 16)

@@ -17,10 +17,11 @@ from codegen.checkpoint import Quantized
 from codegen.emit import emit, float32, render
 from codegen.explain import explain
 from codegen.goldens import differences
-from codegen.model import Model
+from codegen.layout import Matrix, lay_out
+from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
 from codegen.pack import pack, pack_matrix
-from codegen.plan import ALIGN, Matrix, lay_out, make_plan
-from codegen.quantize import quantize_q8
+from codegen.plan import ALIGN, make_plan
+from codegen.quantize import quantize_q4, quantize_q8, round_to_half
 from codegen.targets import TARGETS, find_target
 
 PORTABLE = find_target("portable")
@@ -32,7 +33,8 @@ def models(draw: st.DrawFn) -> Model:
     kv_heads = draw(st.integers(1, 3))
     heads = kv_heads * draw(st.integers(1, 3))
     head_size = 2 * draw(st.integers(1, 9))
-    group = draw(st.sampled_from((0, 1, 2, 4, 8)))
+    types = draw(st.sampled_from(WEIGHT_TYPES)), draw(st.sampled_from(WEIGHT_TYPES))
+    group = draw(st.sampled_from((2, 4, 8) if "q4" in types else (1, 2, 4, 8))) if {*types} & {*QUANTIZED} else 0
     factor = max(group, 1)
     return Model(
         name="m",
@@ -45,7 +47,8 @@ def models(draw: st.DrawFn) -> Model:
         seq_len=draw(st.integers(1, 70)),
         head_size=head_size,
         shared_classifier=draw(st.booleans()),
-        weight_type="q8" if group else "f32",
+        weight_type=types[0],
+        classifier=types[1] if types[1] != types[0] else "",
         group_size=group,
     )
 
@@ -70,7 +73,7 @@ def test_costs_are_those_of_the_model(model: Model, target: str) -> None:
     shapes = model.tensor_shapes()
     layer = sum(rows * columns for name, (layers, rows, columns) in shapes.items() if layers and name[0] == "w")
     assert plan.macs_per_token == model.n_layers * layer + model.vocab_size * model.dim
-    one_of_each = {(k.matrix.rows, k.matrix.columns) for k in plan.kernels}
+    one_of_each = {(k.matrix.weight_type, k.matrix.rows, k.matrix.columns) for k in plan.kernels}
     assert len(one_of_each) == len(plan.kernels) == len({k.name for k in plan.kernels})
 
 
@@ -89,8 +92,8 @@ def test_tiles_cover_every_row_once(model: Model, target: str) -> None:
 
 def tiles_of(weight_type: str, rows: int, columns: int, size: int = 0, together: int = 1) -> Matrix:
     """The layout of a matrix in tiles of 16 and 4 rows."""
-    model = dataclasses.replace(files.tiny(shared=True)[0], weight_type=weight_type, group_size=size)
-    return lay_out(model, dataclasses.replace(find_target("portable"), q8_columns=together), rows, columns, (16, 4))
+    target = dataclasses.replace(PORTABLE, q8_columns=together, q4_columns=together)
+    return lay_out(weight_type, rows, columns, size, target, (16, 4))
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,16 +118,41 @@ def test_packed_bytes_are_where_the_layout_says(rows: int, groups: int, size: in
             assert scale == tensor.s[row, group]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 40))
-def test_packed_floats_are_where_the_layout_says(rows: int, columns: int) -> None:
-    values = np.random.default_rng(rows).standard_normal((rows, columns), dtype=np.float32)
-    layout = tiles_of("f32", rows, columns)
-    packed = pack_matrix(layout, values).view("<f4")
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 9), st.sampled_from((2, 4, 6, 8, 32)), st.sampled_from((1, 2, 4)))
+def test_packed_nibbles_are_where_the_layout_says(rows: int, groups: int, size: int, together: int) -> None:
+    random = np.random.default_rng(rows * 100 + groups)
+    tensor = quantize_q4(random.standard_normal((rows, groups * size), dtype=np.float32), size, "w")
+    layout = tiles_of("q4", rows, groups * size, size, together)
+    assert layout.together == (together if size % (2 * together) == 0 else 1)
+    packed = pack_matrix(layout, tensor)
+    assert packed.size == layout.bytes
     for row in range(rows):
         run = next(r for r in layout.runs if row < r.end_row)
         tile, lane = divmod(row - run.first_row, run.rows)
-        start = (run.offset + tile * run.tile_bytes) // 4 + lane
+        for column in range(groups * size):
+            group, inside = divmod(column, size)
+            start = run.offset + tile * run.tile_bytes + group * run.rows * (size // 2 + 2)
+            width = layout.together
+            pair = packed[start + (inside // (2 * width) * run.rows + lane) * width + inside % width]
+            nibble = pair >> 4 if inside % (2 * width) >= width else pair & 15
+            assert int(nibble) - 8 == tensor.q[row, column]
+            scale = packed[start + run.rows * size // 2 + 2 * lane :][:2].view("<f2")[0]
+            assert scale == tensor.s[row, group]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 40), st.sampled_from(("f32", "f16")))
+def test_packed_floats_are_where_the_layout_says(rows: int, columns: int, weight_type: str) -> None:
+    values = np.random.default_rng(rows).standard_normal((rows, columns), dtype=np.float32)
+    values = round_to_half(values, "w") if weight_type == "f16" else values
+    layout = tiles_of(weight_type, rows, columns)
+    number = np.dtype("<f2" if weight_type == "f16" else "<f4")
+    packed = pack_matrix(layout, values).view(number)
+    for row in range(rows):
+        run = next(r for r in layout.runs if row < r.end_row)
+        tile, lane = divmod(row - run.first_row, run.rows)
+        start = (run.offset + tile * run.tile_bytes) // number.itemsize + lane
         assert np.array_equal(packed[start :: run.rows][:columns], values[row])
 
 

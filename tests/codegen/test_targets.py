@@ -42,5 +42,5 @@ def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
 
 def test_every_tile_is_whole_registers() -> None:
     for target in targets.TARGETS.values():
-        assert all(rows % target.width == 0 for rows in target.f32_tiles + target.q8_tiles), target.name
+        assert all(rows % target.width == 0 for rows in target.float_tiles + target.int_tiles), target.name
         assert target.lanes % target.width == 0, target.name

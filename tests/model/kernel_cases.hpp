@@ -13,11 +13,13 @@
 #include <random>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "baked_model.hpp"
 #include "context.hpp"
 #include "kernels.hpp"
+#include "oracle.hpp"
 
 namespace storybake::baked {
 
@@ -59,7 +61,7 @@ private:
         if constexpr (sizeof(T) == 4) {
             return std::bit_cast<std::uint32_t>(v);
         } else {
-            return v;
+            return static_cast<int>(v);
         }
     }
     struct Delete {
@@ -141,6 +143,79 @@ inline std::vector<std::vector<std::vector<float>>> test_batches(int length) {
         batches.push_back(batch);
     }
     return batches;
+}
+
+/// The types of the products' weights, by the names that kernels.inc has.
+enum class WeightType { f32, f16, q8, q4 };
+
+/// A matrix product, a row of kernels.inc. In is const float* or const Quantized&.
+template <class In>
+struct Product {
+    using Run = void (*)(const Context&, float*, In, const std::byte*);
+    const char* name;
+    Run run;
+    WeightType weight_type;
+    int rows, columns, together, bias;
+    std::vector<Tiles> tiles;
+};
+
+/// The products that take an In.
+template <class In>
+std::vector<Product<In>> products() {
+    std::vector<Product<In>> all;
+    std::vector<Tiles> tiles;
+    const auto add = [&](const char* name, auto run, WeightType type, int rows, int columns, int together, int bias) {
+        if constexpr (std::is_same_v<decltype(run), typename Product<In>::Run>) {
+            all.push_back({name, run, type, rows, columns, together, bias, tiles});
+        }
+        tiles.clear();
+    };
+#define TILES(rows, count, first_row, offset, tile_bytes) tiles.push_back({rows, count, first_row, offset, tile_bytes});
+#define KERNEL(name, weight_type, rows, columns, together, bias) \
+    add(#name, name, WeightType::weight_type, rows, columns, together, bias);
+#define QUANTIZE(length)
+#include "kernels.inc"
+#undef TILES
+#undef KERNEL
+#undef QUANTIZE
+    return all;
+}
+
+/// Calls at(row, byte offset of its tile, row in the tile, rows of the tile) for each row of a matrix, padding
+/// included.
+template <class In, class At>
+void for_rows(const Product<In>& product, At at) {
+    for (const Tiles& run : product.tiles) {
+        for (int i = 0; i < run.rows * run.count; ++i) {
+            at(run.first_row + i, run.offset + static_cast<std::size_t>(i / run.rows) * run.tile_bytes, i % run.rows,
+               run.rows);
+        }
+    }
+}
+
+/// Room for the packed weights of a product.
+template <class In>
+Guarded<std::byte> packed_weights(const Product<In>& product) {
+    const Tiles& end = product.tiles.back();
+    return Guarded<std::byte>(end.offset + static_cast<std::size_t>(end.count) * end.tile_bytes);
+}
+
+/// Runs a product on a batch as every member of teams of several sizes; the rows of each team make up the oracle's.
+template <class In>
+void expect_product(const Product<In>& product, In x, const std::byte* packed, const oracle::Matrix& w,
+                    const std::vector<std::vector<float>>& batch) {
+    const auto out_stride = static_cast<std::size_t>(stride(product.rows));
+    Guarded<float> out(static_cast<std::size_t>(kMaxBatch) * out_stride);
+    as_teams(static_cast<int>(batch.size()), [&](const Context& c, int size) {
+        product.run(c, out.data(), x, packed);
+        if (c.team.rank == size - 1) {
+            for (std::size_t p = 0; p < batch.size(); ++p) {
+                expect_equal(oracle::matmul(w, batch[p]), out.data() + p * out_stride,
+                             "position " + std::to_string(p) + ", team of " + std::to_string(size));
+            }
+        }
+    });
+    out.check(batch.size() * out_stride);
 }
 
 }  // namespace storybake::baked

@@ -11,6 +11,8 @@ namespace {
 
 using Floats = std::vector<float>;
 
+constexpr int kValuesVersion = 100;  // as codegen.export writes it
+
 class Reader {
 public:
     explicit Reader(const std::string& path) : file_(std::fopen(path.c_str(), "rb")) {
@@ -169,7 +171,8 @@ Model::Model(const std::string& path) {
     bool shared = header[5] > 0;
     if (version > 0) {
         shared = in.read<std::uint8_t>(1)[0] != 0;
-        group_size = version == 2 ? in.read<std::int32_t>(1)[0] : 0;
+        group_size = version >= 2 ? in.read<std::int32_t>(1)[0] : 0;
+        classifier_group_size = version == kValuesVersion ? in.read<std::int32_t>(1)[0] : group_size;
         in.seek(256);
     }
     dim = header[0], hidden_dim = header[1], n_layers = header[2], n_heads = header[3], n_kv_heads = header[4];
@@ -211,11 +214,11 @@ Model::Model(const std::string& path) {
         norms(&Layer::rms_att);
         norms(&Layer::rms_ffn);
         rms_final = vector();
-        embedding = in.matrix(vocab_size, dim, group_size);
+        embedding = in.matrix(vocab_size, dim, classifier_group_size);
         attention();
         ffn();
     }
-    wcls = shared ? embedding : in.matrix(vocab_size, dim, group_size);
+    wcls = shared ? embedding : in.matrix(vocab_size, dim, classifier_group_size);
     restart();
 }
 

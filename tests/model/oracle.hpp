@@ -8,7 +8,7 @@
 
 namespace oracle {
 
-/// A weight matrix as the checkpoint has it, row-major: float32, or int8 in groups with their scales.
+/// A weight matrix as the checkpoint has it, row-major: float32, or small integers in groups with their scales.
 struct Matrix {
     int rows = 0;
     int columns = 0;
@@ -27,7 +27,7 @@ struct Quantized {
 // The operations, each as run.c and runq.c have them.
 std::vector<float> rmsnorm(const std::vector<float>& x, const std::vector<float>& weight);
 Quantized quantize(const std::vector<float>& x, int group_size);
-/// W (rows, columns) @ x (columns,), quantising x first when W is int8.
+/// W (rows, columns) @ x (columns,), quantising x first when W is integers.
 std::vector<float> matmul(const Matrix& w, const std::vector<float>& x);
 void softmax(std::vector<float>& x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
@@ -39,7 +39,8 @@ struct Layer {
     Matrix wq, wk, wv, wo, w1, w2, w3;
 };
 
-/// A llama2.c checkpoint of version 0, 1 or 2, trusted: the tests choose it.
+/// A llama2.c checkpoint of version 0, 1 or 2, or plain values of converted weights (codegen.export.write_values, where
+/// float16 is float32 and int4 is int8: what they mean is the same); trusted: the tests choose it.
 class Model {
 public:
     explicit Model(const std::string& path);
@@ -50,7 +51,8 @@ public:
     void restart();
 
     int dim = 0, hidden_dim = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, vocab_size = 0, seq_len = 0;
-    int group_size = 0;
+    int group_size = 0;             // of the layers' matrices; 0: float32
+    int classifier_group_size = 0;  // of embedding and wcls
     Matrix embedding, wcls;
     std::vector<Layer> layers;
     std::vector<float> rms_final;

@@ -12,6 +12,7 @@ const ModelFacts kModel = {
     .name = "fake",
     .target = "test",
     .weight_type = "f32",
+    .classifier_type = "f32",
     .dim = 4,
     .hidden_dim = 8,
     .n_layers = 1,
