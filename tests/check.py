@@ -77,6 +77,12 @@ BAKES = (
 )
 
 
+# The programs of tests/speech, which the builds of these names have made by then.
+STORYTELLERS = {
+    "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
+    "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
+}
+
 # Skips that --no-skips lets pass: what says so in their message, and why it can't be otherwise here.
 EXPECTED_SKIPS = {
     "STORYBAKE_NPM": "npm's GGUF parser is fetched only when asked for",
@@ -237,7 +243,7 @@ def main(argv: list[str]) -> int:
     steps += [("tidy", lambda: check_tidy(counts))]
     for folder in sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")}):
         if folder.name != "cli":  # which runs on the programs above
-            steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)]))]  # type: ignore[misc]
+            steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)], **STORYTELLERS))]  # type: ignore[misc]
     steps += [("fuzz", lambda: check_fuzz(counts))] if options.fuzz else []
     for name, step in steps:
         if not options.only or name in options.only.split(","):

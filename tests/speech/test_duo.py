@@ -1,0 +1,91 @@
+"""The storyteller for the Milk-V Duo, in the emulator: the same story as here, spoken and heard; what is in the binary."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from programs import EMULATOR, ROOT, on_the_duo, on_this_machine, peak_memory, samples, tell
+
+SHORT = ("-s", "7", "--max-sentences", "1", "--voice", "kal16")
+MB = 1_000_000
+
+
+def read_elf(*words: str | Path) -> str:
+    return subprocess.run(["readelf", "-W", *words], capture_output=True, text=True, check=True).stdout
+
+
+def disassembly(path: Path) -> dict[str, set[str]]:
+    """The functions of a program, by the names of the linker, and the instructions and registers in them."""
+    text = subprocess.run(
+        [ROOT / "tools/riscv64", "objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
+    ).stdout
+    functions: dict[str, set[str]] = {}
+    words: set[str] = set()
+    for line in text.splitlines():
+        if header := re.match(r"[0-9a-f]+ <(.*)>:$", line):
+            words = functions.setdefault(header[1], set())
+        else:
+            words.update(re.split(r"[\s,()]+", line.split(":", 1)[-1].split("#")[0]))
+    return functions
+
+
+def test_tells_the_story_that_is_told_here(tmp_path: Path) -> None:
+    duo, here = on_the_duo(), on_this_machine()
+    for path, name in ((duo, "duo.wav"), (here, "here.wav")):
+        result = tell(path, "--wish", "a dragon", *SHORT, "--wav", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+        (tmp_path / name).with_suffix(".txt").write_text(result.stdout)
+    text = (tmp_path / "duo.txt").read_text()
+    assert text == (tmp_path / "here.txt").read_text()
+    assert re.fullmatch(r"[A-Z][^.!?]+[.!?][\"”]?\n", text), text
+    # Flite's releases of the two systems may differ in the last bit, not in what is heard.
+    spoken, expected = samples(tmp_path / "duo.wav"), samples(tmp_path / "here.wav")
+    assert 0.04 * len(text) < len(spoken) / 16000 < 0.12 * len(text), "seconds a letter"
+    assert len(spoken) == len(expected) and np.abs(expected).max() > 0.1
+    assert np.sqrt(np.mean((spoken - expected) ** 2)) < 0.01 * np.sqrt(np.mean(expected**2))
+
+
+def test_the_binary_is_one_file_of_instructions_that_the_board_has() -> None:
+    duo = on_the_duo()
+    assert "INTERP" not in read_elf("-l", duo) and "NEEDED" not in read_elf("-d", duo)
+    functions = disassembly(duo)
+    assert len(functions) > 1000
+    for name, words in functions.items():
+        ours = "9storybake" in name  # what the linker calls storybake::
+        # GCC's unwinder saves what a spilled vector needs; nothing here throws.
+        assert "vlenb" not in words or (not ours and re.match(r"_Unwind|uw_|execute_stack_op", name)), name
+        assert "e64" not in words, name
+        vectors = {word for word in words if re.match(r"(th\.)?v(set|l[bhw1-8]|s[bhw1-8]|[wnf]?mul|f?mv|w?add)\w*\.?", word)}
+        assert ours or not vectors, f"{name}: {vectors}"
+        assert not {word for word in words if word.startswith((".insn", "unimp", ".4byte"))} or not ours, name
+
+
+def test_there_is_no_network_code(tmp_path: Path) -> None:
+    """No function that reaches another machine is in the program, and a run asks the system for no socket.
+
+    (The C library brings socket() along for the clean-up of its resolver at the end of threads; nothing calls it.)
+    """
+    duo = on_the_duo()
+    functions = {line.split()[-1].split("@")[0] for line in read_elf("-s", duo).splitlines() if " FUNC " in line}
+    assert {"write", "posix_spawnp"} <= functions
+    network = "connect accept accept4 listen recv recvfrom getaddrinfo gethostbyname gethostbyname_r getnameinfo res_query"
+    assert not functions & set(network.split())
+    # What the program and its libraries define for Flite's client and server ends the process when it is called.
+    assert {"cst_socket_open", "cst_socket_server"} <= functions
+    command = [*EMULATOR, "-strace", duo, "--wish", "a dragon", *SHORT, "--wav", tmp_path / "story.wav"]
+    traced = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stderr
+    calls = set(re.findall(r"^\d+ (\w+)\(", traced, re.MULTILINE))
+    assert {"openat", "write", "exit_group"} <= calls, "not a trace of system calls"
+    assert not calls & {"socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "recvfrom"}
+
+
+def test_telling_fits_the_board(tmp_path: Path) -> None:
+    """The stock image leaves about 24 MB; the weights are part of the program's own region."""
+    peak = peak_memory(on_the_duo(), "--wish", "a dragon", *SHORT, "--wav", tmp_path / "story.wav")
+    assert peak["anonymous"] > 100_000 and any(kind.startswith("storyteller") for kind in peak), peak
+    assert sum(peak.values()) < 12 * MB, peak
