@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -129,3 +130,10 @@ def test_c906sim_estimates(tmp_path: Path) -> None:
     # echo.cpp has no tokens: "-n N" is two words to print, longer ones for the second N.
     result = run(ROOT / "tools/c906sim", "bw=1.3", 1, 1000, program, 0, input="")
     assert result.returncode == 0 and result.stdout.startswith("tok/s "), result
+    # One run; and of it, the part between two functions.
+    whole = run(ROOT / "tools/c906sim", "bw=1.3", "run", program, input="")
+    part = run(ROOT / "tools/c906sim", "begin=main", "end=exit", "run", program, input="")
+    seconds = [float(re.findall(r"^seconds ([0-9.]+)$", result.stdout, re.MULTILINE)[0]) for result in (whole, part)]
+    assert seconds[0] > seconds[1] > 0 and "regions 1\n" in part.stdout
+    absent = run(ROOT / "tools/c906sim", "begin=none", "end=exit", "run", program)
+    assert f"{program} has no function none" in one_line(absent, 65)
