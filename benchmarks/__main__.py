@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measure import BenchError, Run, Spread, kernels, peak_resident, program_of, run_once
+from benchmarks import shapes
+from benchmarks.measure import BenchError, Kernel, Run, Spread, kernels, peak_resident, program_of, run_once
 from benchmarks.report import Row, svg, text
 
 PROMPT = (
@@ -20,20 +21,21 @@ PROMPT = (
 )
 
 
-def weight_bytes(program: Path) -> int:
-    """Bytes of weights that a token reads, from --info."""
+def fact(program: Path, name: str) -> int:
+    """A number of --info; 0 when the program has none, as a peer's."""
     info = subprocess.run([str(program), "--info"], capture_output=True, check=False, text=True).stdout
-    found = re.search(r"^a token reads +(\d+) bytes", info, re.M)
+    found = re.search(rf"^{name} +(\d+)", info, re.M)
     return int(found[1]) if found else 0
 
 
-def measure(program: Path, threads: int, args: argparse.Namespace) -> Row:
+def measure(program: Path, threads: int, table: dict[str, Kernel], args: argparse.Namespace) -> Row:
     """Runs a program, and the peer if there is one, in turn: A B A B. The first round warms up and is not counted."""
     own = [str(program), "-t", "0", "-n", str(args.tokens), "--threads", str(threads)]
-    prompt = [*own, "-i", PROMPT]
+    # A token a character at most, in half of the context.
+    prompt = [*own, "-i", PROMPT[: (fact(program, "seq_len") or 256) // 2 - 2]]
     runs: list[Run] = []
     prompts: list[Run] = []
-    ratios: list[float] = []
+    peers: list[Run] = []
     for round_ in range(args.runs + 1):
         run = run_once(own)
         peer = run_once(shlex.split(args.peer)) if args.peer else None
@@ -41,8 +43,7 @@ def measure(program: Path, threads: int, args: argparse.Namespace) -> Row:
         if round_ > 0:
             runs.append(run)
             prompts.append(with_prompt)
-            if peer:
-                ratios.append(run.tok_s / peer.tok_s)
+            peers += [peer] if peer else []
     operations = run_once([*own, "--profile"]).operations
     prefill = [run.prompt_tok_s for run in prompts if run.prompt_tok_s]
     return Row(
@@ -52,9 +53,11 @@ def measure(program: Path, threads: int, args: argparse.Namespace) -> Row:
         prefill=Spread.of(prefill) if prefill else None,
         first_ms=Spread.of([1000 * run.first_s for run in runs]),
         resident=peak_resident(own),
-        weight_bytes=weight_bytes(program),
+        weight_bytes=fact(program, "a token reads"),
         operations=operations,
-        ratio=Spread.of(ratios) if ratios else None,
+        read=table[f"read/{threads}"].bandwidth if f"read/{threads}" in table else 0.0,
+        peer=Spread.of([run.tok_s for run in peers]) if peers else None,
+        ratio=Spread.of([run.tok_s / peer.tok_s for run, peer in zip(runs, peers, strict=True)]) if peers else None,
     )
 
 
@@ -67,7 +70,9 @@ def count(value: str) -> int:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures baked programs.")
-    parser.add_argument("builds", nargs="+", metavar="BUILD", help="a build folder, or a baked program")
+    parser.add_argument("builds", nargs="+", metavar="BUILD",
+                        help="a build folder, a baked program, or a shape of tests/seeded.py to build in build-bench/: "
+                        "stories15M_q8, stories42M_q8, ...")  # fmt: skip
     parser.add_argument("--runs", type=count, default=9, help="runs of each program (default 9)")
     parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
     parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
@@ -81,14 +86,26 @@ def main(argv: list[str]) -> int:
         parser.error(f"--threads: {error}")
     try:
         rows: list[Row] = []
-        tables: dict[str, dict[str, dict[str, float]]] = {}
-        for build in map(Path, args.builds):
+        tables: dict[str, dict[str, Kernel]] = {}
+        buildings: dict[str, shapes.Building] = {}
+        for name in args.builds:
+            build = Path(name)
+            if shapes.is_shape(name) and not build.exists():
+                build, buildings[name] = shapes.build(name, shapes.ROOT / "build-bench")
             program = program_of(build)
             tables[program.name] = kernels(build)
-            rows += [measure(program, threads, args) for threads in thread_counts]
-        print(text(rows, tables, args.peer), end="")
+            rows += [measure(program, threads, tables[program.name], args) for threads in thread_counts]
+        print(text(rows, tables, args.peer, buildings), end="")
         if args.json:
-            figures = {"programs": [dataclasses.asdict(row) for row in rows], "kernels": tables, "peer": args.peer}
+            figures = {
+                "programs": [dataclasses.asdict(row) for row in rows],
+                "kernels": {
+                    name: {kernel: dataclasses.asdict(figures) for kernel, figures in table.items()}
+                    for name, table in tables.items()
+                },
+                "building": {name: dataclasses.asdict(building) for name, building in buildings.items()},
+                "peer": args.peer,
+            }
             args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         if args.svg:
             args.svg.write_text(svg(rows), encoding="utf-8")

@@ -1,11 +1,16 @@
 // Times every matrix product of this build's model, streaming as many weights as the model has, beside the plainest
 // reading of as many bytes. Options are Google Benchmark's: --benchmark_filter=, --benchmark_format=json, ...
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "baked_model.hpp"
 #include "context.hpp"
@@ -14,13 +19,15 @@
 namespace storybake::baked {
 namespace {
 
-/// The model's weights in size and alignment; their values do not matter to the time.
+/// The model's weights in size, alignment and pages; their values do not matter to the time.
 const std::byte* weights() {
+    constexpr std::align_val_t kHugePage{std::size_t{2} << 20};
     struct Delete {
-        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
+        void operator()(std::byte* p) const { ::operator delete[](p, kHugePage); }
     };
     static const std::unique_ptr<std::byte, Delete> bytes = [] {
-        std::unique_ptr<std::byte, Delete> made(new (std::align_val_t{64}) std::byte[kWeightsBytes]);
+        std::unique_ptr<std::byte, Delete> made(new (kHugePage) std::byte[kWeightsBytes]);
+        ::madvise(made.get(), kWeightsBytes, MADV_HUGEPAGE);
         std::memset(made.get(), 0x3c, kWeightsBytes);  // 0.0115 as a float
         return made;
     }();
@@ -57,20 +64,35 @@ void product(benchmark::State& state, void (*kernel)(const Context&, float*, In,
         benchmark::Counter(macs * n, benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1000);
 }
 
-/// Reads as many bytes as the model's weights, and does as little with them as there is to do.
-void read_bandwidth(benchmark::State& state) {
+/// Reads the bytes [begin, end) of the weights, and does as little with them as there is to do.
+void read(std::size_t begin, std::size_t end) {
     typedef std::uint64_t Vector __attribute__((vector_size(64)));
-    const std::byte* const weights_begin = weights();
-    for (auto _ : state) {
-        Vector sums[4] = {};  // independent, so that none waits for another
-        for (std::size_t at = 0; at + sizeof sums <= kWeightsBytes; at += sizeof sums) {
-            for (std::size_t i = 0; i < 4; ++i) {
-                Vector words;
-                std::memcpy(&words, weights_begin + at + i * sizeof words, sizeof words);
-                sums[i] ^= words;
-            }
+    Vector sums[4] = {};  // independent, so that none waits for another
+    for (std::size_t at = begin; at + sizeof sums <= end; at += sizeof sums) {
+        for (std::size_t i = 0; i < 4; ++i) {
+            Vector words;
+            std::memcpy(&words, weights() + at + i * sizeof words, sizeof words);
+            sums[i] ^= words;
         }
-        benchmark::DoNotOptimize(sums);
+    }
+    benchmark::DoNotOptimize(sums);
+}
+
+/// Reads as many bytes as the model's weights, each thread a part.
+void read_bandwidth(benchmark::State& state, int threads) {
+    for (auto _ : state) {
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads)
+#endif
+        {
+#ifdef _OPENMP
+            const auto rank = static_cast<std::size_t>(omp_get_thread_num());
+#else
+            const std::size_t rank = 0;
+#endif
+            const std::size_t share = kWeightsBytes / static_cast<std::size_t>(threads) / 64 * 64;
+            read(rank * share, (rank + 1) * share);
+        }
     }
     state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(kWeightsBytes));
 }
@@ -104,7 +126,17 @@ int main(int argc, char** argv) {
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 2;
     }
-    benchmark::RegisterBenchmark("read", storybake::baked::read_bandwidth);
+    storybake::baked::weights();  // not in the first one's time
+#ifdef _OPENMP
+    const int cores = omp_get_num_procs();
+#else
+    const int cores = 1;
+#endif
+    for (int threads = 1; threads <= cores; threads *= 2) {
+        benchmark::RegisterBenchmark(("read/" + std::to_string(threads)).c_str(), storybake::baked::read_bandwidth,
+                                     threads)
+            ->UseRealTime();
+    }
     storybake::baked::add_products();
     benchmark::RunSpecifiedBenchmarks();
     return 0;

@@ -1,6 +1,7 @@
 """Runs programs and reads what they say about themselves.
 
-A program is anything that prints llama2.c's "achieved tok/s: X". Those baked by storybake are asked for more.
+A program is anything that prints llama2.c's "achieved tok/s: X", or is llama.cpp's llama-bench with one test and
+`-o json`. Those baked by storybake are asked for more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ACHIEVED = re.compile(r"achieved tok/s: ([0-9.]+)")
+ACHIEVED = re.compile(r'(?:achieved tok/s|"avg_ts"): ([0-9.]+)')
 PROMPT = re.compile(r"prompt \d+ tokens at ([0-9.]+) tok/s")
 OPERATION = re.compile(r"^(\S.*?) +(\d*) +([0-9.]+) +([0-9.]+)%", re.M)
 
@@ -36,6 +37,10 @@ class Spread:
     @staticmethod
     def of(values: list[float]) -> Spread:
         return Spread(statistics.median(values), min(values), max(values), len(values))
+
+    def times(self, factor: float) -> Spread:
+        """In another unit."""
+        return Spread(factor * self.median, factor * self.smallest, factor * self.largest, self.runs)
 
 
 @dataclass(frozen=True)
@@ -83,14 +88,20 @@ def run_once(command: list[str], timeout: float = 600) -> Run:
 
 def peak_resident(command: list[str]) -> int:
     """The peak of resident memory of a command in bytes. It is asked for while the command runs: what the kernel
-    accounts for when it has ended includes the memory of the Python that started it."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    accounts for when it has ended includes the memory of the Python that started it. 0 for one that always ends before
+    it can be asked."""
     peak = 0
-    while process.poll() is None:
-        with contextlib.suppress(OSError):
-            found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text("ascii"), re.M)
-            peak = int(found[1]) * 1024 if found else peak
-        time.sleep(0.002)
+    for _ in range(10):
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text("ascii"), re.M)
+                peak = max(peak, int(found[1]) * 1024 if found else 0)
+            time.sleep(0.0002)
+        if peak:
+            break
     return peak
 
 
@@ -108,9 +119,24 @@ def program_of(build: Path) -> Path:
     raise BenchError(f"{build}: no program in it: run meson compile -C {build}")
 
 
-def kernels(build: Path) -> dict[str, dict[str, float]]:
-    """Per kernel and for "read": ns a call, bytes a second and multiply-accumulates a second. Empty for a program
-    without its build folder."""
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of a build, or "read", plainly reading as many bytes as the model's weights: ns a call, the bytes that
+    one reads, and its multiply-accumulates."""
+
+    ns: Spread
+    bytes: float
+    macs: float
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a second."""
+        return 1e9 * self.bytes / self.ns.median
+
+
+def kernels(build: Path) -> dict[str, Kernel]:
+    """By name: <kernel>/<positions> and read/<threads>. Empty for a program without its build folder, or a build without
+    -Dtests=enabled."""
     program = build / "benchmarks" / "kernels_benchmark"
     if not build.is_dir():
         return {}
@@ -118,11 +144,20 @@ def kernels(build: Path) -> dict[str, dict[str, float]]:
         ["ninja", "-C", str(build), "benchmarks/kernels_benchmark"], capture_output=True, check=False, text=True
     )
     if made.returncode != 0:
-        return {}  # without -Dtests=enabled
+        return {}
     arguments = ["--benchmark_format=json", "--benchmark_min_time=0.1", "--benchmark_repetitions=5"]
     result = subprocess.run([str(program), *arguments], capture_output=True, check=False, text=True)
     if result.returncode != 0:
         raise BenchError(f"{program}: expected exit code 0, found {result.returncode}")
-    rows = [row for row in json.loads(result.stdout)["benchmarks"] if row.get("aggregate_name") == "median"]
-    figures = ("real_time", "bytes_per_second", "macs")
-    return {row["run_name"]: {key: row[key] for key in figures if key in row} for row in rows}
+    runs: dict[str, list[dict[str, float]]] = {}
+    for row in json.loads(result.stdout)["benchmarks"]:
+        if row["run_type"] == "iteration":
+            runs.setdefault(row["run_name"].removesuffix("/real_time"), []).append(row)
+
+    def total(rows: list[dict[str, float]], rate: str) -> float:
+        return statistics.median(row.get(rate, 0.0) * row["real_time"] / 1e9 for row in rows)
+
+    return {
+        name: Kernel(Spread.of([row["real_time"] for row in rows]), total(rows, "bytes_per_second"), total(rows, "macs"))
+        for name, rows in runs.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import xml.etree.ElementTree
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import BenchError, Spread, run_once
+from benchmarks.measure import BenchError, Kernel, Spread, run_once
 from benchmarks.report import Row, svg, text
+from benchmarks.shapes import Building, is_shape
+from benchmarks.shapes import build as build_shape
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 
@@ -77,14 +80,45 @@ def test_the_ratio_is_taken_run_by_run(tmp_path: Path) -> None:
     assert "3.00 (3.00 to 3.00) times" in result.stdout
 
 
+def test_a_peer_may_be_llama_bench(tmp_path: Path) -> None:
+    peer = program(tmp_path, """echo '[ { "n_gen": 256, "avg_ts": 404.25, "stddev_ts": 1.0 } ]'""")
+    assert run_once([str(peer)]).tok_s == 404.25
+
+
 def test_the_page_and_the_plot() -> None:
     one = Spread.of([1.0, 3.0, 2.0])
     assert one == Spread(2.0, 1.0, 3.0, 3)
-    row = Row("m<q8>", 1, Spread.of([1000.0]), None, one, 20_000_000, 17_000_000, {"attention": 1.0, "rest": 3.0})
-    kernels = {"m<q8>": {"read": {"real_time": 1e6, "bytes_per_second": 34e9},
-                         "matmul/1": {"real_time": 1e3, "bytes_per_second": 17e9, "macs": 1e10}}}  # fmt: skip
-    page = text([row], kernels, "")
-    assert "17.0 GB/s of weights, 50 % of what one thread reads here" in page
-    assert "0.00100     17.0      50%    0.10000" in page
-    drawing = xml.etree.ElementTree.fromstring(svg([row]))
-    assert "m<q8>" in "".join(drawing.itertext())
+    row = Row("m<q8>", 1, Spread.of([1000.0]), None, one, 20_000_000, 17_000_000, {"attention": 1.0, "rest": 3.0}, 34e9)
+    kernels = {"m<q8>": {"read/1": Kernel(Spread(5e5, 4e5, 6e5, 5), 17e6, 0), "matmul/1": Kernel(Spread(1e3, 900, 2e3, 5), 17e3, 1e4)}}
+    page = text([row], kernels, buildings={"m<q8>": Building(1.5, 20.25, 18_000_000)})
+    assert "17.0 GB/s of weights, 50 % of what 1 thread can read" in page
+    assert "0.00100 (0.00090 to 0.00200)     17.0      50%    0.10000" in page
+    assert "1.5       20.2        18.0" in page
+    # a program that does not tell its size has a place in the second drawing alone
+    drawing = xml.etree.ElementTree.fromstring(svg([row, dataclasses.replace(row, name="peer", weight_bytes=0)]))
+    words = "".join(drawing.itertext())
+    assert "m<q8>, 1 thread: 1000 (1000 to 1000)" in words and "attention: 25.0 %" in words and "peer, 1" not in words
+    places = {c.get("fill"): float(c.get("cy", "nan")) for c in drawing.iter("{http://www.w3.org/2000/svg}circle") if c.get("cx") != "720"}
+    assert places["none"] < places["#3b6ea5"], "what reading allows lies above what was reached"
+
+
+def test_a_shape_is_built_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.shapes.ROOT", tmp_path)
+    assert is_shape("odd_q8") and not is_shape("stories16M")
+    with pytest.raises(BenchError, match="meson setup .*found 1"):  # no meson.build here
+        build_shape("odd_q8", tmp_path / "build-bench")
+    assert (tmp_path / "build-bench/models/odd_q8.bin").is_file()
+    monkeypatch.undo()
+    built, building = build_shape("odd_q8", tmp_path)
+    assert building.program_bytes > 100_000 and building.generate_s > 0 and building.compile_s > 0
+    out = tmp_path / "out.json"
+    result = bench(str(built), "--runs", "2", "--threads", "1", "--json", str(out), "--svg", str(tmp_path / "out.svg"))
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(out.read_text())
+    row = figures["programs"][0]
+    assert row["decode"]["runs"] == 2 and row["prefill"]["median"] > 0 and row["resident"] >= 0
+    assert row["read"] > 1e9 and row["weight_bytes"] > 0 and "attention" in row["operations"]
+    assert {"read/1", "matmul_q8_36x36/1", "matmul_q8_301x36/1"} <= set(figures["kernels"]["odd_q8"])
+    for name, kernel in figures["kernels"]["odd_q8"].items():
+        assert 0 < kernel["ns"]["smallest"] <= kernel["ns"]["median"] and kernel["bytes"] > 0, name
+    assert "matmul_q8_36x36/1" in result.stdout and xml.etree.ElementTree.parse(tmp_path / "out.svg")
