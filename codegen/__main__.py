@@ -26,11 +26,11 @@ from codegen.model import WEIGHT_TYPES, check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
-from codegen.tokenizer import TokenizerData, bake, find_tokenizer
+from codegen.tokenizer import Vocabulary, bake, find_tokenizer
 from codegen.weights import convert, types_text
 
 
-def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, TokenizerData]:
+def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, Vocabulary]:
     """The tokenizer that was named, the model's own, or the one that lies beside it."""
     vocab_size, path = source.model.vocab_size, source.path
     if named:

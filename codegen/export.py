@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
 from codegen.errors import IO, USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
@@ -181,6 +182,10 @@ def _export(options: argparse.Namespace) -> str:
         if options.group is not None:
             raise BakeError("--group: expected with --format v2 only, found tokenizer; leave it out", USAGE)
         data = open_tokenizer(source)
+        if isinstance(data, ByteLevelData):
+            raise BakeError(
+                f"{source.name}: byte-level BPE, which a tokenizer.bin can't hold; name it with -Dtokenizer= as it is"
+            )
         refuse_same_file(source, out)
         with atomic_output(out) as file:
             file.write(to_bytes(data))

@@ -1,4 +1,7 @@
-"""Reads llama2.c's tokenizer.bin and bakes it into the table that runtime/tokenizer.hpp describes and views."""
+"""Reads llama2.c's tokenizer.bin, and bakes any tokenizer into the blob that the runtime views.
+
+Layouts: runtime/llama_bpe.hpp and runtime/byte_level_bpe.hpp.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen import byte_level
+from codegen.byte_level import ByteLevelData
 from codegen.errors import MISSING_FILE, BakeError
 
 MAGIC = 0x4B544253  # "SBTK"
@@ -25,6 +30,10 @@ class TokenizerData:
     def has_bytes(self) -> bool:
         """Whether the ids 3 to 258 are the byte tokens <0x00> to <0xFF>."""
         return list(self.pieces[FIRST_BYTE : FIRST_BYTE + 256]) == BYTE_TOKENS
+
+
+# A tokenizer of a kind that the runtime knows.
+Vocabulary = TokenizerData | ByteLevelData
 
 
 def read_tokenizer(path: Path, vocab_size: int) -> TokenizerData:
@@ -97,8 +106,10 @@ def to_bytes(data: TokenizerData) -> bytes:
     return struct.pack("<I", max(map(len, data.pieces))) + b"".join(entries)
 
 
-def bake(data: TokenizerData) -> bytes:
-    """The little-endian blob that the runtime views without copying; its layout is in runtime/tokenizer.hpp."""
+def bake(data: Vocabulary) -> bytes:
+    """The little-endian blob that the runtime views without copying."""
+    if isinstance(data, ByteLevelData):
+        return byte_level.bake(data)
     pieces = data.pieces
     text = b"".join(pieces)
     offsets = [0]

@@ -5,22 +5,17 @@
 // f32 [count - 1][vocab_size] the logits that predict each token but the first. A text of more tokens than the context
 // predicts is cut into windows; each begins with BOS, or, where a tokenizer sets none, with the token before it. So
 // every token is predicted exactly once.
-#include <csignal>
-#include <cstring>
+#include <unistd.h>
+
+#include <cstdio>
 
 #include "engine.hpp"
 #include "files.hpp"
 #include "model.hpp"
-#include "tokenizer.hpp"
-#include "weights.hpp"
+#include "program.hpp"
 
 namespace storybake {
 namespace {
-
-int report_failure(const Failure& failed) {
-    print_message(kModel.name, failed.message);
-    return failed.exit_code;
-}
 
 bool put(std::span<const std::byte> bytes) {
     return write_all(STDOUT_FILENO, bytes) == 0;
@@ -45,10 +40,10 @@ bool put_window(Engine& engine, std::uint32_t text, const std::vector<int>& toke
     return true;
 }
 
-bool put_text(Engine& engine, std::uint32_t text, const std::vector<int>& ids) {
+bool put_text(Engine& engine, std::uint32_t text, const std::vector<int>& ids, int bos) {
     const std::size_t most = static_cast<std::size_t>(kModel.seq_len) + 1;
     for (std::size_t next = 1; next < ids.size();) {
-        std::vector<int> window{ids[0] == kBos ? kBos : ids[next - 1]};
+        std::vector<int> window{ids[0] == bos ? bos : ids[next - 1]};
         while (next < ids.size() && window.size() < most) {
             window.push_back(ids[next++]);
         }
@@ -60,19 +55,18 @@ bool put_text(Engine& engine, std::uint32_t text, const std::vector<int>& ids) {
 }
 
 int main() {
-    const Result<Tokenizer> tokenizer = Tokenizer::view(kPackedData.tokenizer, kModel.vocab_size);
-    if (!tokenizer) {
-        return report_failure(tokenizer.failure());
+    prepare_process();
+    Options options;
+    options.threads = 1;
+    if (const std::optional<int> code = answer_options(options, "logits", "")) {
+        return *code;  // not on this CPU
     }
-    const Result<Weights> weights = Weights::load(kPackedData, kModel.name, "");
-    if (!weights) {
-        return report_failure(weights.failure());
+    const auto opened = BakedModel::open(options);
+    if (!opened) {
+        return report_failure(opened.failure());
     }
-    if (const char* extension = missing_extension()) {
-        return report_failure(
-            failure(kExitUnavailable, "this CPU lacks %s: evaluate with another -Dtarget", extension));
-    }
-    Engine engine(weights->data(), 1, 1, nullptr);
+    const BakedModel& model = **opened;
+    Engine engine(model.weights->data(), model.threads, 1, nullptr);
     bool written = put(static_cast<std::uint32_t>(kModel.vocab_size)) &&
                    put(static_cast<std::uint32_t>(kModel.seq_len)) && put(kModel.weights_bytes);
     std::uint32_t length = 0;
@@ -82,7 +76,7 @@ int main() {
         if (std::fread(text.data(), 1, length, stdin) != length) {
             return report_failure(failure(kExitBadData, "text %u: expected %u bytes, found the end", i, length));
         }
-        written = put_text(engine, i, tokenizer->encode(text));
+        written = put_text(engine, i, model.tokenizer->encode(text), model.tokenizer->bos());
     }
     return written ? kExitOk : kExitIo;  // whoever reads knows why it stopped
 }

@@ -7,15 +7,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace storybake {
-namespace {
-
-bool ends_text(int token) {
-    return token == kBos || token == kEos;
-}
-
-}  // namespace
 
 Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
                  int steps, const volatile std::sig_atomic_t& stop)
@@ -67,7 +61,7 @@ std::optional<Failure> Session::output_failure() const {
 }
 
 void Session::put_token(int previous, int token) {
-    if (!ends_text(token)) {
+    if (!tokenizer_.ends_text(token)) {
         out_.write(tokenizer_.decode(previous, token));
         out_.end_token();
     }
@@ -86,7 +80,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
         if (failed) {
             break;
         }
-        if (ends_text(token)) {
+        if (tokenizer_.ends_text(token)) {
             last = token;
             break;
         }

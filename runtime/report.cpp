@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fingerprint.hpp"
+#include "tokenizer.hpp"
 
 namespace storybake {
 namespace {
@@ -98,6 +99,8 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
         std::fprintf(to, "%-18s %12d\n", dim.name, dim.value);
     }
     std::fprintf(to, "%-18s %s\n", "classifier", model.shared_classifier ? "the embedding table" : "its own");
+    const Result<Tokenizer> tokenizer = Tokenizer::view(packed.tokenizer, model.vocab_size);
+    std::fprintf(to, "%-18s %s\n", "tokenizer", tokenizer ? tokenizer->kind() : "damaged");
     std::fprintf(to, "%-18s %12d\n", "positions a batch", model.max_batch);
     std::fprintf(to, "%-18s %12d\n", "threads at most", most_threads());
     std::fprintf(to, "%-18s %12" PRIu64 " multiply-accumulates\n", "a token", model.macs_per_token);

@@ -1,76 +1,46 @@
-// llama2.c's byte-pair tokenizer, over a table that was sorted and checked when the model was baked.
+// The tokenizer that was baked with the model: one of the kinds that the runtime knows.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "byte_level_bpe.hpp"
 #include "fail.hpp"
+#include "llama_bpe.hpp"
 
 namespace storybake {
 
-constexpr int kUnk = 0;  // what a character becomes when a vocabulary has neither its piece nor byte tokens
-constexpr int kBos = 1;
-constexpr int kEos = 2;
-
-/// A view of a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
-///
-///     u32 magic, vocab_size, bytes_size, max_piece, space_id, has_bytes      the header, 24 bytes
-///     f32 scores[vocab_size]
-///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]
-///     u32 sorted[vocab_size]         ids in the order of their pieces (memcmp), equal pieces by id
-///     u8  bytes[bytes_size]          padded with zeros to a multiple of 4
-///
-/// max_piece is the longest piece in bytes, space_id the piece " ", and has_bytes is 1 when the ids 3 to 258 are the
-/// byte tokens <0x00> to <0xFF>, else 0.
+/// A view of a baked tokenizer.
 class Tokenizer {
 public:
-    /// Takes a blob that outlives the view; nothing is copied. Fails when it is not one for `vocab_size` pieces, or
-    /// points outside of itself: a damaged blob gives wrong text at worst.
+    /// Takes what codegen/tokenizer.py or bake_tokenizer() made, which outlives the view; nothing is copied. Fails
+    /// when it is not a tokenizer of `vocab_size` pieces.
     static Result<Tokenizer> view(std::span<const std::byte> baked, int vocab_size);
 
-    [[nodiscard]] int vocab_size() const { return static_cast<int>(vocab_size_); }
+    /// The kind, for people.
+    [[nodiscard]] const char* kind() const;
 
-    /// The ids of a text, BOS first, as llama2.c's encode() finds them: a dummy space in front of a text that is not
-    /// empty, characters of up to 4 bytes by their lead byte, byte tokens for a character without a piece, then the
-    /// adjacent pair with the best score is merged (the leftmost of equals) until none is left. Takes O(n log n) for n
-    /// bytes.
+    /// The ids of a text; one at least. The kinds differ in how a text begins: with BOS or without.
     [[nodiscard]] std::vector<int> encode(std::string_view text) const;
 
-    /// The bytes that `token` stands for after `previous`: a byte token is its byte, and one leading space is dropped
-    /// after BOS. Both ids are below vocab_size.
+    /// The bytes that `token` stands for after `previous`: maybe a part of a character, maybe none. Both ids are
+    /// below vocab_size.
     [[nodiscard]] std::string_view decode(int previous, int token) const;
 
-    /// The piece of an id as it is in the vocabulary.
-    [[nodiscard]] std::string_view piece(int id) const;
+    /// The token that begins a text.
+    [[nodiscard]] int bos() const;
 
-    /// The lowest id of a piece, or -1.
-    [[nodiscard]] int find(std::string_view piece) const;
-
-    [[nodiscard]] float score(int id) const;
+    /// Whether the model ends a text with this token: EOS, BOS of another text, or their like.
+    [[nodiscard]] bool ends_text(int token) const;
 
 private:
-    Tokenizer() = default;
-    [[nodiscard]] bool points_inside(std::uint32_t bytes_size) const;
-    [[nodiscard]] std::uint32_t word(std::size_t offset) const;
-    void add_character(std::string_view character, std::vector<int>& ids) const;
+    using Kind = std::variant<LlamaBpe, ByteLevelBpe>;
+    explicit Tokenizer(Kind kind) : kind_(kind) {}
 
-    const std::byte* baked_ = nullptr;
-    std::uint32_t vocab_size_ = 0;
-    std::uint32_t max_piece_ = 0;
-    std::uint32_t space_id_ = 0;
-    bool has_bytes_ = false;
-    std::size_t scores_ = 0;  // byte offsets into the blob
-    std::size_t offsets_ = 0;
-    std::size_t sorted_ = 0;
-    std::size_t bytes_ = 0;
+    Kind kind_;
 };
-
-/// Makes the blob from the bytes of a tokenizer.bin: u32 max_token_length, then a piece an id: f32 score, i32 length,
-/// bytes. `name` is the file's, for messages. Fails with exit code 65 when the file is not a tokenizer of exactly
-/// `vocab_size` pieces.
-Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, int vocab_size, const char* name);
 
 }  // namespace storybake

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from codegen.checkpoint import TensorSource, open_checkpoint, read_bytes
 from codegen.errors import MISSING_FILE, BakeError
-from codegen.formats import gguf, gguf_tokenizer, huggingface, safetensors, sentencepiece, tokenizer_json, torch_pt
+from codegen.formats import byte_level_json, gguf, gguf_tokenizer, huggingface, safetensors, sentencepiece, tokenizer_json, torch_pt
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
-from codegen.formats.json_file import read_small
-from codegen.tokenizer import TokenizerData, parse
+from codegen.formats.json_file import parse_object, read_small
+from codegen.tokenizer import Vocabulary, parse
 
 
 def open_model(path: Path) -> TensorSource:
@@ -60,7 +60,7 @@ def _looks_like_json(head: bytes) -> bool:
     return head[:1] == b"{" and head[3:4] != b"\0"
 
 
-def open_tokenizer(path: Path, vocab_size: int | None = None) -> TokenizerData:
+def open_tokenizer(path: Path, vocab_size: int | None = None) -> Vocabulary:
     """Opens a tokenizer: llama2.c's tokenizer.bin, SentencePiece's tokenizer.model, Hugging Face's tokenizer.json or
     the folder with either, or the one inside GGUF.
 
@@ -74,12 +74,17 @@ def open_tokenizer(path: Path, vocab_size: int | None = None) -> TokenizerData:
             raise BakeError(f"{path}: expected {' or '.join(names)} in the folder, found neither", MISSING_FILE)
         path = found
     head = read_bytes(path, 10)
+    data: Vocabulary
     if head[:4] == GGUF_MAGIC:
         data = gguf_tokenizer.read_vocabulary(path)
     elif sentencepiece.looks_like_sentencepiece(head):
         data = sentencepiece.read_model(read_small(path), path.name)
     elif _looks_like_json(head):
-        data = tokenizer_json.read_json(read_small(path), path.name)
+        root = parse_object(read_small(path), path.name)
+        if byte_level_json.is_byte_level(root):
+            data = byte_level_json.read_byte_level(root, path.name, path.parent)
+        else:
+            data = tokenizer_json.read_llama(root, path.name)
     elif vocab_size is None:
         raise BakeError(f"{path.name}: expected tokenizer.model, tokenizer.json or GGUF, found another format")
     else:

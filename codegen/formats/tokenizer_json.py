@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from codegen.errors import BakeError, shown
-from codegen.formats.json_file import Object, parse_object
+from codegen.formats.json_file import Object
 from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NORMAL, SPECIAL, UNKNOWN, USER_DEFINED, Piece
 from codegen.formats.vocabulary import check_special, to_llama2c
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
@@ -28,14 +28,11 @@ NORMALIZER = {
 SPECIAL_TEXTS = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}
 
 
-def read_json(data: bytes, source: str) -> TokenizerData:
-    """llama2.c's vocabulary of the tokenizer.json in `data`. Refuses by name what llama2.c's encoder can't do."""
-    root = parse_object(data, source)
-    model = root.get("model")
-    if not isinstance(model, dict):
-        raise BakeError(f"{source}: model: expected an object, found {shown(model)}; is it a tokenizer.json?")
+def read_llama(root: Object, source: str) -> TokenizerData:
+    """llama2.c's vocabulary of a tokenizer.json. Refuses by name what llama2.c's encoder can't do."""
+    model = model_of(root, source)
     _check_kind(root, model, source)
-    texts, special = _texts(root, model, source)
+    texts, special = texts_of(root, model, source, LONGEST_PIECE)
     for name, text in SPECIAL_TEXTS.items():
         check_special(source, name, texts.index(text) if text in texts else None)
 
@@ -62,7 +59,7 @@ def _check_kind(root: Object, model: Object, source: str) -> None:
     expected: tuple[tuple[str, Any, bool, str], ...] = (
         ("model.type", model.get("type"), model.get("type") == "BPE", "BPE"),
         ("model.byte_fallback", model.get("byte_fallback"), model.get("byte_fallback") is True,
-         "true (byte-level BPE, as GPT-2's, is another kind)"),
+         "true"),
         ("normalizer and pre_tokenizer", (root.get("normalizer"), pre), spaces,
          "llama's: a '\u2581' before the text and for each space, nothing else"),
         ("model.dropout", model.get("dropout"), not model.get("dropout"), "none"),
@@ -76,8 +73,16 @@ def _check_kind(root: Object, model: Object, source: str) -> None:
             raise BakeError(f"{source}: {name}: expected {words}, found {shown(found)}; can't be baked")
 
 
-def _texts(root: Object, model: Object, source: str) -> tuple[list[str], dict[int, bool]]:
-    """The text of each id, and the ids of added tokens with whether each is special."""
+def model_of(root: Object, source: str) -> Object:
+    """The part of a tokenizer.json that has the vocabulary."""
+    model = root.get("model")
+    if not isinstance(model, dict):
+        raise BakeError(f"{source}: model: expected an object, found {shown(model)}; is it a tokenizer.json?")
+    return model
+
+
+def texts_of(root: Object, model: Object, source: str, most: int) -> tuple[list[str], dict[int, bool]]:
+    """The text of each id, of at most `most` characters, and the ids of added tokens with whether each is special."""
     vocab, added = model.get("vocab"), root.get("added_tokens", [])
     if not isinstance(vocab, dict) or not isinstance(added, list):
         raise BakeError(f"{source}: model.vocab, added_tokens: expected an object and a list; is it a tokenizer.json?")
@@ -96,8 +101,8 @@ def _texts(root: Object, model: Object, source: str) -> tuple[list[str], dict[in
         raise BakeError(f"{source}: ids: expected 0 to {len(by_id) - 1} without gaps; export the tokenizer again")
     texts = [by_id[at] for at in range(len(by_id))]
     longest = max(map(len, texts), default=0)
-    if longest > LONGEST_PIECE:
-        raise BakeError(f"{source}: expected pieces of at most {LONGEST_PIECE} bytes, found {longest} characters")
+    if longest > most:
+        raise BakeError(f"{source}: expected pieces of at most {most} bytes, found {longest} characters")
     return texts, special
 
 
@@ -137,10 +142,18 @@ def _scores(merges: Any, normal: dict[str, None], source: str) -> dict[str, floa
 
 
 def _pair(merge: Any, normal: dict[str, None], source: str) -> tuple[str, str]:
-    """The two pieces of a merge: "a b", or ["a", "b"] in newer files."""
-    parts = merge.split(" ") if isinstance(merge, str) else merge
-    if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p in normal for p in parts):
+    """The two pieces of a merge, which make a third."""
+    left, right = pair_of(merge, source)
+    if left not in normal or right not in normal:
         raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
-    if parts[0] + parts[1] not in normal:
-        raise BakeError(f"{source}: model.merges: {shown(merge)} makes {shown(parts[0] + parts[1])}, which is no piece")
+    if left + right not in normal:
+        raise BakeError(f"{source}: model.merges: {shown(merge)} makes {shown(left + right)}, which is no piece")
+    return left, right
+
+
+def pair_of(merge: Any, source: str) -> tuple[str, str]:
+    """The two texts of a merge: "a b", or ["a", "b"] in newer files."""
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+        raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
     return parts[0], parts[1]

@@ -1,6 +1,10 @@
 """What the tests of the generator share."""
 from __future__ import annotations
 
+import os
+import shutil
+import struct
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,7 @@ import pytest
 from codegen.export import main
 
 Refused = Callable[..., None]
+SOURCES = ("tokenizer", "llama_bpe", "byte_level_bpe", "words")  # of the runtime's tokenizers
 
 
 @pytest.fixture
@@ -30,3 +35,62 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
         assert not list(out.parent.iterdir())
 
     return check
+
+
+ENCODE_MAIN = """
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+#include "tokenizer.hpp"
+
+// Reads a baked vocabulary, then texts, each with its u32 length; prints on a line the ids of each, and in hexadecimal
+// what they decode to.
+int main(int, char** argv) {
+    std::vector<char> blob(std::strtoul(argv[1], nullptr, 10));
+    if (std::fread(blob.data(), 1, blob.size(), stdin) != blob.size()) return 1;
+    auto tokenizer = storybake::Tokenizer::view(std::as_bytes(std::span(blob)), std::atoi(argv[2]));
+    if (!tokenizer) return 2;
+    unsigned length = 0;
+    while (std::fread(&length, 4, 1, stdin) == 1) {
+        std::string text(length, 0);
+        if (std::fread(text.data(), 1, length, stdin) != length) return 1;
+        int previous = tokenizer->bos();
+        std::string decoded;
+        for (int id : tokenizer->encode(text)) {
+            std::printf("%d ", id);
+            decoded += tokenizer->decode(previous, id);
+            previous = id;
+        }
+        std::putchar('|');
+        for (unsigned char c : decoded) std::printf("%02x", static_cast<unsigned>(c));
+        std::putchar(10);
+    }
+    return 0;
+}
+"""
+# (ids, decoded bytes) of each text, of a baked vocabulary and its size.
+RuntimeTokens = Callable[[bytes, int, list[bytes]], list[tuple[list[int], bytes]]]
+
+
+@pytest.fixture(scope="session")
+def runtime_tokens(tmp_path_factory: pytest.TempPathFactory) -> RuntimeTokens:
+    """The runtime's own encoder and decoder, as a function."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    assert compiler, "these tests need a C++ compiler"
+    folder = tmp_path_factory.mktemp("encode")
+    (folder / "encode.cpp").write_text(ENCODE_MAIN)
+    runtime = Path(__file__).resolve().parents[2] / "runtime"
+    sources = [folder / "encode.cpp", *(runtime / f"{name}.cpp" for name in SOURCES)]
+    command = [*compiler.split(), "-std=c++20", "-O1", f"-I{runtime}", *map(str, sources), "-o", str(folder / "encode")]
+    subprocess.run(command, check=True)
+
+    def tokens(blob: bytes, count: int, texts: list[bytes]) -> list[tuple[list[int], bytes]]:
+        given = blob + b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        done = subprocess.run(
+            [folder / "encode", str(len(blob)), str(count)], input=given, capture_output=True, check=True
+        )
+        lines = (line.split("|") for line in done.stdout.decode().splitlines())
+        return [([int(token) for token in ids.split()], bytes.fromhex(text)) for ids, text in lines]
+
+    return tokens

@@ -52,7 +52,7 @@ def runtime_bake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.write_text(BAKE_MAIN)
     program = folder / "bake"
     includes = [f"-I{ROOT}/runtime", f"-I{ROOT}/tests/runtime"]
-    command = [*compiler.split(), "-std=c++20", *includes, str(source), f"{ROOT}/runtime/tokenizer.cpp"]
+    command = [*compiler.split(), "-std=c++20", *includes, str(source), f"{ROOT}/runtime/llama_bpe.cpp"]
     subprocess.run([*command, "-o", str(program)], check=True)
     return program
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import io
 import os
 import random
-import shutil
-import struct
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import model_files as files
 import pytest
+from conftest import RuntimeTokens
 from vocabulary_files import WRITERS, Pieces, dumped, pieces_of, sentencepiece_model, tiny_pieces, tokenizer_json
 
 from codegen.errors import BakeError
@@ -85,59 +81,8 @@ def test_metaspace_and_pairs_of_newer_versions(tmp_path: Path) -> None:
 
 # --- identity with SentencePiece ---
 
-ENCODE_MAIN = """
-#include <cstdio>
-#include <cstdlib>
-#include <string>
-#include <vector>
-#include "tokenizer.hpp"
-
-// Reads a baked vocabulary, then texts, each with its u32 length; prints the ids of each on a line.
-int main(int, char** argv) {
-    std::vector<char> blob(std::strtoul(argv[1], nullptr, 10));
-    if (std::fread(blob.data(), 1, blob.size(), stdin) != blob.size()) return 1;
-    auto tokenizer = storybake::Tokenizer::view(std::as_bytes(std::span(blob)), std::atoi(argv[2]));
-    if (!tokenizer) return 2;
-    unsigned length = 0;
-    while (std::fread(&length, 4, 1, stdin) == 1) {
-        std::string text(length, 0);
-        if (std::fread(text.data(), 1, length, stdin) != length) return 1;
-        for (int id : tokenizer->encode(text)) std::printf("%d ", id);
-        std::putchar(10);
-    }
-    return 0;
-}
-"""
-
-
-@pytest.fixture(scope="session")
-def runtime_encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, int, list[str]], list[list[int]]]:
-    """The runtime's own encoder, as a function of a baked vocabulary, its size and texts."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    assert compiler, "these tests need a C++ compiler"
-    folder = tmp_path_factory.mktemp("encode")
-    (folder / "encode.cpp").write_text(ENCODE_MAIN)
-    sources = [str(folder / "encode.cpp"), f"{files.ROOT}/runtime/tokenizer.cpp"]
-    command = [
-        *compiler.split(),
-        "-std=c++20",
-        "-O1",
-        f"-I{files.ROOT}/runtime",
-        *sources,
-        "-o",
-        str(folder / "encode"),
-    ]
-    subprocess.run(command, check=True)
-
-    def encode(blob: bytes, count: int, texts: list[str]) -> list[list[int]]:
-        raw = [text.encode() for text in texts]
-        given = blob + b"".join(struct.pack("<I", len(text)) + text for text in raw)
-        done = subprocess.run(
-            [folder / "encode", str(len(blob)), str(count)], input=given, capture_output=True, check=True
-        )
-        return [[int(token) for token in line.split()] for line in done.stdout.decode().splitlines()]
-
-    return encode
+def ids_of(runtime_tokens: RuntimeTokens, blob: bytes, count: int, texts: list[str]) -> list[list[int]]:
+    return [ids for ids, _ in runtime_tokens(blob, count, [text.encode() for text in texts])]
 
 
 HAND_PICKED = [
@@ -170,20 +115,20 @@ def texts_for(pieces: Pieces, count: int, seed: str) -> list[str]:
 
 @pytest.mark.parametrize("form", ["sentencepiece", "json"])
 @pytest.mark.parametrize(("name", "count"), VOCABULARIES)
-def test_ids_are_those_of_sentencepiece(name: str, count: int, form: str, runtime_encode: Any, tmp_path: Path) -> None:
+def test_ids_are_those_of_sentencepiece(name: str, count: int, form: str, runtime_tokens: RuntimeTokens, tmp_path: Path) -> None:
     sentencepiece = pytest.importorskip("sentencepiece", reason="the oracle is Debian's python3-sentencepiece")
     pieces = pieces_of(files.test_model(name).read_bytes(), count)
     path = tmp_path / "vocabulary"
     path.write_bytes(WRITERS[form](pieces))
     oracle = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model(pieces))
     texts = texts_for(pieces, STRINGS // 4, seed=f"{name} {form}")
-    found = runtime_encode(bake(open_tokenizer(path, count)), count, texts)
+    found = ids_of(runtime_tokens, bake(open_tokenizer(path, count)), count, texts)
     assert len(found) == len(texts)
     different = [text for text, a, b in zip(texts, found, oracle.encode(texts), strict=True) if a != [1, *b]]
     assert not different, f"{len(different)} of {len(texts)} differ, such as {different[0]!r}"
 
 
-def test_a_model_that_sentencepiece_trained(runtime_encode: Any, tmp_path: Path) -> None:
+def test_a_model_that_sentencepiece_trained(runtime_tokens: RuntimeTokens, tmp_path: Path) -> None:
     """With the options of llama2.c's tinystories.py, whose models drop extra spaces: run.c, and we, keep them."""
     sentencepiece = pytest.importorskip("sentencepiece", reason="the oracle is Debian's python3-sentencepiece")
     text = (files.ROOT / "LICENSE").read_text().splitlines()
@@ -201,4 +146,4 @@ def test_a_model_that_sentencepiece_trained(runtime_encode: Any, tmp_path: Path)
         assert data.pieces[at].decode() == oracle.id_to_piece(at).replace("\u2581", " ")
         assert data.scores[at] == oracle.get_score(at)
     texts = [" ".join(line.split()) for line in text if line.split()]
-    assert runtime_encode(bake(data), 400, texts) == [[1, *ids] for ids in oracle.encode(texts)]
+    assert ids_of(runtime_tokens, bake(data), 400, texts) == [[1, *ids] for ids in oracle.encode(texts)]

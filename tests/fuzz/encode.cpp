@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "fuzz.hpp"
+#include "llama_bpe.hpp"
 #include "quadratic_encode.hpp"
-#include "tokenizer.hpp"
 #include "vocabulary.hpp"
 
 namespace storybake {
@@ -14,7 +14,7 @@ namespace {
 
 struct Baked {
     std::vector<std::byte> blob;
-    Tokenizer view;
+    LlamaBpe view;
 };
 
 /// Pieces over few characters, so that many merges compete; ties, a duplicate, and one too unlikely to merge into.
@@ -50,7 +50,7 @@ Baked bake(Vocabulary vocabulary) {
     }
     Result<std::vector<std::byte>> blob = bake_tokenizer(as_bytes(vocabulary.file()), vocabulary.size(), "fuzz");
     fuzz::require(static_cast<bool>(blob), "the vocabulary is valid");
-    Result<Tokenizer> view = Tokenizer::view(*blob, vocabulary.size());
+    Result<LlamaBpe> view = LlamaBpe::view(*blob, vocabulary.size());
     fuzz::require(static_cast<bool>(view), "what was baked can be viewed");
     return {std::move(*blob), *view};
 }
@@ -65,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::Input input(data, size);
     const std::uint8_t kind = input.byte();
     const bool has_bytes = kind % 4 != 0;
-    const Tokenizer& tokenizer = has_bytes ? with_bytes.view : without_bytes.view;
+    const LlamaBpe& tokenizer = has_bytes ? with_bytes.view : without_bytes.view;
     const std::string_view text = input.text();
 
     const std::vector<int> ids = tokenizer.encode(text);

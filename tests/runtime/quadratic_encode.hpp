@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "tokenizer.hpp"
+#include "llama_bpe.hpp"
 
 namespace storybake {
 
-inline std::vector<int> quadratic_encode(const Tokenizer& t, std::string_view text, bool has_bytes) {
+inline std::vector<int> quadratic_encode(const LlamaBpe& t, std::string_view text, bool has_bytes) {
     std::vector<int> ids{kBos};
     if (!text.empty()) {
         ids.push_back(t.find(" "));

@@ -1,5 +1,3 @@
-#include "tokenizer.hpp"
-
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -9,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "llama_bpe.hpp"
 #include "quadratic_encode.hpp"
 #include "vocabulary.hpp"
 
@@ -24,16 +23,16 @@ public:
         auto blob = bake_tokenizer(as_bytes(file), vocab_size, "test");
         EXPECT_TRUE(blob) << blob.failure().message;
         blob_ = std::move(*blob);
-        auto view = Tokenizer::view(blob_, vocab_size);
+        auto view = LlamaBpe::view(blob_, vocab_size);
         EXPECT_TRUE(view) << view.failure().message;
         view_.emplace(*view);
     }
-    const Tokenizer& operator*() const { return *view_; }
-    const Tokenizer* operator->() const { return &*view_; }
+    const LlamaBpe& operator*() const { return *view_; }
+    const LlamaBpe* operator->() const { return &*view_; }
 
 private:
     std::vector<std::byte> blob_;
-    std::optional<Tokenizer> view_;
+    std::optional<LlamaBpe> view_;
 };
 
 std::string random_text(std::mt19937& random, int kind) {
@@ -240,10 +239,10 @@ TEST(TokenizerView, ABlobOfAnotherShapeIsRefused) {
     v.add(" ", 0.0F);
     auto blob = bake_tokenizer(as_bytes(v.file()), v.size(), "x");
     ASSERT_TRUE(blob);
-    EXPECT_TRUE(Tokenizer::view(*blob, v.size()));
-    EXPECT_FALSE(Tokenizer::view(*blob, v.size() + 1));
+    EXPECT_TRUE(LlamaBpe::view(*blob, v.size()));
+    EXPECT_FALSE(LlamaBpe::view(*blob, v.size() + 1));
     for (const std::size_t size : {std::size_t{0}, std::size_t{23}, std::size_t{24}, blob->size() - 4}) {
-        EXPECT_FALSE(Tokenizer::view(std::span(*blob).first(size), v.size())) << size;
+        EXPECT_FALSE(LlamaBpe::view(std::span(*blob).first(size), v.size())) << size;
     }
 }
 
@@ -258,7 +257,7 @@ TEST(TokenizerView, ADamagedBlobIsRefusedOrReadInBounds) {
             for (const int flip : {0x01, 0x80, 0xff}) {
                 std::vector<std::byte> damaged = *blob;
                 damaged[at] ^= static_cast<std::byte>(flip);
-                const auto view = Tokenizer::view(damaged, v.size());
+                const auto view = LlamaBpe::view(damaged, v.size());
                 if (!view) {
                     ++refused;
                     EXPECT_EQ(view.failure().exit_code, kExitBadData);

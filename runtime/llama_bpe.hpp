@@ -1,0 +1,80 @@
+// llama2.c's byte-pair tokenizer, over a table that was sorted and checked when the model was baked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "fail.hpp"
+
+namespace storybake {
+
+constexpr int kUnk = 0;  // what a character becomes when a vocabulary has neither its piece nor byte tokens
+constexpr int kBos = 1;
+constexpr int kEos = 2;
+
+/// A view of a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
+///
+///     u32 magic, vocab_size, bytes_size, max_piece, space_id, has_bytes      the header, 24 bytes
+///     f32 scores[vocab_size]
+///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]
+///     u32 sorted[vocab_size]         ids in the order of their pieces (memcmp), equal pieces by id
+///     u8  bytes[bytes_size]          padded with zeros to a multiple of 4
+///
+/// max_piece is the longest piece in bytes, space_id the piece " ", and has_bytes is 1 when the ids 3 to 258 are the
+/// byte tokens <0x00> to <0xFF>, else 0.
+class LlamaBpe {
+public:
+    static constexpr std::uint32_t kMagic = 0x4b544253;  // "SBTK"
+    static constexpr const char* kName = "llama2.c's BPE";
+
+    /// Takes a blob that outlives the view; nothing is copied. Fails when it is not one for `vocab_size` pieces, or
+    /// points outside of itself: a damaged blob gives wrong text at worst.
+    static Result<LlamaBpe> view(std::span<const std::byte> baked, int vocab_size);
+
+    [[nodiscard]] int bos() const { return kBos; }
+    [[nodiscard]] bool ends_text(int token) const { return token == kBos || token == kEos; }
+
+    /// The ids of a text, BOS first, as llama2.c's encode() finds them: a dummy space in front of a text that is not
+    /// empty, characters of up to 4 bytes by their lead byte, byte tokens for a character without a piece, then the
+    /// adjacent pair with the best score is merged (the leftmost of equals) until none is left. Takes O(n log n) for n
+    /// bytes.
+    [[nodiscard]] std::vector<int> encode(std::string_view text) const;
+
+    /// The bytes that `token` stands for after `previous`: a byte token is its byte, and one leading space is dropped
+    /// after BOS. Both ids are below vocab_size.
+    [[nodiscard]] std::string_view decode(int previous, int token) const;
+
+    /// The piece of an id as it is in the vocabulary.
+    [[nodiscard]] std::string_view piece(int id) const;
+
+    /// The lowest id of a piece, or -1.
+    [[nodiscard]] int find(std::string_view piece) const;
+
+    [[nodiscard]] float score(int id) const;
+
+private:
+    LlamaBpe() = default;
+    [[nodiscard]] bool points_inside(std::uint32_t bytes_size) const;
+    [[nodiscard]] std::uint32_t word(std::size_t offset) const;
+    void add_character(std::string_view character, std::vector<int>& ids) const;
+
+    const std::byte* baked_ = nullptr;
+    std::uint32_t vocab_size_ = 0;
+    std::uint32_t max_piece_ = 0;
+    std::uint32_t space_id_ = 0;
+    bool has_bytes_ = false;
+    std::size_t scores_ = 0;  // byte offsets into the blob
+    std::size_t offsets_ = 0;
+    std::size_t sorted_ = 0;
+    std::size_t bytes_ = 0;
+};
+
+/// Makes the blob from the bytes of a tokenizer.bin: u32 max_token_length, then a piece an id: f32 score, i32 length,
+/// bytes. `name` is the file's, for messages. Fails with exit code 65 when the file is not a tokenizer of exactly
+/// `vocab_size` pieces.
+Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, int vocab_size, const char* name);
+
+}  // namespace storybake
