@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from codegen.checkpoint import TensorSource, read_bytes
@@ -54,7 +55,8 @@ def inputs(path: Path) -> list[Path]:
 
 def run(args: argparse.Namespace) -> None:
     source = convert(open_model(Path(args.model)), args.weights, classifier=args.classifier)
-    plan = make_plan(cut_context(source.model, args.context), find_target(args.target))
+    model = replace(cut_context(source.model, args.context), kv_type=args.kv)
+    plan = make_plan(model, find_target(args.target))
     if args.command == "facts":
         check_name(plan.model.name)
         check_budget(plan, args.ram_budget)
@@ -83,6 +85,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("--weights", default="auto", metavar="TYPE", help=f"auto (the model's own), {', '.join(WEIGHT_TYPES)}")
     parser.add_argument("--classifier", default="auto", metavar="TYPE", help="of classifier and embedding; auto: the same")
+    parser.add_argument("--kv", choices=("f32", "f16"), default="f32", help="type of the key/value cache")
     parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")

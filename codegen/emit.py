@@ -41,9 +41,10 @@ def describe(model: Model) -> str:
     classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
     weights = f"{model.weight_type}, classifier {model.classifier}" if model.classifier else model.weight_type
     weights += f" in groups of {model.group_size}" if model.quantized else ""
+    cache = ", key/value cache f16" if model.kv_type == "f16" else ""
     return (
         f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {model.n_layers} layers, heads {model.n_heads}/"
-        f"{model.n_kv_heads}, vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights}"
+        f"{model.n_kv_heads}, vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights}{cache}"
     )
 
 

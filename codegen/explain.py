@@ -29,7 +29,7 @@ def explain(plan: Plan) -> str:
         "",
         "memory, in bytes:",
         f"  weights           {n(plan.weights_bytes):>14}",
-        f"  key/value cache   {n(plan.kv_bytes):>14}  float32, {m.seq_len} positions",
+        f"  key/value cache   {n(plan.kv_bytes):>14}  {m.kv_type}, {m.seq_len} positions",
         f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
         f"  program           {n(PROGRAM_BYTES):>14}  about",
         f"  together          {n(memory_of(plan).total):>14}{budget}",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from codegen.checkpoint import FloatArray, Quantized, Tensor, TensorSource
 from codegen.errors import BakeError
 from codegen.fingerprint import fingerprint
+from codegen.model import Model
 from codegen.rope import rope_table
 
 POSITIONS = 6  # enough for attention to have something to choose from, few enough for a board's two seconds
@@ -41,13 +42,12 @@ class GoldenRun:
     fingerprint: int
 
 
-def golden_run(source: TensorSource, seq_len: int) -> GoldenRun:
-    """BOS and a few tokens from all over the vocabulary, as far as `seq_len` positions go. Raises BakeError when their
-    logits are not finite."""
-    model = source.model
-    count, last = min(POSITIONS, seq_len), model.vocab_size - 1
+def golden_run(source: TensorSource, model: Model) -> GoldenRun:
+    """BOS and a few tokens from all over the vocabulary, as far as the positions of the planned `model` go. Raises
+    BakeError when their logits are not finite."""
+    count, last = min(POSITIONS, model.seq_len), model.vocab_size - 1
     tokens = (min(1, last), *(last * i // (POSITIONS - 1) for i in range(1, count)))
-    logits = forward(source, tokens)
+    logits = forward(source, tokens, model.kv_type)
     if not np.isfinite(logits).all():
         raise BakeError(
             f"{model.name}: the logits of its first {count} positions are not finite, expected numbers: the "
@@ -56,7 +56,7 @@ def golden_run(source: TensorSource, seq_len: int) -> GoldenRun:
     return GoldenRun(tokens, fingerprint(logits.tobytes()))
 
 
-def forward(source: TensorSource, tokens: tuple[int, ...]) -> FloatArray:
+def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32") -> FloatArray:
     """The logits of every position, (len(tokens), vocab_size) float32, for the tokens at the positions 0, 1, ..."""
     model = source.model
     table = rope_table(dataclasses.replace(model, seq_len=len(tokens)))
@@ -70,6 +70,8 @@ def forward(source: TensorSource, tokens: tuple[int, ...]) -> FloatArray:
             q = rope(matmul(source.tensor("wq", layer), xb).reshape(heads), table)
             k = rope(matmul(source.tensor("wk", layer), xb).reshape(heads), table)
             v = matmul(source.tensor("wv", layer), xb).reshape(heads)
+            if kv_type == "f16":
+                k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
             att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1))
             x = x + matmul(source.tensor("wo", layer), att)
             xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)

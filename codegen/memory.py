@@ -71,11 +71,14 @@ def _what_fits(model: Model, target: Target, limit: int) -> Iterator[str]:
             if _total(smaller, target) < _total(model, target):
                 variants.append((f"-Dweights={weight_type}", smaller))
     for option, variant in variants:
-        if option and (total := _total(variant, target)) <= limit:
-            yield f"{option} ({_mb(total)} MB)"
-        elif context := _longest_context(variant, target, limit):
-            total = _total(replace(variant, seq_len=context), target)
-            yield f"{option} -Dcontext={context} ({_mb(total)} MB)".lstrip()
+        smaller_cache = (f"{option} -Dkv=f16".lstrip(), replace(variant, kv_type="f16"))
+        for options, candidate in dict.fromkeys([(option, variant), smaller_cache]):
+            if candidate != model and (total := _total(candidate, target)) <= limit:
+                yield f"{options} ({_mb(total)} MB)"
+                break
+            if context := _longest_context(candidate, target, limit):
+                total = _total(replace(candidate, seq_len=context), target)
+                yield f"{options} -Dcontext={context} ({_mb(total)} MB)".lstrip()
 
 
 def _total(model: Model, target: Target) -> int:

@@ -47,7 +47,8 @@ class Model:
 
     `head_size` is dim / n_heads in llama2.c's own files. `weight_type` is that of the layers' matrices, `classifier` that
     of classifier and embedding when it is another one (else empty); `group_size` counts the weights, and activations,
-    that share a scale (0 when no matrix is quantised).
+    that share a scale (0 when no matrix is quantised). `kv_type`, "f32" or "f16", is that of the
+    key/value cache, no file's affair.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Model:
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     classifier: str = ""
+    kv_type: str = "f32"
 
     def type_of(self, tensor: str) -> str:
         """The weight type of a tensor by llama2.c's name."""
@@ -95,6 +97,11 @@ class Model:
     def kv_dim(self) -> int:
         """Length of k and v: n_kv_heads * head_size."""
         return self.n_kv_heads * self.head_size
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of an element of the key/value cache."""
+        return 2 if self.kv_type == "f16" else 4
 
     @property
     def kv_mul(self) -> int:

@@ -86,7 +86,7 @@ def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool
         embed=embed,
         m=plan.model,
         sections=sections,
-        golden=golden_run(source, plan.model.seq_len),
+        golden=golden_run(source, plan.model),
         weights_size=len(weights),
         weights_fingerprint=fingerprint(weights),
         checkpoint_size=source.path.stat().st_size if is_file else 0,

@@ -200,23 +200,23 @@ class Plan:
         return -(-self.model.seq_len // self.target.lanes)
 
     @property
-    def key_floats(self) -> int:
-        """Floats of one layer's key cache: (n_kv_heads, seq_blocks, head_size, lanes)."""
+    def key_elements(self) -> int:
+        """Elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, lanes)."""
         return self.seq_blocks * self.target.lanes * self.model.kv_dim
 
     @property
-    def value_floats(self) -> int:
-        """Floats of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
+    def value_elements(self) -> int:
+        """Elements of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
         return self.model.n_kv_heads * self.model.seq_len * self.value_stride
 
     @property
     def value_stride(self) -> int:
-        """Floats from one position to the next in a head's value cache."""
-        return self.target.padded_head(self.model.head_size)
+        """Elements from one position to the next in a head's value cache."""
+        return self.target.padded_head(self.model)
 
     @property
     def kv_bytes(self) -> int:
-        return 4 * self.model.n_layers * (self.key_floats + self.value_floats)
+        return self.model.cached_bytes * self.model.n_layers * (self.key_elements + self.value_elements)
 
     @property
     def state_buffers(self) -> tuple[Buffer, ...]:

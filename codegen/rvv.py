@@ -65,7 +65,7 @@ class RvvPlan:
 
 
 def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
-    """Cuts a vector of `length` elements, a multiple of `lanes`, into passes of up to four register groups of one size,
+    """Cuts a vector of `length` floats, a multiple of `lanes`, into passes of up to four register groups of one size,
     the largest first."""
     result: list[ValuePass] = []
     offset = 0
@@ -106,5 +106,5 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
         quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
         prologue=prologue,
         steps=steps,
-        value_passes=value_passes(target.padded_head(model.head_size), lanes),
+        value_passes=value_passes(target.padded_head(model), lanes),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from codegen.errors import USAGE, BakeError
-from codegen.model import QUANTIZED
+from codegen.model import QUANTIZED, Model
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,10 @@ class Target:
         """Bytes that kernels read, and drop, past the weights: what they load ahead."""
         return 2 * self.vlen
 
-    def padded_head(self, head_size: int) -> int:
-        """Floats from one position to the next in the value cache: whole vector registers."""
-        return -(-head_size // max(self.vlen // 32, 1)) * max(self.vlen // 32, 1)
+    def padded_head(self, model: Model) -> int:
+        """Elements from one position to the next in a model's value cache: whole vector registers."""
+        register = max(self.vlen // (8 * model.cached_bytes), 1)
+        return -(-model.head_size // register) * register
 
 
 def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1, ram_budget: int = 0) -> Target:
@@ -150,8 +151,8 @@ TARGETS = {
             registers=16,
             max_positions=4,
             prefetch=8192,
-            cpu=("avx2",),
-            cpp_args=("-mavx2",),
+            cpu=("avx2", "f16c"),
+            cpp_args=("-mavx2", "-mf16c"),
         ),
         Target(
             name="avx512",
@@ -169,8 +170,8 @@ TARGETS = {
             registers=32,
             max_positions=8,
             prefetch=8192,
-            cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
-            cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"),
+            cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "f16c"),
+            cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mf16c"),
         ),
         rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, 128, ram_budget=DUO_MB),
         rvv("duo-sdk", "Milk-V Duo, XuanTie C906: RVV 0.7.1, the SDK's GCC 10.2", T_HEAD_GCC_10, 128, ram_budget=DUO_MB),

@@ -44,10 +44,12 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
 std::optional<Failure> Session::sample(int& token) {
     const LogitsFacts facts = logits_facts();
     if (!facts.finite) {
-        return failure(kExitBadData,
-                       "the logits of position %d are not finite, expected numbers: the weights are damaged: bake the "
-                       "model again",
-                       pos_ - 1);
+        const bool f16 = std::string_view(kModel.kv_type) == "f16";
+        return failure(
+            kExitBadData,
+            "the logits of position %d are not finite, expected numbers: the weights are damaged%s: bake the "
+            "model again%s",
+            pos_ - 1, f16 ? ", or keys and values too large for float16" : "", f16 ? " with -Dkv=f32" : "");
     }
     token = sampler_.sample(logits_, facts.largest);
     return std::nullopt;

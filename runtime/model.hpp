@@ -30,6 +30,7 @@ struct ModelFacts {
     int max_threads;                 // threads that the scratch memory is planned for
     std::uint64_t weights_bytes;     // packed weights, RoPE tables and padding included
     std::uint64_t kv_bytes;          // key/value cache at seq_len positions
+    const char* kv_type;             // of its elements: "f32", "f16"
     std::uint64_t activation_bytes;  // everything else that is static, scratch of one thread
     std::uint64_t macs_per_token;    // multiply-accumulates with weights
     std::uint64_t bytes_per_token;   // bytes of weights read

@@ -106,6 +106,7 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
     std::fprintf(to, "%-18s %12" PRIu64 " multiply-accumulates\n", "a token", model.macs_per_token);
     print_memory(to, "a token reads", model.bytes_per_token);
     print_memory(to, "weights", model.weights_bytes);
+    std::fprintf(to, "%-18s %s\n", "cache type", model.kv_type);
     print_memory(to, "key/value cache", model.kv_bytes);
     print_memory(to, "activations", model.activation_bytes);
     print_memory(to, "memory", model.weights_bytes + model.kv_bytes + model.activation_bytes);

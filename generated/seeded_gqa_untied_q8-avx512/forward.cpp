@@ -30,6 +30,7 @@ const ModelFacts kModel = {
     .max_threads = kMaxThreads,
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 65536,
+    .kv_type = "f32",
     .activation_bytes = 54272,
     .macs_per_token = 118784,
     .bytes_per_token = 134912,
@@ -84,6 +85,9 @@ const char* missing_extension() noexcept {
     }
     if (!__builtin_cpu_supports("avx512vnni")) {
         return "avx512vnni";
+    }
+    if (!__builtin_cpu_supports("f16c")) {
+        return "f16c";
     }
     return nullptr;
 }

@@ -30,6 +30,7 @@ const ModelFacts kModel = {
     .max_threads = kMaxThreads,
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 65536,
+    .kv_type = "f32",
     .activation_bytes = 28672,
     .macs_per_token = 118784,
     .bytes_per_token = 134912,

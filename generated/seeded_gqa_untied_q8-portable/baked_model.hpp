@@ -65,6 +65,8 @@ constexpr int kSeqBlocks = 8;
 constexpr int kValueStride = 16;
 constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by side
 
+using Cached = float;  // a key or a value in the cache
+
 /// What all threads share.
 struct State {
     alignas(64) float x[512];  // (8,64) activation at the current positions
@@ -76,8 +78,8 @@ struct State {
     alignas(64) float hb[1280];  // (8,160) hidden dimension of the ffn
     alignas(64) float hb2[1280];  // (8,160) the same, of w3
     alignas(64) float logits[512];  // (512,)
-    alignas(64) float key_cache[kNLayers][4096];
-    alignas(64) float value_cache[kNLayers][4096];
+    alignas(64) Cached key_cache[kNLayers][4096];
+    alignas(64) Cached value_cache[kNLayers][4096];
 };
 
 /// Quantised activations: x = q * s, one scale a group.

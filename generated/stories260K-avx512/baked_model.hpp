@@ -66,6 +66,8 @@ constexpr int kSeqBlocks = 32;
 constexpr int kValueStride = 8;
 constexpr int kHeadsTogether = 4;  // heads whose attention is computed side by side
 
+using Cached = float;  // a key or a value in the cache
+
 /// What all threads share.
 struct State {
     alignas(64) float x[1024];  // (16,64) activation at the current positions
@@ -77,8 +79,8 @@ struct State {
     alignas(64) float hb[2816];  // (16,172) hidden dimension of the ffn
     alignas(64) float hb2[2816];  // (16,172) the same, of w3
     alignas(64) float logits[512];  // (512,)
-    alignas(64) float key_cache[kNLayers][16384];
-    alignas(64) float value_cache[kNLayers][16384];
+    alignas(64) Cached key_cache[kNLayers][16384];
+    alignas(64) Cached value_cache[kNLayers][16384];
 };
 
 /// What a thread keeps for itself.

@@ -590,17 +590,18 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
-void cache_kv(const Context& c, float* key_cache, float* value_cache, const float* k, const float* v, int pos) {
+void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            float* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
+            const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
+                keys[i * kLanes] = head[i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
-                        kHeadSize * sizeof(float));
+            std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
     }
     c.mark(k_cache_kv);
@@ -610,7 +611,7 @@ namespace {
 
 /// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kLanes). Lanes are
 /// positions, each a sum over the head in order. Lanes past `length` repeat the first score.
-void scores(float* att, const float* q, const float* keys, int length) {
+void scores(float* att, const float* q, const Cached* keys, int length) {
     const std::size_t vl = block_vl();
     for (int t = 0; t < length; t += kLanes, keys += kHeadSize * kLanes) {
         vfloat32m4_t score = __riscv_vfmv_v_f_f32m4(0.0F, vl);
@@ -665,8 +666,8 @@ void softmax(float* att, int length) {
 
 /// out (8,) = att (length,) @ values (length, kValueStride), of which the first 8 columns. Lanes are
 /// elements of the head, each a sum over the positions in order: v16 and up.
-[[gnu::noinline]] void weigh_8_by_8(float* out, const float* att, const float* values, long length) {
-    const float* at;
+[[gnu::noinline]] void weigh_8_by_8(float* out, const float* att, const Cached* values, long length) {
+    const Cached* at;
     float a;
     long vl;
     asm volatile(R"(
@@ -688,23 +689,23 @@ void softmax(float* att, int length) {
     )"
                  : [out] "+r"(out), [att] "+r"(att), [values] "+r"(values), [length] "+r"(length), [at] "=&r"(at),
                    [a] "=&f"(a), [vl] "=&r"(vl)
-                 : [stride] "r"(4L * kValueStride)
+                 : [stride] "r"(sizeof(Cached) * kValueStride)
                  : STORYBAKE_VECTORS);
 }
 
 /// out (kValueStride,) = att (length,) @ values (length, kValueStride).
-void weighted_values(float* out, const float* att, const float* values, int length) {
+void weighted_values(float* out, const float* att, const Cached* values, int length) {
     weigh_8_by_8(out, att, values, length);
 }
 
 }  // namespace
 
-void attention(const Context& c, float* xb, const float* q, const float* key_cache, const float* value_cache,
+void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const float* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
-        const float* values = value_cache + h / 2 * kSeqLen * kValueStride;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
+        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const int length = pos + p + 1;
             scores(att, q + p * kAttDimStride + h * kHeadSize, keys, length);

@@ -30,6 +30,7 @@ const ModelFacts kModel = {
     .max_threads = kMaxThreads,
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 655360,
+    .kv_type = "f32",
     .activation_bytes = 27648,
     .macs_per_token = 259328,
     .bytes_per_token = 1040128,

@@ -129,28 +129,29 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
-void cache_kv(const Context& c, float* key_cache, float* value_cache, const float* k, const float* v, int pos) {
+void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            float* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
+            const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
+                keys[i * kLanes] = head[i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
-                        kHeadSize * sizeof(float));
+            std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
     }
     c.mark(k_cache_kv);
 }
 
-void attention(const Context& c, float* xb, const float* q, const float* key_cache, const float* value_cache,
+void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const float* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
-        const float* values = value_cache + h / 2 * kSeqLen * kValueStride;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
+        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;

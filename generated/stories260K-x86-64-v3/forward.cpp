@@ -30,6 +30,7 @@ const ModelFacts kModel = {
     .max_threads = kMaxThreads,
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 655360,
+    .kv_type = "f32",
     .activation_bytes = 57344,
     .macs_per_token = 259328,
     .bytes_per_token = 1050368,
@@ -71,6 +72,9 @@ float exponentials(std::span<float> p, std::span<const float> logits, float temp
 const char* missing_extension() noexcept {
     if (!__builtin_cpu_supports("avx2")) {
         return "avx2";
+    }
+    if (!__builtin_cpu_supports("f16c")) {
+        return "f16c";
     }
     return nullptr;
 }

@@ -256,17 +256,18 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
-void cache_kv(const Context& c, float* key_cache, float* value_cache, const float* k, const float* v, int pos) {
+void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            float* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
+            const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = k[p * kKvDimStride + h * kHeadSize + i];
+                keys[i * kLanes] = head[i];
             }
-            std::memcpy(value_cache + (h * kSeqLen + t) * kValueStride, v + p * kKvDimStride + h * kHeadSize,
-                        kHeadSize * sizeof(float));
+            std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
     }
     c.mark(k_cache_kv);
@@ -278,7 +279,7 @@ typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // parts of a hea
 
 /// The scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
 template <int kBlocks>
-[[gnu::always_inline]] inline void scores(float* att, const float* q, const float* keys) {
+[[gnu::always_inline]] inline void scores(float* att, const float* q, const Cached* keys) {
     Floats score[kBlocks] = {};
     for (int i = 0; i < kHeadSize; ++i) {
         for (int b = 0; b < kBlocks; ++b) {
@@ -293,13 +294,13 @@ template <int kBlocks>
 /// Attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
 /// which have to wait for one another, fill the gaps of the others. att: (kHeads, kAttStride).
 template <int kHeads>
-void attend(float* xb, const float* q, const float* key_cache, const float* value_cache, float* att, int h, int length) {
+void attend(float* xb, const float* q, const Cached* key_cache, const Cached* value_cache, float* att, int h, int length) {
     constexpr int kAttStride = kSeqBlocks * kLanes;
     const int padded = (length + kLanes - 1) / kLanes * kLanes;
     const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7};
     float sum[kHeads] = {};
     for (int k = 0; k < kHeads; ++k) {
-        const float* keys = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kLanes;
+        const Cached* keys = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kLanes;
         float* a = att + k * kAttStride;
         int t = 0;
         for (; t + 4 * kLanes <= padded; t += 4 * kLanes) {
@@ -334,7 +335,7 @@ void attend(float* xb, const float* q, const float* key_cache, const float* valu
     // weighted values: lanes are elements of the head, each a sum over the positions in order
     constexpr int kParts = kHeadSize / 8;
     HeadFloats out[kHeads][kParts] = {};
-    const float* values[kHeads];
+    const Cached* values[kHeads];
     for (int k = 0; k < kHeads; ++k) {
         values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
     }
@@ -350,7 +351,7 @@ void attend(float* xb, const float* q, const float* key_cache, const float* valu
 
 }  // namespace
 
-void attention(const Context& c, float* xb, const float* q, const float* key_cache, const float* value_cache,
+void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     const int end = kv_heads.end * 2;

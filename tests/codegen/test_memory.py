@@ -60,6 +60,8 @@ def test_what_is_proposed_fits_and_nothing_longer_does(model: Model, target: str
         fitting = model
         if weights := re.search(r"-Dweights=(\w+)", proposal):
             fitting = retype(model, weights[1])
+        if "-Dkv=f16" in proposal:
+            fitting = replace(fitting, kv_type="f16")
         context = re.search(r"-Dcontext=(\d+)", proposal)
         if context:
             longer = replace(fitting, seq_len=int(context[1]) + 16)
@@ -67,6 +69,16 @@ def test_what_is_proposed_fits_and_nothing_longer_does(model: Model, target: str
                 check_budget(make_plan(longer, find_target(target)), budget)
             fitting = cut_context(fitting, int(context[1]))
         check_budget(make_plan(fitting, find_target(target)), budget)
+
+
+@pytest.mark.parametrize("target", ["portable", "x86-64-v3", "avx512", "duo", "rvv1-vlen256"])
+def test_a_float16_cache_takes_half_the_memory(target: str) -> None:
+    half = memory_of(make_plan(replace(STORIES_15M, kv_type="f16"), find_target(target)))
+    assert 2 * half.kv == memory_of(make_plan(STORIES_15M, find_target(target))).kv
+
+
+def test_a_float16_cache_is_proposed_where_it_is_enough() -> None:
+    assert "would fit: -Dcontext=176 (21.8 MB), -Dkv=f16 (21.2 MB);" in refusal(STORIES_15M_Q8, "duo", 22)
 
 
 def test_a_shorter_context_has_the_same_positions() -> None:

@@ -7,7 +7,7 @@ import pytest
 from codegen import targets
 from codegen.errors import USAGE, BakeError
 
-AVX2 = {"sse2", "avx", "avx2", "fma"}
+AVX2 = {"sse2", "avx", "avx2", "fma", "f16c"}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ protected:
     static void SetUpTestSuite() {
         const char* path = std::getenv("STORYBAKE_CHECKPOINT");
         ASSERT_NE(path, nullptr) << "STORYBAKE_CHECKPOINT names the checkpoint that was baked";
-        oracle_ = std::make_unique<oracle::Model>(path);
+        oracle_ = std::make_unique<oracle::Model>(path, std::string_view(kModel.kv_type) == "f16");
         tokens_ = random_tokens(positions(), 7);
         for (const int token : tokens_) {
             expected_.push_back(oracle_->forward(token));

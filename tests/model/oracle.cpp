@@ -1,5 +1,6 @@
 #include "oracle.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -123,6 +124,14 @@ Floats matmul(const Matrix& w, const Floats& x) {
     return out;
 }
 
+float rounded_to_half(float x) {
+    int exponent = 0;
+    std::frexp(x, &exponent);
+    const int place = std::max(exponent - 11, -24);  // 11 bits, or as many as the subnormals leave
+    const double rounded = std::ldexp(std::nearbyint(std::ldexp(static_cast<double>(x), -place)), place);
+    return std::fabs(rounded) > 65504.0 ? std::copysign(INFINITY, x) : static_cast<float>(rounded);
+}
+
 void softmax(Floats& x) {
     float max_val = x[0];
     for (const float v : x) {
@@ -162,7 +171,7 @@ void rope(Floats& x, int head_size, int pos) {
     }
 }
 
-Model::Model(const std::string& path) {
+Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
     Reader in(path);
     std::uint32_t magic = in.read<std::uint32_t>(1)[0];
     const int version = magic == 0x616b3432U ? in.read<std::int32_t>(1)[0] : 0;
@@ -244,8 +253,13 @@ Floats Model::forward(int token) {
         Floats k = matmul(layer.wk, normed);
         rope(q, head_size, pos);
         rope(k, head_size, pos);
+        Floats v = matmul(layer.wv, normed);
+        if (f16_cache_) {
+            std::transform(k.begin(), k.end(), k.begin(), rounded_to_half);
+            std::transform(v.begin(), v.end(), v.begin(), rounded_to_half);
+        }
         keys_[l].push_back(k);
-        values_[l].push_back(matmul(layer.wv, normed));
+        values_[l].push_back(v);
         Floats xb(x.size(), 0.0F);
         for (int h = 0; h < n_heads; ++h) {
             const auto head = static_cast<std::size_t>(h * head_size);

@@ -30,6 +30,8 @@ Quantized quantize(const std::vector<float>& x, int group_size);
 /// W (rows, columns) @ x (columns,), quantising x first when W is integers.
 std::vector<float> matmul(const Matrix& w, const std::vector<float>& x);
 void softmax(std::vector<float>& x);
+/// The value of the nearest float16, of two equally near the even one; infinity from 65520 on.
+float rounded_to_half(float x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
 /// Rotates pairs of a vector of whole heads at a position.
 void rope(std::vector<float>& x, int head_size, int pos);
@@ -43,7 +45,8 @@ struct Layer {
 /// float16 is float32 and int4 is int8: what they mean is the same); trusted: the tests choose it.
 class Model {
 public:
-    explicit Model(const std::string& path);
+    /// With `f16_cache`, keys and values are rounded to float16 before they are kept.
+    explicit Model(const std::string& path, bool f16_cache = false);
 
     /// The logits (vocab_size,) after a token at the next position.
     std::vector<float> forward(int token);
@@ -58,6 +61,7 @@ public:
     std::vector<float> rms_final;
 
 private:
+    bool f16_cache_;
     std::vector<std::vector<std::vector<float>>> keys_, values_;  // [layer][position]
 };
 

@@ -26,6 +26,7 @@ const ModelFacts kModel = {
     .max_threads = 4,
     .weights_bytes = 1000,
     .kv_bytes = 200,
+    .kv_type = "f32",
     .activation_bytes = 34,
     .macs_per_token = 5000000,
     .bytes_per_token = 1000,

@@ -1,0 +1,79 @@
+// What is particular to a key/value cache in float16: rounding, and what is too large for it.
+#include <algorithm>
+#include <limits>
+
+#include "half.hpp"
+#include "kernel_cases.hpp"
+#include "model.hpp"
+#include "oracle.hpp"
+
+namespace storybake::baked {
+namespace {
+
+using Floats = std::vector<float>;
+
+/// A key/value cache of one layer, and a batch of one to put into it.
+struct Cache {
+    static constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
+    static constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
+
+    bool put(const Floats& k, const Floats& v, int pos) {
+        Guarded<float> key(kKvDimStride);
+        Guarded<float> value(kKvDimStride);
+        spread(key.data(), {k}, kKvDimStride);
+        spread(value.data(), {v}, kKvDimStride);
+        return cache_kv(Context{1, Team{}, nullptr}, keys.data(), values.data(), key.data(), value.data(), pos);
+    }
+    [[nodiscard]] float key(int pos, int i) {
+        const int block = i / kHeadSize * kSeqBlocks + pos / kLanes;
+        return half_to_float(
+            keys[static_cast<std::size_t>((block * kHeadSize + i % kHeadSize) * kLanes + pos % kLanes)]);
+    }
+    [[nodiscard]] float value(int pos, int i) {
+        const int row = i / kHeadSize * kSeqLen + pos;
+        return half_to_float(values[static_cast<std::size_t>(row * kValueStride + i % kHeadSize)]);
+    }
+
+    Guarded<Cached> keys{kKeys}, values{kValues};
+};
+
+TEST(KvF16, KeysAndValuesAreRoundedToTheNearestEven) {
+    // Ties, the last place of each exponent, subnormals, what rounds to zero and up to the largest.
+    const Floats cases = {1.0F,        0x1.002p0F,  0x1.006p0F, 0x1.0020002p0F, -0x1.006p0F, 65504.0F, -65519.0F,
+                          0x1p-14F,    0x1p-15F,    0x1p-24F,   0x1p-25F,       0x1.8p-25F,  -0.0F,    0x1.ffcp-15F,
+                          0x1.ffep-1F, 0x1.fffp-1F, 0x3p-25F,   1e-30F,         1e-44F,      3.14159F, -2.71828F};
+    Cache cache;
+    for (int pos = 0; pos < std::min(kSeqLen, 20); ++pos) {
+        Floats k(kKvDim);
+        Floats v(kKvDim);
+        for (int i = 0; i < kKvDim; ++i) {
+            k[static_cast<std::size_t>(i)] = cases[static_cast<std::size_t>(i + pos) % cases.size()];
+            v[static_cast<std::size_t>(i)] = cases[static_cast<std::size_t>(i + 3 * pos + 1) % cases.size()];
+        }
+        EXPECT_TRUE(cache.put(k, v, pos));
+        for (int i = 0; i < kKvDim; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            const float key = cache.key(pos, i);
+            const float value = cache.value(pos, i);
+            expect_equal({oracle::rounded_to_half(k[at])}, &key, "a key");
+            expect_equal({oracle::rounded_to_half(v[at])}, &value, "a value");
+        }
+    }
+}
+
+TEST(KvF16, WhatFloat16CanNotHoldIsReported) {
+    Cache cache;
+    const Floats zeros(kKvDim, 0.0F);
+    for (const float large : {65520.0F, -65536.0F, 1e30F, -std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        for (const int at : {0, kHeadSize / 2, kKvDim - 1}) {
+            Floats one = zeros;
+            one[static_cast<std::size_t>(at)] = large;
+            EXPECT_FALSE(cache.put(one, zeros, 0)) << large << " at " << at;
+            EXPECT_FALSE(cache.put(zeros, one, 0)) << large << " at " << at;
+        }
+    }
+    EXPECT_TRUE(cache.put(zeros, Floats(kKvDim, 65519.0F), 0));
+}
+
+}  // namespace
+}  // namespace storybake::baked
