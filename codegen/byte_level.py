@@ -113,10 +113,10 @@ def make(
             f"{source}: bos, eos: expected the id of a token that begins or ends a text, found none; give the folder "
             "with the model's tokenizer_config.json or config.json beside it"
         )
-    ends = list(dict.fromkeys([*ends, bos]))
-    for name, found in (("bos", bos), ("unk", special.get("unk")), *(("eos", end) for end in ends)):
+    for name, found in (*(("eos", end) for end in ends), ("bos", bos), ("unk", special.get("unk"))):
         if found is not None and not 0 <= found < len(pieces):
             raise BakeError(f"{source}: {name}: expected an id below {len(pieces)}, found {found}")
+    ends = list(dict.fromkeys([*ends, bos]))
     if len(ends) > MOST_ENDS:
         raise BakeError(f"{source}: eos: expected at most {MOST_ENDS} ids, found {len(ends)}")
     return ByteLevelData(pieces, ranked, added, rule, bos, tuple(ends), add_bos, special.get("unk"), whole_words)

@@ -60,7 +60,7 @@ HAND_PICKED = [
     "\0", "\x7f", "<|endoftext|>", "a<|endoftext|>b", "<|im_start|>user\nhi<|im_end|>\n", "<|im_end|>!", "<|im|>",
     "<|im_end|", "<|im_start", "<<|im|>>", "<|im|><|im|>", " <|im|> ", "'<|im|>'s", "1<|im|>2", "{{ x }}", '"\\', "%s",
     "x" * 300, " " * 300, "\n" * 50, "9" * 100, "'" * 50, "the the the", "ab" * 100, "zqzqzq", " zqx", "zqx",
-    "\u65e5\u672c\u8a9e\u65e5",
+    "\u65e5\u672c\u8a9e\u65e5", "<0x41>", "<0x-1>", "<0xZZ>",
 ]  # fmt: skip
 BROKEN = [b"\xff", b"\xc3", b"\xe2\x82", b"\xe2\x82a", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\x80 a",
           b"a\xf0\x9f\xa6", b" \xc3(", b"\xf5\x80\x80\x80", b"\xe0\x9f\xbf", b"\xf0\x8f\xbf\xbf"]  # fmt: skip
