@@ -39,13 +39,18 @@ def float32(value: float) -> str:
 def describe(model: Model) -> str:
     """The model's facts in one line."""
     classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
-    weights = f"{model.weight_type}, classifier {model.classifier}" if model.classifier else model.weight_type
-    weights += f" in groups of {model.group_size}" if model.quantized else ""
+    layers = f"{model.n_layers} layer{'s' if model.n_layers > 1 else ''}"
     cache = ", key/value cache f16" if model.kv_type == "f16" else ""
     return (
-        f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {model.n_layers} layers, heads {model.n_heads}/"
-        f"{model.n_kv_heads}, vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights}{cache}"
+        f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {layers}, heads {model.n_heads}/{model.n_kv_heads}, "
+        f"vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights_text(model)}{cache}"
     )
+
+
+def weights_text(model: Model) -> str:
+    """For example "q4, classifier q8, in groups of 32"."""
+    text = f"{model.weight_type}, classifier {model.classifier}," if model.classifier else model.weight_type
+    return f"{text} in groups of {model.group_size}" if model.quantized else text.rstrip(",")
 
 
 def banner(plan: Plan, template: str) -> str:

@@ -16,9 +16,10 @@ import numpy as np
 
 from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
+from codegen.emit import weights_text
 from codegen.errors import IO, USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
-from codegen.model import QUANTIZED, Model
+from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
 from codegen.tokenizer import to_bytes
 from codegen.weights import convert
 
@@ -27,17 +28,32 @@ VALUES_VERSION = 100  # of write_values(): no llama2.c format, and none that is 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
-def export(source: TensorSource, out: Path, form: str, group_size: int | None = None) -> int:
-    """Writes `source` to `out` in one of FORMATS; returns the group size (0 for v0 and v1).
+def export(
+    source: TensorSource, out: Path, form: str, group_size: int | None = None, weights: str = "auto", classifier: str = "auto"
+) -> Model:
+    """Writes `source` to `out` in one of FORMATS; returns the model whose values were written.
 
     v2 quantises float weights in groups of `group_size`, by default the largest up to 64 that divides every row, and
-    takes int8 weights as they are. `out` appears whole or not at all. Raises BakeError when the format can't hold the
-    model or the group size does not fit it, and with code 74 when the file can't be written.
+    takes int8 weights as they are. v0 and v1 have float32: the values of `weights` and `classifier` where other types are
+    asked for, so that any program that reads float32 can judge what they lose. `out` appears whole or not at all. Raises
+    BakeError when the format can't hold the model or the group size does not fit it, and with code 74 when the file can't
+    be written.
     """
     check_holds(source.model, form)
-    if group_size is not None and form != "v2":
-        raise BakeError(f"--group: expected with --format v2 only, found {form}; leave it out", USAGE)
-    source = convert(source, "q8" if form == "v2" else "f32", group_size)
+    if form == "v2":
+        for option, asked in (("weights", weights), ("classifier", classifier)):
+            if asked not in ("auto", "q8"):
+                raise BakeError(
+                    f"--{option} {asked}: llama2.c's v2 is int8, expected q8; --format v0 or v1 has the values of {asked} "
+                    "weights as float32, and a build has them as they are (-Dweights=)",
+                    USAGE,
+                )
+        weights = classifier = "q8"
+    if group_size is not None and not {weights, classifier} & set(QUANTIZED):
+        raise BakeError(f"--group: expected with --format v2 or quantised --weights only, found {form}; leave it out", USAGE)
+    judged = source = convert(source, weights, group_size, classifier)
+    if form != "v2":
+        source = convert(judged, "f32")
     refuse_same_file(source.path, out)
     model = source.model
     with atomic_output(out) as file:
@@ -47,7 +63,7 @@ def export(source: TensorSource, out: Path, form: str, group_size: int | None = 
         else:
             file.write(_header(model, int(form[1]), (model.group_size,) if form == "v2" else ()))
         _write_tensors(file, source, V0_ORDER if form == "v0" else V1_ORDER)
-    return model.group_size
+    return judged.model
 
 
 def write_values(source: TensorSource, out: Path) -> None:
@@ -164,6 +180,10 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--group", type=_positive, metavar="N", help="weights a scale in v2 (default: the largest up to "
                         "64 that divides every row; int8 weights keep theirs)")  # fmt: skip
+    parser.add_argument("--weights", choices=("auto", *WEIGHT_TYPES), default="auto", help="the type whose values v0 and v1 "
+                        "get as float32 (default: the model's own)")  # fmt: skip
+    parser.add_argument("--classifier", choices=("auto", *WEIGHT_TYPES), default="auto", help="the same, of classifier and "
+                        "embedding (default: as all others)")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         print(f"{options.output}: {_export(options)}", file=sys.stderr)
@@ -179,8 +199,9 @@ def _export(options: argparse.Namespace) -> str:
     """Does what the command line asks for and says what was written."""
     source, out, form = options.input, options.output, options.format
     if form == "tokenizer" or (form is None and is_tokenizer(source)):
-        if options.group is not None:
-            raise BakeError("--group: expected with --format v2 only, found tokenizer; leave it out", USAGE)
+        for option in ("group", "weights", "classifier"):
+            if getattr(options, option) not in (None, "auto"):
+                raise BakeError(f"--{option}: expected with a model only, found a tokenizer; leave it out", USAGE)
         data = open_tokenizer(source)
         if isinstance(data, ByteLevelData):
             raise BakeError(
@@ -191,9 +212,13 @@ def _export(options: argparse.Namespace) -> str:
             file.write(to_bytes(data))
         return f"tokenizer.bin of {len(data.pieces)} pieces"
     model = open_model(source)
-    form = form or ("v2" if model.model.weight_type == "q8" or options.group is not None else "v0")
-    group_size = export(model, out, form, options.group)
-    what = f"int8 in groups of {group_size}" if group_size else "float32"
+    if form is None:
+        plain = options.weights == options.classifier == "auto"
+        form = "v2" if plain and (model.model.weight_type == "q8" or options.group is not None) else "v0"
+    written = export(model, out, form, options.group, options.weights, options.classifier)
+    what = f"int8 in groups of {written.group_size}" if form == "v2" else "float32"
+    if form != "v2" and written.weight_types != ("f32",):
+        what += f", the values of {weights_text(written)}"
     return f"llama2.c {form}, {what}, {out.stat().st_size} bytes"
 
 

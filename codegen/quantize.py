@@ -41,9 +41,9 @@ def quantize_q8(values: FloatArray, group_size: int) -> Quantized:
 
 
 # What the search for a q4 scale lets the value of largest magnitude become: -8, the one quant without a counterpart, 7, and
-# around them in steps, so that the largest value is cut off or the range not used up. Finer steps or a wider range lower
-# the squared error of normally distributed weights by less than 0.3 %.
-Q4_EXTREMES = tuple(np.float32(sign * at / 4) for sign in (-1, 1) for at in range(26, 41))
+# what lies around them, so that the largest value is cut off or the range not used up. 226 candidates from 5 to 12 instead
+# of these 22 lower the squared error of normally distributed weights in groups of 32 by 0.1 %; -8 alone raises it by 7.7 %.
+Q4_EXTREMES = tuple(np.float32(sign * at / 4) for sign in (-1, 1) for at in range(26, 37))
 Q4_BLOCK = 4096  # groups that are searched at once: what a cache holds
 
 
@@ -51,8 +51,8 @@ def quantize_q4(values: FloatArray, group_size: int, label: str) -> Quantized:
     """Quantises (rows, columns) float32 in groups of `group_size` along its rows to -8..7 with float16 scales.
 
     For each group the scale, of either sign, that leaves the smallest squared error among those that map its largest
-    value to one of Q4_EXTREMES, each then set to the least-squares optimum for the quants it gives and rounded to
-    float16 before the error is measured. Every sum is in order, so that the result depends on no library or processor.
+    value to one of Q4_EXTREMES, each first set to the least-squares optimum of the quants it gives and rounded to
+    float16. Every sum is in order, so that the result depends on no library or processor.
     A group of zeros has scale 0 and quants 0. Raises BakeError, naming `label`, when a scale is beyond float16.
     """
     groups = _groups(values, group_size).reshape(-1, group_size)
@@ -74,19 +74,18 @@ def quantize_q4(values: FloatArray, group_size: int, label: str) -> Quantized:
 def _search_q4(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The quants (group_size, n) and the scales (n,) of n groups (group_size, n)."""
     extreme = np.take_along_axis(x, np.abs(x).argmax(axis=0)[None], axis=0)[0]
-    error = np.add.reduce(x * x, axis=0)
-    scale = np.zeros_like(extreme)
+    useful = np.abs(extreme) > 2.0**-25  # below half of the smallest float16, no scale is better than 0
+    scale, gain = np.zeros_like(extreme), np.zeros_like(extreme)
+    product = np.empty_like(x)
     for target in Q4_EXTREMES:
-        # No scale but 0 is of use to values below half of the smallest float16.
-        inverse = np.divide(target, extreme, out=np.zeros_like(extreme), where=np.abs(extreme) > 2.0**-25)
-        quants = _round_q4(x, inverse)
-        square = np.add.reduce(quants * quants, axis=0)
-        best = np.add.reduce(quants * x, axis=0) / np.maximum(square, np.float32(1))
-        candidate = best.astype(np.float16).astype(np.float32)
-        missed = x - _round_q4(x, _inverse(candidate)) * candidate
-        found = np.add.reduce(missed * missed, axis=0)
-        better = found < error
-        np.copyto(error, found, where=better)
+        quants = _round_q4(x, np.divide(target, extreme, out=np.zeros_like(extreme), where=useful))
+        squares = np.add.reduce(np.multiply(quants, quants, out=product), axis=0)
+        products = np.add.reduce(np.multiply(quants, x, out=product), axis=0)
+        candidate = (products / np.maximum(squares, np.float32(1))).astype(np.float16).astype(np.float32)
+        # sum (x - candidate * quants)^2 is sum x^2 less this
+        gained = candidate * (2 * products - candidate * squares)
+        better = gained > gain
+        np.copyto(gain, gained, where=better)
         np.copyto(scale, candidate, where=better)
     return _round_q4(x, _inverse(scale)), scale
 

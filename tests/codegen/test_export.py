@@ -180,10 +180,13 @@ def test_what_the_formats_cannot_hold(changes: dict[str, Any], words: str, tmp_p
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("stories260K.bin", ["--format", "v1", "--group", "4"], "expected with --format v2 only, found v1"),
+        ("stories260K.bin", ["--format", "v1", "--group", "4"], "expected with --format v2 or quantised --weights only, found v1"),
         ("stories260K.bin", ["--group", "64"], "expected a divisor of every row (4, 2, 1), found 64"),
         ("seeded_gqa_untied_q8.bin", ["--group", "64"], "of every row (32, 16, 8, 4, 2, 1), found 64"),
-        ("stories260K_q8_g4.bin", ["--format", "v0", "--group", "4"], "expected with --format v2 only, found v0"),
+        ("stories260K_q8_g4.bin", ["--format", "v0", "--group", "4"], "expected with --format v2 or quantised --weights only, found v0"),
+        ("stories260K.bin", ["--format", "v2", "--weights", "q4"], "--weights q4: llama2.c's v2 is int8, expected q8; --format v0"),
+        ("stories260K.bin", ["--format", "v2", "--classifier", "f16"], "--classifier f16: llama2.c's v2 is int8, expected q8"),
+        ("tok512.bin", ["--format", "tokenizer", "--weights", "q4"], "--weights: expected with a model only, found a tokenizer"),
     ],
 )  # fmt: skip
 def test_usage(source: str, options: list[str], words: str, tmp_path: Path, capsys: Any) -> None:
