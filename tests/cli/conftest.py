@@ -28,3 +28,10 @@ def info(binary: str) -> dict[str, str]:
     """The lines of --info: name and value."""
     lines = run(binary, "--info").stdout.decode().splitlines()
     return {line[:18].strip(): line[19:].strip() for line in lines}
+
+
+@pytest.fixture
+def not_sanitized(binary: str) -> None:
+    """Skips a test that a program under a sanitizer can't take."""
+    if b"__asan_init" in Path(binary).read_bytes():
+        pytest.skip("AddressSanitizer needs terabytes of address space and a CPU of this kind")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
 
 
+RUNNER = shlex.split(os.environ.get("STORYBAKE_RUN", ""))  # what runs a program that is not for this machine
+
+
 def variable(name: str) -> str:
     if name not in os.environ:
         pytest.fail(f"{name} is not set: run these tests through meson test, or name a baked program's files")
@@ -20,8 +24,9 @@ def variable(name: str) -> str:
 
 
 def run(binary: str, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [*RUNNER, binary, *arguments]
     return subprocess.run(
-        [binary, *arguments], input=stdin, capture_output=True, check=False, timeout=120, env={**os.environ, **env}
+        command, input=stdin, capture_output=True, check=False, timeout=120, env={**os.environ, **env}
     )
 
 
