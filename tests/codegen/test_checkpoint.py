@@ -12,9 +12,11 @@ import model_files as files
 import numpy as np
 import pytest
 
+from codegen.__main__ import main as bake
 from codegen.checkpoint import open_checkpoint
 from codegen.errors import BAD_DATA, MISSING_FILE, BakeError
 from codegen.export import export
+from codegen.export import main as convert
 
 MAGIC = 0x616B3432
 
@@ -95,9 +97,9 @@ BAD_V0 = {
 
 
 @pytest.mark.parametrize("what", BAD_V0)
-def test_bad_legacy_file(what: str, v0: bytes, tmp_path: Path) -> None:
+def test_bad_legacy_file(what: str, v0: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change, words = BAD_V0[what]
-    expect_refusal(tmp_path, change(v0), words)
+    expect_refusal(tmp_path, change(v0), words, capsys)
 
 
 BAD_V2 = {
@@ -114,19 +116,27 @@ BAD_V2 = {
 
 
 @pytest.mark.parametrize("what", BAD_V2)
-def test_bad_int8_file(what: str, tmp_path: Path) -> None:
+def test_bad_int8_file(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change, words = BAD_V2[what]
-    expect_refusal(tmp_path, change(write(tmp_path, "v2").read_bytes()), words)
+    expect_refusal(tmp_path, change(write(tmp_path, "v2").read_bytes()), words, capsys)
 
 
-def expect_refusal(folder: Path, data: bytes, words: str) -> None:
-    path = folder / "bad.bin"
+def expect_refusal(folder: Path, data: bytes, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The build and tools/export say the same in one line, with the code of bad data, and leave nothing behind."""
+    path = folder / "bad" / "bad.bin"
+    path.parent.mkdir()
     path.write_bytes(data)
-    with pytest.raises(BakeError) as caught:
-        open_checkpoint(path)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == BAD_DATA
+    for command, name in (
+        (lambda: bake(["facts", str(path)]), "storybake"),
+        (lambda: bake(["data", str(path), "--output", str(path.parent)]), "storybake"),
+        (lambda: convert([str(path), str(path.parent / "out.bin")]), "tools/export"),
+    ):
+        assert command() == BAD_DATA
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.startswith(f"{name}: bad.bin: ")
+        assert words in printed.err
+        assert printed.err.count("\n") == 1 and printed.err[:-1].isprintable()
+        assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("bad", (np.nan, np.inf, -np.inf))
@@ -154,7 +164,7 @@ def test_what_is_no_file_is_refused(path: str) -> None:
     assert caught.value.exit_code in (MISSING_FILE, BAD_DATA)  # a folder may have a name that is refused first
 
 
-@pytest.mark.parametrize("name", ("a b", "1abc", "tests", "x" * 65, "naïve", "a;b", "{{7}}"))
+@pytest.mark.parametrize("name", ("a b", "1abc", "-rf", "tests", "x" * 65, "naïve", "a;b", "{{7}}", "${x}", "$(x)", "a\nb", "a\"b", ".."))
 def test_a_name_that_is_not_safe_is_refused(name: str, v0: bytes, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.bin"
     path.write_bytes(v0)
