@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "codegen")]
 
+import byte_level_files  # noqa: E402
+import model_files  # noqa: E402
 import seeded  # noqa: E402
 
 
@@ -120,3 +124,32 @@ def test_damaged_weights_are_refused_and_leave_nothing_behind(build: Path, model
     finally:
         model.write_bytes(original)
     built(build, "compile", "-C", build)
+
+
+def test_a_folder_with_byte_level_bpe(tmp_path: Path) -> None:
+    """A Hugging Face folder as SmolLM2's: its kind of tokenizer is baked, said and used."""
+    tokenizer = byte_level_files.ByteLevel(
+        "gpt2 with single digits", [bytes([byte]) for byte in range(256)] + [b"th", b"the"],
+        [(b"t", b"h"), (b"th", b"e")], {"<|endoftext|>": True, "<|im_start|>": True, "<b>": False},
+    )  # fmt: skip
+    folder = model_files.hf_folder(tmp_path / "smol", *model_files.tiny(vocab_size=tokenizer.size))
+    (folder / "tokenizer.json").write_text(json.dumps(byte_level_files.tokenizer_json(tokenizer)))
+    (folder / "tokenizer_config.json").write_text('{"bos_token": "<|im_start|>", "eos_token": "<|endoftext|>"}')
+    build = tmp_path / "build"
+    built(build, "setup", build, f"-Dmodel={folder}")
+    built(build, "compile", "-C", build)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([build / "smol", *arguments], capture_output=True, check=True)
+
+    assert re.search(rb"^tokenizer +byte-level BPE$", run("--info").stdout, re.M)
+    prompt = "the 12\u00e9<b>\n<|im_start|>the"
+    count = 1 + 1 + 2 + 2 + 1 + 1 + 1 + 1  # the, space, digits, bytes of the letter, <b>, line feed, special, the
+    logits = tmp_path / "logits"
+    done = run("-i", prompt, "-n", str(count), "-t", "0", "--logits", str(logits))
+    assert done.stdout.startswith("the 12\u00e9<b>\nthe".encode())
+    assert logits.stat().st_size == 4 * tokenizer.size * count
+    run("-n", "1", "--logits", str(logits))
+    first = logits.read_bytes()
+    run("-n", "1", "-i", "<|im_start|>", "--logits", str(logits))
+    assert logits.read_bytes() == first, "an empty prompt is BOS"

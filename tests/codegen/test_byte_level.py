@@ -247,8 +247,19 @@ const [tokenizer, texts] = process.argv.slice(2).map((path) => JSON.parse(readFi
 const made = new Tokenizer(tokenizer, { clean_up_tokenization_spaces: false });
 console.log(JSON.stringify(texts.map((text) => made.encode(text).ids)));
 """
-# Where that code is not the Rust one's image: JavaScript's white space, and letters younger than Python's Unicode.
+# Where that code is not the image of the Rust one: JavaScript's white space, case without "\u017f"; and its Digits knows
+# those of ASCII only.
 UNLIKE = {"\x85", "\ufeff", "\u180e", "\u017f"}
+
+
+def same_in_javascript(text: str, rule: str) -> bool:
+    """Whether the text has no character that JavaScript's code treats otherwise, or that is younger than Python's
+    Unicode."""
+    kinds = {"N"} if rule == "gpt2 with single digits" else set()
+    return not any(
+        letter in UNLIKE or unicodedata.category(letter) == "Cn" or (letter > "\x7f" and unicodedata.category(letter)[0] in kinds)
+        for letter in text
+    )
 
 
 @pytest.mark.skipif("STORYBAKE_NPM" not in os.environ, reason="set STORYBAKE_NPM=1 to install @huggingface/tokenizers")
@@ -262,7 +273,7 @@ def test_ids_are_those_of_hugging_face(runtime_tokens: RuntimeTokens, tmp_path: 
         texts = [
             text
             for text in HAND_PICKED + random_texts(tokenizer, STRINGS // 4)
-            if text and not any(letter in UNLIKE or unicodedata.category(letter) == "Cn" for letter in text)
+            if text and same_in_javascript(text, rule)
         ]
         (tmp_path / "texts.json").write_text(json.dumps(texts))
         done = subprocess.run(
@@ -270,6 +281,6 @@ def test_ids_are_those_of_hugging_face(runtime_tokens: RuntimeTokens, tmp_path: 
         )
         found = runtime_tokens(blob, tokenizer.size, [text.encode() for text in texts])
         expected = json.loads(done.stdout)
-        assert len(expected) == len(texts) > STRINGS // 6
+        assert len(expected) == len(texts) > STRINGS // 8
         different = [text for text, ids, (ours, _) in zip(texts, expected, found, strict=True) if ids != ours]
         assert not different, f"{rule}: {len(different)} of {len(texts)} differ, such as {different[0]!r}"
