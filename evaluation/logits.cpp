@@ -55,7 +55,7 @@ bool put_text(Engine& engine, std::uint32_t text, const std::vector<int>& ids, i
 }
 
 int main() {
-    prepare_process();
+    prepare_process(kModel.name);
     Options options;
     options.threads = 1;
     if (const std::optional<int> code = answer_options(options, "logits", "")) {

@@ -114,9 +114,13 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
                        kModel.seq_len);
     }
     // The echo comes first: whoever waits for a slow board sees that it has begun. llama2.c prints the token after
-    // each position it computes, so `steps` of them.
-    for (int i = 1; echo == Echo::kYes && i < count && i <= steps_; ++i) {
-        put_token(tokens[static_cast<std::size_t>(i) - 1], tokens[static_cast<std::size_t>(i)]);
+    // each position it computes, so `steps` of them. (The first one is BOS, which is not put, where a tokenizer sets
+    // it.)
+    int previous = tokens.front();
+    for (int i = 0; echo == Echo::kYes && i < count && i <= steps_; ++i) {
+        const int token = tokens[static_cast<std::size_t>(i)];
+        put_token(previous, token);
+        previous = token;
     }
     const Clock::time_point start = Clock::now();
     const int positions = std::min(count, steps_);
