@@ -92,6 +92,23 @@ def test_waits_for_the_sound_card_then_says_so(board: Board) -> None:
     assert board.run("status").returncode == 3
 
 
+def test_a_button_to_ground_reads_1_while_it_is_pressed(board: Board) -> None:
+    """The folder plays the kernel's: a line that was exported before, and one that can't be."""
+    line = board.folder / "gpio/gpio508"
+    line.mkdir(parents=True)
+    for name in ("value", "direction", "active_low"):
+        (line / name).write_text("0\n")
+    board.settings |= {"GPIO": str(board.folder / "gpio"), "BUTTON": "508"}
+    result = board.run("start")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert board.wait_for("started").endswith(f"with: --loop --voice slt --button {line}/value\n")
+    assert ((line / "direction").read_text(), (line / "active_low").read_text()) == ("in\n", "1\n")
+    board.run("stop")
+    board.settings["BUTTON"] = "77"
+    result = board.run("start")
+    assert result.returncode == 1 and "no button: GPIO line 77 can't be had" in result.stderr.splitlines()[-1]
+
+
 def test_says_where_the_program_was_expected(board: Board) -> None:
     board.program.unlink()
     result = board.run("start")
