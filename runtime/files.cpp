@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -30,6 +31,19 @@ ssize_t read_some(int fd, std::span<std::byte> into) {
         have += static_cast<std::size_t>(size);
     }
     return static_cast<ssize_t>(have);
+}
+
+/// The temporary names of files that are being written; null for a free place. More than are ever open at once.
+std::atomic<const std::string*> unfinished[8];
+
+/// Puts a name in the first place that holds another, which may be null.
+void replace_unfinished(const std::string* from, const std::string* to) {
+    for (auto& name : unfinished) {
+        const std::string* expected = from;
+        if (name.compare_exchange_strong(expected, to)) {
+            return;
+        }
+    }
 }
 
 }  // namespace
@@ -116,11 +130,15 @@ Result<std::string> read_stream(int fd, std::size_t limit) {
 Result<OutputFile> OutputFile::create(const std::string& path) {
     struct stat status {};
     const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
-    std::string temporary = special ? "" : path + "." + std::to_string(::getpid()) + ".tmp";
-    const char* const name = special ? path.c_str() : temporary.c_str();
+    Name temporary =
+        special ? nullptr : std::make_unique<const std::string>(path + "." + std::to_string(::getpid()) + ".tmp");
+    const char* const name = special ? path.c_str() : temporary->c_str();
     const int fd = ::open(name, O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_EXCL), 0666);
     if (fd < 0) {
         return failure(kExitIo, "%s: cannot be written: %s", path.c_str(), std::strerror(errno));
+    }
+    if (!special) {
+        replace_unfinished(nullptr, temporary.get());
     }
     return OutputFile(fd, path, std::move(temporary));
 }
@@ -131,9 +149,15 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
 OutputFile::~OutputFile() {
     if (fd_ >= 0) {
         ::close(fd_);
-        if (!temporary_.empty()) {
-            ::unlink(temporary_.c_str());
-        }
+        discard();
+    }
+}
+
+/// Nothing of the file is left.
+void OutputFile::discard() {
+    if (temporary_ != nullptr) {
+        ::unlink(temporary_->c_str());
+        replace_unfinished(temporary_.get(), nullptr);
     }
 }
 
@@ -147,7 +171,7 @@ std::optional<Failure> OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> bytes) {
-    if (temporary_.empty()) {
+    if (temporary_ == nullptr) {
         return std::nullopt;
     }
     const bool rewound = ::lseek(fd_, 0, SEEK_SET) == 0;
@@ -160,14 +184,23 @@ std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> byte
 
 std::optional<Failure> OutputFile::commit() {
     const int closed = ::close(std::exchange(fd_, -1));
-    if (closed != 0 || (!temporary_.empty() && ::rename(temporary_.c_str(), path_.c_str()) != 0)) {
+    if (closed != 0 || (temporary_ != nullptr && ::rename(temporary_->c_str(), path_.c_str()) != 0)) {
         const int error = errno;
-        if (!temporary_.empty()) {
-            ::unlink(temporary_.c_str());
-        }
+        discard();
         return io_failure(error);
     }
+    if (temporary_ != nullptr) {
+        replace_unfinished(temporary_.get(), nullptr);
+    }
     return std::nullopt;
+}
+
+void discard_unfinished_files() {
+    for (const auto& name : unfinished) {
+        if (const std::string* const known = name) {
+            ::unlink(known->c_str());
+        }
+    }
 }
 
 }  // namespace storybake

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -65,13 +66,19 @@ public:
     std::optional<Failure> commit();
 
 private:
-    OutputFile(int fd, std::string path, std::string temporary)
+    using Name = std::unique_ptr<const std::string>;  // which stays where it is when the file is moved
+
+    OutputFile(int fd, std::string path, Name temporary)
         : fd_(fd), path_(std::move(path)), temporary_(std::move(temporary)) {}
     [[nodiscard]] Failure io_failure(int error) const;
+    void discard();
 
     int fd_;
     std::string path_;
-    std::string temporary_;  // empty when path_ is written directly
+    Name temporary_;  // null when path_ is written directly
 };
+
+/// Removes what OutputFiles have written and not committed: for a process that ends on the spot.
+void discard_unfinished_files();
 
 }  // namespace storybake

@@ -141,26 +141,25 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
 }
 
 /// One line from the user, without its end; false at the end of the input. A line that is too long is cut to one byte
-/// more than kMaxPromptBytes.
-bool Session::ask(int in, std::string_view guide, std::string& line) {
+/// more than kMaxPromptBytes. Fails with 74.
+Result<bool> Session::ask(int in, std::string_view guide, std::string& line) {
     out_.write(guide);
     out_.finish();
     std::size_t end = 0;
     while ((end = input_.find('\n')) == std::string::npos && input_.size() <= kMaxPromptBytes) {
         // A signal may come between any check of stop_ and a read(), or to another thread: look ten times a second.
         pollfd ready = {in, POLLIN, 0};
-        if (::poll(&ready, 1, 100) <= 0) {
-            if (stop_ != 0) {
-                return false;
-            }
-            continue;
-        }
         char block[4096];
-        const ssize_t size = ::read(in, block, sizeof block);
+        const int polled = ::poll(&ready, 1, 100);
+        const ssize_t size = polled > 0 ? ::read(in, block, sizeof block) : polled;
         if (size > 0) {
             input_.append(block, static_cast<std::size_t>(size));
-        } else if (size == 0 || errno != EINTR) {
+        } else if (size < 0 && errno != EINTR) {
+            return failure(kExitIo, "standard input: reading failed: %s", std::strerror(errno));
+        } else if (polled > 0 && size == 0) {
             break;
+        } else if (stop_ != 0) {
+            return false;
         }
     }
     if (end == std::string::npos && input_.empty()) {
@@ -181,15 +180,23 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
     std::vector<int> tokens;  // to be computed before the next answer
     std::optional<Failure> failed;
     for (bool first_turn = true; !failed && stop_ == 0; first_turn = false) {
+        Result<bool> asked = true;
         if (first_turn) {
             system = system_prompt.value_or("");
-            if (!system_prompt && !ask(in, "Enter system prompt (optional): ", system)) {
-                break;
+            if (!system_prompt) {
+                asked = ask(in, "Enter system prompt (optional): ", system);
             }
         }
         if (first_turn && first_prompt) {
             user = *first_prompt;
-        } else if (!ask(in, "User: ", user)) {
+        } else if (asked && *asked) {
+            asked = ask(in, "User: ", user);
+        }
+        if (!asked) {
+            failed = asked.failure();
+            break;
+        }
+        if (!*asked) {
             break;
         }
         if (std::max(user.size(), system.size()) > kMaxPromptBytes) {

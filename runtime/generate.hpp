@@ -65,7 +65,7 @@ private:
     std::optional<Failure> answer(int previous, int& last);
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
-    bool ask(int in, std::string_view guide, std::string& line);
+    Result<bool> ask(int in, std::string_view guide, std::string& line);
 
     Engine& engine_;
     const Tokenizer& tokenizer_;

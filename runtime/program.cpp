@@ -19,8 +19,9 @@ const char* program_name = "storybake";
 
 constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
 
-/// Without memory there is nothing to undo: everything is allocated before the first token.
+/// Without memory there is nothing to undo but files: everything is allocated before the first token.
 [[noreturn]] void out_of_memory() {
+    discard_unfinished_files();
     std::fprintf(stderr, "%s: out of memory: close other programs\n", program_name);
     std::_Exit(kExitNoMemory);
 }

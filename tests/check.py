@@ -258,7 +258,7 @@ def main(argv: list[str]) -> int:
     steps += [(bake.name, lambda bake=bake: check_bake(bake, counts)) for bake in BAKES]  # type: ignore[misc]
     steps += [("tidy", lambda: check_tidy(counts))]
     for folder in sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")}):
-        if folder.name != "cli":  # which runs on the programs above
+        if folder.name not in ("cli", "faults"):  # which run on the programs above
             steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)], **STORYTELLERS))]  # type: ignore[misc]
     steps += [("fuzz", lambda: check_fuzz(counts))] if options.fuzz else []
     for name, step in steps:

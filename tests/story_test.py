@@ -1,5 +1,6 @@
 """Runs a baked program, where need be through an emulator or on a board, and compares what it tells with
-tests/stories.toml: the text and the fingerprint of the logits, the same on every target.
+tests/stories.toml: the text and the fingerprint of the logits, the same on every target. Before, the program has to pass
+its own --selftest.
 
     python3 tests/story_test.py MODEL COMMAND...      exit code 77 where stories.toml has no such model
     python3 tests/story_test.py --write MODEL COMMAND...
@@ -41,6 +42,10 @@ def main(argv: list[str]) -> int:
         rows = [f'\n[{name}]\n' + "".join(f'{k} = "{v}"\n' for k, v in table[name].items()) for name in sorted(table)]
         TABLE.write_text(head + "\n" + "".join(rows))
         return 0
+    tested = subprocess.run([*command, "--selftest"], capture_output=True, check=False)
+    print(tested.stdout.decode(), tested.stderr.decode())
+    if tested.returncode:
+        return 1
     if model not in table:
         print(f"tests/stories.toml has no {model}")
         return 77

@@ -1,0 +1,147 @@
+"""Every allocation, open, read, write, ... of a run fails in turn, once and from then on, until a run gets by without:
+STORYBAKE_FAULTY is the program with faults.cpp between it and the C library."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CALLS = ("malloc", "open", "read", "write", "close", "stat", "mmap", "rename", "poll")
+
+
+def variable(name: str) -> str:
+    if name not in os.environ:
+        pytest.fail(f"{name} is not set: run these tests through meson test")
+    return os.environ[name]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left: its exit code, its streams, the files in its folder, and the counts of faults.cpp."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    files: dict[str, bytes]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    arguments: tuple[str, ...]
+    stdin: bytes
+    codes: tuple[int, ...]  # what a fault may end it with
+
+    def run(self, folder: Path, fault: str = "") -> Run:
+        work, report = folder / "work", folder / "report"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        report.unlink(missing_ok=True)
+        environment = {**os.environ, "STORYBAKE_FAULT_REPORT": str(report), "OMP_NUM_THREADS": "1"}
+        environment |= {"STORYBAKE_FAULT": fault} if fault else {}
+        command = [variable("STORYBAKE_FAULTY"), *(a.format_map(os.environ) for a in self.arguments)]
+        result = subprocess.run(
+            command, input=self.stdin, capture_output=True, check=False, timeout=60, cwd=work, env=environment
+        )
+        assert report.is_file(), f"{fault}: exit {result.returncode}, {result.stderr!r}"
+        counts = {name: int(count) for name, count in map(str.split, report.read_text().splitlines())}
+        files = {path.name: path.read_bytes() for path in work.iterdir()}
+        return Run(result.returncode, result.stdout, result.stderr, files, counts)
+
+
+SCENARIOS = {
+    "story": Scenario(
+        ("-i", "-", "-z", "{STORYBAKE_TOKENIZER}", "--logits", "logits.f32", "-n", "12", "-s", "3", "--profile"),
+        b"One day, a cat\n",
+        (66, 71, 74),
+    ),
+    "weights": Scenario(("--weights", "{STORYBAKE_WEIGHTS}", "-n", "3", "-s", "3"), b"", (66, 71, 74)),
+    "chat": Scenario(("-m", "chat", "-n", "60", "-s", "3"), b"be kind\nhello there\n", (71, 74)),
+    "selftest": Scenario(("--selftest", "--weights", "{STORYBAKE_WEIGHTS}"), b"", (66, 71, 74)),
+}
+
+
+@pytest.fixture(params=SCENARIOS)
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    return SCENARIOS[request.param]
+
+
+def last_logits(stderr: bytes) -> bytes:
+    """The fingerprint that a run ends with."""
+    return stderr.rpartition(b", logits ")[2][:18]
+
+
+def faults(scenario: Scenario, call: str, folder: Path) -> Iterator[tuple[str, Run]]:
+    """Runs with the first, second, third, ... call failing, alone and with all that follow, until none is left."""
+    for suffix in ("", "+"):
+        for nth in range(1, 1000):
+            fault = f"{call} {nth}{suffix}"
+            run = scenario.run(folder, fault)
+            if run.counts["injected"] == 0:
+                break
+            yield fault, run
+        else:
+            pytest.fail(f"{call}: no end of calls")
+
+
+def test_a_run_without_faults_leaves_nothing_behind(scenario: Scenario, tmp_path: Path) -> None:
+    run = scenario.run(tmp_path)
+    assert run.code == 0, run.stderr
+    assert run.counts["live"] == run.counts["descriptors"] == 0
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_fails_in_turn(scenario: Scenario, call: str, tmp_path: Path) -> None:
+    good = scenario.run(tmp_path)
+    assert good.code == 0, good.stderr
+    tried = 0
+    for fault, run in faults(scenario, call, tmp_path):
+        tried += 1
+        what = f"{fault}: exit {run.code}, {run.stderr!r}, {run.counts}"
+        # No word is another one; a line that was begun is ended.
+        assert good.stdout.startswith(run.stdout.removesuffix(b"\n")), what
+        assert run.counts["descriptors"] == 0 or run.code == 71, what
+        if run.code == 0:  # it did without
+            assert (run.stdout, run.files) == (good.stdout, good.files), what
+            assert last_logits(run.stderr) == last_logits(good.stderr), what
+        else:
+            assert run.code in scenario.codes, what
+            assert run.stderr.count(b"\n") == 1 and run.stderr.endswith(b"\n"), what
+            assert run.stdout == b"" or call not in ("open", "stat", "mmap"), what
+            assert run.files == {}, what
+        if run.code != 71:  # which ends the process on the spot
+            assert run.counts["live"] == 0, what
+    assert tried >= good.counts[call]
+
+
+def test_short_and_interrupted_reads_and_writes_change_nothing(scenario: Scenario, tmp_path: Path) -> None:
+    good, slow = scenario.run(tmp_path), scenario.run(tmp_path, "trickle")
+    assert slow.code == 0, slow.stderr
+    assert (slow.stdout, slow.files) == (good.stdout, good.files)
+    assert last_logits(slow.stderr) == last_logits(good.stderr)
+
+
+def test_nothing_is_allocated_once_a_story_has_begun(tmp_path: Path) -> None:
+    """On a terminal, where every token is a write: between the first and the last."""
+    report = tmp_path / "report"
+    main, terminal = pty.openpty()
+    try:
+        result = subprocess.run(
+            [variable("STORYBAKE_FAULTY"), "-n", "100", "-s", "3", "-i", "Once", "--threads", "1"],
+            stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE, check=False, timeout=60,
+            env={**os.environ, "STORYBAKE_FAULT_REPORT": str(report)},
+        )  # fmt: skip
+    finally:
+        os.close(terminal)
+        os.close(main)
+    counts = {name: int(count) for name, count in map(str.split, report.read_text().splitlines())}
+    assert result.returncode == 0, result.stderr
+    assert counts["write"] > 50
+    assert counts["late"] == 0
