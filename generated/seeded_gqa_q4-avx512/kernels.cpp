@@ -29,6 +29,7 @@ typedef float HalfFloats __attribute__((vector_size(2 * kWidth)));
 typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // as many as HalfFloats
 typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
+typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));  // float16
 
 /// A vector from memory, aligned or not.
 template <typename V>
@@ -102,63 +103,149 @@ template <typename V>
     return load<V>(from);
 }
 
+/// The same values as float32.
+[[gnu::always_inline]] inline Floats widen(Halves halves) {
+    return (Floats)_mm512_maskz_cvtph_ps(0xffff, (__m256i)halves);
+}
+
 // A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
 // is too tall for that is taken in parts of kPartVectors vectors.
 constexpr int kPositions = 8;
 constexpr int kPartVectors = 3;
-/// Tiles [first, last) of kRows rows of W, column by column, times x: as float32, into which every half is converted
-/// exactly.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
-void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
-    for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kRows * kColumns * sizeof(std::uint16_t);
-        for (int p = 0; p < n; ++p) {
-            float sum[kRows] = {};
-            for (int j = 0; j < kColumns; ++j) {
-                std::uint16_t column[kRows];
-                std::memcpy(column, tile + j * sizeof column, sizeof column);
-                for (int r = 0; r < kRows; ++r) {
-                    sum[r] += half_to_float(column[r]) * x[p * kXStride + j];
-                }
+/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
+template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
+void multiply_f16(float* xout, const float* x, const std::byte* w, int first) {
+    Floats sum[kCount][kVectors] = {};
+    for (int j = 0; j < kColumns; ++j) {
+        Floats wv[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
+            wv[v] = widen(load_weights<Halves>(w + j * kRows * 2, first + v));
+        }
+        for (int p = 0; p < kCount; ++p) {
+            for (int v = 0; v < kVectors; ++v) {
+                sum[p][v] += wv[v] * x[p * kXStride + j];
             }
-            std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
+        }
+    }
+    for (int p = 0; p < kCount; ++p) {
+        for (int v = 0; v < kVectors; ++v) {
+            store(xout + p * kOutStride + v * kWidth, sum[p][v]);
         }
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, group by group: kRows * kGroupSize int4 with 8 added, then kRows scales as halves.
-/// Of 8 columns of a row, the first 4 are the lower halves of 4 bytes, the others the upper ones.
-/// Integers are summed within a group from -8 times the sum of x on, which takes the 8 off again; groups in order.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
-    constexpr int kTogether = 4;
-    constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * (kGroupSize / 2 + 2);
+/// A tile times kCount positions: whole when that is one, else in parts.
+template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
+void multiply_f16_tile(float* xout, const float* x, const std::byte* w) {
+    constexpr int kVectors = kRows / kWidth;
+    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    for (int v = 0; v < kVectors; v += kPart) {
+        multiply_f16<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w, v);
+    }
+}
+
+/// Tiles [first, last) of kRows rows of W, times n positions.
+template <int kRows, int kColumns, int kXStride, int kOutStride>
+void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
+    constexpr int kTileBytes = kRows * (2 * kColumns);
     for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kGroups * kGroupBytes;
-        for (int p = 0; p < n; ++p) {
-            float sum[kRows] = {};
-            for (int g = 0; g < kGroups; ++g) {
-                const auto* q = reinterpret_cast<const std::uint8_t*>(tile + g * kGroupBytes);
-                const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
-                std::int32_t isum[kRows];
-                std::fill_n(isum, kRows, x.bias8[p * kScaleStride + g]);
-                for (int j = 0; j < kGroupSize; j += 2 * kTogether) {
-                    for (int r = 0; r < kRows; ++r) {
-                        for (int k = 0; k < kTogether; ++k) {
-                            const int pair = q[j / 2 * kRows + r * kTogether + k];
-                            isum[r] += (pair & 15) * xq[j + k] + (pair >> 4) * xq[j + kTogether + k];
-                        }
-                    }
-                }
-                std::uint16_t s[kRows];
-                std::memcpy(s, q + kRows * kGroupSize / 2, sizeof s);
-                const float xs = x.s[p * kScaleStride + g];
-                for (int r = 0; r < kRows; ++r) {
-                    sum[r] += static_cast<float>(isum[r]) * half_to_float(s[r]) * xs;
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
+        const auto multiply_by = [&](auto count, int p) {
+            multiply_f16_tile<count(), kRows, kColumns, kXStride, kOutStride>(xout + p * kOutStride + t * kRows, x + p * kXStride, tile);
+        };
+        int p = 0;
+        for (; p + kPositions <= n; p += kPositions) {
+            multiply_by(std::integral_constant<int, kPositions>{}, p);
+        }
+        for (; p + 2 <= n; p += 2) {
+            multiply_by(std::integral_constant<int, 2>{}, p);
+        }
+        if (p < n) {
+            multiply_by(std::integral_constant<int, 1>{}, p);
+        }
+    }
+}
+
+/// The lower int4 of every byte, 8 added.
+[[gnu::always_inline]] inline Ints lower(Ints w) { return w & 0x0f0f0f0f; }
+
+/// The upper ones.
+[[gnu::always_inline]] inline Ints upper(Ints w) { return w >> 4 & 0x0f0f0f0f; }
+
+/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions. A vector has 4 columns of its
+/// rows in the lower int4 and the 4 after them in the upper ones.
+template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w, int first) {
+    constexpr int kGroupBytes = kRows * (kGroupSize / 2 + 2);
+    Floats sum[kCount][kVectors] = {};
+    for (int g = 0; g < kColumns / kGroupSize; ++g) {
+        const std::byte* group = w + g * kGroupBytes;
+        Ints isum[kCount][kVectors];
+        for (int p = 0; p < kCount; ++p) {
+            for (int v = 0; v < kVectors; ++v) {
+                isum[p][v] = (Ints)_mm512_set1_epi32(bias[p * kScaleStride + g]);
+            }
+        }
+        for (int j = 0; j < kGroupSize; j += 8) {
+            Ints low[kVectors];
+            Ints high[kVectors];
+            for (int v = 0; v < kVectors; ++v) {
+                const Ints both = load_weights<Ints>(group + j / 2 * kRows, first + v);
+                low[v] = lower(both);
+                high[v] = upper(both);
+            }
+            for (int p = 0; p < kCount; ++p) {
+                const std::int8_t* x = xq + p * kXStride + g * kGroupSize + j;
+                const __m512i x_low = _mm512_set1_epi32(load<int>(x));
+                const __m512i x_high = _mm512_set1_epi32(load<int>(x + 4));
+                for (int v = 0; v < kVectors; ++v) {
+                    isum[p][v] = (Ints)_mm512_dpbusd_epi32((__m512i)isum[p][v], (__m512i)low[v], x_low);
+                    isum[p][v] = (Ints)_mm512_dpbusd_epi32((__m512i)isum[p][v], (__m512i)high[v], x_high);
                 }
             }
-            std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
+        }
+        for (int v = 0; v < kVectors; ++v) {
+            const Floats s = widen(load_weights<Halves>(group + kRows * kGroupSize / 2, first + v));
+            for (int p = 0; p < kCount; ++p) {
+                sum[p][v] += __builtin_convertvector(isum[p][v], Floats) * s * xs[p * kScaleStride + g];
+            }
+        }
+    }
+    for (int p = 0; p < kCount; ++p) {
+        for (int v = 0; v < kVectors; ++v) {
+            store(xout + p * kOutStride + v * kWidth, sum[p][v]);
+        }
+    }
+}
+
+/// A tile times kCount positions: whole when that is one, else in parts.
+template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+    constexpr int kVectors = kRows / kWidth;
+    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    for (int v = 0; v < kVectors; v += kPart) {
+        multiply_q4<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w, v);
+    }
+}
+
+/// Tiles [first, last) of kRows rows of W, times n positions.
+template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
+    constexpr int kTileBytes = kRows * (kColumns / 2 + 2 * (kColumns / kGroupSize));
+    for (int t = first; t < last; ++t) {
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
+        const auto multiply_by = [&](auto count, int p) {
+            multiply_q4_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.bias8 + p * kScaleStride, tile);
+        };
+        int p = 0;
+        for (; p + kPositions <= n; p += kPositions) {
+            multiply_by(std::integral_constant<int, kPositions>{}, p);
+        }
+        for (; p + 2 <= n; p += 2) {
+            multiply_by(std::integral_constant<int, 2>{}, p);
+        }
+        if (p < n) {
+            multiply_by(std::integral_constant<int, 1>{}, p);
         }
     }
 }

@@ -109,9 +109,9 @@ constexpr int kPartVectors = 3;
     return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);  // w is unsigned: int8 + 128
 }
 
-/// kVectors vectors of the rows of a tile, times kCount positions.
+/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w, int first) {
     constexpr int kGroupBytes = kRows * (kGroupSize + 4);
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
@@ -125,7 +125,7 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
         for (int j = 0; j < kGroupSize; j += 4) {
             Ints wv[kVectors];
             for (int v = 0; v < kVectors; ++v) {
-                wv[v] = load_weights<Ints>(group + j * kRows, v);
+                wv[v] = load_weights<Ints>(group + j * kRows, first + v);
             }
             for (int p = 0; p < kCount; ++p) {
                 const Ints x = (Ints)_mm512_set1_epi32(load<int>(xq + p * kXStride + g * kGroupSize + j));
@@ -135,7 +135,7 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
             }
         }
         for (int v = 0; v < kVectors; ++v) {
-            const Floats s = load_weights<Floats>(group + kRows * kGroupSize, v);
+            const Floats s = load_weights<Floats>(group + kRows * kGroupSize, first + v);
             for (int p = 0; p < kCount; ++p) {
                 sum[p][v] += __builtin_convertvector(isum[p][v], Floats) * s * xs[p * kScaleStride + g];
             }
@@ -154,7 +154,7 @@ void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w + v * kWidth * 4);
+        multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w, v);
     }
 }
 

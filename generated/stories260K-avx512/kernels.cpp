@@ -103,14 +103,14 @@ template <typename V>
 // is too tall for that is taken in parts of kPartVectors vectors.
 constexpr int kPositions = 8;
 constexpr int kPartVectors = 3;
-/// kVectors vectors of the rows of a tile, times kCount positions.
+/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
-void multiply_f32(float* xout, const float* x, const std::byte* w) {
+void multiply_f32(float* xout, const float* x, const std::byte* w, int first) {
     Floats sum[kCount][kVectors] = {};
     for (int j = 0; j < kColumns; ++j) {
         Floats wv[kVectors];
         for (int v = 0; v < kVectors; ++v) {
-            wv[v] = load_weights<Floats>(w + j * kRows * 4, v);
+            wv[v] = load_weights<Floats>(w + j * kRows * 4, first + v);
         }
         for (int p = 0; p < kCount; ++p) {
             for (int v = 0; v < kVectors; ++v) {
@@ -131,7 +131,7 @@ void multiply_f32_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply_f32<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w + v * kWidth * 4);
+        multiply_f32<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w, v);
     }
 }
 
