@@ -151,8 +151,8 @@ TARGETS = {
             registers=16,
             max_positions=4,
             prefetch=8192,
-            cpu=("avx2", "f16c"),
-            cpp_args=("-mavx2", "-mf16c"),
+            cpu=("avx2",),
+            cpp_args=("-mavx2", "-mf16c"),  # no processor has one without the other
         ),
         Target(
             name="avx512",
@@ -170,7 +170,7 @@ TARGETS = {
             registers=32,
             max_positions=8,
             prefetch=8192,
-            cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "f16c"),
+            cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
             cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mf16c"),
         ),
         rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, 128, ram_budget=DUO_MB),

@@ -1,9 +1,10 @@
 """Runs every check of the project and counts what passed: formatting, types, every kind of build with its tests, pytest.
 
-    tools/check [--no-skips] [--only NAMES] [--keep] [--fuzz]
+    tools/check [--no-skips] [--only NAMES] [--keep] [--fuzz] [--coverage]
 
 --no-skips makes a skipped test a failure, but for EXPECTED_SKIPS; --only runs the steps of those names; --keep uses the build folders
-that are there instead of starting afresh; --fuzz lets every fuzz target search as well, a minute each. Models come from ../shared/models or STORYBAKE_MODELS.
+that are there instead of starting afresh; --fuzz lets every fuzz target search as well, a minute each;
+--coverage prints which lines and branches of the runtime and the generator the tests reach. Models come from ../shared/models or STORYBAKE_MODELS.
 """
 
 from __future__ import annotations
@@ -228,6 +229,19 @@ def check_fuzz(counts: Counts) -> None:
     pytest(counts, "fuzz codegen", ["tests/codegen/test_fuzz.py"], STORYBAKE_FUZZ="5000")
 
 
+def check_coverage(counts: Counts) -> None:
+    """Prints how much of the runtime its tests and those of the command line reach, and of the generator its own."""
+    bake = Bake("coverage", "stories260K_q8_g4.bin", ("-Db_coverage=true", "-Doptimization=1"), suites=("runtime",))
+    check_bake(bake, counts)
+    report = ["gcovr", "--root", str(ROOT), "--filter", "runtime/[^/]*$", "--exclude-throw-branches", str(BUILD / bake.name)]
+    counts.add(run(report, quiet=False) and run([*report, "--branches"], quiet=False), "coverage of the runtime")
+    data = {"COVERAGE_FILE": str(BUILD / "coverage" / "generator"), "STORYBAKE_MODELS": str(MODELS)}
+    coverage = ["/usr/bin/python3", "-m", "coverage"]
+    tests = ["-m", "pytest", "-q", "tests/codegen"]
+    counts.add(run([*coverage, "run", "--branch", "--source=codegen", *tests], **data), "tests for coverage of the generator")
+    counts.add(run([*coverage, "report", "--show-missing"], quiet=False, **data), "coverage of the generator")
+
+
 def pytest(counts: Counts, name: str, arguments: list[str], **environment: str) -> None:
     """Runs pytest and counts its cases."""
     report = BUILD / "pytest.xml"
@@ -250,6 +264,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", default="", metavar="NAMES", help="only these steps, separated by commas")
     parser.add_argument("--keep", action="store_true", help="use the build folders that are there")
     parser.add_argument("--fuzz", action="store_true", help="let every fuzz target search too, a minute each")
+    parser.add_argument("--coverage", action="store_true", help="say which lines the tests reach too")
     options = parser.parse_args(argv)
     if not options.keep:
         shutil.rmtree(BUILD, ignore_errors=True)
@@ -261,6 +276,7 @@ def main(argv: list[str]) -> int:
         if folder.name not in ("cli", "faults"):  # which run on the programs above
             steps += [(folder.name, lambda folder=folder: pytest(counts, folder.name, [str(folder)], **STORYTELLERS))]  # type: ignore[misc]
     steps += [("fuzz", lambda: check_fuzz(counts))] if options.fuzz else []
+    steps += [("coverage", lambda: check_coverage(counts))] if options.coverage else []
     for name, step in steps:
         if not options.only or name in options.only.split(","):
             start = time.monotonic()

@@ -74,9 +74,6 @@ const char* missing_extension() noexcept {
     if (!__builtin_cpu_supports("avx2")) {
         return "avx2";
     }
-    if (!__builtin_cpu_supports("f16c")) {
-        return "f16c";
-    }
     return nullptr;
 }
 

@@ -85,9 +85,6 @@ const char* missing_extension() noexcept {
     if (!__builtin_cpu_supports("avx512vnni")) {
         return "avx512vnni";
     }
-    if (!__builtin_cpu_supports("f16c")) {
-        return "f16c";
-    }
     return nullptr;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "codegen")]
 import byte_level_files  # noqa: E402
 import model_files  # noqa: E402
 import seeded  # noqa: E402
+
+from codegen.tokenizer import TokenizerData, parse, to_bytes  # noqa: E402
 
 
 def meson(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -47,12 +50,68 @@ def test_a_second_build_does_nothing(build: Path) -> None:
     assert "no work to do" in built(build, "compile", "-C", build)
 
 
-def test_two_builds_in_different_folders_are_equal(build: Path, model: Path, tmp_path: Path) -> None:
-    other = tmp_path / "a folder with spaces, and a longer name" / "build"
-    other.parent.mkdir()
-    built(other, "setup", other, f"-Dmodel={model}")
-    built(other, "compile", "-C", other)
-    assert (other / "odd_q8").read_bytes() == (build / "odd_q8").read_bytes()
+# In a namespace of its own, everything but one folder is made read-only before the command runs.
+READ_ONLY = 'mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"'
+
+
+def test_builds_elsewhere_are_equal(build: Path, model: Path, tmp_path: Path) -> None:
+    """At once, in other folders, with other locales, time zones, masks and numbers of jobs, from read-only sources."""
+    folders = [tmp_path / "a folder with spaces, and a longer name", tmp_path / "f\u00e4lt"]
+    environments = [
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Shanghai", "HOME": "/no/such/folder"},
+        {"LC_ALL": "tr_TR.UTF-8", "PYTHONUTF8": "1", "TMPDIR": str(folders[1]), "SOURCE_DATE_EPOCH": "1"},
+    ]
+    processes = []
+    for folder, environment, jobs, mask in zip(folders, environments, ("1", "3"), (0o077, 0o002), strict=True):
+        folder.mkdir()
+        where = str(folder / "build")
+        script = 'meson setup "$1" "-Dmodel=$2" && meson compile -C "$1" -j "$3"'
+        command = ["sh", "-c", script, "sh", where, str(model), jobs]
+        if folder == folders[1] and namespaces():
+            command = ["unshare", "-r", "-m", "sh", "-c", READ_ONLY, "sh", str(folder), *command]
+        processes.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | environment, umask=mask, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+        )  # fmt: skip
+    for folder, process in zip(folders, processes, strict=True):
+        output = process.communicate(timeout=900)[0]
+        assert process.returncode == 0, output
+        assert (folder / "build" / "odd_q8").read_bytes() == (build / "odd_q8").read_bytes()
+
+
+def namespaces() -> bool:
+    """Whether this machine lets us make file systems read-only for a process."""
+    script = 'mount --make-rprivate / && mount -o remount,bind,ro /'
+    return subprocess.run(["unshare", "-r", "-m", "sh", "-c", script], capture_output=True, check=False).returncode == 0
+
+
+def test_pieces_reach_no_source_and_come_out_as_they_are(build: Path, model: Path) -> None:
+    """What a vocabulary says could end a string, a comment or a template: it is data, and nothing else."""
+    pieces = [" ", "{", "{{", "7", "{{7", "%", "s", "%s", '"', "\\", '"\\', "*", "/", "*/", "?", "??", "??/", "$", "${", "\n", "#"]
+    pieces += [");", "system", '"); system("id', "#include <x>", "\u202e", "\x01", "{% for %}", "${m.name}"]
+    path = model.parent / "odd_q8.tokenizer.bin"
+
+    def sources() -> list[str]:
+        files = [*sorted((build / "generated").iterdir()), build / "packed_data.cpp"]
+        return [re.sub(r"0x[0-9a-f]+|[0-9]+", "N", file.read_text()) for file in files]
+
+    original, before = path.read_bytes(), sources()
+    data = parse(original, 301, path.name)
+    hostile = (*data.pieces[: 301 - len(pieces)], *(piece.encode() for piece in pieces))
+    try:
+        path.write_bytes(to_bytes(TokenizerData(hostile, data.scores)))
+        built(build, "compile", "-C", build)
+        assert sources() == before, "but for numbers"
+        for prompt in ('{{7%s"\\*/', "??/${\n#", "\u202e{{%s"):
+            result = subprocess.run(
+                [build / "odd_q8", "-t", "0", "-n", "0", "-i", prompt], capture_output=True, text=True, check=True
+            )
+            assert result.stdout.startswith(prompt)
+    finally:
+        path.write_bytes(original)
+    built(build, "compile", "-C", build)
 
 
 def test_a_touched_model_compiles_nothing(build: Path, model: Path) -> None:
