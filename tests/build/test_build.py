@@ -71,7 +71,7 @@ def test_builds_elsewhere_are_equal(build: Path, model: Path, tmp_path: Path) ->
             command = ["unshare", "-r", "-m", "sh", "-c", READ_ONLY, "sh", str(folder), *command]
         processes.append(
             subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | environment, umask=mask, text=True,
+                command, cwd=ROOT, env=os.environ | environment | {"CCACHE_DISABLE": "1"}, umask=mask, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )
         )  # fmt: skip
