@@ -238,7 +238,14 @@ def check_coverage(counts: Counts) -> None:
     data = {"COVERAGE_FILE": str(BUILD / "coverage" / "generator"), "STORYBAKE_MODELS": str(MODELS)}
     coverage = ["/usr/bin/python3", "-m", "coverage"]
     tests = ["-m", "pytest", "-q", "tests/codegen"]
-    counts.add(run([*coverage, "run", "--branch", "--source=codegen", *tests], **data), "tests for coverage of the generator")
+    # In the generator's own processes too, which Python starts with a look at sitecustomize.
+    hook = BUILD / "coverage" / "hook"
+    hook.mkdir(exist_ok=True)
+    (hook / "sitecustomize.py").write_text("import coverage\ncoverage.process_startup()\n")
+    (hook / "settings").write_text(f"[run]\nbranch = true\nparallel = true\nsource = {ROOT}/codegen\n")
+    own = {"COVERAGE_PROCESS_START": str(hook / "settings"), "PYTHONPATH": str(hook)}
+    counts.add(run(["/usr/bin/python3", *tests], **data, **own), "tests for coverage of the generator")
+    counts.add(run([*coverage, "combine", "--quiet", str(hook.parent)], **data), "coverage of the generator, combined")
     counts.add(run([*coverage, "report", "--show-missing"], quiet=False, **data), "coverage of the generator")
 
 
