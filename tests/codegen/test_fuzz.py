@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import byte_level_files as byte_level
 import model_files as files
 import pytest
 import vocabulary_files as vocabularies
@@ -20,7 +21,7 @@ from codegen.export import main
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.formats.pickled import load
 from codegen.formats.vocabulary import Piece, to_llama2c
-from codegen.tokenizer import to_bytes
+from codegen.tokenizer import bake, to_bytes
 
 EXAMPLES = int(os.environ.get("STORYBAKE_FUZZ", "50"))  # a target
 pytestmark = pytest.mark.filterwarnings("error")
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 MODEL, TENSORS = files.tiny(dim=32, hidden_dim=32, n_layers=1, n_heads=2, n_kv_heads=1, head_size=16, vocab_size=4)
 SAVED, DATA = files.pt_saved(MODEL, TENSORS)
 TINY = vocabularies.tiny_pieces()
-TOKENIZERS = ["tokenizer.bin", *(f"tokenizer.{form}" for form in vocabularies.WRITERS)]
+BYTES = byte_level.train("a cat, a hat 12 it's a cat", "llama3", 6, {"<s>": True, "<b>": False}, add_bos=True)
+BYTE_LEVEL = {"byte_level.json": json.dumps(byte_level.tokenizer_json(BYTES)).encode(), "byte_level.gguf": byte_level.gguf(BYTES)}
+TOKENIZERS = ["tokenizer.bin", *(f"tokenizer.{form}" for form in vocabularies.WRITERS), *BYTE_LEVEL]
 
 
 def llama2c(form: str, folder: Path) -> bytes:
@@ -51,6 +54,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "index": json.dumps({"weight_map": dict.fromkeys(files.hf_entries(MODEL, TENSORS), "a.safetensors")}).encode(),
         "tokenizer.bin": to_bytes(to_llama2c([Piece(*piece) for piece in TINY], "tiny")),
         **{f"tokenizer.{form}": write(TINY) for form, write in vocabularies.WRITERS.items()},
+        **BYTE_LEVEL,
         "pickle": b"\x80\x02" + files.pickled(SAVED) + b".",
     }
 
@@ -71,9 +75,9 @@ def read_model(path: Path) -> None:
         source.tensor(*key)
 
 
-def read_tokenizer(path: Path) -> None:
+def read_tokenizer(path: Path, vocab_size: int = 265) -> None:
     is_tokenizer(path)
-    open_tokenizer(path, 265)
+    bake(open_tokenizer(path, vocab_size))
 
 
 INTERESTING = [
@@ -170,7 +174,7 @@ def test_mutated_folders(form: str, changes: Any, seeds: dict[str, bytes], tmp_p
 def test_mutated_tokenizers(form: str, changes: Any, seeds: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "tokenizer"
     path.write_bytes(mutated(seeds[form], changes))
-    only_bake_errors(lambda: read_tokenizer(path))
+    only_bake_errors(lambda: read_tokenizer(path, BYTES.size if form in BYTE_LEVEL else 265))
 
 
 @fuzzed
@@ -216,6 +220,6 @@ def test_the_seeds_are_valid(seeds: dict[str, bytes], tmp_path: Path) -> None:
     llama2c("v0", tmp_path)
     for form in TOKENIZERS:
         (tmp_path / form).write_bytes(seeds[form])
-        read_tokenizer(tmp_path / form)
+        read_tokenizer(tmp_path / form, BYTES.size if form in BYTE_LEVEL else 265)
     read_model(tmp_path / "source")
     assert set(load(seeds["pickle"], "x")) == set(SAVED)
