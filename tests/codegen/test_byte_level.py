@@ -124,12 +124,12 @@ def test_kinds_of_characters() -> None:
 
 
 def test_a_long_text_takes_no_square(runtime_tokens: RuntimeTokens, tmp_path: Path) -> None:
-    """A megabyte as one word, of spaces, of apostrophes and of half-begun special tokens."""
-    for rule in given.RULES:
+    """A quarter of a megabyte as one word, of spaces, of apostrophes and of half-begun special tokens."""
+    for rule in ("gpt2 with single digits", "llama3"):
         tokenizer = trained(rule)
         blob = bake(opened(tmp_path, tokenizer))
         for part in (b"ab", b" ", b"\n ", b"'", b"<|im_", b"1"):
-            text = part * ((1 << 20) // len(part))
+            text = part * ((1 << 18) // len(part))
             ((ids, decoded),) = runtime_tokens(blob, tokenizer.size, [text])
             assert decoded == text and len(ids) > 1000
 

@@ -139,8 +139,9 @@ def model() -> Path:
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("builds")
+def builds() -> Path:
+    """Where tools/check builds: always the same path, so that ccache knows what it has compiled before."""
+    return ROOT / "build-check" / "evaluate"
 
 
 def test_figures_are_those_of_numpy(model: Path, builds: Path, tmp_path: Path) -> None:
@@ -186,6 +187,21 @@ def test_a_terminal_gets_a_progress_bar(model: Path, builds: Path, tmp_path: Pat
     os.close(ours)
     assert done.returncode == 0 and b"\x1b" not in done.stdout
     assert "baking f32 [" in shown and f"texts [{'#' * 30}] 2/2" in shown and shown.endswith("\r\x1b[K")
+
+
+def test_the_projects_model_keeps_what_is_promised(builds: Path, tmp_path: Path) -> None:
+    """On stories that it has not seen: int8 costs at most 0.2 % of perplexity, int4 3 %."""
+    text = tmp_path / "text"
+    with text.open("wb") as file:
+        subprocess.run([ROOT / "tools" / "train", "--stories", "1500", "--print-held-out"], stdout=file, check=True)
+    assert len(read_texts(text)) >= 20
+    model = ROOT / "models" / "tinytales.bin"
+    done = evaluate(model, text, "--json", "--types", "q8,q4", "--build", builds)
+    assert done.returncode == 0, done.stderr
+    f32, q8, q4 = json.loads(done.stdout)["rows"]
+    assert 1 < f32["perplexity"] < 1.5
+    assert abs(q8["perplexity"] / f32["perplexity"] - 1) <= 0.002
+    assert abs(q4["perplexity"] / f32["perplexity"] - 1) <= 0.03
 
 
 # --- what is refused ---
