@@ -13,6 +13,7 @@ from codegen.targets import Target
 
 BLOCK = 16  # floats: a cache line, to which all vectors are padded
 LONGEST_GROUP = 64  # columns that the q8 kernel unrolls; llama2.c's export.py makes no larger groups
+LONGEST_Q4_GROUP = 32  # columns whose products, of -8 to 7 and at most 127, sum up to 16 bits
 LMULS = (8, 4, 2, 1)
 
 
@@ -27,8 +28,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Step:
-    """Up to four columns of a group from `column` on, in the registers from v`register` on; then the load that fills
-    them again. `next_columns` are those of the next step.
+    """Up to four columns (of q4, pairs of columns) of a group from `column` on, in the registers from v`register` on;
+    then the load that fills them again. `next_columns` are those of the next step.
 
     `scales_first` says that the group's scales lie before what is loaded.
     """
@@ -39,6 +40,15 @@ class Step:
     register: int
     load: Load
     scales_first: bool
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A group's weights on their way through a ring of up to four register groups, which the steps refill from the
+    stream, in the order of the stream, as soon as its columns are used."""
+
+    prologue: tuple[Load, ...]
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class RvvPlan:
     block_lmul: int  # of BLOCK floats
     quad_flags: bool  # whether the activations say where four columns fit 16 bits
     quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
-    prologue: tuple[Load, ...]
-    steps: tuple[Step, ...]
+    q8: Ring | None  # None: the portable loops
+    q4: Ring | None
     value_passes: tuple[ValuePass, ...]
 
 
@@ -76,10 +86,9 @@ def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
     return tuple(result)
 
 
-def _steps(group_size: int, byte_lanes: int) -> tuple[tuple[Load, ...], tuple[Step, ...]]:
-    """The prologue and the steps of a q8 group: a ring of up to four register groups is refilled from
-    the stream, in the order of the stream, as soon as its columns are used."""
-    widths = [4] * (group_size // 4) + ([group_size % 4] if group_size % 4 else [])
+def make_ring(columns: int, byte_lanes: int) -> Ring:
+    """The ring for groups of `columns` registers."""
+    widths = [4] * (columns // 4) + ([columns % 4] if columns % 4 else [])
     ring = next(size for size in (4, 3, 2, 1) if len(widths) % size == 0)
 
     def load(item: int) -> Load:
@@ -90,21 +99,23 @@ def _steps(group_size: int, byte_lanes: int) -> tuple[tuple[Load, ...], tuple[St
     for k, width in enumerate(widths):
         following = widths[(k + 1) % len(widths)]
         steps.append(Step(4 * k, width, following, k % ring * 4, load(k + ring), k + ring == len(widths)))
-    return tuple(load(item) for item in range(ring)), tuple(steps)
+    return Ring(tuple(load(item) for item in range(ring)), tuple(steps))
 
 
 def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
     """Chooses register groups for a model's dimensions and a target's vector length."""
     lanes, byte_lanes = target.vlen // 32, target.vlen // 8
     size = model.group_size
-    prologue, steps = _steps(size, byte_lanes) if "q8" in model.weight_types and size <= LONGEST_GROUP else ((), ())
+    q8 = make_ring(size, byte_lanes) if "q8" in model.weight_types and size <= LONGEST_GROUP else None
+    fits = size % 4 == 0 and size <= LONGEST_Q4_GROUP
+    q4 = make_ring(size // 2, byte_lanes) if "q4" in model.weight_types and fits else None
     return RvvPlan(
         float_lanes=lanes,
         byte_lanes=byte_lanes,
         block_lmul=BLOCK // lanes,
-        quad_flags=bool(steps) and size % 4 == 0,
+        quad_flags=q8 is not None and size % 4 == 0,
         quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
-        prologue=prologue,
-        steps=steps,
+        q8=q8,
+        q4=q4,
         value_passes=value_passes(target.padded_head(model), lanes),
     )
