@@ -35,6 +35,12 @@ constexpr int kBlock = 16;  // floats in a register group of vectors: buffers ar
 /// VLMAX of kBlock floats. No less anywhere: see the rules in docs/riscv.md.
 std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
 
+// A float16, as a signed integer times kHalfShift and without the copies of the sign, reads as the float of its value
+// over kHalfScale: exponents and subnormals too.
+constexpr long kHalfShift = 1 << 13;
+constexpr long kHalfBits = 0x8fffe000;
+constexpr float kHalfScale = 0x1p+112F;
+
 /// The bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_32(const float* x, long steps) {
     long largest, vl;
@@ -130,39 +136,191 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, group by group: kRows * kGroupSize int4 with 8 added, then kRows scales as halves.
-/// Two columns of a row share a byte, the first of them its lower half.
-/// Integers are summed within a group from -8 times the sum of x on, which takes the 8 off again; groups in order.
+/// `tiles` tiles of 16 rows of W times one position; every row is a lane:
+///
+///     for each group: isum = bias; for each column j: isum += (w[j] + 8) * xq[j]; sum += float(isum) * s * xs
+///
+/// A byte holds a row's w[j] + 8 in its lower half and w[j + 1] + 8 in its upper half: v0 to v15, from which v16 takes the
+/// lower ones. isum (v20) starts at -8 * the sum of xq and ends within 16 bits; what overflows before that wraps around
+/// and back. The float sums are in v28, the scales of the rows as float16 in v22. Weights are loaded
+/// 4 steps of four pairs of columns ahead, also past the last tile.
+[[gnu::noinline]] void matmul_q4_rows(float* xout, const std::int8_t* xq, const std::int32_t* bias, const float* xs,
+                                      const std::byte* w, long tiles, long count) {
+    const std::int8_t* x;
+    const float* scale;
+    const std::int32_t* start;
+    long groups, x0, x1, x2, x3, first, vl;
+    float s;
+    asm volatile(R"(
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v8, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v12, (%[w])
+        addi %[w], %[w], 64
+    1:  # a tile
+        th.vsetvli %[vl], zero, e32, m4
+        th.vmv.v.i v28, 0
+        mv %[x], %[xq]
+        mv %[scale], %[xs]
+        mv %[start], %[bias]
+        mv %[groups], %[count]
+        lb %[x0], 0(%[x])
+        lb %[x1], 1(%[x])
+        lb %[x2], 2(%[x])
+        lb %[x3], 3(%[x])
+        lw %[first], (%[start])
+    2:  # a group of 32 columns
+        th.vsetvli %[vl], zero, e16, m2
+        th.vmv.v.x v20, %[first]
+        # columns 0 to 7
+        th.vsetvli %[vl], zero, e8, m4
+        th.vand.vi v16, v0, 15
+        th.vsrl.vi v0, v0, 4
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmacc.vx v20, %[x0], v16
+        lb %[x0], 4(%[x])
+        th.vwmacc.vx v20, %[x1], v0
+        lb %[x1], 5(%[x])
+        th.vwmacc.vx v20, %[x2], v17
+        lb %[x2], 6(%[x])
+        th.vwmacc.vx v20, %[x3], v1
+        lb %[x3], 7(%[x])
+        th.vwmacc.vx v20, %[x0], v18
+        lb %[x0], 8(%[x])
+        th.vwmacc.vx v20, %[x1], v2
+        lb %[x1], 9(%[x])
+        th.vwmacc.vx v20, %[x2], v19
+        lb %[x2], 10(%[x])
+        th.vwmacc.vx v20, %[x3], v3
+        lb %[x3], 11(%[x])
+        th.vsetvli %[vl], zero, e16, m2
+        th.vle.v v22, (%[w])
+        addi %[w], %[w], 32
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        # columns 8 to 15
+        th.vsetvli %[vl], zero, e8, m4
+        th.vand.vi v16, v4, 15
+        th.vsrl.vi v4, v4, 4
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmacc.vx v20, %[x0], v16
+        lb %[x0], 12(%[x])
+        th.vwmacc.vx v20, %[x1], v4
+        lb %[x1], 13(%[x])
+        th.vwmacc.vx v20, %[x2], v17
+        lb %[x2], 14(%[x])
+        th.vwmacc.vx v20, %[x3], v5
+        lb %[x3], 15(%[x])
+        th.vwmacc.vx v20, %[x0], v18
+        lb %[x0], 16(%[x])
+        th.vwmacc.vx v20, %[x1], v6
+        lb %[x1], 17(%[x])
+        th.vwmacc.vx v20, %[x2], v19
+        lb %[x2], 18(%[x])
+        th.vwmacc.vx v20, %[x3], v7
+        lb %[x3], 19(%[x])
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        # columns 16 to 23
+        th.vsetvli %[vl], zero, e8, m4
+        th.vand.vi v16, v8, 15
+        th.vsrl.vi v8, v8, 4
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmacc.vx v20, %[x0], v16
+        lb %[x0], 20(%[x])
+        th.vwmacc.vx v20, %[x1], v8
+        lb %[x1], 21(%[x])
+        th.vwmacc.vx v20, %[x2], v17
+        lb %[x2], 22(%[x])
+        th.vwmacc.vx v20, %[x3], v9
+        lb %[x3], 23(%[x])
+        th.vwmacc.vx v20, %[x0], v18
+        lb %[x0], 24(%[x])
+        th.vwmacc.vx v20, %[x1], v10
+        lb %[x1], 25(%[x])
+        th.vwmacc.vx v20, %[x2], v19
+        lb %[x2], 26(%[x])
+        th.vwmacc.vx v20, %[x3], v11
+        lb %[x3], 27(%[x])
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v8, (%[w])
+        addi %[w], %[w], 64
+        # columns 24 to 31
+        th.vsetvli %[vl], zero, e8, m4
+        th.vand.vi v16, v12, 15
+        th.vsrl.vi v12, v12, 4
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmacc.vx v20, %[x0], v16
+        lb %[x0], 28(%[x])
+        th.vwmacc.vx v20, %[x1], v12
+        lb %[x1], 29(%[x])
+        th.vwmacc.vx v20, %[x2], v17
+        lb %[x2], 30(%[x])
+        th.vwmacc.vx v20, %[x3], v13
+        lb %[x3], 31(%[x])
+        th.vwmacc.vx v20, %[x0], v18
+        lb %[x0], 32(%[x])
+        th.vwmacc.vx v20, %[x1], v14
+        lb %[x1], 33(%[x])
+        th.vwmacc.vx v20, %[x2], v19
+        lb %[x2], 34(%[x])
+        th.vwmacc.vx v20, %[x3], v15
+        lb %[x3], 35(%[x])
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v12, (%[w])
+        addi %[w], %[w], 64
+        # isum is complete
+        th.vsetvli %[vl], zero, e16, m2
+        th.vfwcvt.f.x.v v24, v20
+        th.vwmul.vx v16, v22, %[shift]
+        flw %[s], (%[scale])
+        addi %[x], %[x], 32
+        addi %[scale], %[scale], 4
+        th.vsetvli %[vl], zero, e32, m4
+        th.vand.vx v16, v16, %[bits]
+        addi %[start], %[start], 4
+        th.vfmul.vf v16, v16, %[up]
+        lw %[first], (%[start])
+        th.vfmul.vv v24, v24, v16
+        addi %[groups], %[groups], -1
+        th.vfmul.vf v24, v24, %[s]
+        th.vfadd.vv v28, v28, v24
+        bnez %[groups], 2b
+
+        th.vse.v v28, (%[xout])
+        addi %[xout], %[xout], 64
+        addi %[tiles], %[tiles], -1
+        bnez %[tiles], 1b
+    )"
+                 : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [scale] "=&r"(scale),
+                   [start] "=&r"(start), [groups] "=&r"(groups), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2),
+                   [x3] "=&r"(x3), [first] "=&r"(first), [vl] "=&r"(vl), [s] "=&f"(s)
+                 : [xq] "r"(xq), [bias] "r"(bias), [xs] "r"(xs), [count] "r"(count), [shift] "r"(kHalfShift),
+                   [bits] "r"(kHalfBits), [up] "f"(kHalfScale)
+                 : STORYBAKE_VECTORS);
+}
+
+/// Tiles [first, last) of W times x.
 template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
-    constexpr int kTogether = 1;
     constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * (kGroupSize / 2 + 2);
-    for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kGroups * kGroupBytes;
+    constexpr std::size_t kTileBytes = std::size_t{kGroups} * kRows * (kGroupSize / 2 + 2);
+    static_assert(kRows == 16);
+    // A batch takes each tile for all of its positions, while the tile is in the cache.
+    const int step = n == 1 ? last - first : 1;
+    for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
-            float sum[kRows] = {};
-            for (int g = 0; g < kGroups; ++g) {
-                const auto* q = reinterpret_cast<const std::uint8_t*>(tile + g * kGroupBytes);
-                const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
-                std::int32_t isum[kRows];
-                std::fill_n(isum, kRows, x.bias8[p * kScaleStride + g]);
-                for (int j = 0; j < kGroupSize; j += 2 * kTogether) {
-                    for (int r = 0; r < kRows; ++r) {
-                        for (int k = 0; k < kTogether; ++k) {
-                            const int pair = q[j / 2 * kRows + r * kTogether + k];
-                            isum[r] += (pair & 15) * xq[j + k] + (pair >> 4) * xq[j + kTogether + k];
-                        }
-                    }
-                }
-                std::uint16_t s[kRows];
-                std::memcpy(s, q + kRows * kGroupSize / 2, sizeof s);
-                const float xs = x.s[p * kScaleStride + g];
-                for (int r = 0; r < kRows; ++r) {
-                    sum[r] += static_cast<float>(isum[r]) * half_to_float(s[r]) * xs;
-                }
-            }
-            std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
+            matmul_q4_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.bias8 + p * kScaleStride,
+                           x.s + p * kScaleStride, w + t * kTileBytes, step, kGroups);
         }
     }
 }
