@@ -5,6 +5,7 @@
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     values   writes the values of the converted weights, unpacked, for the oracle of the tests
+    wishes   writes what the storyteller can hear, from the model's topics
     explain  prints the plan as a page of text
 """
 
@@ -29,6 +30,7 @@ from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, find_tokenizer
 from codegen.weights import convert, types_text
+from codegen.wishes import wishes_for, write_wishes
 
 
 def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, Vocabulary]:
@@ -54,6 +56,9 @@ def inputs(path: Path) -> list[Path]:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.command == "wishes":
+        write_wishes(wishes_for(Path(args.model), args.topics), Path(args.output))
+        return
     source = convert(open_model(Path(args.model)), args.weights, classifier=args.classifier)
     model = replace(cut_context(source.model, args.context), kv_type=args.kv)
     plan = make_plan(model, find_target(args.target))
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="codegen", description="Bakes a llama2.c checkpoint into C++ and data.")
-    parser.add_argument("command", choices=("facts", "code", "data", "values", "explain"))
+    parser.add_argument("command", choices=("facts", "code", "data", "values", "wishes", "explain"))
     parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
@@ -89,6 +94,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
+    parser.add_argument("--topics", default="", help="what a story can be about; found beside the model when not named")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
         run(parser.parse_args(argv))

@@ -129,14 +129,17 @@ def bake(data: Vocabulary) -> bytes:
     )
 
 
+def stems(model_path: Path) -> tuple[str, ...]:
+    """What the names of a model's companions may begin with: the int8 twin, `<stem>_q8.bin`, shares its float32 one's."""
+    return tuple(dict.fromkeys((model_path.stem, model_path.stem.removesuffix("_q8"))))
+
+
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path | None:
     """The tokenizer beside a model: `<stem>.tokenizer.bin`, `tok<vocab>.bin` or `tokenizer.bin`, the first that fits.
 
-    The int8 twin of a model, `<stem>_q8.bin`, shares the tokenizer of its float32 one.
     None when there is none of these. Raises BakeError when there are some but none fits, saying why.
     """
-    stems = dict.fromkeys((model_path.stem, model_path.stem.removesuffix("_q8")))
-    names = (*(f"{stem}.tokenizer.bin" for stem in stems), f"tok{vocab_size}.bin", "tokenizer.bin")
+    names = (*(f"{stem}.tokenizer.bin" for stem in stems(model_path)), f"tok{vocab_size}.bin", "tokenizer.bin")
     problems = []
     for name in names:
         path = model_path.parent / name

@@ -26,8 +26,6 @@ constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = 
     {Message::kVolume, "volume {} %", "音量 {} %"},
     {Message::kAsleep, "good night", "晚安"},
     {Message::kFirstSound, "first sound {} s after the wish", "愿望之后 {} 秒发出第一声"},
-    {Message::kSkippedTopic, "the topic \"{}\" can't be heard: no pronunciation for \"{}\"",
-     "无法识别主题“{}”：“{}”没有发音"},
     {Message::kNoSpeaker,
      "no speaker: neither aplay nor tinyplay in PATH: apt-get install alsa-utils, name a player with --snd-command, or "
      "write a file with --wav",

@@ -22,7 +22,6 @@ enum class Message {
     kVolume,
     kAsleep,
     kFirstSound,
-    kSkippedTopic,
     kNoSpeaker,
     kSpeakerEnded,
     kPlayerDied,

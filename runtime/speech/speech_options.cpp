@@ -19,6 +19,19 @@ enum Code : int {
     kSndCommand,
     kMaxSentences,
     kLanguage,
+    kListen,
+    kMicWav,
+    kMicCommand,
+    kAcousticModel,
+    kPush,
+    kButton,
+    kSayWish,
+    kLoop,
+    kSleep,
+    kOnListen,
+    kOnThink,
+    kOnSpeak,
+    kOnError,
 };
 
 constexpr option kRows[] = {
@@ -32,6 +45,19 @@ constexpr option kRows[] = {
     {"snd-command", required_argument, nullptr, kSndCommand},
     {"max-sentences", required_argument, nullptr, kMaxSentences},
     {"language", required_argument, nullptr, kLanguage},
+    {"listen", no_argument, nullptr, kListen},
+    {"mic-wav", required_argument, nullptr, kMicWav},
+    {"mic-command", required_argument, nullptr, kMicCommand},
+    {"acoustic-model", required_argument, nullptr, kAcousticModel},
+    {"push", no_argument, nullptr, kPush},
+    {"button", required_argument, nullptr, kButton},
+    {"say-wish", no_argument, nullptr, kSayWish},
+    {"loop", no_argument, nullptr, kLoop},
+    {"sleep", required_argument, nullptr, kSleep},
+    {"on-listen", required_argument, nullptr, kOnListen},
+    {"on-think", required_argument, nullptr, kOnThink},
+    {"on-speak", required_argument, nullptr, kOnSpeak},
+    {"on-error", required_argument, nullptr, kOnError},
     {nullptr, 0, nullptr, 0},
 };
 
@@ -89,6 +115,36 @@ std::optional<Failure> set_option(SpeechOptions& options, int code, const char* 
             return set_command(options.snd_command, code, text);
         case kMaxSentences:
             return set_number(options.max_sentences, code, text, 1, 1000);
+        case kListen:
+            options.listen = true;
+            return std::nullopt;
+        case kPush:
+            options.push = true;
+            return std::nullopt;
+        case kSayWish:
+            options.say_wish = true;
+            return std::nullopt;
+        case kLoop:
+            options.loop = true;
+            return std::nullopt;
+        case kMicWav:
+            return set_text(options.mic_wav, code, text);
+        case kMicCommand:
+            return set_command(options.mic_command, code, text);
+        case kAcousticModel:
+            return set_text(options.acoustic_model, code, text);
+        case kButton:
+            return set_text(options.button, code, text);
+        case kSleep:
+            return set_number(options.sleep_minutes, code, text, 1, 1440);
+        case kOnListen:
+            return set_command(options.on_listen, code, text);
+        case kOnThink:
+            return set_command(options.on_think, code, text);
+        case kOnSpeak:
+            return set_command(options.on_speak, code, text);
+        case kOnError:
+            return set_command(options.on_error, code, text);
         default: {  // kLanguage
             const std::optional<Language> language = find_language(text);
             if (!language) {
@@ -120,6 +176,12 @@ Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
     if (options.wish && options.model.prompt) {
         return failure(kExitUsage, "--wish and -i are two beginnings of one story: expected one of them");
     }
+    if (options.loop && ((options.wish && *options.wish != "-") || options.model.prompt)) {
+        return failure(kExitUsage, "--loop asks for each wish: expected --wish - (typed) or none (said), not a wish");
+    }
+    if (!options.loop && options.listens() && (options.wish || options.model.prompt)) {
+        return failure(kExitUsage, "a wish that is said and one that is written: expected one of them: see --help");
+    }
     return options;
 }
 
@@ -129,7 +191,7 @@ std::string speech_help_text(const char* name) {
         text, sizeof text,
         "Usage: %s [OPTION]...\n"
         "Tells a story aloud with the model that is baked into this program. The story goes to standard output as\n"
-        "it is spoken, everything else to standard error. Nothing is sent anywhere.\n"
+        "it is spoken, everything else to standard error. Nothing is recorded or sent anywhere.\n"
         "\n"
         "What to tell:\n"
         "      --wish TEXT           a story about it: \"a dragon\"; - reads it from standard input\n"
@@ -137,6 +199,23 @@ std::string speech_help_text(const char* name) {
         "      --max-sentences N     end after so many sentences, 1 to 1000\n"
         "  -t -p -s -n -z --threads --batch --weights --info --version\n"
         "                            as the model's own program has them; -n ends with a sentence\n"
+        "\n"
+        "Hearing the wish:\n"
+        "      --listen              hear it from the microphone\n"
+        "      --mic-command CMD     gives raw samples (16 bits, one channel, 16000 Hz) on its standard output\n"
+        "                            (default: arecord or tinycap); never run by a shell\n"
+        "      --mic-wav FILE        a recording in place of the microphone\n"
+        "      --push                listen after Enter; a line with text is a wish too\n"
+        "      --button FILE         listen after a button: a file that begins with 1 while it is pressed\n"
+        "                            (/sys/class/gpio/gpioN/value)\n"
+        "      --say-wish            say what was heard\n"
+        "      --acoustic-model DIR  with en-us/ and cmudict-en-us.dict (default: beside the program, else Debian's)\n"
+        "\n"
+        "The robot:\n"
+        "      --loop                listen, tell, and listen again; with --wish - wishes are typed. Said or typed:\n"
+        "                            again, next, louder, softer, stop\n"
+        "      --sleep MINUTES       say good night after so many minutes, 1 to 1440\n"
+        "      --on-listen CMD       run when it listens; also --on-think, --on-speak, --on-error\n"
         "\n"
         "How to tell it:\n"
         "      --voice NAME          %s\n"

@@ -14,7 +14,7 @@ namespace storybake::speech {
 
 struct SpeechOptions {
     Options model;
-    std::optional<std::string> wish;  // "-": a line of standard input
+    std::optional<std::string> wish;  // "-" becomes a line of standard input, of each story with --loop
     bool mute = false;                // text alone
     std::string voice;                // empty: the default
     Manner manner;
@@ -23,6 +23,24 @@ struct SpeechOptions {
     Words snd_command;  // empty: found, unless there is a WAV file
     int max_sentences = 0;
     Language language = Language::kEnglish;
+    bool listen = false;
+    std::string mic_wav;         // a recording in place of the microphone; empty: none
+    Words mic_command;           // empty: found
+    std::string acoustic_model;  // folder; empty: found
+    bool push = false;           // listen only after Enter
+    std::string button;          // file of a button; empty: none
+    bool say_wish = false;
+    bool loop = false;
+    int sleep_minutes = 0;  // 0: never
+    Words on_listen;
+    Words on_think;
+    Words on_speak;
+    Words on_error;
+
+    /// Whether wishes are said, not typed.
+    [[nodiscard]] bool listens() const {
+        return listen || !mic_wav.empty() || !mic_command.empty() || push || !button.empty() || (loop && !wish);
+    }
 };
 
 /// Fails with 2.

@@ -1,43 +1,74 @@
 // The storyteller: a wish, a story, a voice.
 
-#include <array>
-#include <chrono>
+#include <unistd.h>
+
+#include <cstdio>
 #include <optional>
 
+#include "files.hpp"
+#include "generate.hpp"
+#include "model.hpp"
 #include "program.hpp"
+#include "report.hpp"
+#include "speech/recogniser.hpp"
+#include "speech/robot.hpp"
 #include "speech/speech_options.hpp"
-#include "speech/teller.hpp"
 
 namespace storybake::speech {
 namespace {
 
 constexpr const char* kName = "storyteller";
 
-std::optional<Failure> run(const SpeechOptions& options) {
+/// The first line of standard input.
+std::optional<Failure> read_wish(std::string& wish) {
+    Result<std::string> text = read_stream(STDIN_FILENO, kMaxPromptBytes);
+    if (!text) {
+        return text.failure();
+    }
+    wish = text->substr(0, text->find('\n'));
+    return std::nullopt;
+}
+
+std::optional<Failure> run(SpeechOptions& options) {
+    if (!options.loop && options.wish == "-") {
+        if (auto failed = read_wish(*options.wish)) {
+            return failed;
+        }
+    }
     catch_signals();
-    Result<std::unique_ptr<Teller>> opened = Teller::open(options);
-    if (!opened) {
-        return opened.failure();
+    Result<std::unique_ptr<Robot>> robot = Robot::open(options);
+    return robot ? (*robot)->run() : robot.failure();
+}
+
+/// What --info says beside the model's facts.
+void print_speech_info(const SpeechOptions& options) {
+    const Result<std::string> acoustic_model = find_acoustic_model(options.acoustic_model);
+    const MemoryNeed need = memory_need(acoustic_model ? *acoustic_model : "");
+    constexpr double kMega = 1e6;
+    std::printf("%-18s %.1f MB with the voice\n", "telling takes", static_cast<double>(need.telling) / kMega);
+    if (acoustic_model) {
+        std::printf("%-18s %.1f MB (%s)\n", "listening takes", static_cast<double>(need.listening) / kMega,
+                    acoustic_model->c_str());
+        std::printf("%-18s %s, %.1f MB are available\n", "at the same time",
+                    need.both_fit() ? "both fit" : "both do not fit: one after the other",
+                    static_cast<double>(need.available) / kMega);
+    } else {
+        std::printf("%-18s %s\n", "listening", acoustic_model.failure().message.c_str());
     }
-    Teller& teller = **opened;
-    const auto since = std::chrono::steady_clock::now();
-    Story story = {options.model.prompt.value_or(""), Echo::kYes, choose_seed(options.model.seed)};
-    if (options.wish) {
-        story.prompt = "Tell me a story about " + *options.wish + ".";
-        story.echo = Echo::kNo;
-    }
-    const std::optional<Failure> failed = teller.tell(story, {}, since);
-    const std::optional<Failure> unfinished = teller.finish();
-    return failed ? failed : unfinished;
 }
 
 int main(int argc, char** argv) {
     prepare_process(kName);
-    const Result<SpeechOptions> options = parse_speech_options(argc, argv);
+    Result<SpeechOptions> options = parse_speech_options(argc, argv);
     if (!options) {
         return report_failure(options.failure());
     }
     set_language(options->language);
+    if (options->model.action == Action::kInfo) {
+        print_info(stdout, kModel, kPackedData);
+        print_speech_info(*options);
+        return finish_stdout();
+    }
     if (const std::optional<int> answered = answer_options(options->model, kName, speech_help_text(kName))) {
         return *answered;
     }

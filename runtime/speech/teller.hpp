@@ -44,6 +44,9 @@ public:
     /// Completes the WAV file.
     std::optional<Failure> finish();
 
+    /// Whether a player is used.
+    [[nodiscard]] bool plays() const { return !player_.empty(); }
+
     Controls& controls() { return controls_; }
 
 private:

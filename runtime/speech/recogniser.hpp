@@ -1,0 +1,41 @@
+// Hears wishes: PocketSphinx with the grammar of the model's topics.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fail.hpp"
+
+namespace storybake::speech {
+
+/// A folder with an acoustic model, en-us/, and a dictionary, cmudict-en-us.dict, as Debian's pocketsphinx-en-us has
+/// them: `named`, else the one beside the program, else Debian's. Fails with 69 when there is none.
+Result<std::string> find_acoustic_model(const std::string& named);
+
+/// Bytes of memory that a recogniser takes: its acoustic model's files, and what it works with.
+std::uint64_t recogniser_bytes(const std::string& acoustic_model);
+
+class Recogniser {
+public:
+    Recogniser() = default;
+    Recogniser(const Recogniser&) = delete;
+    Recogniser& operator=(const Recogniser&) = delete;
+    virtual ~Recogniser() = default;
+
+    virtual void begin() = 0;
+
+    /// The next samples, at kSampleRate.
+    virtual void hear(std::span<const std::int16_t> samples) = 0;
+
+    /// The words that were heard since begin(), as the grammar has them; empty when they were none of it.
+    virtual std::string end() = 0;
+};
+
+/// Loads the model at `acoustic_model` and of its dictionary the words of the wishes. A word that is not in it is heard
+/// as Flite would pronounce it. Fails with 65, 66, 69 and 74.
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model);
+
+}  // namespace storybake::speech

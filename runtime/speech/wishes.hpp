@@ -1,0 +1,40 @@
+// What can be wished for: the topics of the baked model, how to ask for one, and the commands.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace storybake::speech {
+
+enum class Command { kAgain, kNext, kLouder, kSofter, kStop };
+
+struct CommandWords {
+    const char* words;
+    Command command;
+};
+
+/// Generated from the model's topics (codegen/wishes.py). All words are small English letters.
+struct WishFacts {
+    std::span<const char* const> topics;
+    std::span<const char* const> requests;  // how a wish may begin, the longer of two first
+    std::span<const CommandWords> commands;
+    const char* prompt_before;  // the model's prompt is this, a topic,
+    const char* prompt_after;   // and that
+    bool prompt_is_told;        // it is the beginning of the story
+    const char* grammar;        // JSGF
+};
+extern const WishFacts kWishes;
+
+/// What somebody wants: a command, or else a story about a topic.
+struct Wish {
+    std::optional<Command> command;
+    std::string topic;
+};
+
+/// Reads a wish, recognised or typed: a command, or a request, a topic, or both ("Tell me a story about a dragon.").
+/// A topic that was typed need not be one of the model's. Nothing for a text without letters.
+std::optional<Wish> understand(std::string_view text);
+
+}  // namespace storybake::speech
