@@ -13,8 +13,8 @@
 
 namespace storybake::speech {
 
-/// The command that records raw samples to its standard output: arecord or tinycap, whichever is in PATH, from the first
-/// card of `devices` that records. Fails with 69 when neither is.
+/// The command that records raw samples to its standard output: arecord or tinycap, whichever is in PATH, from the
+/// first card of `devices` that records. Fails with 69 when neither is.
 Result<Words> find_recorder(const std::string& devices);
 
 class Microphone {

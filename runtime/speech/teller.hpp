@@ -45,7 +45,7 @@ public:
     std::optional<Failure> finish();
 
     /// Whether a player is used.
-    [[nodiscard]] bool plays() const { return !player_.empty(); }
+    [[nodiscard]] bool plays() const { return !players_.empty(); }
 
     Controls& controls() { return controls_; }
 
