@@ -148,9 +148,10 @@ class Generator:
         kind = f"a {hero.kind.noun}"
         topics = [kind] * 6 + [f"a {hero.kind.noun} named {hero.name}", f"a {values['adj']} {hero.kind.noun}"]
         topics += [hero.name] if rng.random() < 0.5 else []
-        topics += [theme.strip() for theme in plot.fields.get("theme", "").split(";") if theme.strip()]
+        # A theme says more about the story than anything else does, and is asked for by one plot alone or by few.
+        topics += [theme.strip() for theme in plot.fields.get("theme", "").split(";") if theme.strip()] * 3
         if friend:
-            topics += [f"{kind} and a {friend.kind.noun}"] * 2 + ["friends", "friendship"]
+            topics += [f"{kind} and a {friend.kind.noun}"] * 2 + ["friends"]
             topics += [f"a {friend.kind.noun}"] if friend.kind.group != "child" and rng.random() < 0.3 else []
         if "topic" in plot.fields:
             topics += [f"a {values[plot.fields['topic']]}"] * 2

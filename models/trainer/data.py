@@ -32,10 +32,10 @@ class Run:
     seed: int = 1
     stories: int = 110_000
     batch: int = 8
-    steps: int = 6000
+    steps: int = 5800
     warmup: int = 100
     hold: int = 500
-    decay: int = 2000
+    decay: int = 2200
     peak: float = 1.5e-3
 
 
