@@ -38,7 +38,8 @@ class Copy:
 
 @pytest.fixture
 def copy(binary: str, checkpoint: Path, info: dict[str, str], tmp_path: Path) -> Copy:
-    source = convert(open_model(checkpoint), info["weight type"].split(",")[0])
+    weights, classifier = re.match(r"(\w+)(?:, classifier (\w+))?", info["weight type"]).groups()  # type: ignore[union-attr]
+    source = convert(open_model(checkpoint), weights, classifier=classifier or "auto")
     plan = make_plan(cut_context(source.model, int(info["seq_len"])), find_target(info["target"]))
     program = tmp_path / Path(binary).name
     shutil.copy(binary, program)

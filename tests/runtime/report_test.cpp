@@ -72,5 +72,15 @@ TEST(Report, InfoAddsUpTheMemory) {
     }
 }
 
+TEST(Report, InfoNamesTheClassifiersTypeWhereItIsAnotherOne) {
+    ModelFacts mixed = kModel;
+    mixed.weight_type = "q4";
+    mixed.classifier_type = "f16";
+    mixed.group_size = 32;
+    const PackedData packed{};
+    const std::string info = printed([&](std::FILE* to) { print_info(to, mixed, packed); });
+    EXPECT_NE(info.find("weight type        q4, classifier f16, groups of 32\n"), std::string::npos) << info;
+}
+
 }  // namespace
 }  // namespace storybake
