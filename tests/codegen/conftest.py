@@ -45,7 +45,7 @@ ENCODE_MAIN = """
 #include "tokenizer.hpp"
 
 // Reads a baked vocabulary, then texts, each with its u32 length; prints on a line the ids of each, and in hexadecimal
-// what they decode to.
+// what a program prints of them.
 int main(int, char** argv) {
     std::vector<char> blob(std::strtoul(argv[1], nullptr, 10));
     if (std::fread(blob.data(), 1, blob.size(), stdin) != blob.size()) return 1;
@@ -59,7 +59,7 @@ int main(int, char** argv) {
         std::string decoded;
         for (int id : tokenizer->encode(text)) {
             std::printf("%d ", id);
-            decoded += tokenizer->decode(previous, id);
+            if (!tokenizer->ends_text(id)) decoded += tokenizer->decode(previous, id);
             previous = id;
         }
         std::putchar('|');

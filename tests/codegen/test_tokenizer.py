@@ -9,8 +9,11 @@ import struct
 import subprocess
 from pathlib import Path
 
+import model_files as files
 import pytest
+from conftest import RuntimeTokens
 
+from codegen.__main__ import main as build
 from codegen.errors import BakeError
 from codegen.tokenizer import BYTE_TOKENS, bake, find_tokenizer, parse, read_tokenizer
 
@@ -100,28 +103,78 @@ def test_every_truncation_is_refused() -> None:
     assert parse(data, 5, "x").pieces[-1] == b"longer"
 
 
-@pytest.mark.parametrize(
-    ("data", "vocab_size", "message"),
-    [
-        (b"", 4, "0 bytes"),
-        (file_of([*SPECIAL, b" "]), 512, "found 4 pieces, the model has 512"),
-        (file_of([*SPECIAL, b" "]) + b"x", 4, "piece 4: found 1 bytes"),
-        (file_of([*SPECIAL, b" "], longest=5), 4, "max_token_length: found 5, the longest piece has 6"),
-        (file_of([*SPECIAL, b" "], longest=2**32 - 1), 4, "max_token_length"),
-        (file_of([*SPECIAL, b"a"]), 4, "single space"),
-        (file_of([*SPECIAL, b" "], [0, 0, 0, math.nan]), 4, "piece 3: its score is not finite"),
-        (file_of([*SPECIAL, b" "], [0, 0, 0, -math.inf]), 4, "piece 3: its score is not finite"),
-        (file_of([*SPECIAL, b" ", b""]), 5, "piece 4: found a length of 0"),
-        (file_of([*SPECIAL, b" ", b"\0"]), 5, "piece 4: found a zero byte"),
-        (file_of([*SPECIAL, b"<0x00>", b" "]), 5, "found 1 of the byte tokens"),
-    ],
-)
-def test_bad_files_are_refused(data: bytes, vocab_size: int, message: str) -> None:
-    with pytest.raises(BakeError) as caught:
-        parse(data, vocab_size, "x.bin")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 65
+PIECES = [*SPECIAL, *BYTE_TOKENS, b" ", b"longer"]
+GOOD = file_of(PIECES)
+LAST = len(GOOD) - len(b"longer")  # where the text of the last piece begins
+
+
+def with_length(length: int) -> bytes:
+    """The good file with another length of its last piece."""
+    return GOOD[: LAST - 4] + struct.pack("<i", length) + GOOD[LAST:]
+
+
+BAD_FILES = {
+    "an empty tokenizer": (b"", "0 bytes"),
+    "a tokenizer of two bytes": (GOOD[:2], "2 bytes, a tokenizer.bin has at least 4"),
+    "a tokenizer cut in a text": (GOOD[:-1], "piece 260: found a length of 6, need 1 to 5"),
+    "a tokenizer cut in a head": (GOOD[: LAST - 1], "piece 260: found 7 bytes, need 8"),
+    "a tokenizer cut in half": (GOOD[: len(GOOD) // 2], "the model has 261 pieces: is the file cut short"),
+    "bytes after a tokenizer": (GOOD + b"x", "piece 261: found 1 bytes"),
+    "max_token_length 0": (file_of(PIECES, longest=0), "max_token_length: found 0, the longest piece has 6"),
+    "max_token_length 1": (file_of(PIECES, longest=1), "max_token_length: found 1, the longest piece has 6"),
+    "max_token_length INT_MAX": (file_of(PIECES, longest=2**31 - 1), "max_token_length: found 2147483647"),
+    "max_token_length 2^32 - 1": (file_of(PIECES, longest=2**32 - 1), "max_token_length: found 4294967295"),
+    "a length of -1": (with_length(-1), "piece 260: found a length of -1"),
+    "a length of INT_MIN": (with_length(-(2**31)), "piece 260: found a length of -2147483648"),
+    "a length of 0": (with_length(0), "piece 260: found a length of 0"),
+    "a length of 10^9": (with_length(10**9), "piece 260: found a length of 1000000000"),
+    "a tokenizer of 4 pieces": (file_of([*SPECIAL, b" "]), "found 4 pieces, the model has 261"),
+    "a piece too many": (file_of([*PIECES, b"x"]), "found 262 pieces, the model has 261: give the tokenizer of this"),
+    "no single space": (file_of([*PIECES[:-2], b"a", b"b"]), "found no piece for a single space"),
+    "some byte tokens": (file_of([*SPECIAL, b"<0x00>", *(b"%d" % i for i in range(256)), b" "]), "found 1 of the byte"),
+    "a lower-case byte token": (file_of([*SPECIAL, *BYTE_TOKENS[:-1], b"<0xff>", b" ", b"a"]), "found 255 of the byte"),
+    "a byte token <0x-1>": (file_of([*SPECIAL, b"<0x-1>", *BYTE_TOKENS[1:], b" ", b"a"]), "found 255 of the byte"),
+    "a score that is NaN": (file_of(PIECES, [0.0] * 260 + [math.nan]), "piece 260: its score is not finite"),
+    "a score of -infinity": (file_of(PIECES, [-math.inf] + [0.0] * 260), "piece 0: its score is not finite"),
+    "a zero byte in a piece": (file_of([*PIECES[:-1], b"a\0b"]), "piece 260: found a zero byte"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_bad_files_are_refused(
+    what: str, runtime_bake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The build and the program's -z say the same in one line, with the code of bad data."""
+    data, words = BAD_FILES[what]
+    path, model = tmp_path / "bad.bin", files.hf_folder(tmp_path / "model", *files.tiny(vocab_size=len(PIECES)))
+    path.write_bytes(data)
+    for arguments in (["facts", str(model)], ["data", str(model), "--output", str(tmp_path / "out")]):
+        assert build([*arguments, "--tokenizer", str(path)]) == 65
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.startswith("storybake: bad.bin: ") and words in printed.err
+        assert printed.err.count("\n") == 1 and printed.err[:-1].isprintable()
+    assert not (tmp_path / "out").exists()
+    result = runtime_blob(runtime_bake, path, len(PIECES))
+    assert (result.returncode, f"storybake: {result.stderr.decode()}\n") == (65, printed.err)
+
+
+def test_vocabularies_that_are_odd_but_defined(runtime_tokens: RuntimeTokens) -> None:
+    """No byte tokens, equal pieces, and what only looks like a byte token: by the rules, not by chance."""
+
+    def ids(pieces: list[bytes], text: bytes) -> tuple[list[int], bytes]:
+        blob = bake(parse(file_of(pieces, [-float(at) for at in range(len(pieces))]), len(pieces), "x"))
+        return runtime_tokens(blob, len(pieces), [text])[0]
+
+    assert ids([*SPECIAL, b" ", b"a"], "a\u00e9z".encode())[0] == [1, 3, 4, 0, 0], "unk for what has no piece"
+    assert ids([*SPECIAL, b" ", b"a", b"a", b"aa", b"aa"], b"aa")[0] == [1, 3, 6], "the lowest id of equal pieces"
+    texts = [b"<0x41>", b"<0x-1>", b"<0xZZ>"]
+    letters = [bytes([letter]) for letter in sorted(set(b"".join(texts)))]
+    pieces = [*SPECIAL, *BYTE_TOKENS, b" ", *letters, *texts]
+    for text in texts:
+        tokens, decoded = ids(pieces, text)
+        assert decoded == text and len(tokens) > 2, "characters; no byte"
+    blob = bake(parse(file_of(pieces), len(pieces), "x"))
+    assert runtime_tokens(blob, len(pieces), [b"\xffA"])[0] == ([1, 259, 3 + 0xFF, 3 + 0x41], b"\xffA")
 
 
 def test_a_missing_file_is_66(tmp_path: Path) -> None:
