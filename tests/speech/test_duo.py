@@ -12,6 +12,7 @@ import pytest
 from programs import EMULATOR, ROOT, on_the_duo, on_this_machine, peak_memory, samples, tell
 
 SHORT = ("-s", "7", "--max-sentences", "1", "--voice", "kal16")
+ACOUSTIC_MODEL = ROOT / ".toolchain/speech/usr/share/pocketsphinx/model/en-us"
 MB = 1_000_000
 
 
@@ -82,6 +83,37 @@ def test_there_is_no_network_code(tmp_path: Path) -> None:
     calls = set(re.findall(r"^\d+ (\w+)\(", traced, re.MULTILINE))
     assert {"openat", "write", "exit_group"} <= calls, "not a trace of system calls"
     assert not calls & {"socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "recvfrom"}
+
+
+def say_wish(path: Path) -> None:
+    """A recording of a wish, said by the Duo's own voice."""
+    wish = "Tell me a story about a dragon."
+    result = tell(on_the_duo(), "-i", wish, "--max-sentences", "1", "--voice", "slt", "--wav", path)
+    assert (result.returncode, result.stdout.strip()) == (0, wish), result.stderr
+
+
+def test_hears_a_wish_and_tells_its_story(tmp_path: Path) -> None:
+    if not ACOUSTIC_MODEL.is_dir():
+        pytest.skip(f"no {ACOUSTIC_MODEL}; run: tools/toolchain speech")
+    say_wish(tmp_path / "wish.wav")
+    hearing = ("--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL)
+    heard = tell(on_the_duo(), *hearing, *SHORT, "--wav", tmp_path / "heard.wav")
+    typed = tell(on_the_duo(), "--wish", "a dragon", *SHORT, "--mute")
+    assert (heard.returncode, typed.returncode) == (0, 0), heard.stderr
+    assert "dragon" in heard.stderr, "what was heard is shown"
+    assert heard.stdout == typed.stdout != ""
+    assert len(samples(tmp_path / "heard.wav")) > 16000
+
+
+def test_hearing_fits_the_board(tmp_path: Path) -> None:
+    """With hundreds of topics; 40 MB with the whole dictionary, of which only the grammar's words are kept."""
+    if not ACOUSTIC_MODEL.is_dir():
+        pytest.skip(f"no {ACOUSTIC_MODEL}; run: tools/toolchain speech")
+    say_wish(tmp_path / "wish.wav")
+    hearing = ("--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL)
+    peak = peak_memory(on_the_duo(), *hearing, *SHORT, "--wav", tmp_path / "story.wav")
+    assert peak.get("mdef", 0) > MB, f"the acoustic model was not mapped: {peak}"
+    assert sum(peak.values()) < 24 * MB, peak
 
 
 def test_telling_fits_the_board(tmp_path: Path) -> None:
