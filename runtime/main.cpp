@@ -93,7 +93,8 @@ int run(Options& options) {
         return report_failure(*failed);
     }
     warn(session.warning());
-    print_stats(stderr, kModel, session.stats(), {model.threads, options.temperature != 0.0F, seed, stories});
+    print_stats(stderr, kModel, session.stats(),
+                {model.threads, options.temperature != 0.0F, seed, stories, model.load_seconds});
     if (options.profile) {
         print_profile(stderr, kOps, rows, took.count());
     }

@@ -1,6 +1,7 @@
 #include "program.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -167,10 +168,12 @@ Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
         return tokenizer.failure();
     }
     model->tokenizer.emplace(*tokenizer);
+    const auto start = std::chrono::steady_clock::now();
     Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights);
     if (!weights) {
         return weights.failure();
     }
+    model->load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     model->weights.emplace(std::move(*weights));
     return model;
 }

@@ -44,6 +44,7 @@ struct BakedModel {
     std::vector<std::byte> tokenizer_blob;  // the memory of a tokenizer that was named
     std::optional<Tokenizer> tokenizer;
     std::optional<Weights> weights;
+    double load_seconds = 0.0;  // what getting them into memory took
     int threads = 1;
     int batch = 1;
 

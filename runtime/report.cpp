@@ -39,6 +39,9 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
         std::fprintf(to, ", prompt %" PRId64 " tokens at %.1f tok/s", stats.prompt_positions,
                      per(static_cast<double>(stats.prompt_positions), stats.prompt_seconds));
     }
+    if (run.load_seconds >= 0.0) {
+        std::fprintf(to, ", weights in %.1f ms", 1000.0 * run.load_seconds);
+    }
     std::fprintf(to, ", %d thread%s", run.threads, run.threads == 1 ? "" : "s");
     if (run.stories > 1) {
         std::fprintf(to, ", %d stories", run.stories);

@@ -16,6 +16,7 @@ struct RunFacts {
     bool sampled;        // drew random numbers, from `seed`
     std::uint64_t seed;  // of the first story
     int stories = 1;
+    double load_seconds = -1.0;  // what the weights took to get into memory; below 0: not measured
 };
 
 /// llama2.c's line "achieved tok/s: X", when anything was computed after the prompt, and a line with tokens, tok/s, ms
