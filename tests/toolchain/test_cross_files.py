@@ -98,3 +98,11 @@ def test_missing_compiler_names_the_next_command(tmp_path: Path) -> None:
     setup = [MESON, "setup", "--cross-file=cross/duo.ini", "build", PROJECT]
     result = run(*setup, cwd=tmp_path, env=variables)
     assert result.returncode == 1 and "not found? run: tools/toolchain" in result.stdout
+
+
+@pytest.mark.parametrize("optimization", ["0", "g"])
+def test_a_build_that_would_spill_vectors_is_refused(folder: Path, optimization: str) -> None:
+    need("gcc")
+    result = run(MESON, "setup", "--cross-file=cross/duo.ini", f"-Doptimization={optimization}", folder, cwd=ROOT, env=environment())
+    assert result.returncode != 0
+    assert f"-Doptimization={optimization} for the target duo: the compiler would spill" in result.stdout
