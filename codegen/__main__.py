@@ -23,7 +23,7 @@ from codegen.explain import explain
 from codegen.export import write_values
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
-from codegen.memory import check_budget, cut_context
+from codegen.memory import check_budget, check_reach, cut_context
 from codegen.model import WEIGHT_TYPES, check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "facts":
         check_name(plan.model.name)
         check_budget(plan, args.ram_budget)
+        check_reach(plan, args.embed == "true")
         path, _ = tokenizer_of(source, args.tokenizer)
         print(plan.model.name, types_text(plan.model), path.resolve(), plan.target.name, sep="\n")
         print(*plan.target.cpp_args)

@@ -15,6 +15,9 @@ from codegen.weights import retype
 MB = 1_000_000
 # Code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
 PROGRAM_BYTES = 2 * MB
+# Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
+# are left for what else there is, the scratch memory of further threads among it.
+REACH = 2**31 - 64 * MB
 SHORTEST_CONTEXT = 32  # a shorter one is not worth proposing
 
 
@@ -56,6 +59,20 @@ def check_budget(plan: Plan, budget: int) -> None:
         f"{limit // MB} MB for {plan.target.name}; would fit: {fitting}; -Dram_budget=MB when there is more",
         USAGE,
     )
+
+
+def check_reach(plan: Plan, embed: bool) -> None:
+    """Raises BakeError (usage) when a program could not be linked, as its data would be out of its code's reach; the
+    weights count when they are inside (`embed`)."""
+    memory = memory_of(plan)
+    weights = memory.weights if embed else 0
+    if weights + memory.kv + memory.activations > REACH:
+        raise BakeError(
+            f"{plan.model.name}: a program holds at most {_mb(REACH)} MB, found weights {_mb(weights)}, key/value cache "
+            f"{_mb(memory.kv)}, activations {_mb(memory.activations)}: take "
+            + ("-Dembed=false (weights in a file) or smaller weights" if embed else "-Dcontext=N, a shorter one"),
+            USAGE,
+        )
 
 
 def _mb(size: int) -> str:

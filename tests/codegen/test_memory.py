@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codegen.errors import USAGE, BakeError
-from codegen.memory import MB, check_budget, cut_context, memory_of
+from codegen.memory import MB, REACH, check_budget, check_reach, cut_context, memory_of
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.rope import rope_table
@@ -94,3 +94,19 @@ def test_a_context_that_the_model_does_not_have_is_refused(context: int) -> None
     with pytest.raises(BakeError, match="expected 1 to 256") as caught:
         cut_context(STORIES_15M, context)
     assert caught.value.exit_code == USAGE
+
+
+def test_what_a_program_cannot_reach_is_refused_before_it_is_linked() -> None:
+    tiny_llama = Model("tiny", 2048, 5632, 22, 32, 4, 32000, 2048, 64, False)  # 4.4 GB of float32
+    for model, embed, proposal in (
+        (tiny_llama, True, "-Dembed=false"),
+        (replace(tiny_llama, n_layers=500, n_kv_heads=32), False, "-Dcontext=N"),
+    ):
+        plan = make_plan(model, find_target("avx512"))
+        with pytest.raises(BakeError, match=proposal) as caught:
+            check_reach(plan, embed)
+        assert caught.value.exit_code == USAGE and "\n" not in str(caught.value)
+    check_reach(make_plan(tiny_llama, find_target("avx512")), embed=False)
+    quantized = make_plan(replace(tiny_llama, weight_type="q8", group_size=32), find_target("avx512"))
+    assert 10**9 < quantized.weights_bytes < REACH
+    check_reach(quantized, embed=True)
