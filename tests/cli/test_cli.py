@@ -10,7 +10,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,9 +174,7 @@ def test_the_prompt_from_standard_input(binary: str) -> None:
 
 def test_prompts_that_do_not_fit(binary: str, info: dict[str, str]) -> None:
     refused(run(binary, "-i", "a " * 3000), 2, "the prompt has", info["seq_len"])
-    started = time.monotonic()
     refused(run(binary, "-i", "-", stdin=b"Once upon a time " * 6000), 2, "the prompt has", info["seq_len"])
-    assert time.monotonic() - started < 5
     refused(run(binary, "-i", "-", stdin=bytes(2**20 + 1)), 2, "more than 1048576 bytes")
     short = run(binary, "-n", "2", "-i", "Once upon a time there was")
     assert short.returncode == 0 and b"nothing was generated" in short.stderr
