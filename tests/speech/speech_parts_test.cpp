@@ -1,0 +1,123 @@
+// The parts of the storyteller that need neither a voice nor a sound card.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "speech/endpoint.hpp"
+#include "speech/messages.hpp"
+#include "speech/process.hpp"
+#include "speech/speaker.hpp"
+#include "speech/wav.hpp"
+#include "speech/wishes.hpp"
+
+namespace storybake::speech {
+
+// The tests' own, in place of the generated ones.
+namespace {
+constexpr const char* kTopics[] = {"a dragon"};
+constexpr const char* kRequests[] = {"tell me a story about", "a story about"};
+constexpr CommandWords kCommands[] = {{"again", Command::kAgain}, {"stop", Command::kStop}};
+}  // namespace
+const WishFacts kWishes = {.topics = kTopics,
+                           .requests = kRequests,
+                           .commands = kCommands,
+                           .prompt_before = "",
+                           .prompt_after = "",
+                           .prompt_is_told = false,
+                           .grammar = ""};
+
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Words, AreSplitAsAShellDoes) {
+    EXPECT_EQ(*split_words("x", "arecord -q  -D 'hw:0, 1'"), (Words{"arecord", "-q", "-D", "hw:0, 1"}));
+    EXPECT_EQ(*split_words("x", R"(a "b \"c\" \d" e\ f '' $HOME)"), (Words{"a", R"(b "c" \d)", "e f", "", "$HOME"}));
+    EXPECT_EQ(split_words("x", "a 'b").failure().exit_code, kExitUsage);
+    EXPECT_EQ(split_words("x", " ").failure().exit_code, kExitUsage);
+}
+
+TEST(Process, IsEndedEvenWhenItWillNot) {
+    Result<Process> process = Process::start("x", {"sh", "-c", "trap '' TERM; echo ready; sleep 60"}, Pipes::kOutput);
+    ASSERT_TRUE(process);
+    std::vector<std::byte> said;
+    EXPECT_EQ(read_some(process->output().get(), said, 5000ms), Moved::kSome);
+    EXPECT_FALSE(process->wait(0ms));
+    process->end();
+    EXPECT_EQ(process->wait(0ms), 128 + SIGKILL);
+    EXPECT_EQ(Process::start("x", {"/nonexistent"}, Pipes::kNone).failure().exit_code, kExitUnavailable);
+}
+
+TEST(Wav, ReadsWhatItWrites) {
+    const std::vector<std::int16_t> samples = {1, -2, 32767};
+    const std::array<std::byte, 44> header = wav_header(6);
+    std::vector<std::byte> file(header.begin(), header.end());
+    const auto bytes = sample_bytes(samples);
+    file.insert(file.end(), bytes.begin(), bytes.end());
+    const Result<Wav> wav = parse_wav(file);
+    ASSERT_TRUE(wav) << wav.failure().message;
+    EXPECT_EQ(wav->samples, samples);
+    EXPECT_EQ(wav->rate, kSampleRate);
+    for (std::size_t length = 0; length < file.size(); ++length) {
+        EXPECT_EQ(parse_wav(std::span(file).first(length)).failure().exit_code, kExitBadData) << length;
+    }
+}
+
+std::vector<std::int16_t> tone(double seconds, double size, int offset) {
+    std::vector<std::int16_t> samples(static_cast<std::size_t>(seconds * kSampleRate));
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        samples[i] = static_cast<std::int16_t>(offset + size * std::sin(static_cast<double>(i) * 0.2));
+    }
+    return samples;
+}
+
+TEST(Endpoint, FindsTheEndOfSpeechWhateverTheOffset) {
+    for (const int offset : {0, 5000}) {
+        Endpoint endpoint;
+        EXPECT_EQ(endpoint.hear(tone(1.0, 5, offset)), Endpoint::State::kSilence);
+        EXPECT_DOUBLE_EQ(endpoint.quiet_seconds(), 1.0);
+        EXPECT_EQ(endpoint.hear(tone(0.05, 5000, offset)), Endpoint::State::kSilence) << "a click";
+        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSilence);
+        EXPECT_EQ(endpoint.hear(tone(1.0, 5000, offset)), Endpoint::State::kSpeech);
+        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSpeech) << "a pause";
+        EXPECT_EQ(endpoint.hear(tone(0.2, 5, offset)), Endpoint::State::kEnded);
+    }
+}
+
+TEST(Endpoint, InterruptsAnEndlessTalker) {
+    Endpoint endpoint;
+    endpoint.hear(tone(0.5, 5, 0));
+    EXPECT_EQ(endpoint.hear(tone(11.0, 5000, 0)), Endpoint::State::kEnded);
+}
+
+TEST(Loudness, RoundsPeaksOff) {
+    std::vector<std::int16_t> samples = {100, -100, 30000, -32768};
+    set_loudness(samples, 200);
+    EXPECT_EQ(samples[0], 200);
+    EXPECT_EQ(samples[1], -200);
+    EXPECT_GT(samples[2], 30000);
+    EXPECT_GE(samples[3], -32767);
+    EXPECT_LT(samples[3], -30000);
+}
+
+TEST(Wishes, AreUnderstood) {
+    EXPECT_EQ(understand("Tell me a story about a Dragon, please.")->topic, "a Dragon");
+    EXPECT_EQ(understand("a dragon")->topic, "a dragon");
+    EXPECT_EQ(understand(" Again! ")->command, Command::kAgain);
+    EXPECT_EQ(understand("stop the train")->topic, "stop the train");
+    EXPECT_FALSE(understand(" 123 !"));
+    EXPECT_FALSE(understand(""));
+}
+
+TEST(Messages, TakeTheirValuesInBothLanguages) {
+    EXPECT_EQ(say(Message::kHeard, {"a {} b"}), "heard: a {} b");
+    set_language(Language::kChinese);
+    EXPECT_EQ(say(Message::kHeard, {"x"}), "听到：x");
+    set_language(Language::kEnglish);
+    EXPECT_FALSE(find_language("fr"));
+}
+
+}  // namespace
+}  // namespace storybake::speech
