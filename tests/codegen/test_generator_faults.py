@@ -51,6 +51,8 @@ def generate(
 
     arguments = [sys.executable, *code, command, str(model), "--output", str(folder)]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | env
+    if file_size:
+        environment.pop("COVERAGE_PROCESS_START", None)  # which has a file of its own to write
     return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=limit, check=False)
 
 
