@@ -46,6 +46,10 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// the end of each. Not those of a small model, nor those that take more than an eighth of the memory, nor where the
 /// system has no such pages.
 bool worth_huge_pages(std::size_t size) {
+#ifdef __riscv
+    static_cast<void>(size);
+    return false;  // a board can't spare the memory; in an emulator, the size would be that of the machine around it
+#else
     const auto pages = static_cast<std::size_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     if (size < 2 * kHugePage || size / page > pages / 8) {
@@ -57,6 +61,7 @@ bool worth_huge_pages(std::size_t size) {
     }
     const std::string_view text(reinterpret_cast<const char*>(modes->data()), modes->size());
     return text.find("[never]") == std::string_view::npos;
+#endif
 }
 
 /// Reads the executable from its beginning to its end, so that its pages are in memory: a card gives 20 MB a second so,
