@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from codegen.__main__ import tokenizer_of
 from codegen.errors import IO, BakeError
+from codegen.export import INTERRUPTED
 from codegen.formats import open_model
 from codegen.model import WEIGHT_TYPES
 from evaluation.loss import Loss, log_softmax
@@ -91,7 +93,8 @@ def figures(program: Program, loss: Loss) -> dict[str, object]:
 
 def run(args: argparse.Namespace) -> None:
     texts = read_texts(args.text)
-    open_model(args.model)  # a wrong one is refused with the exit code of its kind, before anything is built
+    # A wrong one is refused with the exit code of its kind, before anything is built.
+    tokenizer_of(open_model(args.model), "" if args.tokenizer is None else str(args.tokenizer))
     types = [name for name in args.types.split(",") if name]
     variants = [Variant.of(name) for name in dict.fromkeys([REFERENCE, *types])]
     progress = Progress()
@@ -147,6 +150,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         print(f"tools/evaluate: {error.strerror}: the figures can't be written", file=sys.stderr)
         return IO
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 

@@ -51,7 +51,10 @@ def compiled(variant: Variant, build: Path) -> Path:
 
 
 def _run(variant: Variant, command: list[str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise BakeError(f"{command[0]}: can't be run: {error.strerror}: run tools/setup") from error
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
         said = next((line for line in lines if "ERROR: " in line or "error: " in line), lines[-1])

@@ -233,6 +233,8 @@ def test_bad_models_and_types(model: Path, builds: Path, tmp_path: Path) -> None
         ((tmp_path / "none.bin", text), 66, "none.bin"),
         ((tmp_path / "half.bin", text), 65, "half.bin"),
         ((model, text, "--types", "f32:context=no"), 65, "f32:context=no: can't be baked"),
+        ((model, text, "--tokenizer", tmp_path / "none"), 66, "none: no such file"),
+        ((model, text, "--tokenizer", text), 65, "is the file cut short, or another vocabulary's?"),
         ((model, text, "--types", "f33"), 65, "f33: can't be baked"),
         ((model,), 2, "TEXT"),
     ):  # fmt: skip
