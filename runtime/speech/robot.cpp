@@ -237,7 +237,7 @@ Result<Robot::Ear> Robot::listen(std::optional<Wish>& wish) {
     }
     if (options_.push || !options_.button.empty()) {
         tell_user(speech::say(Message::kPushToTalk));
-        const Result<Ear> pressed = read_line(wish, true);
+        Result<Ear> pressed = read_line(wish, true);
         if (!pressed || *pressed == Ear::kEnded || wish) {
             return pressed;
         }
