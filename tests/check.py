@@ -60,10 +60,10 @@ BAKES = (
     # ThreadSanitizer does not see through OpenMP's library; the test's own threads meet at the program's barrier.
     Bake("threads", "stories260K_q8_g4.bin", THREADS, suites=("threads",), compiler="clang++"),
     Bake("clang", "seeded_gqa_untied_q8.bin", suites=("model", "fuzz"), compiler="clang++"),
-    Bake("portable", "stories260K_q8_g4.bin", ("-Dtarget=portable",)),
+    Bake("portable", "stories260K_q8_g4.bin", ("-Dtarget=portable",), ("model", "faults")),
     Bake("portable-f32", "stories260K.bin", ("-Dtarget=portable",)),
     Bake("avx2", "seeded_gqa_untied_q8.bin", ("-Dtarget=x86-64-v3",)),
-    Bake("avx2-f32", "stories260K.bin", ("-Dtarget=x86-64-v3",)),
+    Bake("avx2-f32", "stories260K.bin", ("-Dtarget=x86-64-v3",), ("model", "faults")),
     Bake("duo", "", cross=("duo",)),
     Bake("duo-untied", "seeded_gqa_untied_q8.bin", cross=("duo",)),
     Bake("duo-f32", "stories260K.bin", cross=("duo",)),

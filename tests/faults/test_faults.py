@@ -145,3 +145,16 @@ def test_nothing_is_allocated_once_a_story_has_begun(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert counts["write"] > 50
     assert counts["late"] == 0
+
+
+def test_nothing_uninitialised_is_read(tmp_path: Path) -> None:
+    """valgrind's memcheck on a short story, with kernels whose instructions it knows."""
+    program = variable("STORYBAKE_FAULTY")
+    info = subprocess.run([program, "--info"], capture_output=True, text=True, check=True).stdout
+    target = next(line.split()[-1] for line in info.splitlines() if line.startswith("target"))
+    if target not in ("portable", "x86-64-v3"):
+        pytest.skip(f"valgrind doesn't know the instructions of {target}: build with -Dtarget=portable")
+    command = ["valgrind", "-q", "--error-exitcode=99", program, "-n", "6", "-s", "3", "-i", "One", "--threads", "1"]
+    result = subprocess.run(command, capture_output=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"==" not in result.stderr
