@@ -22,6 +22,7 @@ OUTPUTS = {
     "kernels.inc": "kernels.inc.jinja",
     "kernels.cpp": "kernels_{kernels}.cpp.jinja",
     "forward.cpp": "forward.cpp.jinja",
+    "selftest.cpp": "selftest.cpp.jinja",
 }
 
 

@@ -72,6 +72,12 @@ LogitsFacts logits_facts() noexcept;
 /// p = e^(logits / temperature - largest), which a sampler makes probabilities of. Returns the sum, first to last.
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept;
 
+/// Generated for the self-test: takes a batch through a layer and the classifier, by the kernels and by plain C++, and
+/// puts the names of the kernels whose results differ in any bit into `names`; how many. `memory` is kComparisonBytes of
+/// zeros, 64-byte aligned.
+std::size_t broken_kernels(const std::byte* weights, std::byte* memory, std::span<const char*> names) noexcept;
+extern const std::size_t kComparisonBytes;
+
 /// A stretch of the packed weights, up to where the next one begins, padding included.
 struct WeightSection {
     const char* tensor;  // llama2.c's name, or "rope"

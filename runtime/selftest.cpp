@@ -1,6 +1,10 @@
 #include "selftest.hpp"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cinttypes>
+#include <memory>
 #include <span>
 
 #include "fingerprint.hpp"
@@ -48,6 +52,25 @@ Names damaged_sections(const std::byte* weights, const PackedData& packed) {
     return damaged;
 }
 
+struct Unmap {
+    void operator()(std::byte* mapped) const { ::munmap(mapped, kComparisonBytes); }
+};
+
+/// The names of the kernels that give another result than plain C++. Fails with 71.
+Result<Names> find_broken_kernels(const std::byte* weights) {
+    // Pages that nobody touches cost nothing: the key/value cache of all layers but one.
+    void* const mapped = ::mmap(nullptr, kComparisonBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return failure(kExitNoMemory, "self-test: no memory for %zu bytes: close other programs", kComparisonBytes);
+    }
+    const std::unique_ptr<std::byte, Unmap> memory(static_cast<std::byte*>(mapped));
+    const char* found[64] = {};
+    const std::size_t count = broken_kernels(weights, memory.get(), found);
+    Names names;
+    std::for_each(found, found + count, [&](const char* name) { names.add(name); });
+    return names;
+}
+
 /// The fingerprint of the logits of every position, computed one by one; `last` becomes that of the last one alone.
 std::uint64_t run_one_by_one(Engine& engine, std::span<const int> tokens, std::uint64_t& last) {
     Fingerprint all;
@@ -77,6 +100,17 @@ Result<std::string> self_test(Engine& engine, const std::byte* weights, const Pa
                        "another card if need be",
                        damaged.text().c_str(), damaged.count(), packed.sections.size() + 1);
     }
+    const Result<Names> broken = find_broken_kernels(weights);
+    if (!broken) {
+        return broken.failure();
+    }
+    if (broken->count() > 0) {
+        return failure(
+            kExitSelfTest,
+            "self-test: other results than plain C++ from %s: this processor or its memory computes something "
+            "else: try another board, or -Dtarget=portable",
+            broken->text().c_str());
+    }
     std::uint64_t last = 0;
     const std::uint64_t all = run_one_by_one(engine, packed.golden_tokens, last);
     if (all != packed.golden_fingerprint) {
@@ -87,8 +121,8 @@ Result<std::string> self_test(Engine& engine, const std::byte* weights, const Pa
     if (batch != last) {
         return wrong_logits("in a batch", batch, last);
     }
-    return "self-test passed: " + std::to_string(packed.sections.size() + 1) + " sections, golden run of " +
-           std::to_string(packed.golden_tokens.size()) + " positions\n";
+    return "self-test passed: " + std::to_string(packed.sections.size() + 1) +
+           " sections, every kernel, golden run of " + std::to_string(packed.golden_tokens.size()) + " positions\n";
 }
 
 }  // namespace storybake

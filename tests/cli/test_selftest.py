@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,3 +103,50 @@ def test_a_missing_weights_file_is_missing(copy: Copy) -> None:
     refused(run(str(copy.program), "--selftest"), 65, copy.holder.name)
     copy.holder.unlink()
     refused(run(str(copy.program), "--selftest"), 66, copy.holder.name)
+
+
+BREAK = """
+#include <cstdlib>
+#include <cstring>
+static void break_it(const char* kernel, void* out) {
+    static bool broken = false;
+    if (!broken && std::strcmp(std::getenv("BREAK"), kernel) == 0) {
+        *static_cast<unsigned char*>(out) ^= 1;
+        broken = true;
+    }
+}
+"""
+OUTPUT = {
+    "embed": "x", "rmsnorm": "o", "quantize": "xq.q", "rope": "q", "cache_kv": "value_cache", "attention": "xb", "add": "x",
+    "swiglu": "hb",
+}  # fmt: skip
+
+
+def test_a_kernel_that_is_off_by_one_bit_is_named(binary: str, tmp_path: Path) -> None:
+    """The generated kernels, compiled with a line more at the end of each, which flips the lowest bit of its result."""
+    folder, name = Path(binary).parent, Path(binary).name
+    source = (folder / "generated" / "kernels.cpp").read_text()
+    kernels = re.findall(r"c\.mark\(k_(\w+)\);", source)
+    for kernel in set(kernels):
+        mark = f"    c.mark(k_{kernel});"
+        source = source.replace(mark, f'    break_it("{kernel}", {OUTPUT.get(kernel, "xout")});\n{mark}')
+    (tmp_path / "kernels.cpp").write_text(BREAK + source)
+    entries = json.loads((folder / "compile_commands.json").read_text())
+    entry = next(e for e in entries if e["file"].endswith("generated/kernels.cpp"))
+    compile_command = shlex.split(entry["command"])
+    compile_command[compile_command.index("-o") + 1] = str(tmp_path / "kernels.o")
+    compile_command[-1] = str(tmp_path / "kernels.cpp")
+    subprocess.run(compile_command, cwd=folder, check=True)
+    commands = subprocess.run(
+        ["ninja", "-t", "commands", name], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    broken = tmp_path / name
+    link = [word.replace("libkernels.a", str(tmp_path / "kernels.o")) for word in shlex.split(commands[-1])]
+    link[link.index("-o") + 1] = str(broken)
+    subprocess.run(link, cwd=folder, check=True, capture_output=True)
+    for weights in folder.glob("*.weights"):
+        shutil.copy(weights, tmp_path)
+    assert run(str(broken), "--selftest", BREAK="none").returncode == 0
+    assert len(set(kernels)) > 8
+    for kernel in set(kernels):
+        refused(run(str(broken), "--selftest", BREAK=kernel), 70, f"other results than plain C++ from {kernel}")

@@ -23,6 +23,9 @@ extern std::vector<Call> calls;
 /// The likeliest token after a position, by far; without an entry, whatever follows from the tokens so far.
 extern std::map<int, int> script;
 
+/// The kernels that differ from plain C++.
+extern std::vector<const char*> broken;
+
 /// The position whose logits have a NaN among them; -1 for none.
 extern int broken_position;
 

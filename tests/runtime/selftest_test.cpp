@@ -58,7 +58,7 @@ protected:
 TEST_F(SelfTest, RunsEveryPositionAloneAndThenInBatches) {
     const Result<std::string> result = self_test(engine_, weights_.data(), packed_);
     ASSERT_TRUE(result) << result.failure().message;
-    EXPECT_EQ(*result, "self-test passed: 5 sections, golden run of 5 positions\n");
+    EXPECT_EQ(*result, "self-test passed: 5 sections, every kernel, golden run of 5 positions\n");
     ASSERT_EQ(fake::calls.size(), 7U);
     EXPECT_EQ(fake::calls[4].pos, 4);
     EXPECT_EQ(fake::calls[5].n, 3);
@@ -74,6 +74,12 @@ TEST_F(SelfTest, NamesWhatIsDamagedAndRunsNothing) {
     weights_[64] ^= std::byte{1};
     tokenizer_[27] ^= std::byte{1};
     EXPECT_NE(message().find(": rope, wq of layer 0, wq of layer 1, wcls and 1 more (5 of 5"), std::string::npos);
+    EXPECT_TRUE(fake::calls.empty());
+}
+
+TEST_F(SelfTest, NamesTheKernelsThatDiffer) {
+    fake::broken = {"rope", "add"};
+    EXPECT_NE(message().find("other results than plain C++ from rope, add: "), std::string::npos);
     EXPECT_TRUE(fake::calls.empty());
 }
 
