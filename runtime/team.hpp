@@ -39,10 +39,10 @@ private:
 #endif
     }
 
-    const int spins_;
-    // On cache lines of their own: waiting threads read round_ while others count up arrived_.
+    // On cache lines of their own: waiting threads read round_ (and spins_) while others count up arrived_.
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+    const int spins_;
 };
 
 /// One thread's place in the team: it takes the slice `rank` of `size` of every operation.
