@@ -72,6 +72,7 @@ class RvvPlan:
     q8: Ring | None  # None: the portable loops
     q4: Ring | None
     value_passes: tuple[ValuePass, ...]
+    rope_lmul: int  # of the first elements of a head's pairs that are rotated at once; 0: the portable loop
 
 
 def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
@@ -118,4 +119,5 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
         q8=q8,
         q4=q4,
         value_passes=value_passes(target.padded_head(model), lanes),
+        rope_lmul=next((lmul for lmul in (4, 2, 1) if model.head_size % (2 * lmul * lanes) == 0), 0),
     )

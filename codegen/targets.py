@@ -36,6 +36,8 @@ class Dialect:
 RVV_0_7_1 = {
     **{f"vle{sew}.v": "vle.v" for sew in (8, 16, 32)},
     **{f"vse{sew}.v": "vse.v" for sew in (8, 16, 32)},
+    "vlseg2e32.v": "vlseg2e.v",
+    "vsseg2e32.v": "vsseg2e.v",
     "vnsra.wi": "vnsra.vi",
 }
 RVV_1_0 = Dialect(extension="RVV 1.0", intrinsics="__riscv_", mnemonics="", policy=", ta, ma")

@@ -116,6 +116,8 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 }
 
 
+namespace any_x {  // for activations that the kernels below can't scale
+
 /// Tiles [first, last) of kRows rows of W, column by column, times x: as float32, into which every half is converted
 /// exactly.
 template <int kRows, int kColumns, int kXStride, int kOutStride>
@@ -132,6 +134,104 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
                 }
             }
             std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
+        }
+    }
+}
+
+}  // namespace any_x
+
+/// `tiles` tiles of 32 rows of W times one position; every row is a lane:
+///
+///     for each column j: sum += float(w[j]) * x[j]
+///
+/// The sums are in v24, products in v8 and v16, weights in v0 and v4. A weight comes out divided by kHalfScale, and is
+/// multiplied with x[j] * kHalfScale. Two columns are loaded ahead, also past the last tile.
+[[gnu::noinline]] void matmul_f16_rows_32(float* xout, const float* in, const std::byte* w, long tiles, long pairs, long rest) {
+    const float* x;
+    long left, vl;
+    float x0, x1;
+    asm volatile(R"(
+    1:  # a tile
+        th.vsetvli %[vl], zero, e32, m8
+        th.vmv.v.i v24, 0
+        th.vsetvli %[vl], zero, e16, m4
+        mv %[x], %[in]
+        mv %[left], %[pairs]
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        beqz %[left], 3f
+    2:  # two columns
+        th.vsetvli %[vl], zero, e16, m4
+        th.vwmul.vx v8, v0, %[shift]
+        flw %[x0], 0(%[x])
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vwmul.vx v16, v4, %[shift]
+        fmul.s %[x0], %[x0], %[scale]
+        flw %[x1], 4(%[x])
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e32, m8
+        th.vand.vx v8, v8, %[bits]
+        fmul.s %[x1], %[x1], %[scale]
+        th.vand.vx v16, v16, %[bits]
+        addi %[x], %[x], 8
+        th.vfmul.vf v8, v8, %[x0]
+        addi %[left], %[left], -1
+        th.vfmul.vf v16, v16, %[x1]
+        th.vfadd.vv v24, v24, v8
+        th.vfadd.vv v24, v24, v16
+        bnez %[left], 2b
+    3:
+        beqz %[rest], 4f
+        # one more
+        th.vsetvli %[vl], zero, e16, m4
+        th.vwmul.vx v8, v0, %[shift]
+        flw %[x0], 0(%[x])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e32, m8
+        fmul.s %[x0], %[x0], %[scale]
+        th.vand.vx v8, v8, %[bits]
+        th.vfmul.vf v8, v8, %[x0]
+        th.vfadd.vv v24, v24, v8
+    4:
+        th.vsetvli %[vl], zero, e32, m8
+        th.vse.v v24, (%[xout])
+        addi %[xout], %[xout], 128
+        addi %[w], %[w], -128
+        addi %[tiles], %[tiles], -1
+        bnez %[tiles], 1b
+    )"
+                 : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [left] "=&r"(left),
+                   [x0] "=&f"(x0), [x1] "=&f"(x1), [vl] "=&r"(vl)
+                 : [in] "r"(in), [pairs] "r"(pairs), [rest] "r"(rest), [shift] "r"(kHalfShift), [bits] "r"(kHalfBits),
+                   [scale] "f"(kHalfScale)
+                 : STORYBAKE_VECTORS);
+}
+
+/// Tiles [first, last) of kRows rows of W times x.
+template <int kRows, int kColumns, int kXStride, int kOutStride>
+void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
+    constexpr std::size_t kTileBytes = sizeof(std::uint16_t) * kRows * kColumns;
+    constexpr std::uint32_t kTooLarge = 0x47800000;  // the bits of 2^16, which kHalfScale times is infinite
+    for (int p = 0; p < n; ++p) {
+        if (largest_magnitude_16(x + p * kXStride, (kColumns + kBlock - 1) / kBlock) >= kTooLarge) {
+            any_x::matmul_f16_tiles<kRows, kColumns, kXStride, kOutStride>(xout, x, w, first, last, n);
+            return;
+        }
+    }
+    // A batch takes each tile for all of its positions, while the tile is in the cache.
+    const int step = n == 1 ? last - first : 1;
+    for (int t = first; t < last; t += step) {
+        for (int p = 0; p < n; ++p) {
+            float* out = xout + p * kOutStride + t * kRows;
+            const float* in = x + p * kXStride;
+            const std::byte* tile = w + t * kTileBytes;
+            if constexpr (kRows == 32) {
+                matmul_f16_rows_32(out, in, tile, step, kColumns / 2, kColumns % 2);
+            }
         }
     }
 }
@@ -482,24 +582,48 @@ void quantize_160(const Context& c, Quantized& xq, const float* x) {
     c.mark(k_quantize);
 }
 
+namespace {
+
+/// Rotates 8 pairs (x[2i], x[2i + 1]) in each of `heads` heads. The cosines are in v0, the sines in v4, the pairs'
+/// first elements in v8, the second ones in v10: what a segment load takes apart.
+[[gnu::noinline]] void rotate_8(float* x, const float* fcr, const float* fci, long heads) {
+    long vl;
+    asm volatile(R"(
+        th.vsetvli %[vl], zero, e32, m2
+        th.vle.v v0, (%[fcr])
+        th.vle.v v4, (%[fci])
+    1:
+        th.vlseg2e.v v8, (%[x])
+        addi %[heads], %[heads], -1
+        th.vfmul.vv v16, v8, v0
+        th.vfmul.vv v20, v10, v4
+        th.vfmul.vv v24, v8, v4
+        th.vfmul.vv v28, v10, v0
+        th.vfsub.vv v8, v16, v20
+        th.vfadd.vv v10, v24, v28
+        th.vsseg2e.v v8, (%[x])
+        add %[x], %[x], %[stride]
+        bnez %[heads], 1b
+    )"
+                 : [x] "+r"(x), [heads] "+r"(heads), [vl] "=&r"(vl)
+                 : [fcr] "r"(fcr), [fci] "r"(fci), [stride] "r"(sizeof(float) * kHeadSize)
+                 : STORYBAKE_VECTORS);
+}
+
+}  // namespace
+
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
-    const auto rotate = [](float* head, const float* fcr, const float* fci) {
-        for (int i = 0; i < kHeadSize / 2; ++i) {
-            const float v0 = head[2 * i];
-            const float v1 = head[2 * i + 1];
-            head[2 * i] = v0 * fcr[i] - v1 * fci[i];
-            head[2 * i + 1] = v0 * fci[i] + v1 * fcr[i];
-        }
-    };
+    const int count = heads.end - heads.begin;
+    if (count == 0) {
+        return c.mark(k_rope);
+    }
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
-            rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
-        }
-        for (int h = heads.begin; h < heads.end; ++h) {
-            rotate(k + p * kKvDimStride + h * kHeadSize, fcr, fci);
+        for (int i = 0; i < kHeadSize / 2; i += 8) {
+            rotate_8(q + p * kAttDimStride + heads.begin * 2 * kHeadSize + 2 * i, fcr + i, fci + i, count * 2);
+            rotate_8(k + p * kKvDimStride + heads.begin * kHeadSize + 2 * i, fcr + i, fci + i, count);
         }
     }
     c.mark(k_rope);
@@ -516,7 +640,9 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
             for (int i = 0; i < kHeadSize; ++i) {
                 keys[i * kLanes] = head[i];
             }
-            std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
+            const float* value = v + p * kKvDimStride + h * kHeadSize;
+            const std::size_t vl4 = __riscv_vsetvlmax_e32m4();
+            __riscv_vse32_v_f32m4(values, __riscv_vle32_v_f32m4(value, vl4), vl4);
         }
     }
     c.mark(k_cache_kv);

@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT / "tests/toolchain"))  # riscv_tools
 SHAPES = {
     "stories15M_q8": Model("stories15M_q8", 288, 768, 6, 6, 6, 32000, 256, 48, True, "q8", 32),
     "stories15M_q4": Model("stories15M_q4", 288, 768, 6, 6, 6, 32000, 256, 48, True, "q4", 32),
+    "stories15M_f16": Model("stories15M_f16", 288, 768, 6, 6, 6, 32000, 256, 48, True, "f16", 0),
+    "odd_f16": Model("odd_f16", 36, 37, 1, 6, 2, 301, 20, 6, False, "f16", 0),
     "kv_f16": Model("kv_f16", 288, 768, 1, 6, 6, 500, 256, 48, True, "q8", 32, kv_type="f16"),
     "kv_f16_short_heads": Model("kv_f16_short_heads", 64, 172, 1, 8, 4, 512, 64, 8, True, kv_type="f16"),
     "stories110M_q8": Model("stories110M_q8", 768, 2048, 2, 12, 12, 32000, 64, 64, True, "q8", 64),
