@@ -12,13 +12,19 @@ import sys
 from pathlib import Path
 
 from benchmarks import shapes
-from benchmarks.measure import BenchError, Kernel, Run, Spread, kernels, peak_resident, program_of, run_once
-from benchmarks.report import Row, svg, text
-
-PROMPT = (
-    "Once upon a time, there was a little girl named Lily who loved to play outside in the big green park with her dog "
-    "and her friends. One day they found a small red boat near the lake"
+from benchmarks.measure import (
+    BenchError,
+    Kernel,
+    Run,
+    Spread,
+    count,
+    kernels,
+    peak_resident,
+    program_of,
+    prompt_within,
+    run_once,
 )
+from benchmarks.report import Row, svg, text
 
 
 def fact(program: Path, name: str) -> int:
@@ -31,8 +37,7 @@ def fact(program: Path, name: str) -> int:
 def measure(program: Path, threads: int, table: dict[str, Kernel], args: argparse.Namespace) -> Row:
     """Runs a program, and the peer if there is one, in turn: A B A B. The first round warms up and is not counted."""
     own = [str(program), "-t", "0", "-n", str(args.tokens), "--threads", str(threads)]
-    # A token a character at most, in half of the context.
-    prompt = [*own, "-i", PROMPT[: (fact(program, "seq_len") or 256) // 2 - 2]]
+    prompt = [*own, "-i", prompt_within(fact(program, "seq_len") or 256)]
     runs: list[Run] = []
     prompts: list[Run] = []
     peers: list[Run] = []
@@ -59,13 +64,6 @@ def measure(program: Path, threads: int, table: dict[str, Kernel], args: argpars
         peer=Spread.of([run.tok_s for run in peers]) if peers else None,
         ratio=Spread.of([run.tok_s / peer.tok_s for run, peer in zip(runs, peers, strict=True)]) if peers else None,
     )
-
-
-def count(value: str) -> int:
-    """A positive number of an option."""
-    if not value.isdigit() or not 1 <= int(value) <= 100000:
-        raise argparse.ArgumentTypeError(f"expected 1 to 100000, found {value!r}")
-    return int(value)
 
 
 def main(argv: list[str]) -> int:

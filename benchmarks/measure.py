@@ -6,6 +6,7 @@ A program is anything that prints llama2.c's "achieved tok/s: X", or is llama.cp
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import re
@@ -20,9 +21,26 @@ ACHIEVED = re.compile(r'(?:achieved tok/s|"avg_ts"): ([0-9.]+)')
 PROMPT = re.compile(r"prompt \d+ tokens at ([0-9.]+) tok/s")
 OPERATION = re.compile(r"^(\S.*?) +(\d*) +([0-9.]+) +([0-9.]+)%", re.M)
 
+STORY = (
+    "Once upon a time, there was a little girl named Lily who loved to play outside in the big green park with her dog "
+    "and her friends. One day they found a small red boat near the lake"
+)
+
 
 class BenchError(Exception):
     """One line for the user."""
+
+
+def count(value: str) -> int:
+    """A positive number of an option."""
+    if not value.isdigit() or not 1 <= int(value) <= 100000:
+        raise argparse.ArgumentTypeError(f"expected 1 to 100000, found {value!r}")
+    return int(value)
+
+
+def prompt_within(seq_len: int) -> str:
+    """A prompt for prefill that takes half of the context at most, at a token a character."""
+    return STORY[: seq_len // 2 - 2]
 
 
 @dataclass(frozen=True)

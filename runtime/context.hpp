@@ -19,7 +19,7 @@ struct Context {
     /// Charges the time since the last mark to an operation.
     void mark(int op) const {
         if (profile != nullptr) {
-            profile->mark(op);
+            profile->mark(op, n);
         }
     }
 

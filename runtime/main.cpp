@@ -96,7 +96,8 @@ int run(Options& options) {
     print_stats(stderr, kModel, session.stats(),
                 {model.threads, options.temperature != 0.0F, seed, stories, model.load_seconds});
     if (options.profile) {
-        print_profile(stderr, kOps, rows, took.count());
+        print_profile(stderr, kOps, rows, took.count(),
+                      measure_machine({model.weights->data(), static_cast<std::size_t>(kPackedData.weights_size)}));
     }
     return stop_signal == 0 ? kExitOk : 128 + static_cast<int>(stop_signal);
 }

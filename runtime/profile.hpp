@@ -14,12 +14,13 @@ struct OpFacts {
     std::uint64_t macs;   // multiply-accumulates of one call and position
 };
 
-/// Times the steps of forward() on the thread of rank 0. mark() charges the time since the last mark to an operation,
-/// so it counts what the thread waited for the others as well.
+/// Times the steps of forward() on the thread of rank 0. mark() charges the time since the last mark to an operation
+/// of so many positions, so it counts what the thread waited for the others as well.
 class Profile {
 public:
     struct Row {
         std::uint64_t calls = 0;
+        std::uint64_t positions = 0;  // that the calls computed, together
         std::uint64_t ns = 0;
     };
 
@@ -28,10 +29,11 @@ public:
 
     void start() { last_ = Clock::now(); }
 
-    void mark(int op) {
+    void mark(int op, int positions) {
         const Clock::time_point now = Clock::now();
         Row& row = rows_[static_cast<std::size_t>(op)];
         row.calls += 1;
+        row.positions += static_cast<std::uint64_t>(positions);
         row.ns += static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count());
         last_ = now;
     }

@@ -56,7 +56,8 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
     std::fputc('\n', to);
 }
 
-void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds) {
+void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
+                   const MachineFacts& machine) {
     double total = 0.0;
     int width = static_cast<int>(sizeof "outside of the model") - 1;
     for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -64,7 +65,8 @@ void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const 
         width = std::max(width, static_cast<int>(std::char_traits<char>::length(ops[i].name)));
     }
     seconds = std::max(seconds, total);
-    std::fprintf(to, "%-*s %10s %12s %7s %8s\n", width, "operation", "calls", "ms", "share", "GB/s");
+    std::fprintf(to, "%-*s %10s %12s %7s %8s %8s%s\n", width, "operation", "calls", "ms", "share", "GB/s", "ns/MAC",
+                 machine.hertz > 0.0 ? " cycles/MAC" : "");
     for (std::size_t i = 0; i < ops.size(); ++i) {
         const double spent = static_cast<double>(rows[i].ns) * 1e-9;
         std::fprintf(to, "%-*s %10" PRIu64 " %12.3f %6.1f%%", width, ops[i].name, rows[i].calls, 1000.0 * spent,
@@ -72,11 +74,24 @@ void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const 
         if (ops[i].bytes > 0 && rows[i].calls > 0) {
             const double bytes = static_cast<double>(ops[i].bytes) * static_cast<double>(rows[i].calls);
             std::fprintf(to, " %8.2f", per(bytes, spent) / kGiga);
+            const double macs = static_cast<double>(ops[i].macs) * static_cast<double>(rows[i].positions);
+            if (macs > 0.0) {
+                std::fprintf(to, " %8.4f", kGiga * spent / macs);
+            }
+            if (macs > 0.0 && machine.hertz > 0.0) {
+                std::fprintf(to, " %10.3f", machine.hertz * spent / macs);
+            }
         }
         std::fputc('\n', to);
     }
     std::fprintf(to, "%-*s %10s %12.3f %6.1f%%\n", width, "outside of the model", "", 1000.0 * (seconds - total),
                  100.0 * per(seconds - total, seconds));
+    if (machine.hertz > 0.0) {
+        std::fprintf(to, "clock: %.1f MHz, of rdcycle\n", machine.hertz / kMega);
+    } else {
+        std::fprintf(to, "clock: not told\n");
+    }
+    std::fprintf(to, "reading the weights, one thread: %.2f GB/s\n", machine.bytes_per_second / kGiga);
 }
 
 void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "generate.hpp"
+#include "machine.hpp"
 #include "model.hpp"
 
 namespace storybake {
@@ -23,8 +24,10 @@ struct RunFacts {
 /// a token, GB/s of weights, the prompt's tok/s, threads, the seed and the fingerprint of the last logits.
 void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run);
 
-/// Where the time went: a row an operation, and what was spent outside of the model. `seconds` is the whole run's.
-void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds);
+/// Where the time went: a row an operation, and what was spent outside of the model. `seconds` is the whole run's. Then
+/// the machine, and cycles a multiply-accumulate where its clock is known.
+void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
+                   const MachineFacts& machine);
 
 /// The facts of the baked model: dimensions, cost of a token, memory, fingerprints.
 void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed);

@@ -258,8 +258,13 @@ def test_profile(binary: str) -> None:
     plain = run(binary, "-t", "0", "-n", "30")
     result = run(binary, "-t", "0", "-n", "30", "--profile")
     assert result.stdout == plain.stdout
-    rows = result.stderr.decode().splitlines()[2:]
-    assert rows[0].split() == ["operation", "calls", "ms", "share", "GB/s"]
+    *rows, clock, reading = result.stderr.decode().splitlines()[2:]
+    assert re.fullmatch(r"clock: (not told|[1-9][0-9]*\.[0-9] MHz, of rdcycle)", clock)
+    assert re.fullmatch(r"reading the weights, one thread: [0-9.]+ GB/s", reading)
+    told = [] if clock.endswith("not told") else ["cycles/MAC"]
+    assert rows[0].split() == ["operation", "calls", "ms", "share", "GB/s", "ns/MAC", *told]
+    products = [row for row in rows if row.startswith("matmul_")]
+    assert products and all(len(row.split()) == 6 + len(told) for row in products)
     shares = [float(found.group(1)) for row in rows[1:] if (found := re.search(r"([0-9.]+)%", row))]
     assert len(shares) == len(rows) - 1
     assert sum(shares) == pytest.approx(100, abs=0.1 * len(shares))

@@ -150,7 +150,8 @@ TEST_F(ModelTest, TheProfileCountsEveryProduct) {
     std::uint64_t macs = 0;
     std::uint64_t calls = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        macs += rows[i].calls * kOps[i].macs;
+        EXPECT_EQ(rows[i].positions, rows[i].calls) << kOps[i].name;
+        macs += rows[i].positions * kOps[i].macs;
         calls += kOps[i].macs > 0 ? rows[i].calls : 0;
     }
     EXPECT_EQ(macs, kModel.macs_per_token);

@@ -77,6 +77,7 @@ TEST_F(EngineTest, ProfileCountsOneThread) {
         const std::vector<int> tokens(10, 3);
         engine.prefill(tokens, 0, stop_);
         EXPECT_EQ(rows[0].calls, 10U);
+        EXPECT_EQ(rows[0].positions, 10U);
         EXPECT_EQ(rows[1].calls, 0U);
     }
 }

@@ -136,7 +136,7 @@ void forward(const std::byte*, std::span<const int> tokens, int pos, Logits want
         }
     }
     if (profile != nullptr) {
-        profile->mark(0);
+        profile->mark(0, n);
     }
 }
 

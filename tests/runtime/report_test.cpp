@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace storybake {
 namespace {
@@ -54,13 +55,36 @@ TEST(Report, AClockThatStandsStillGivesNumbers) {
 
 TEST(Report, ProfileSharesAddUp) {
     std::array<Profile::Row, 2> rows;
-    rows[0] = {10, 1000000};  // 10 calls of 1000 bytes in 1 ms: 0.01 GB/s
-    rows[1] = {5, 500000};
-    EXPECT_EQ(printed([&](std::FILE* to) { print_profile(to, kOps, rows, 0.002); }),
-              "operation                 calls           ms   share     GB/s\n"
-              "first                        10        1.000   50.0%     0.01\n"
+    rows[0] = {10, 20, 1000000};  // 10 calls of 1000 bytes in 1 ms: 0.01 GB/s; 20 positions of 10 MACs: 5 µs each
+    rows[1] = {5, 5, 500000};
+    EXPECT_EQ(printed([&](std::FILE* to) {
+                  print_profile(to, kOps, rows, 0.002, {0.0, 2.5e9});
+              }),
+              "operation                 calls           ms   share     GB/s   ns/MAC\n"
+              "first                        10        1.000   50.0%     0.01 5000.0000\n"
               "second                        5        0.500   25.0%\n"
-              "outside of the model                   0.500   25.0%\n");
+              "outside of the model                   0.500   25.0%\n"
+              "clock: not told\n"
+              "reading the weights, one thread: 2.50 GB/s\n");
+}
+
+TEST(Report, AKnownClockMakesCycles) {
+    std::array<Profile::Row, 2> rows;
+    rows[0] = {10, 20, 1000000};
+    const std::string text = printed([&](std::FILE* to) { print_profile(to, kOps, rows, 0.002, {850e6, 1e9}); });
+    for (const char* part : {" ns/MAC cycles/MAC\n", "0.01 5000.0000   4250.000\n", "clock: 850.0 MHz, of rdcycle\n"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+    }
+}
+
+TEST(Machine, ReadsTheWeightsAtSomeSpeed) {
+    const std::vector<std::byte> weights(std::size_t{1} << 16);
+    const MachineFacts machine = measure_machine(weights);
+    EXPECT_GT(machine.bytes_per_second, 0.0);
+    EXPECT_LT(machine.bytes_per_second, 1e13);  // or nothing was read
+#ifndef __riscv
+    EXPECT_EQ(machine.hertz, 0.0);
+#endif
 }
 
 TEST(Report, InfoAddsUpTheMemory) {

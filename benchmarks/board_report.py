@@ -1,0 +1,134 @@
+"""`tools/board-report [HOST] BUILD`: what a machine does with a baked program, as a Markdown table.
+
+With HOST (user@host) on a board, through tools/deploy; without, here: a RISC-V program in the emulator. Everything but
+the kernel and the memory is what the program says about itself (--info, --profile). The exit code is 66 without a
+program, 69 when the board can't be reached, else that of the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.measure import BenchError, count, program_of, prompt_within
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+PRODUCT = re.compile(r"^matmul_(\w+)_(\d+)x(\d+) +(\d+) +([0-9.]+) +\S+% +(\S+) +(\S+)(?: +(\S+))?$", re.M)
+EMULATED = "in an emulator: times, speeds and clock are the emulator's and mean nothing for a board"
+# What a board reads from its card, not what is still in memory from the copying. Takes root.
+DROP_CACHES = "sync && { echo 3 > /proc/sys/vm/drop_caches; } 2>/dev/null && echo dropped"
+
+Report = Callable[..., str]  # runs the program with these arguments: what it printed on both streams
+
+
+def call(command: list[str], **environment: str) -> str:
+    """What a command prints on both streams. Exits with its code and messages when it fails."""
+    ran = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        text=True, errors="replace", env={**os.environ, **environment},
+    )  # fmt: skip
+    if ran.returncode != 0:
+        sys.stderr.write(ran.stdout)
+        sys.exit(ran.returncode)
+    return ran.stdout
+
+
+def is_riscv(program: Path) -> bool:
+    """Whether e_machine of the ELF header is EM_RISCV."""
+    return program.read_bytes()[18:20] == (243).to_bytes(2, "little")
+
+
+def figure(pattern: str, text: str) -> str:
+    """The pattern's group in the text; a dash without one."""
+    found = re.search(pattern, text, re.M)
+    return found[1] if found else "–"
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Markdown; the first row is the head."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]]) + "\n"
+
+
+def report(run: Report, system: list[tuple[str, str]], tokens: int, weights_from: str) -> str:
+    """Two tables: the machine with the model, and the matrix products by shape."""
+    info = run("--info")
+    own = ["-t", "0", "-n", str(tokens)]
+    story = run(*own)  # the first: its weights may still be on the card
+    prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace("–", "256"))))
+    profile = run(*own, "--profile")
+    machine = [
+        ("what", "found"),
+        ("model", figure(r"^model +(.+)", info) + ", " + figure(r"^weight type +(.+)", info)),
+        ("kernels for", figure(r"^target +(.+)", info)),
+        *system,
+        ("clock", figure(r"^clock: (.+)", profile)),
+        ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),
+        ("weights in memory after", f"{figure(r'weights in ([0-9.]+ ms)', story)}{weights_from}"),
+        ("decode", figure(r"^\d+ tokens, ([0-9.]+) tok/s", story) + " tok/s"),
+        ("prefill", figure(r"prompt \d+ tokens at ([0-9.]+)", prompt) + " tok/s"),
+        ("threads", figure(r"(\d+) threads?\b", story)),
+    ]
+    products = [("rows × columns", "type", "calls", "ms a call", "GB/s", "ns a MAC", "cycles a MAC")]
+    for kind, rows, columns, calls, ms, speed, ns, cycles in PRODUCT.findall(profile):
+        each = f"{float(ms) / max(int(calls), 1):.4f}"
+        products.append((f"{rows} × {columns}", kind, calls, each, speed, ns, cycles or "not told"))
+    return table(machine) + "\n" + table(products)
+
+
+def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[str, str]], str]:
+    """How to run the program there, once it is copied, the board's kernel and memory, and where weights come from."""
+    call([str(TOOLS / "deploy"), host, build, "--info"])
+    dropped = "dropped" in call(["ssh", host, f"{DROP_CACHES}; true"])
+    kernel = call(["ssh", host, "uname -srm"]).strip()
+    memory = call(["ssh", host, "free"])
+
+    def run(*arguments: str) -> str:
+        return call(["ssh", host, f"./{shlex.join([program.name, *arguments])}"])
+
+    return run, system_rows(kernel, memory), ", from the card" if dropped else ", perhaps from the page cache"
+
+
+def here(program: Path) -> tuple[Report, list[tuple[str, str]], str]:
+    """The same for this machine or the emulator."""
+    if is_riscv(program):
+        # An empty DUO_HOST: run-riscv would go to that board.
+        emulator = str(TOOLS / "run-riscv")
+        return lambda *words: call([emulator, str(program), *words], DUO_HOST=""), [("machine", EMULATED)], ""
+    system = system_rows(call(["uname", "-srm"]).strip(), call(["free"], LC_ALL="C"))
+    return lambda *words: call([str(program.resolve()), *words]), system, ", perhaps from the page cache"
+
+
+def system_rows(kernel: str, free: str) -> list[tuple[str, str]]:
+    """Of what uname and free (procps' or BusyBox's, in KiB) print."""
+    found = re.search(r"^Mem: +(\d+) +(\d+) +(\d+)(?: +\d+ +\d+ +(\d+))?", free, re.M)
+    memory = f"{int(found[1]) / 1024:.1f} MiB, {int(found[4] or found[3]) / 1024:.1f} available" if found else "–"
+    return [("kernel", kernel), ("memory", memory)]
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/board-report", description="Prints what a board does with a build's program, as a table to paste."
+    )
+    parser.add_argument("host", nargs="?", metavar="HOST", help="user@host; without it, runs here or in the emulator")
+    parser.add_argument("build", metavar="BUILD", help="a build folder")
+    parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
+    args = parser.parse_args(argv)
+    try:
+        program = program_of(Path(args.build))
+    except BenchError as error:
+        print(f"board-report: {error}", file=sys.stderr)
+        return 66
+    run, system, weights_from = on_board(args.host, args.build, program) if args.host else here(program)
+    print(report(run, system, args.tokens, weights_from), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
