@@ -73,8 +73,8 @@ LogitsFacts logits_facts() noexcept;
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept;
 
 /// Generated for the self-test: takes a batch through a layer and the classifier, by the kernels and by plain C++, and
-/// puts the names of the kernels whose results differ in any bit into `names`; how many. `memory` is kComparisonBytes of
-/// zeros, 64-byte aligned.
+/// puts the names of the kernels whose results differ in any bit into `names`; how many. `memory` is kComparisonBytes
+/// of zeros, 64-byte aligned.
 std::size_t broken_kernels(const std::byte* weights, std::byte* memory, std::span<const char*> names) noexcept;
 extern const std::size_t kComparisonBytes;
 
