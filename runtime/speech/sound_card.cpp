@@ -1,10 +1,15 @@
 #include "speech/sound_card.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <utility>
+
+#include "speech/messages.hpp"
 
 namespace storybake::speech {
 
@@ -30,6 +35,17 @@ std::optional<SoundCard> find_card(const std::string& devices, char direction) {
         return std::nullopt;
     }
     return SoundCard{std::to_string(first->first), std::to_string(first->second)};
+}
+
+Result<Fd> lock_sound() {
+    Fd file(::open(kSoundDevices, O_RDONLY | O_CLOEXEC));
+    if (!file) {
+        file = Fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    }
+    if (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return Failure{kExitUnavailable, say(Message::kDeviceTaken)};
+    }
+    return file;
 }
 
 }  // namespace storybake::speech

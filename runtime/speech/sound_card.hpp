@@ -4,6 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "fail.hpp"
+#include "speech/process.hpp"
+
 namespace storybake::speech {
 
 /// Where the kernel lists the devices of sound cards.
@@ -18,5 +21,9 @@ struct SoundCard {
 /// The first card with a device that plays ('p') or records ('c'), of those that the kernel lists in a folder as
 /// pcmC<card>D<device><p or c>. Nothing when there is none, or no such folder.
 std::optional<SoundCard> find_card(const std::string& devices, char direction);
+
+/// Nobody else plays or records while this is held: the folder of the sound devices, or without any this very program.
+/// No file is made for it. Fails with 69 when another storyteller has it.
+Result<Fd> lock_sound();
 
 }  // namespace storybake::speech

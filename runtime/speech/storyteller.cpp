@@ -10,6 +10,7 @@
 #include "model.hpp"
 #include "program.hpp"
 #include "report.hpp"
+#include "speech/memory.hpp"
 #include "speech/recogniser.hpp"
 #include "speech/robot.hpp"
 #include "speech/speech_options.hpp"
