@@ -3,6 +3,9 @@
 A topics file has one topic a line ("a dragon", "the sea", "sharing"): English words in small letters, which is what a
 recogniser's dictionary has. It lies beside the model as `<stem>.topics.txt`. A model without one is taken to go on from
 the beginning of a story instead of knowing requests.
+
+Of the dictionary, the CMU's of 135,000 lines ("dragon D R AE G AH N"), those of the grammar's words are baked: a board
+needs neither the file nor the memory.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from codegen.tokenizer import stems
 TEMPLATE = "wishes.cpp.jinja"
 DEFAULT_TOPICS = Path(__file__).resolve().parent.parent / "models" / "tinytales.topics.txt"
 MAX_TOPICS = 5000
+MAX_DICTIONARY_BYTES = 64 << 20
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
 # How a wish may begin; the longest first, since one may be the end of another.
@@ -45,6 +49,15 @@ COMMANDS = (
     ("stop", "kStop"),
 )
 
+# A word that has several pronunciations is listed again as read(2), read(3).
+ENTRY = re.compile(r"([^\s()]+)(?:\((\d+)\))?\s+([A-Z]+(?: [A-Z]+)*)\s*")
+SHORTEST_HALF = 3  # letters
+# Words that the storyteller knows whatever the topics.
+OWN_WORDS = frozenset(" ".join((*REQUESTS, "please", *(words for words, _ in COMMANDS))).split())
+
+Dictionary = dict[str, tuple[str, ...]]  # the phones of a word's pronunciations, the commonest first
+
+
 @dataclass(frozen=True)
 class Wishes:
     """The topics, and the prompt that asks the model for one: before, after, and whether it is part of the story."""
@@ -53,6 +66,11 @@ class Wishes:
     before: str
     after: str
     told: bool
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the grammar."""
+        return sorted(OWN_WORDS.union(*(topic.split() for topic in self.topics)))
 
     @property
     def grammar(self) -> list[str]:
@@ -91,6 +109,44 @@ def read_topics(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(topics))
 
 
+def read_dictionary(path: Path, words: list[str]) -> Dictionary:
+    """What a dictionary has of `words`, or of the two words that make one ("seahorse"). Raises BakeError when it can't be
+    read or lacks the words of every wish."""
+    try:
+        if path.stat().st_size > MAX_DICTIONARY_BYTES:
+            raise BakeError(f"{path}: dictionary: {path.stat().st_size} bytes, expected at most {MAX_DICTIONARY_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BakeError(
+            f"{path}: dictionary can't be read: {error.strerror}; install pocketsphinx-en-us, or name one with -Ddictionary=PATH",
+            MISSING_FILE,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BakeError(f"{path}: dictionary: not UTF-8 at byte {error.start}") from error
+    halves = {word: [(word[:at], word[at:]) for at in range(SHORTEST_HALF, len(word) - SHORTEST_HALF + 1)] for word in words}
+    wanted = set(words).union(*(pair for pairs in halves.values() for pair in pairs))
+    found: dict[str, dict[int, str]] = {}
+    for line in text.splitlines():
+        if (entry := ENTRY.fullmatch(line)) and entry[1] in wanted:
+            found.setdefault(entry[1], {})[int(entry[2] or 1)] = entry[3]
+    for word in set(words) - found.keys():
+        if pair := next((pair for pair in halves[word] if found.keys() >= set(pair)), None):
+            found[word] = {1: " ".join(found[half][min(found[half])] for half in pair)}
+    if lacking := sorted(OWN_WORDS - found.keys()):
+        raise BakeError(
+            f"{path}: dictionary: lacks {', '.join(lacking[:5])}, expected the CMU dictionary's lines, such as: story S T AO R IY; "
+            "name another with -Ddictionary=PATH"
+        )
+    return {word: tuple(phones for _, phones in sorted(found[word].items())) for word in words if word in found}
+
+
+def lacking_words(wishes: Wishes, dictionary: Dictionary) -> str:
+    """A line about the words that the dictionary lacks, each with a topic that has it; empty when it has them all."""
+    lacking = [word for word in wishes.words if word not in dictionary]
+    named = (f'{word} ("{next(topic for topic in wishes.topics if word in topic.split())}")' for word in lacking)
+    return f"topics with words that the dictionary lacks, heard as Flite would say them: {', '.join(named)}" if lacking else ""
+
+
 def find_topics(model: Path, named: str) -> tuple[Path, bool]:
     """The topics file that was named or lies beside the model, and whether the model was trained on requests for them."""
     if named:
@@ -102,9 +158,8 @@ def find_topics(model: Path, named: str) -> tuple[Path, bool]:
     return DEFAULT_TOPICS, False
 
 
-def wishes_for(model: Path, named: str) -> Wishes:
-    """The wishes that a model can be asked for."""
-    path, trained = find_topics(model, named)
+def wishes_for(path: Path, trained: bool) -> Wishes:
+    """The wishes for the topics of a file, as find_topics() has found it."""
     topics = read_topics(path)
     if trained:
         return Wishes(topics, "Tell me a story about ", ".", told=False)
@@ -112,7 +167,13 @@ def wishes_for(model: Path, named: str) -> Wishes:
     return Wishes(creatures, "Once upon a time, there was ", "", told=True)
 
 
-def write_wishes(wishes: Wishes, folder: Path) -> None:
-    """Writes wishes.cpp."""
-    text = environment().get_template(TEMPLATE).render(wishes=wishes, requests=REQUESTS, commands=COMMANDS)
+def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) -> None:
+    """Writes wishes.cpp; without a dictionary for a storyteller without ears."""
+    pronunciations = []
+    for word in wishes.words if dictionary is not None else ():
+        for number, phones in enumerate((dictionary or {}).get(word, ("",)), 1):
+            pronunciations.append((word if number == 1 else f"{word}({number})", phones))
+    text = environment().get_template(TEMPLATE).render(
+        wishes=wishes, requests=REQUESTS, commands=COMMANDS, pronunciations=pronunciations
+    )
     write_if_changed(folder / "wishes.cpp", text.encode())

@@ -4,26 +4,23 @@
 #include <unistd.h>
 
 #include <array>
-#include <map>
-#include <set>
 
-#include "files.hpp"
 #include "speech/messages.hpp"
 #include "speech/voice.hpp"
 #include "speech/wishes.hpp"
 
 #ifdef STORYBAKE_POCKETSPHINX
 #include <pocketsphinx.h>
+#if __has_include(<sphinxbase/err.h>)
 #include <ps_search.h>
 #include <sphinxbase/err.h>
+#endif
 #endif
 
 namespace storybake::speech {
 namespace {
 
-constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us";
-constexpr const char* kAcoustics = "/en-us";
-constexpr const char* kDictionary = "/cmudict-en-us.dict";
+constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us/en-us";
 constexpr std::array<const char*, 6> kAcousticFiles = {
     "mdef", "means", "noisedict", "sendump", "transition_matrices", "variances"};
 // What decoding takes beside the acoustic model: measured with 300 topics, 5 s of speech.
@@ -43,8 +40,7 @@ Result<std::string> find_acoustic_model(const std::string& named) {
     const std::array<std::string, 2> folders = {named.empty() ? program_folder() + "/en-us" : named,
                                                 named.empty() ? kDebianModel : named};
     for (const std::string& folder : folders) {
-        if (::access((folder + kAcoustics + "/mdef").c_str(), R_OK) == 0 &&
-            ::access((folder + kDictionary).c_str(), R_OK) == 0) {
+        if (::access((folder + "/mdef").c_str(), R_OK) == 0) {
             return folder;
         }
     }
@@ -55,7 +51,7 @@ std::uint64_t recogniser_bytes(const std::string& acoustic_model) {
     std::uint64_t bytes = kWorkingBytes;
     for (const char* file : kAcousticFiles) {
         struct stat status {};
-        if (::stat((acoustic_model + kAcoustics + "/" + file).c_str(), &status) == 0) {
+        if (::stat((acoustic_model + "/" + file).c_str(), &status) == 0) {
             bytes += static_cast<std::uint64_t>(status.st_size);
         }
     }
@@ -66,80 +62,16 @@ std::uint64_t recogniser_bytes(const std::string& acoustic_model) {
 
 namespace {
 
-constexpr std::size_t kMaxLine = 4096;
-
 // How far below the best a wish may be, a frame: in PocketSphinx's units. In five voices, a telephone's among them, 49
 // of 50 wishes are above these, and 44 of 50 other sentences below; most others are below -50.
 constexpr int kLeastOfAll = -47;
 constexpr int kLeastOfWord = -80;
 constexpr int kLongWord = 15;  // frames
 
-/// The words of the grammar that are of letters.
-std::set<std::string> grammar_words() {
-    std::set<std::string> words = {"please"};
-    const auto add = [&words](std::string_view text) {
-        while (!text.empty()) {
-            const std::size_t end = text.find(' ');
-            words.emplace(text.substr(0, end));
-            text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-        }
-    };
-    for (const char* topic : kWishes.topics) {
-        add(topic);
-    }
-    for (const char* request : kWishes.requests) {
-        add(request);
-    }
-    for (const CommandWords& command : kWishes.commands) {
-        add(command.words);
-    }
-    return words;
-}
-
-/// The lines of a dictionary that are about `words`: by word, which may have a number behind it ("read(2)"), its
-/// phones. Read in pieces: the whole has 135,000 lines, and a small board little memory.
-Result<std::map<std::string, std::string>> read_dictionary(const std::string& path,
-                                                           const std::set<std::string>& words) {
-    Result<InputFile> file = InputFile::open(path, "dictionary");
-    if (!file) {
-        return file.failure();
-    }
-    std::map<std::string, std::string> found;
-    std::string text;
-    std::vector<std::byte> block(std::size_t{1} << 16);
-    for (bool ended = false; !ended;) {
-        const Result<std::size_t> size = file->read(block);
-        if (!size) {
-            return size.failure();
-        }
-        ended = *size < block.size();
-        text.append(reinterpret_cast<const char*>(block.data()), *size);
-        std::size_t begin = 0;
-        for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-            const std::string_view line = std::string_view(text).substr(begin, end - begin);
-            const std::size_t space = line.find_first_of(" \t");
-            if (space != std::string_view::npos &&
-                words.contains(std::string(line.substr(0, line.find_first_of(" \t("))))) {
-                const std::size_t phones = line.find_first_not_of(" \t", space);
-                found.emplace(line.substr(0, space), phones == std::string_view::npos ? "" : line.substr(phones));
-            }
-        }
-        text.erase(0, begin);
-        if (text.size() > kMaxLine) {
-            return failure(kExitBadData, "dictionary %s: a line of more than %zu bytes: is it the right file?",
-                           path.c_str(), kMaxLine);
-        }
-    }
-    return found;
-}
-
 class PocketSphinx final : public Recogniser {
 public:
-    PocketSphinx(ps_decoder_t* decoder, cmd_ln_t* config) : decoder_(decoder), config_(config) {}
-    ~PocketSphinx() override {
-        ps_free(decoder_);
-        cmd_ln_free_r(config_);
-    }
+    explicit PocketSphinx(ps_decoder_t* decoder) : decoder_(decoder) {}
+    ~PocketSphinx() override { ps_free(decoder_); }
 
     void begin() override { ps_start_utt(decoder_); }
 
@@ -182,14 +114,65 @@ private:
     }
 
     ps_decoder_t* decoder_;
-    cmd_ln_t* config_;
 };
 
-/// Adds the words to the decoder's dictionary, which is empty before. False for phones that its model has not.
-bool add_words(ps_decoder_t* decoder, const std::map<std::string, std::string>& pronunciations) {
+// Beside the acoustic model: no second pass over the words, and beams narrow enough for a board.
+constexpr double kBeam = 1e-80;
+constexpr double kWordBeam = 1e-60;
+
+#if __has_include(<sphinxbase/err.h>)
+
+/// A decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
+ps_decoder_t* new_decoder(const std::string& acoustic_model) {
+    cmd_ln_t* const config = cmd_ln_init(nullptr, ps_args(), TRUE, "-hmm", acoustic_model.c_str(), nullptr);
+    if (config == nullptr) {
+        return nullptr;
+    }
+    cmd_ln_set_boolean_r(config, "-bestpath", FALSE);
+    cmd_ln_set_float_r(config, "-lw", 1.0);
+    cmd_ln_set_float_r(config, "-beam", kBeam);
+    cmd_ln_set_float_r(config, "-pbeam", kBeam);
+    cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
+    ps_decoder_t* const decoder = ps_init(config);
+    cmd_ln_free_r(config);  // the decoder keeps its own
+    return decoder;
+}
+
+bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
+    return ps_set_jsgf_string(decoder, "wishes", grammar) == 0 && ps_set_search(decoder, "wishes") == 0;
+}
+
+#else
+
+/// The same of PocketSphinx 5.
+ps_decoder_t* new_decoder(const std::string& acoustic_model) {
+    ps_config_t* const config = ps_config_init(nullptr);
+    if (config == nullptr) {
+        return nullptr;
+    }
+    ps_config_set_str(config, "hmm", acoustic_model.c_str());
+    ps_config_set_bool(config, "bestpath", FALSE);
+    ps_config_set_float(config, "lw", 1.0);
+    ps_config_set_float(config, "beam", kBeam);
+    ps_config_set_float(config, "pbeam", kBeam);
+    ps_config_set_float(config, "wbeam", kWordBeam);
+    ps_decoder_t* const decoder = ps_init(config);
+    ps_config_free(config);
+    return decoder;
+}
+
+bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
+    return ps_add_jsgf_string(decoder, "wishes", grammar) == 0 && ps_activate_search(decoder, "wishes") == 0;
+}
+
+#endif
+
+/// Adds the grammar's words to the decoder's dictionary, which is empty before. False for phones that its model has not.
+bool add_words(ps_decoder_t* decoder) {
     bool all = true;
-    for (const auto& [word, phones] : pronunciations) {
-        all = ps_add_word(decoder, word.c_str(), phones.c_str(), FALSE) >= 0 && all;
+    for (const Pronunciation& said : kWishes.pronunciations) {
+        const std::string phones = *said.phones != '\0' ? said.phones : pronounce(said.word);
+        all = ps_add_word(decoder, said.word, phones.c_str(), FALSE) >= 0 && all;
     }
     return all;
 }
@@ -197,32 +180,17 @@ bool add_words(ps_decoder_t* decoder, const std::map<std::string, std::string>& 
 }  // namespace
 
 Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model) {
-    const std::set<std::string> words = grammar_words();
-    Result<std::map<std::string, std::string>> pronunciations = read_dictionary(acoustic_model + kDictionary, words);
-    if (!pronunciations) {
-        return pronunciations.failure();
-    }
-    for (const std::string& word : words) {
-        if (!pronunciations->contains(word)) {
-            pronunciations->emplace(word, pronounce(word));
-        }
-    }
     err_set_logfp(nullptr);  // its log is hundreds of lines
-    const std::string acoustics = acoustic_model + kAcoustics;
-    cmd_ln_t* const config = cmd_ln_init(nullptr, ps_args(), TRUE, "-hmm", acoustics.c_str(), "-bestpath", "no", "-lw",
-                                         "1", "-beam", "1e-80", "-pbeam", "1e-80", "-wbeam", "1e-60", nullptr);
-    ps_decoder_t* const decoder = config != nullptr ? ps_init(config) : nullptr;
+    ps_decoder_t* const decoder = new_decoder(acoustic_model);
     if (decoder == nullptr) {
-        cmd_ln_free_r(config);
         return failure(kExitBadData, "acoustic model %s: PocketSphinx can't read it: is it complete?",
-                       acoustics.c_str());
+                       acoustic_model.c_str());
     }
-    std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder, config);
-    if (!add_words(decoder, *pronunciations) || ps_set_jsgf_string(decoder, "wishes", kWishes.grammar) != 0 ||
-        ps_set_search(decoder, "wishes") != 0) {
+    std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
+    if (!add_words(decoder) || !set_grammar(decoder, kWishes.grammar)) {
         return failure(kExitBadData,
                        "acoustic model %s: its phones are not the CMU dictionary's: take pocketsphinx-en-us",
-                       acoustics.c_str());
+                       acoustic_model.c_str());
     }
     return recogniser;
 }

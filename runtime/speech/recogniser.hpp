@@ -11,8 +11,8 @@
 
 namespace storybake::speech {
 
-/// A folder with an acoustic model, en-us/, and a dictionary, cmudict-en-us.dict, as Debian's pocketsphinx-en-us has
-/// them: `named`, else the one beside the program, else Debian's. Fails with 69 when there is none.
+/// A folder with an acoustic model, mdef and its other files: `named`, else en-us/ beside the program, else that of
+/// Debian's pocketsphinx-en-us. Fails with 69 when there is none.
 Result<std::string> find_acoustic_model(const std::string& named);
 
 /// Bytes of memory that a recogniser takes: its acoustic model's files, and what it works with.
@@ -34,8 +34,8 @@ public:
     virtual std::string end() = 0;
 };
 
-/// Loads the model at `acoustic_model` and of its dictionary the words of the wishes. A word that is not in it is heard
-/// as Flite would pronounce it. Fails with 65, 66, 69 and 74.
+/// Loads the model at `acoustic_model`. The words of the wishes are baked; one that the dictionary lacked is heard as
+/// Flite would pronounce it. Fails with 65 and 69.
 Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model);
 
 }  // namespace storybake::speech

@@ -209,7 +209,7 @@ std::string speech_help_text(const char* name) {
         "      --button FILE         listen after a button: a file that begins with 1 while it is pressed\n"
         "                            (/sys/class/gpio/gpioN/value)\n"
         "      --say-wish            say what was heard\n"
-        "      --acoustic-model DIR  with en-us/ and cmudict-en-us.dict (default: beside the program, else Debian's)\n"
+        "      --acoustic-model DIR  the folder of mdef (default: en-us/ beside the program, else Debian's)\n"
         "\n"
         "The robot:\n"
         "      --loop                listen, tell, and listen again; with --wish - wishes are typed. Said or typed:\n"

@@ -15,11 +15,19 @@ struct CommandWords {
     Command command;
 };
 
+/// The phones of a word, of the CMU dictionary's kind ("D R AE G AH N"); none for a word that the dictionary lacked. A
+/// word that is said in several ways follows as "read(2)".
+struct Pronunciation {
+    const char* word;
+    const char* phones;
+};
+
 /// Generated from the model's topics (codegen/wishes.py). All words are small English letters.
 struct WishFacts {
     std::span<const char* const> topics;
     std::span<const char* const> requests;  // how a wish may begin, the longer of two first
     std::span<const CommandWords> commands;
+    std::span<const Pronunciation> pronunciations;  // of every word of the grammar; none without PocketSphinx
     const char* prompt_before;  // the model's prompt is this, a topic,
     const char* prompt_after;   // and that
     bool prompt_is_told;        // it is the beginning of the story

@@ -12,7 +12,7 @@ import pytest
 from programs import EMULATOR, ROOT, on_the_duo, on_this_machine, peak_memory, samples, tell
 
 SHORT = ("-s", "7", "--max-sentences", "1", "--voice", "kal16")
-ACOUSTIC_MODEL = ROOT / ".toolchain/speech/usr/share/pocketsphinx/model/en-us"
+ACOUSTIC_MODEL = ROOT / ".toolchain/speech/usr/share/pocketsphinx/model/en-us/en-us"
 MB = 1_000_000
 
 

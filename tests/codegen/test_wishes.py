@@ -1,0 +1,92 @@
+"""What the storyteller can hear: the topics of a file, and the pronunciations that are baked instead of a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen.__main__ import main
+from codegen.wishes import DEFAULT_TOPICS, OWN_WORDS, read_dictionary, read_topics
+
+OWN = "".join(f"{word} AH\n" for word in OWN_WORDS if word != "a")
+DICTIONARY = "a AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
+MODEL = "models/none.bin"  # only its folder and name count
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A topics file and a dictionary."""
+    topics, dictionary = tmp_path / "my.topics.txt", tmp_path / "my.dict"
+    topics.write_text("a dragon\n# no topic\na seahorse\na dragon\n")
+    dictionary.write_text(DICTIONARY)
+    return topics, dictionary
+
+
+def run(command: str, topics: Path, dictionary: Path, folder: Path) -> int:
+    return main([command, MODEL, "--topics", str(topics), "--dictionary", str(dictionary), "--output", str(folder)])
+
+
+def test_the_words_of_the_grammar_are_baked_and_no_others(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run("wishes", *files, tmp_path) == 0
+    text = (tmp_path / "wishes.cpp").read_text()
+    for line in ('{"a", "AH"}', '{"a(2)", "EY"}', '{"dragon", "D R AE G AH N"}', '{"seahorse", "S IY HH AO R S"}', '{"please", "AH"}'):
+        assert text.count(f"    {line},\n") == 1, line
+    assert "unicorn" not in text and '"horse"' not in text
+    assert ".pronunciations = kPronunciations," in text
+
+
+def test_the_build_is_told_of_the_files_and_of_words_that_are_lacking(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics, dictionary = files
+    assert run("topics", topics, dictionary, tmp_path) == 0
+    assert capsys.readouterr() == (f"{topics}\n{dictionary}\n", "")
+    topics.write_text("a dragon\nthe old zorblax\na zorblax\na quuxel\n")
+    assert run("topics", topics, dictionary, tmp_path) == 0
+    words = 'old ("the old zorblax"), quuxel ("a quuxel"), the ("the old zorblax"), zorblax ("the old zorblax")'
+    assert capsys.readouterr().err == f"topics with words that the dictionary lacks, heard as Flite would say them: {words}\n"
+    assert run("wishes", topics, dictionary, tmp_path) == 0
+    assert '    {"zorblax", ""},\n' in (tmp_path / "wishes.cpp").read_text()
+
+
+def test_a_storyteller_without_ears_needs_no_dictionary(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert main(["wishes", MODEL, "--topics", str(files[0]), "--output", str(tmp_path)]) == 0
+    assert ".pronunciations = {}," in (tmp_path / "wishes.cpp").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (None, 66, "can't be read: No such file or directory; install pocketsphinx-en-us"),
+        (b"\xff\xfe\x00", 65, "not UTF-8 at byte 0"),
+        (b"", 65, "lacks a, about, again, another, can, expected the CMU dictionary's lines"),
+        (DICTIONARY.replace("story ", "storey ").encode(), 65, "lacks story, expected"),
+    ],
+)
+def test_what_is_no_dictionary_is_refused(
+    text: bytes | None, code: int, words: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics, dictionary = files
+    dictionary.unlink() if text is None else dictionary.write_bytes(text)
+    for command in ("topics", "wishes"):
+        assert run(command, topics, dictionary, tmp_path) == code
+        message = capsys.readouterr().err
+        assert words in message and str(dictionary) in message and message.count("\n") == 1
+
+
+def test_a_topic_that_cannot_be_said_is_named_by_its_line(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, words in (("a dragon\nA Dragon\n", "line 2: found"), ("", "0 topics, expected 1 to 5000"), ("a  b\n", "line 1: found")):
+        files[0].write_text(text)
+        assert run("topics", *files, tmp_path) == 65
+        assert words in capsys.readouterr().err
+
+
+def test_the_models_own_topics_are_all_in_debians_dictionary() -> None:
+    path = Path("/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict")
+    if not path.is_file():
+        pytest.skip(f"no {path}; run: tools/setup speech")
+    words = sorted(OWN_WORDS.union(*(topic.split() for topic in read_topics(DEFAULT_TOPICS))))
+    assert read_dictionary(path, words).keys() == set(words)
