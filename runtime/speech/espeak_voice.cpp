@@ -1,5 +1,6 @@
 // espeak-ng as a command: the text on its standard input, a WAV file from its standard output.
 
+#include <algorithm>
 #include <csignal>
 
 #include "program.hpp"
@@ -23,19 +24,17 @@ class EspeakVoice final : public Voice {
 public:
     explicit EspeakVoice(Words words) : words_(std::move(words)) {}
 
-    Result<std::vector<std::int16_t>> speak(const std::string& text) override {
-        Failure last = {};
+    std::optional<Failure> speak(const std::string& text, const TakeSamples& take) override {
+        std::optional<Failure> last;
         for (int i = 0; i < kTries && stop_signal == 0; ++i) {
-            Result<std::vector<std::int16_t>> samples = speak_once(text + "\n");
+            const Result<std::vector<std::int16_t>> samples = speak_once(text + "\n");
             if (samples) {
-                return samples;
+                hand_on_all(*samples, take);
+                return std::nullopt;
             }
             last = samples.failure();
         }
-        if (stop_signal != 0) {
-            return std::vector<std::int16_t>{};
-        }
-        return last;
+        return stop_signal != 0 ? std::nullopt : last;
     }
 
 private:
@@ -78,6 +77,12 @@ private:
 };
 
 }  // namespace
+
+void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take) {
+    while (!samples.empty() && take(samples.first(std::min(kTogether, samples.size())))) {
+        samples = samples.subspan(std::min(kTogether, samples.size()));
+    }
+}
 
 Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner) {
     if (!in_path(kProgram)) {

@@ -38,7 +38,10 @@ constexpr float kDefaultF0 = 100.0F;  // Flite's own for a voice that names none
 
 class FliteVoice final : public Voice {
 public:
-    FliteVoice(cst_voice* voice, Manner manner) : voice_(voice) {
+    FliteVoice(cst_voice* voice, Manner manner) : voice_(voice), streaming_(new_audio_streaming_info()) {
+        streaming_->asc = hand_on;
+        streaming_->min_buffsize = static_cast<int>(kTogether);
+        flite_feat_set(voice_->features, "streaming_info", audio_streaming_info_val(streaming_));
         // Only what was asked for is set: each voice has its own way. Diphone voices are told a frequency, the
         // statistical ones a factor.
         if (manner.speed != 100) {
@@ -54,19 +57,31 @@ public:
         }
     }
 
-    Result<std::vector<std::int16_t>> speak(const std::string& text) override {
+    std::optional<Failure> speak(const std::string& text, const TakeSamples& take) override {
+        streaming_->userdata = const_cast<TakeSamples*>(&take);
         cst_wave* const wave = flite_text_to_wave(text.c_str(), voice_);
+        streaming_->userdata = nullptr;
         if (wave == nullptr) {
-            return std::vector<std::int16_t>{};
+            return std::nullopt;
         }
-        std::vector<std::int16_t> samples(wave->samples, wave->samples + wave->num_samples);
-        const int rate = wave->sample_rate;
+        if (wave->num_samples > 0 && wave->sample_rate != kSampleRate) {
+            hand_on_all(resample({wave->samples, wave->samples + wave->num_samples}, wave->sample_rate), take);
+        }
         delete_wave(wave);
-        return rate == kSampleRate ? std::move(samples) : resample(samples, rate);
+        return std::nullopt;
     }
 
 private:
-    cst_voice* voice_;  // Flite's, as long as the process
+    /// Flite's callback: `size` more samples of `wave` are computed. Those of another rate wait for the whole sentence.
+    static int hand_on(const cst_wave* wave, int start, int size, int /*last*/, cst_audio_streaming_info* streaming) {
+        const auto& take = *static_cast<const TakeSamples*>(streaming->userdata);
+        const bool go_on =
+            wave->sample_rate != kSampleRate || take({wave->samples + start, static_cast<std::size_t>(size)});
+        return go_on ? CST_AUDIO_STREAM_CONT : CST_AUDIO_STREAM_STOP;
+    }
+
+    cst_voice* voice_;                     // Flite's, as long as the process
+    cst_audio_streaming_info* streaming_;  // the voice's
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "program.hpp"
 #include "speech/sentences.hpp"
@@ -10,7 +11,7 @@ namespace storybake::speech {
 namespace {
 
 constexpr std::size_t kSentencesAhead = 4;
-constexpr std::size_t kClipsAhead = 1;  // a clip is up to half a megabyte
+constexpr std::size_t kClipsAhead = 32;  // half a second and 16 KB each; or a sentence
 
 }  // namespace
 
@@ -108,17 +109,18 @@ void Narrator::cut_off() {
 /// A thread: sentences become clips.
 void Narrator::speak() {
     while (std::optional<Sentence> sentence = sentences_queue_.pop()) {
-        Clip clip{sentence->shown ? sentence->text : "", {}};
+        std::string text = sentence->shown ? sentence->text : "";
+        const auto take = [this, &text](std::span<const std::int16_t> samples) {
+            return !stopped() && clips_queue_.push({std::exchange(text, {}), {samples.begin(), samples.end()}});
+        };
         const std::string said = speakable(sentence->text);
         if (voice_ != nullptr && !said.empty() && !stopped()) {
-            Result<std::vector<std::int16_t>> samples = voice_->speak(said);
-            if (!samples) {
-                fail(samples.failure());
+            if (const std::optional<Failure> failed = voice_->speak(said, take)) {
+                fail(*failed);
                 break;
             }
-            clip.samples = std::move(*samples);
         }
-        if (stopped() || !clips_queue_.push(std::move(clip))) {
+        if (stopped() || (!text.empty() && !take({}))) {
             break;
         }
     }

@@ -54,7 +54,7 @@ private:
         bool shown;
     };
     struct Clip {
-        std::string text;  // to show
+        std::string text;  // to show, of a sentence whose sound begins
         std::vector<std::int16_t> samples;
     };
 

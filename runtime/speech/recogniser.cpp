@@ -167,7 +167,8 @@ bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
 
 #endif
 
-/// Adds the grammar's words to the decoder's dictionary, which is empty before. False for phones that its model has not.
+/// Adds the grammar's words to the decoder's dictionary, which is empty before. False for phones that its model has
+/// not.
 bool add_words(ps_decoder_t* decoder) {
     bool all = true;
     for (const Pronunciation& said : kWishes.pronunciations) {

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fail.hpp"
+#include "speech/wav.hpp"
 
 namespace storybake::speech {
 
@@ -16,6 +20,16 @@ struct Manner {
     int pitch = 100;  // 50 to 200
 };
 
+/// Takes the next samples, at kSampleRate; false when no more are wanted.
+using TakeSamples = std::function<bool(std::span<const std::int16_t>)>;
+
+/// How many are handed on together: half a second, which is more than the player's pipe holds, so that a player that
+/// has taken them is known to play.
+constexpr std::size_t kTogether = kSampleRate / 2;
+
+/// Hands on the samples of a sentence that is computed.
+void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take);
+
 class Voice {
 public:
     Voice() = default;
@@ -23,8 +37,9 @@ public:
     Voice& operator=(const Voice&) = delete;
     virtual ~Voice() = default;
 
-    /// The samples of a sentence (speakable(), not empty) at kSampleRate. Fails with 69 when the voice is lost.
-    virtual Result<std::vector<std::int16_t>> speak(const std::string& text) = 0;
+    /// Hands on the samples of a sentence (speakable(), not empty) as they are computed. Fails with 69 when the voice
+    /// is lost.
+    virtual std::optional<Failure> speak(const std::string& text, const TakeSamples& take) = 0;
 };
 
 /// The names that open_voice() knows, with commas between them; the first is the default.

@@ -28,10 +28,10 @@ struct WishFacts {
     std::span<const char* const> requests;  // how a wish may begin, the longer of two first
     std::span<const CommandWords> commands;
     std::span<const Pronunciation> pronunciations;  // of every word of the grammar; none without PocketSphinx
-    const char* prompt_before;  // the model's prompt is this, a topic,
-    const char* prompt_after;   // and that
-    bool prompt_is_told;        // it is the beginning of the story
-    const char* grammar;        // JSGF
+    const char* prompt_before;                      // the model's prompt is this, a topic,
+    const char* prompt_after;                       // and that
+    bool prompt_is_told;                            // it is the beginning of the story
+    const char* grammar;                            // JSGF
 };
 extern const WishFacts kWishes;
 

@@ -1,0 +1,64 @@
+"""What is spoken: Flite's samples, handed on while a sentence is still computed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from programs import EMULATOR, on_the_duo, on_this_machine, samples, tell
+
+LONG = (
+    "Once upon a time there was a little girl who lived in a small house by the sea, and every morning she walked down to the "
+    "beach, because she loved to look at the waves and at the ships."
+)
+
+
+def flite(voice: str, wav: Path) -> np.ndarray:
+    """The samples of the sentence by Debian's program, which computes it as a whole."""
+    subprocess.run(["flite", "-voice", voice, "-t", LONG, "-o", wav], check=True)
+    return samples(wav)
+
+
+def say(path: Path, voice: str, wav: Path) -> np.ndarray:
+    """The samples of the sentence, and of what the model says after it."""
+    result = tell(path, "-i", LONG, "--max-sentences", "1", "--voice", voice, "--wav", wav)
+    assert result.returncode == 0 and result.stdout.startswith(LONG), result.stderr
+    return samples(wav)
+
+
+@pytest.mark.parametrize("voice", ["slt", "kal16", "rms", "awb"])
+def test_the_samples_are_those_of_flite(voice: str, tmp_path: Path) -> None:
+    expected = flite(voice, tmp_path / "flite.wav")
+    assert len(expected) > 8 * 16000, "several times what is handed on together"
+    assert np.array_equal(say(on_this_machine(), voice, tmp_path / "said.wav")[: len(expected)], expected)
+
+
+@pytest.mark.parametrize("voice", ["kal", "espeak"])
+def test_a_voice_of_another_rate_is_whole(voice: str, tmp_path: Path) -> None:
+    sound = say(on_this_machine(), voice, tmp_path / "said.wav")
+    assert 8 < len(sound) / 16000 < 25 and np.abs(sound[-16000:]).max() > 0.05
+
+
+def test_an_interruption_in_mid_sentence_keeps_what_was_spoken(tmp_path: Path) -> None:
+    """The board's program, in the emulator slow enough to be met while it computes."""
+    duo = on_the_duo()
+    whole = say(duo, "slt", tmp_path / "whole.wav")
+    part = tmp_path / "part.wav"
+    command = [*EMULATOR, duo, "-i", LONG, "--voice", "slt", "--wav", part]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while sum(path.stat().st_size for path in tmp_path.glob("part.wav*")) <= 44:
+        assert process.poll() is None, "it ended before anything was spoken"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    with wave.open(str(part)) as file:
+        assert 44 + 2 * file.getnframes() == part.stat().st_size
+    spoken = samples(part)
+    assert 0 < len(spoken) < len(flite("slt", tmp_path / "flite.wav")), "the first sound came only with the last"
+    assert np.array_equal(spoken, whole[: len(spoken)])
