@@ -70,7 +70,7 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, weights_from
         *system,
         ("clock", figure(r"^clock: (.+)", profile)),
         ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),
-        ("weights in memory after", f"{figure(r'weights in ([0-9.]+ ms)', story)}{weights_from}"),
+        ("weights", f"{figure(r'weights ((?:read|mapped) in [0-9.]+ ms)', story)}{weights_from}"),
         ("decode", figure(r"^\d+ tokens, ([0-9.]+) tok/s", story) + " tok/s"),
         ("prefill", figure(r"prompt \d+ tokens at ([0-9.]+)", prompt) + " tok/s"),
         ("threads", figure(r"(\d+) threads?\b", story)),

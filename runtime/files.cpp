@@ -1,6 +1,7 @@
 #include "files.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +92,15 @@ Result<std::size_t> InputFile::read(std::span<std::byte> into) {
         return failure(kExitIo, "%s: reading failed: %s", name_.c_str(), std::strerror(errno));
     }
     return static_cast<std::size_t>(size);
+}
+
+Result<std::byte*> InputFile::map(std::size_t size) {
+    void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd_, 0);
+    if (mapped == MAP_FAILED) {
+        return failure(errno == ENOMEM ? kExitNoMemory : kExitIo, "%s: cannot be mapped: %s: use --load read",
+                       name_.c_str(), std::strerror(errno));
+    }
+    return static_cast<std::byte*>(mapped);
 }
 
 Result<std::vector<std::byte>> read_file(const std::string& path, const char* what, std::size_t limit) {

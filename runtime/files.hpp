@@ -33,6 +33,10 @@ public:
     /// Reads until `into` is full or the file ends; the number of bytes read. Fails with 74.
     Result<std::size_t> read(std::span<std::byte> into);
 
+    /// The first `size` bytes as memory that can't be written: the page cache's own pages. The caller unmaps them.
+    /// Fails with 71 without room for them, and with 74 when this kind of file can't be mapped.
+    Result<std::byte*> map(std::size_t size);
+
 private:
     InputFile(int fd, std::uint64_t size, std::string name) : fd_(fd), size_(size), name_(std::move(name)) {}
 

@@ -1,8 +1,12 @@
 #include "machine.hpp"
 
 #include <chrono>
-#include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <string>
+#include <vector>
+
+#include "files.hpp"
 
 #ifdef __riscv
 #include <csetjmp>
@@ -80,6 +84,16 @@ MachineFacts measure_machine(std::span<const std::byte> weights) {
         seconds = seconds_since(start);
     }
     return {hertz, bytes / seconds};
+}
+
+std::uint64_t available_memory() {
+    const Result<std::vector<std::byte>> file = read_file("/proc/meminfo", "memory", 1 << 16);
+    if (!file) {
+        return 0;
+    }
+    const std::string text(reinterpret_cast<const char*>(file->data()), file->size());
+    const std::size_t at = text.find("MemAvailable:");
+    return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + 13, nullptr, 10) * 1024;
 }
 
 }  // namespace storybake

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace storybake {
@@ -14,5 +15,9 @@ struct MachineFacts {
 /// Measures it, in a few hundredths of a second or one pass over the weights. Only a RISC-V core tells its clock, and
 /// only where the kernel lets programs read the cycle counter: Linux does not since 6.6.
 MachineFacts measure_machine(std::span<const std::byte> weights);
+
+/// Bytes that programs can still have without others being pushed out: MemAvailable of /proc/meminfo; 0 when it is not
+/// told.
+std::uint64_t available_memory();
 
 }  // namespace storybake

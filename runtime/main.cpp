@@ -94,9 +94,9 @@ int run(Options& options) {
     }
     warn(session.warning());
     print_stats(stderr, kModel, session.stats(),
-                {model.threads, options.temperature != 0.0F, seed, stories, model.load_seconds});
+                {model.threads, options.temperature != 0.0F, seed, stories, model.loading});
     if (options.profile) {
-        print_profile(stderr, kOps, rows, took.count(),
+        print_profile(stderr, kOps, rows, took.count(), model.loading,
                       measure_machine({model.weights->data(), static_cast<std::size_t>(kPackedData.weights_size)}));
     }
     return stop_signal == 0 ? kExitOk : 128 + static_cast<int>(stop_signal);

@@ -20,9 +20,10 @@ namespace {
 constexpr float kMinTemperature = 1e-30F;
 constexpr int kMostStories = 1000000;
 
-enum LongOnly : int { kVersion = 256, kInfo, kThreads, kBatch, kLogits, kProfile, kWeights, kSelfTest };
+enum LongOnly : int { kVersion = 256, kInfo, kThreads, kBatch, kLogits, kProfile, kWeights, kLoad, kSelfTest };
 
 constexpr option kLongOptions[] = {
+    // the letters'
     {"temperature", required_argument, nullptr, 't'},
     {"top-p", required_argument, nullptr, 'p'},
     {"seed", required_argument, nullptr, 's'},
@@ -33,6 +34,7 @@ constexpr option kLongOptions[] = {
     {"mode", required_argument, nullptr, 'm'},
     {"system-prompt", required_argument, nullptr, 'y'},
     {"help", no_argument, nullptr, 'h'},
+    // without a letter
     {"version", no_argument, nullptr, kVersion},
     {"info", no_argument, nullptr, kInfo},
     {"selftest", no_argument, nullptr, kSelfTest},
@@ -41,6 +43,7 @@ constexpr option kLongOptions[] = {
     {"logits", required_argument, nullptr, kLogits},
     {"profile", no_argument, nullptr, kProfile},
     {"weights", required_argument, nullptr, kWeights},
+    {"load", required_argument, nullptr, kLoad},
     {nullptr, 0, nullptr, 0},
 };
 
@@ -148,6 +151,17 @@ std::optional<Failure> set_mode(Options& options, const char* text) {
     return std::nullopt;
 }
 
+std::optional<Failure> set_load(Options& options, const char* text) {
+    if (std::strcmp(text, "read") == 0) {
+        options.load = Load::kRead;
+    } else if (std::strcmp(text, "map") == 0) {
+        options.load = Load::kMap;
+    } else {
+        return not_a("read or map", kLoad, text);
+    }
+    return std::nullopt;
+}
+
 std::optional<Failure> set_file(std::string& file, int code, const char* text) {
     if (*text == '\0') {
         return not_a("the name of a file", code, text);
@@ -196,6 +210,8 @@ std::optional<Failure> set_option(Options& options, int code, const char* text) 
             return set_file(options.logits, code, text);
         case kWeights:
             return set_file(options.weights, code, text);
+        case kLoad:
+            return set_load(options, text);
         case kProfile:
             options.profile = true;
             return std::nullopt;
@@ -297,6 +313,8 @@ std::string help_text(const char* name, int seq_len, int most_threads, int max_b
         "      --threads NUMBER      1 to %d (default: OMP_NUM_THREADS, or what suits the model)\n"
         "      --batch NUMBER        positions of a prompt that are computed at once, 1 to %d\n"
         "      --weights FILE        the packed weights, in place of those inside or beside this program\n"
+        "      --load HOW            read: weights in memory of their own; map: in the page cache, which others share\n"
+        "                            and which may drop them (default: what suits the memory; --info says which)\n"
         "      --logits FILE         write the logits of every position: float32 [position][vocabulary]\n"
         "      --profile             where the time went, by operation\n"
         "      --info                the model's facts: dimensions, cost of a token, memory\n"

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fail.hpp"
+#include "weights.hpp"
 
 namespace storybake {
 
@@ -35,8 +36,9 @@ struct Options {
     std::optional<std::string> system_prompt;
     std::optional<int> threads;
     std::optional<int> batch;
-    std::string logits;   // file to write; empty: none
-    std::string weights;  // file to read; empty: the baked ones
+    std::string logits;        // file to write; empty: none
+    std::string weights;       // file to read; empty: the baked ones
+    std::optional<Load> load;  // how; none: what suits the memory
     bool profile = false;
     std::vector<std::string> warnings;  // values that llama2.c replaces silently
 };

@@ -1,5 +1,7 @@
 #include "program.hpp"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -7,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <span>
 
 #include "files.hpp"
 #include "model.hpp"
@@ -19,6 +22,22 @@ namespace {
 const char* program_name = "storybake";
 
 constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
+
+/// A page of a mapped file that is no longer there, or that the card doesn't give any more, is SIGBUS; any other cause
+/// is a defect of the program and dies of it.
+void lost_page(int signal, siginfo_t* info, void* /*context*/) {
+    if (info->si_code != BUS_ADRERR) {
+        std::signal(signal, SIG_DFL);
+        return;
+    }
+    discard_unfinished_files();
+    for (const char* text : {program_name,
+                             ": weights: a page is gone from their file: it was cut short, or the card fails: "
+                             "copy it again, or use --load read\n"}) {
+        static_cast<void>(write_all(STDERR_FILENO, std::as_bytes(std::span(text, std::strlen(text)))));
+    }
+    std::_Exit(kExitIo);
+}
 
 /// Without memory there is nothing to undo but files: everything is allocated before the first token.
 [[noreturn]] void out_of_memory() {
@@ -70,7 +89,8 @@ Result<std::string> prove(const Options& options) {
     if (!shares) {
         return shares.failure();
     }
-    const Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights, false);
+    const Result<Weights> weights =
+        Weights::load(kPackedData, kModel.name, options.weights, how_to_load(options), false);
     if (!weights) {
         return weights.failure();
     }
@@ -94,6 +114,10 @@ void prepare_process(const char* name) {
     program_name = name;
     std::set_new_handler(out_of_memory);
     std::signal(SIGPIPE, SIG_IGN);
+    struct sigaction action {};
+    action.sa_sigaction = lost_page;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGBUS, &action, nullptr);
 }
 
 int report_failure(const Failure& failed) {
@@ -115,6 +139,11 @@ int finish_stdout() {
     return report_failure(failure(kExitIo, "standard output: writing failed: %s", std::strerror(errno)));
 }
 
+Load how_to_load(const Options& options) {
+    const bool in_file = !options.weights.empty() || kPackedData.weights == nullptr;
+    return options.load ? *options.load : choose_load(kPackedData, in_file, kModel.kv_bytes + kModel.activation_bytes);
+}
+
 std::optional<int> answer_options(const Options& options, const char* program, const std::string& help) {
     switch (options.action) {
         case Action::kHelp:
@@ -124,7 +153,7 @@ std::optional<int> answer_options(const Options& options, const char* program, c
             std::fputs(version_text(program, kModel.target, kModel.weight_type).c_str(), stdout);
             return finish_stdout();
         case Action::kInfo:
-            print_info(stdout, kModel, kPackedData);
+            print_info(stdout, kModel, kPackedData, how_to_load(options));
             return finish_stdout();
         case Action::kSelfTest:
         case Action::kRun:
@@ -169,11 +198,12 @@ Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
     }
     model->tokenizer.emplace(*tokenizer);
     const auto start = std::chrono::steady_clock::now();
-    Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights);
+    Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights, how_to_load(options));
     if (!weights) {
         return weights.failure();
     }
-    model->load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    model->loading = {weights->how(), kPackedData.weights_size,
+                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
     model->weights.emplace(std::move(*weights));
     return model;
 }

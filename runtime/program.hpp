@@ -22,7 +22,7 @@ extern volatile std::sig_atomic_t stop_signal;
 void catch_signals();
 
 /// For the beginning of main(), with the program's name for its messages: running out of memory ends the process with
-/// 71, and writing to a pipe that was closed is an error instead of a signal.
+/// 71, losing a page of a mapped file with 74, and writing to a pipe that was closed is an error instead of a signal.
 void prepare_process(const char* name);
 
 /// Prints why; the exit code.
@@ -34,6 +34,9 @@ void warn(const std::string& message);
 /// The exit code after everything has been printed to stdout: 0 or 74.
 int finish_stdout();
 
+/// How the weights are loaded: as asked, or as suits the memory.
+Load how_to_load(const Options& options);
+
 /// Does what --help, --version, --info and --selftest ask for, or refuses a CPU that can't run the model (69); then the
 /// exit code.
 /// Nothing when there is a story to tell; warnings about the options are printed then.
@@ -44,7 +47,7 @@ struct BakedModel {
     std::vector<std::byte> tokenizer_blob;  // the memory of a tokenizer that was named
     std::optional<Tokenizer> tokenizer;
     std::optional<Weights> weights;
-    double load_seconds = 0.0;  // what getting them into memory took
+    Loading loading{};  // of the weights
     int threads = 1;
     int batch = 1;
 

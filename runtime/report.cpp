@@ -39,8 +39,8 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
         std::fprintf(to, ", prompt %" PRId64 " tokens at %.1f tok/s", stats.prompt_positions,
                      per(static_cast<double>(stats.prompt_positions), stats.prompt_seconds));
     }
-    if (run.load_seconds >= 0.0) {
-        std::fprintf(to, ", weights in %.1f ms", 1000.0 * run.load_seconds);
+    if (run.weights) {
+        std::fprintf(to, ", weights %s in %.1f ms", load_name(run.weights->how), 1000.0 * run.weights->seconds);
     }
     std::fprintf(to, ", %d thread%s", run.threads, run.threads == 1 ? "" : "s");
     if (run.stories > 1) {
@@ -57,7 +57,7 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
 }
 
 void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
-                   const MachineFacts& machine) {
+                   const Loading& weights, const MachineFacts& machine) {
     double total = 0.0;
     int width = static_cast<int>(sizeof "outside of the model") - 1;
     for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -91,10 +91,13 @@ void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const 
     } else {
         std::fprintf(to, "clock: not told\n");
     }
+    const auto bytes = static_cast<double>(weights.bytes);
+    std::fprintf(to, "loading the weights: %.1f MB %s in %.1f ms, %.1f MB/s\n", bytes / kMega, load_name(weights.how),
+                 1000.0 * weights.seconds, per(bytes, weights.seconds) / kMega);
     std::fprintf(to, "reading the weights, one thread: %.2f GB/s\n", machine.bytes_per_second / kGiga);
 }
 
-void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed) {
+void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed, Load load) {
     const struct {
         const char* name;
         int value;
@@ -129,6 +132,7 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
     print_memory(to, "activations", model.activation_bytes);
     print_memory(to, "memory", model.weights_bytes + model.kv_bytes + model.activation_bytes);
     std::fprintf(to, "%-18s %s\n", "weights are", packed.weights != nullptr ? "inside the executable" : "in a file");
+    std::fprintf(to, "%-18s %s\n", "weights will be", load_name(load));
     std::fprintf(to, "%-18s fingerprint 0x%016" PRIx64 "\n", "weights have", packed.weights_fingerprint);
     std::fprintf(to, "%-18s fingerprint 0x%016" PRIx64 ", %" PRIu64 " bytes\n", "checkpoint had",
                  packed.checkpoint_fingerprint, packed.checkpoint_size);

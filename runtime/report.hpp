@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <span>
 
 #include "generate.hpp"
 #include "machine.hpp"
 #include "model.hpp"
+#include "weights.hpp"
 
 namespace storybake {
 
@@ -17,7 +19,7 @@ struct RunFacts {
     bool sampled;        // drew random numbers, from `seed`
     std::uint64_t seed;  // of the first story
     int stories = 1;
-    double load_seconds = -1.0;  // what the weights took to get into memory; below 0: not measured
+    std::optional<Loading> weights = std::nullopt;  // none: not measured
 };
 
 /// llama2.c's line "achieved tok/s: X", when anything was computed after the prompt, and a line with tokens, tok/s, ms
@@ -25,11 +27,11 @@ struct RunFacts {
 void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run);
 
 /// Where the time went: a row an operation, and what was spent outside of the model. `seconds` is the whole run's. Then
-/// the machine, and cycles a multiply-accumulate where its clock is known.
+/// the machine, what loading took, and cycles a multiply-accumulate where the clock is known.
 void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
-                   const MachineFacts& machine);
+                   const Loading& weights, const MachineFacts& machine);
 
-/// The facts of the baked model: dimensions, cost of a token, memory, fingerprints.
-void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed);
+/// The facts of the baked model: dimensions, cost of a token, memory, how its weights are loaded, fingerprints.
+void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed, Load load);
 
 }  // namespace storybake

@@ -12,6 +12,7 @@
 
 #include "files.hpp"
 #include "fingerprint.hpp"
+#include "machine.hpp"
 
 namespace storybake {
 namespace {
@@ -64,20 +65,27 @@ bool worth_huge_pages(std::size_t size) {
 #endif
 }
 
-/// Reads the executable from its beginning to its end, so that its pages are in memory: a card gives 20 MB a second so,
-/// and 3 to 8 when the pages are asked for one by one.
-void read_executable() {
-    Result<InputFile> file = InputFile::open("/proc/self/exe", "program");
+/// Reads a file to its end in large blocks, and gives each to `take`. How many bytes there were, or 74.
+template <class Take>
+Result<std::uint64_t> read_through(InputFile& file, Take take) {
     std::vector<std::byte> block(std::size_t{1} << 18);
-    while (file) {
-        const Result<std::size_t> got = file->read(block);
-        if (!got || *got < block.size()) {
-            return;
+    std::uint64_t size = 0;
+    while (true) {
+        const Result<std::size_t> got = file.read(block);
+        if (!got) {
+            return got.failure();
+        }
+        take(std::span(block).first(*got));
+        size += *got;
+        if (*got < block.size()) {
+            return size;
         }
     }
 }
 
-/// Has the pages of [data, data + size) in memory, by an advice that Linux takes since 5.14. Returns whether it did.
+constexpr auto kIntoPageCache = [](std::span<const std::byte> /*block*/) {};
+
+/// Has the pages of [data, data + size) mapped, by an advice that Linux takes since 5.14. Returns whether it did.
 bool populate(const std::byte* data, std::size_t size) {
 #ifdef MADV_POPULATE_READ
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -91,7 +99,26 @@ bool populate(const std::byte* data, std::size_t size) {
 #endif
 }
 
+/// Before the first token asks for the executable's pages one by one. Nothing depends on it.
+void read_executable() {
+    if (Result<InputFile> file = InputFile::open("/proc/self/exe", "program")) {
+        static_cast<void>(read_through(*file, kIntoPageCache));
+    }
+}
+
 }  // namespace
+
+const char* load_name(Load how) {
+    return how == Load::kRead ? "read" : "mapped";
+}
+
+Load choose_load(const PackedData& packed, bool in_file, std::uint64_t beside) {
+    if (!in_file) {
+        return worth_huge_pages(packed.weights_size) ? Load::kRead : Load::kMap;
+    }
+    const std::uint64_t available = available_memory();
+    return available == 0 || available >= packed.weights_size + beside ? Load::kRead : Load::kMap;
+}
 
 void Weights::Unmap::operator()(std::byte* mapped) const {
     ::munmap(mapped, size);
@@ -118,16 +145,15 @@ Weights::Memory Weights::allocate(std::size_t size) {
     return {base + skipped, Unmap{whole + room - skipped}};
 }
 
-/// A copy of the weights in the executable, whose own pages are given back one by one. Nothing when it is not worth it.
-Weights::Memory Weights::copy_to_huge_pages(const std::byte* weights, std::size_t size) {
-    if (!worth_huge_pages(size)) {
-        return {nullptr, Unmap{0}};
-    }
+/// A copy of the weights in the executable, whose own pages are given back one by one; null without memory for it.
+Weights::Memory Weights::copy(const std::byte* weights, std::size_t size) {
     Memory memory = allocate(size);
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     for (std::size_t at = 0; memory != nullptr && at < size; at += kHugePage) {
         const std::size_t count = std::min(kHugePage, size - at);
-        populate(weights + at, count);
+        if (!populate(weights + at, count) && at == 0) {
+            read_executable();
+        }
         std::memcpy(memory.get() + at, weights + at, count);
         const auto first = reinterpret_cast<std::uintptr_t>(weights + at) / page * page;
         const auto last = reinterpret_cast<std::uintptr_t>(weights + at + count) / page * page;
@@ -136,45 +162,66 @@ Weights::Memory Weights::copy_to_huge_pages(const std::byte* weights, std::size_
     return memory;
 }
 
-Result<Weights> Weights::load(const PackedData& packed, const char* model_name, const std::string& path, bool proven) {
+Weights Weights::inside(const std::byte* weights, std::size_t size, Load how) {
+    if (how == Load::kRead) {
+        if (Memory memory = copy(weights, size)) {
+            const std::byte* const data = memory.get();
+            return {data, std::move(memory), Load::kRead};
+        }
+    }
+    if (!populate(weights, size)) {
+        read_executable();
+    }
+    return {weights, Memory{nullptr, Unmap{0}}, Load::kMap};
+}
+
+Result<Weights> Weights::load(const PackedData& packed, const char* model_name, const std::string& path, Load how,
+                              bool proven) {
+    const std::size_t size = packed.weights_size;
     if (path.empty() && packed.weights != nullptr) {
-        Memory copy = copy_to_huge_pages(packed.weights, packed.weights_size);
-        if (copy != nullptr) {
-            const std::byte* const data = copy.get();
-            return Weights(data, std::move(copy));
-        }
-        // Before the first token asks for its pages one by one. Nothing depends on it.
-        if (!populate(packed.weights, packed.weights_size)) {
-            read_executable();
-        }
-        return Weights(packed.weights, std::move(copy));
+        return inside(packed.weights, size, how);
     }
     const std::string name = path.empty() ? executable_folder() + model_name + ".weights" : path;
     Result<InputFile> file = InputFile::open(name, "weights");
     if (!file) {
         return file.failure();
     }
-    if (file->size() != packed.weights_size) {
-        return wrong_size("weights", name, file->size(), packed.weights_size, model_name);
+    if (file->size() != size) {
+        return wrong_size("weights", name, file->size(), size, model_name);
     }
-    const std::size_t size = packed.weights_size;
-    Memory memory = allocate(size);
-    if (memory == nullptr) {
-        return failure(kExitNoMemory, "weights %s: no memory for %zu bytes: close other programs", name.c_str(), size);
+    Memory memory{nullptr, Unmap{size}};
+    if (how == Load::kMap) {
+        const Result<std::byte*> mapped = file->map(size);
+        if (!mapped) {
+            return mapped.failure();
+        }
+        memory.reset(*mapped);
+    } else {
+        memory = allocate(size);
+        if (memory == nullptr) {
+            return failure(kExitNoMemory,
+                           "weights %s: no memory for %zu bytes: close other programs, or use --load map", name.c_str(),
+                           size);
+        }
     }
-    Result<std::size_t> got = file->read({memory.get(), size});
+    // What is mapped is not touched before it has been read: a page that is missing would be a signal.
+    const Result<std::uint64_t> got =
+        how == Load::kMap ? read_through(*file, kIntoPageCache) : file->read({memory.get(), size});
     if (!got) {
         return got.failure();
     }
     if (*got != size) {
-        return wrong_size("weights", name, *got, packed.weights_size, model_name);
+        return wrong_size("weights", name, *got, size, model_name);
+    }
+    if (how == Load::kMap) {
+        populate(memory.get(), size);
     }
     const std::uint64_t actual = proven ? fingerprint({memory.get(), size}) : packed.weights_fingerprint;
     if (actual != packed.weights_fingerprint) {
         return wrong_fingerprint("weights", name, actual, packed.weights_fingerprint, model_name);
     }
     const std::byte* const data = memory.get();
-    return Weights(data, std::move(memory));
+    return Weights(data, std::move(memory), how);
 }
 
 std::optional<Failure> check_checkpoint(const std::string& path, const PackedData& packed, const char* model_name) {
@@ -185,17 +232,10 @@ std::optional<Failure> check_checkpoint(const std::string& path, const PackedDat
     if (file->size() != packed.checkpoint_size) {
         return wrong_size("checkpoint", path, file->size(), packed.checkpoint_size, model_name);
     }
-    std::vector<std::byte> block(std::size_t{1} << 16);
     Fingerprint actual;
-    while (true) {
-        Result<std::size_t> got = file->read(block);
-        if (!got) {
-            return got.failure();
-        }
-        actual.add(std::span(block).first(*got));
-        if (*got < block.size()) {
-            break;
-        }
+    const Result<std::uint64_t> got = read_through(*file, [&](std::span<const std::byte> block) { actual.add(block); });
+    if (!got) {
+        return got.failure();
     }
     if (actual.value() != packed.checkpoint_fingerprint) {
         return wrong_fingerprint("checkpoint", path, actual.value(), packed.checkpoint_fingerprint, model_name);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,18 +12,40 @@
 
 namespace storybake {
 
-/// The packed weights in memory, 64-byte aligned. Those inside the executable are used where they are, or copied where
-/// huge pages make reading them faster; those of a file are read into memory of their own, so that a page is never
-/// fetched again in the middle of a token.
+/// How weights get into memory. Read, they have memory of their own, and a page is never fetched again in the middle of
+/// a token. Mapped, they are the page cache's, which drops what it lacks the room for: a second program shares them,
+/// and a system that is short of memory gets slow instead of killing the program. Either way the file is read from its
+/// beginning to its end first: a card gives 20 MB a second so, and 3 to 8 when pages are asked for one by one.
+enum class Load { kRead, kMap };
+
+/// "read" or "mapped".
+const char* load_name(Load how);
+
+/// What loading did.
+struct Loading {
+    Load how;
+    std::uint64_t bytes;
+    double seconds;
+};
+
+/// How weights are best loaded here: those of a file are read if there is memory for them and for the `beside` bytes
+/// that the program needs as well, else mapped; those inside the executable are mapped with it, and read only where
+/// huge pages make a token faster.
+Load choose_load(const PackedData& packed, bool in_file, std::uint64_t beside);
+
+/// The packed weights in memory, 64-byte aligned.
 class Weights {
 public:
     /// `path` is the user's, empty for the packed data's own or, without any, <model>.weights beside the executable.
     /// Fails with 65 when the file is another model's, 66 when it is missing, 71 without memory for it, and 74. Damage
     /// in a file of the right size is found as well, unless `proven` is false: the self-test says where it is.
-    static Result<Weights> load(const PackedData& packed, const char* model_name, const std::string& path,
+    static Result<Weights> load(const PackedData& packed, const char* model_name, const std::string& path, Load how,
                                 bool proven = true);
 
     [[nodiscard]] const std::byte* data() const { return data_; }
+
+    /// How it was done: those inside the executable stay there when there is no memory for a copy.
+    [[nodiscard]] Load how() const { return how_; }
 
 private:
     struct Unmap {
@@ -32,12 +55,14 @@ private:
     using Memory = std::unique_ptr<std::byte, Unmap>;
 
     static Memory allocate(std::size_t size);
-    static Memory copy_to_huge_pages(const std::byte* weights, std::size_t size);
+    static Memory copy(const std::byte* weights, std::size_t size);
+    static Weights inside(const std::byte* weights, std::size_t size, Load how);
 
-    Weights(const std::byte* data, Memory memory) : memory_(std::move(memory)), data_(data) {}
+    Weights(const std::byte* data, Memory memory, Load how) : memory_(std::move(memory)), data_(data), how_(how) {}
 
-    Memory memory_;
+    Memory memory_;  // null when the data is the executable's
     const std::byte* data_;
+    Load how_;
 };
 
 /// Checks that a checkpoint is the one that was baked: its size, and the fingerprint of its bytes. Fails with 65 when

@@ -1,10 +1,6 @@
 #include "speech/memory.hpp"
 
-#include <cstddef>
-#include <cstdlib>
-#include <vector>
-
-#include "files.hpp"
+#include "machine.hpp"
 #include "model.hpp"
 #include "speech/recogniser.hpp"
 
@@ -12,17 +8,6 @@ namespace storybake::speech {
 namespace {
 
 constexpr std::uint64_t kVoiceBytes = 8 << 20;  // the pages of a voice, and two sentences of samples
-
-/// MemAvailable of /proc/meminfo; 0 when it is not there.
-std::uint64_t available_memory() {
-    const Result<std::vector<std::byte>> file = read_file("/proc/meminfo", "memory", 1 << 16);
-    if (!file) {
-        return 0;
-    }
-    const std::string text(reinterpret_cast<const char*>(file->data()), file->size());
-    const std::size_t at = text.find("MemAvailable:");
-    return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + 13, nullptr, 10) * 1024;
-}
 
 }  // namespace
 

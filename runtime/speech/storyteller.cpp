@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
     }
     set_language(options->language);
     if (options->model.action == Action::kInfo) {
-        print_info(stdout, kModel, kPackedData);
+        print_info(stdout, kModel, kPackedData, how_to_load(options->model));
         print_speech_info(*options);
         return finish_stdout();
     }

@@ -258,8 +258,9 @@ def test_profile(binary: str) -> None:
     plain = run(binary, "-t", "0", "-n", "30")
     result = run(binary, "-t", "0", "-n", "30", "--profile")
     assert result.stdout == plain.stdout
-    *rows, clock, reading = result.stderr.decode().splitlines()[2:]
+    *rows, clock, loading, reading = result.stderr.decode().splitlines()[2:]
     assert re.fullmatch(r"clock: (not told|[1-9][0-9]*\.[0-9] MHz, of rdcycle)", clock)
+    assert re.fullmatch(r"loading the weights: [0-9.]+ MB (read|mapped) in [0-9.]+ ms, [0-9.]+ MB/s", loading)
     assert re.fullmatch(r"reading the weights, one thread: [0-9.]+ GB/s", reading)
     told = [] if clock.endswith("not told") else ["cycles/MAC"]
     assert rows[0].split() == ["operation", "calls", "ms", "share", "GB/s", "ns/MAC", *told]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import resource
 import select
 import shutil
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from program import RUNNER, refused, run
+from program import RUNNER, logits_of, refused, run
 
 NAN = "expected a finite number"
 
@@ -58,6 +59,7 @@ USAGE = {
     "--threads 100000": Fault(("--threads", "100000"), "--threads 100000: expected 1 to"),
     "--batch 0": Fault(("--batch", "0"), "--batch 0: expected 1 to"),
     "--batch 100000": Fault(("--batch", "100000"), "--batch 100000: expected 1 to"),
+    "--load mmap": Fault(("--load", "mmap"), '--load "mmap": expected read or map'),
     "-r 0": Fault(("-r", "0"), '-r "0": expected'),
     "-r with -m chat": Fault(("-r", "2", "-m", "chat"), "-m chat"),
     "a prompt of 12 KB": Fault(("-i", "-"), "the prompt has", stdin=b"Once upon a time " * 720),
@@ -146,6 +148,43 @@ def test_valid_text_comes_back_whole(binary: str, info: dict[str, str]) -> None:
         part = text[begin : begin + 5]
         result = run(binary, "-t", "0", "-n", str(2 + len(part.encode())), "-i", "-", stdin=part.encode())
         assert result.stdout.decode(errors="replace").startswith(part), result.stdout
+
+
+# ---- weights of a file
+
+
+@pytest.fixture
+def weights(binary: str, info: dict[str, str]) -> Path:
+    """The packed weights, which the build leaves beside the program even where they are inside it."""
+    files = [Path(binary).with_name(name) for name in (f"{info['model']}.weights", "weights.bin")]
+    return next(file for file in files if file.exists())
+
+
+@pytest.mark.parametrize("how", ["read", "map"])
+def test_weights_are_the_same_however_they_are_loaded(how: str, binary: str, weights: Path) -> None:
+    story = ["-t", "0", "-n", "12"]
+    plain = run(binary, *story)
+    for place in ([], ["--weights", str(weights)]):
+        result = run(binary, *story, *place, "--load", how)
+        assert (result.returncode, result.stdout) == (0, plain.stdout), result.stderr
+        assert logits_of(result) == logits_of(plain)
+        done = {"read": "read", "map": "mapped"}[how]
+        assert f", weights {done} in ".encode() in result.stderr, result.stderr
+        assert re.search(f"^weights will be +{done}$", run(binary, "--info", *place, "--load", how).stdout.decode(), re.M)
+
+
+@pytest.mark.parametrize("how", ["read", "map"])
+def test_damaged_weights_are_refused_however_they_are_loaded(how: str, binary: str, weights: Path, tmp_path: Path) -> None:
+    whole = weights.read_bytes()
+    bad = tmp_path / "bad.weights"
+    for at in (0, len(whole) // 2, len(whole) - 1):
+        bad.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        refused(run(binary, "--weights", str(bad), "--load", how), 65, "bad.weights: fingerprint 0x", "give the file that was baked")
+    for data in (b"", whole[:-1], whole[: len(whole) // 2], whole + b"\0"):
+        bad.write_bytes(data)
+        refused(run(binary, "--weights", str(bad), "--load", how), 65, f"bad.weights: {len(data)} bytes, those of")
+    refused(run(binary, "--weights", str(tmp_path), "--load", how), 66, "not a file")
+    refused(run(binary, "--weights", "/dev/zero", "--load", how), 65, "/dev/zero: 0 bytes")
 
 
 # ---- outputs, signals, surroundings

@@ -1,7 +1,7 @@
 // Stands between a program and its C library, by the linker's --wrap: counts calls and makes the ones fail that
-// STORYBAKE_FAULT names: "read 3" the third read, "read 3+" the third and all that follow, "trickle" interrupts every
-// other read and write and moves little each time. When the program ends, it writes what it saw to the file that
-// STORYBAKE_FAULT_REPORT names, a "name count" a line.
+// STORYBAKE_FAULT names, separated by commas: "read 3" the third read, "read 3+" the third and all that follow, "end 3"
+// the third read finds the end of its file, "trickle" interrupts every other read and write and moves little each time.
+// When the program ends, it writes what it saw to the file that STORYBAKE_FAULT_REPORT names, a "name count" a line.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -16,15 +16,18 @@
 
 namespace {
 
-enum Call { kMalloc, kOpen, kRead, kWrite, kClose, kStat, kMmap, kRename, kPoll, kCalls };
-constexpr const char* kNames[kCalls] = {"malloc", "open", "read", "write", "close", "stat", "mmap", "rename", "poll"};
-constexpr int kErrors[kCalls] = {ENOMEM, EMFILE, EIO, ENOSPC, EIO, EIO, ENOMEM, EACCES, ENOMEM};
+enum Call { kMalloc, kOpen, kRead, kWrite, kClose, kStat, kMmap, kMadvise, kRename, kPoll, kEnd, kCalls };
+constexpr const char* kNames[kCalls] = {"malloc", "open",    "read",   "write", "close", "stat",
+                                        "mmap",   "madvise", "rename", "poll",  "end"};
+constexpr int kErrors[kCalls] = {ENOMEM, EMFILE, EIO, ENOSPC, EIO, EIO, ENOMEM, ENOSYS, EACCES, ENOMEM, 0};
 
 bool started = false;  // main() runs: what the C library does before is its own
 bool trickle = false;
-int failing = kCalls;  // the call that fails, from its `first`th on, once or always
-long first = 0;
-bool always = false;
+struct Fault {
+    long first;  // which call fails; 0: none
+    bool always;
+};
+Fault faults[kCalls];
 
 long calls[kCalls];
 long injected = 0;
@@ -40,7 +43,8 @@ bool fails(Call call) {
         return false;
     }
     const long nth = ++calls[call];
-    if (call != failing || (always ? nth < first : nth != first)) {
+    const auto [first, always] = faults[call];
+    if (first == 0 || (always ? nth < first : nth != first)) {
         return false;
     }
     ++injected;
@@ -70,21 +74,23 @@ void* counted(void* block) {
 
 void read_environment() {
     const char* fault = std::getenv("STORYBAKE_FAULT");
-    if (fault == nullptr) {
-        return;
-    }
-    trickle = std::strcmp(fault, "trickle") == 0;
-    for (int call = 0; call < kCalls; ++call) {
-        const std::size_t length = std::strlen(kNames[call]);
-        if (std::strncmp(fault, kNames[call], length) == 0 && fault[length] == ' ') {
-            char* end = nullptr;
-            failing = call;
-            first = std::strtol(fault + length, &end, 10);
-            always = *end == '+';
+    while (fault != nullptr) {
+        bool known = std::strncmp(fault, "trickle", 7) == 0;
+        trickle = trickle || known;
+        for (int call = 0; call < kCalls; ++call) {
+            const std::size_t length = std::strlen(kNames[call]);
+            if (std::strncmp(fault, kNames[call], length) == 0 && fault[length] == ' ') {
+                char* end = nullptr;
+                const long first = std::strtol(fault + length, &end, 10);
+                faults[call] = {first, *end == '+'};
+                known = first > 0;
+            }
         }
-    }
-    if (!trickle && failing == kCalls) {
-        std::abort();  // a fault that doesn't exist would let every test pass
+        if (!known) {
+            std::abort();  // a fault that doesn't exist would let every test pass
+        }
+        const char* const comma = std::strchr(fault, ',');
+        fault = comma != nullptr ? comma + 1 : nullptr;
     }
 }
 
@@ -104,6 +110,7 @@ int __real_close(int fd);
 int __real_fstat(int fd, struct stat* status);
 int __real_stat(const char* path, struct stat* status);
 void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset);
+int __real_madvise(void* at, size_t size, int advice);
 int __real_rename(const char* from, const char* to);
 int __real_poll(pollfd* fds, nfds_t count, int timeout);
 [[noreturn]] void __real__Exit(int code);
@@ -143,6 +150,9 @@ ssize_t __wrap_read(int fd, void* to, size_t size) {
     if (fails(kRead)) {
         return -1;
     }
+    if (fails(kEnd)) {
+        return 0;
+    }
     const ssize_t part = trickled(kRead, size);
     return part < 0 ? -1 : __real_read(fd, to, static_cast<size_t>(part));
 }
@@ -171,6 +181,9 @@ int __wrap_stat(const char* path, struct stat* status) {
 }
 void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {
     return fails(kMmap) ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
+}
+int __wrap_madvise(void* at, size_t size, int advice) {
+    return fails(kMadvise) ? -1 : __real_madvise(at, size, advice);
 }
 int __wrap_rename(const char* from, const char* to) {
     return fails(kRename) ? -1 : __real_rename(from, to);

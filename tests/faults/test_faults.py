@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-CALLS = ("malloc", "open", "read", "write", "close", "stat", "mmap", "rename", "poll")
+CALLS = ("malloc", "open", "read", "write", "close", "stat", "mmap", "madvise", "rename", "poll")
 
 
 def variable(name: str) -> str:
@@ -63,6 +63,7 @@ SCENARIOS = {
         (66, 71, 74),
     ),
     "weights": Scenario(("--weights", "{STORYBAKE_WEIGHTS}", "-n", "3", "-s", "3"), b"", (66, 71, 74)),
+    "mapped": Scenario(("--weights", "{STORYBAKE_WEIGHTS}", "--load", "map", "-n", "3", "-s", "3"), b"", (66, 71, 74)),
     "chat": Scenario(("-m", "chat", "-n", "60", "-s", "3"), b"be kind\nhello there\n", (71, 74)),
     "selftest": Scenario(("--selftest", "--weights", "{STORYBAKE_WEIGHTS}"), b"", (66, 71, 74)),
 }
@@ -126,6 +127,51 @@ def test_short_and_interrupted_reads_and_writes_change_nothing(scenario: Scenari
     assert slow.code == 0, slow.stderr
     assert (slow.stdout, slow.files) == (good.stdout, good.files)
     assert last_logits(slow.stderr) == last_logits(good.stderr)
+
+
+@pytest.mark.parametrize("how", ["read", "map"])
+def test_weights_that_end_too_early_are_refused(how: str, tmp_path: Path) -> None:
+    """The file had its length when it was opened, and shrank."""
+    scenario = Scenario(("--weights", "{STORYBAKE_WEIGHTS}", "--load", how, "-n", "3", "-t", "0"), b"", (65,))
+    runs = list(faults(scenario, "end", tmp_path))
+    early = [(fault, run) for fault, run in runs if run.code != 0]
+    assert early and len(runs) - len(early) == (2 if how == "map" else 0), "reading to the end finds it last"
+    for fault, run in early:
+        assert run.code == 65 and b" bytes, those of " in run.stderr and run.stderr.count(b"\n") == 1, (fault, run)
+        assert run.counts["live"] == run.counts["descriptors"] == 0, (fault, run)
+
+
+def test_mapped_weights_whose_file_shrinks_later_end_the_program_in_order(tmp_path: Path) -> None:
+    """The kernel says so with a signal, when a page is missing in the middle of a token."""
+    weights = tmp_path / "weights"
+    shutil.copy(variable("STORYBAKE_WEIGHTS"), weights)
+    command = [variable("STORYBAKE_FAULTY"), "-m", "chat", "-y", "", "--weights", weights, "--load", "map"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(5) == b"User:"  # the weights are there
+        os.truncate(weights, 0)
+        process.stdin.write(b"hello\n")
+        process.stdin.close()
+        message = process.stderr.read()
+        assert process.wait(60) == 74, message
+    assert message.count(b"\n") == 1 and b"weights: a page is gone from their file" in message
+
+
+@pytest.mark.parametrize("call", ["read", "end", "open"])
+def test_reading_ahead_of_the_first_token_may_fail(call: str, tmp_path: Path) -> None:
+    """Where the kernel takes no advice, the program reads its own file once; nothing depends on it."""
+    scenario = Scenario(("-n", "12", "-s", "3"), b"", ())
+    good, ahead = scenario.run(tmp_path), scenario.run(tmp_path, "madvise 1+")
+    assert ahead.counts["read"] > good.counts["read"] + 2, "the executable has several blocks"
+    for nth in range(1, ahead.counts[call] + 1):
+        for suffix in ("", "+"):
+            run = scenario.run(tmp_path, f"madvise 1+,{call} {nth}{suffix}")
+            assert run.counts["injected"] >= 2
+            assert (run.code, run.stdout) == (0, good.stdout), run.stderr
+            assert last_logits(run.stderr) == last_logits(good.stderr)
+            assert run.counts["descriptors"] == 0
+    slow = scenario.run(tmp_path, "madvise 1+,trickle")
+    assert (slow.code, slow.stdout) == (0, good.stdout), slow.stderr
 
 
 def test_nothing_is_allocated_once_a_story_has_begun(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((kind & 1) != 0) {
         packed.weights_size = baked.size();
         packed.weights_fingerprint = fingerprint(baked);
-        const Result<Weights> weights = Weights::load(packed, "fuzz", path);
+        const Result<Weights> weights = Weights::load(packed, "fuzz", path, (kind & 4) != 0 ? Load::kMap : Load::kRead);
         fuzz::require(static_cast<bool>(weights) == equal, "the baked weights are accepted, and no others");
         if (weights) {
             fuzz::require(std::equal(baked.begin(), baked.end(), weights->data()), "the weights are the file's");

@@ -61,7 +61,8 @@ protected:
             expected_.push_back(oracle_->forward(token));
         }
         const char* beside = std::getenv("STORYBAKE_WEIGHTS");  // null when they are inside
-        static Result<Weights> weights = Weights::load(kPackedData, kModel.name, beside != nullptr ? beside : "");
+        static Result<Weights> weights =
+            Weights::load(kPackedData, kModel.name, beside != nullptr ? beside : "", Load::kMap);
         ASSERT_TRUE(weights) << weights.failure().message;
         weights_ = weights->data();
     }

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "fingerprint.hpp"
+#include "machine.hpp"
 #include "vocabulary.hpp"
 #include "weights.hpp"
 
@@ -167,23 +168,35 @@ PackedData packed_for(const std::string& bytes) {
 TEST_F(FilesTest, WeightsOfTheModelAreLoaded) {
     const std::string bytes = random_bytes(300001);
     const PackedData packed = packed_for(bytes);
-    auto weights = Weights::load(packed, "model", write("w", bytes));
-    ASSERT_TRUE(weights) << weights.failure().message;
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weights->data()) % 64, 0U);
-    EXPECT_EQ(text_of({weights->data(), bytes.size()}), bytes);
+    for (const Load how : {Load::kRead, Load::kMap}) {
+        auto weights = Weights::load(packed, "model", write("w", bytes), how);
+        ASSERT_TRUE(weights) << weights.failure().message;
+        EXPECT_EQ(weights->how(), how);
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weights->data()) % 64, 0U);
+        EXPECT_EQ(text_of({weights->data(), bytes.size()}), bytes);
+    }
 }
 
 TEST_F(FilesTest, EmbeddedWeightsAreUsedWhereTheyAre) {
     const std::string bytes = random_bytes(100);
     PackedData packed = packed_for(bytes);
     packed.weights = as_bytes(bytes).data();
-    auto weights = Weights::load(packed, "model", "");
+    auto weights = Weights::load(packed, "model", "", Load::kMap);
     ASSERT_TRUE(weights);
     EXPECT_EQ(weights->data(), packed.weights);
-    EXPECT_FALSE(Weights::load(packed, "model", path("none"))) << "a file that is named is read";
+    EXPECT_EQ(weights->how(), Load::kMap);
+    EXPECT_FALSE(Weights::load(packed, "model", path("none"), Load::kMap)) << "a file that is named is taken";
 }
 
-TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInHugePages) {
+TEST_F(FilesTest, WeightsAreReadWhereThereIsMemoryForThem) {
+    PackedData packed{};
+    packed.weights_size = 1;
+    EXPECT_EQ(choose_load(packed, true, 0), Load::kRead);
+    EXPECT_EQ(choose_load(packed, true, std::uint64_t{1} << 60), available_memory() > 0 ? Load::kMap : Load::kRead);
+    EXPECT_EQ(choose_load(packed, false, 0), Load::kMap) << "small ones inside the executable stay there";
+}
+
+TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInACopy) {
     const std::string bytes = random_bytes((std::size_t{7} << 20) + 300);
     const std::string name = write("executable", bytes);
     const int fd = ::open(name.c_str(), O_RDONLY);
@@ -194,19 +207,21 @@ TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInHugePages) {
     packed.weights = static_cast<const std::byte*>(mapped) + 64;
     packed.weights_size = bytes.size() - 64;
     {
-        auto weights = Weights::load(packed, "model", "");
+        auto weights = Weights::load(packed, "model", "", Load::kRead);
         ASSERT_TRUE(weights);
+        EXPECT_EQ(weights->how(), Load::kRead);
+        EXPECT_NE(weights->data(), packed.weights);
         EXPECT_EQ(text_of({weights->data(), packed.weights_size}), bytes.substr(64));
         EXPECT_EQ(text_of({packed.weights, packed.weights_size}), bytes.substr(64)) << "they are still there";
     }
-    auto from_file = Weights::load(packed_for(bytes), "model", name);
+    auto from_file = Weights::load(packed_for(bytes), "model", name, Load::kRead);
     ASSERT_TRUE(from_file) << from_file.failure().message;
     EXPECT_EQ(text_of({from_file->data(), bytes.size()}), bytes);
     ::munmap(mapped, bytes.size());
 }
 
 TEST_F(FilesTest, WithoutEmbeddedWeightsTheFileBesideTheExecutableIsSought) {
-    const auto weights = Weights::load(packed_for("x"), "no-such-model", "");
+    const auto weights = Weights::load(packed_for("x"), "no-such-model", "", Load::kMap);
     ASSERT_FALSE(weights);
     EXPECT_EQ(weights.failure().exit_code, kExitMissingFile);
     const std::string here = fs::read_symlink("/proc/self/exe").parent_path().string();
@@ -220,9 +235,11 @@ TEST_F(FilesTest, OtherFilesAreRefused) {
     flipped[150000] = static_cast<char>(flipped[150000] ^ 1);
     const std::string wrong[] = {"", bytes.substr(0, 199999), bytes + "x", flipped};
     for (const std::string& other : wrong) {
-        const auto weights = Weights::load(packed, "model", write("w", other));
-        ASSERT_FALSE(weights) << other.size();
-        EXPECT_EQ(weights.failure().exit_code, kExitBadData);
+        for (const Load how : {Load::kRead, Load::kMap}) {
+            const auto weights = Weights::load(packed, "model", write("w", other), how);
+            ASSERT_FALSE(weights) << other.size();
+            EXPECT_EQ(weights.failure().exit_code, kExitBadData);
+        }
         const auto checkpoint = check_checkpoint(path("w"), packed, "model");
         ASSERT_TRUE(checkpoint) << other.size();
         EXPECT_EQ(checkpoint->exit_code, kExitBadData);

@@ -59,12 +59,16 @@ TEST(Options, ShortAndLongNames) {
 }
 
 TEST(Options, OwnOptions) {
-    const auto options = parse({"--threads", "2", "--batch=3", "--logits", "l", "--weights=w", "--profile"});
+    const auto options =
+        parse({"--threads", "2", "--batch=3", "--logits", "l", "--weights=w", "--load=map", "--profile"});
     ASSERT_TRUE(options);
     EXPECT_EQ(options->threads, 2);
     EXPECT_EQ(options->batch, 3);
     EXPECT_EQ(options->logits, "l");
     EXPECT_EQ(options->weights, "w");
+    EXPECT_EQ(options->load, Load::kMap);
+    EXPECT_EQ(parse({"--load", "read"})->load, Load::kRead);
+    EXPECT_FALSE(parse({})->load) << "what suits the memory";
     EXPECT_TRUE(options->profile);
     EXPECT_EQ(parse({"--help"})->action, Action::kHelp);
     EXPECT_EQ(parse({"-h"})->action, Action::kHelp);
@@ -121,15 +125,32 @@ TEST(Options, UnknownOptionsAreNamed) {
     expect_refused({"--help=3"}, "--help");
     expect_refused({"-t"}, "-t needs a value");
     expect_refused({"--threads"}, "--threads needs a value");
+    expect_refused({"--load", "mmap"}, "--load \"mmap\": expected read or map");
     expect_refused({"model.bin", "upon", "a"}, "unexpected argument \"upon\"");
 }
 
 TEST(Options, HelpNamesEveryOption) {
     const std::string help = help_text("stories", 512, 4, 8);
-    for (const char* name :
-         {"-i, --prompt", "-t, --temperature", "-p, --top-p", "-s, --seed", "-n, --steps", "-m, --mode",
-          "-y, --system-prompt", "-z, --tokenizer", "--threads", "--batch", "--weights", "--logits", "--profile",
-          "--info", "-h, --help", "--version", "all 512", "1 to 4", "1 to 8"}) {
+    for (const char* name : {"-i, --prompt",
+                             "-t, --temperature",
+                             "-p, --top-p",
+                             "-s, --seed",
+                             "-n, --steps",
+                             "-m, --mode",
+                             "-y, --system-prompt",
+                             "-z, --tokenizer",
+                             "--threads",
+                             "--batch",
+                             "--weights",
+                             "--load",
+                             "--logits",
+                             "--profile",
+                             "--info",
+                             "-h, --help",
+                             "--version",
+                             "all 512",
+                             "1 to 4",
+                             "1 to 8"}) {
         EXPECT_NE(help.find(name), std::string::npos) << name;
     }
     EXPECT_EQ(help.back(), '\n') << "nothing was cut";

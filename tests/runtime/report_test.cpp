@@ -32,11 +32,11 @@ TEST(Report, StatsOfARun) {
     stats.seconds = 2.0;
     stats.logits = logits;
     EXPECT_EQ(printed([&](std::FILE* to) {
-                  print_stats(to, kModel, stats, {2, true, 42});
+                  print_stats(to, kModel, stats, {2, true, 42, 1, Loading{Load::kMap, 1, 0.25}});
               }),
               "achieved tok/s: 100.000000\n"
               "200 tokens, 100.0 tok/s, 10.000 ms a token, 0.00 GB/s of weights, prompt 5 tokens at 10.0 tok/s, "
-              "2 threads, seed 42, logits 0x04d29434f75b611b\n");
+              "weights mapped in 250.0 ms, 2 threads, seed 42, logits 0x04d29434f75b611b\n");
 }
 
 TEST(Report, ARunWithoutTokensHasNoRate) {
@@ -58,20 +58,21 @@ TEST(Report, ProfileSharesAddUp) {
     rows[0] = {10, 20, 1000000};  // 10 calls of 1000 bytes in 1 ms: 0.01 GB/s; 20 positions of 10 MACs: 5 µs each
     rows[1] = {5, 5, 500000};
     EXPECT_EQ(printed([&](std::FILE* to) {
-                  print_profile(to, kOps, rows, 0.002, {0.0, 2.5e9});
+                  print_profile(to, kOps, rows, 0.002, {Load::kRead, 17100000, 0.8}, {0.0, 2.5e9});
               }),
               "operation                 calls           ms   share     GB/s   ns/MAC\n"
               "first                        10        1.000   50.0%     0.01 5000.0000\n"
               "second                        5        0.500   25.0%\n"
               "outside of the model                   0.500   25.0%\n"
               "clock: not told\n"
+              "loading the weights: 17.1 MB read in 800.0 ms, 21.4 MB/s\n"
               "reading the weights, one thread: 2.50 GB/s\n");
 }
 
 TEST(Report, AKnownClockMakesCycles) {
     std::array<Profile::Row, 2> rows;
     rows[0] = {10, 20, 1000000};
-    const std::string text = printed([&](std::FILE* to) { print_profile(to, kOps, rows, 0.002, {850e6, 1e9}); });
+    const std::string text = printed([&](std::FILE* to) { print_profile(to, kOps, rows, 0.002, {}, {850e6, 1e9}); });
     for (const char* part : {" ns/MAC cycles/MAC\n", "0.01 5000.0000   4250.000\n", "clock: 850.0 MHz, of rdcycle\n"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
     }
@@ -89,9 +90,10 @@ TEST(Machine, ReadsTheWeightsAtSomeSpeed) {
 
 TEST(Report, InfoAddsUpTheMemory) {
     const PackedData packed{};
-    const std::string info = printed([&](std::FILE* to) { print_info(to, kModel, packed); });
-    for (const char* line : {"model              fake", "vocab_size                  264",
-                             "memory                     1234 bytes", "weights are        in a file"}) {
+    const std::string info = printed([&](std::FILE* to) { print_info(to, kModel, packed, Load::kMap); });
+    for (const char* line :
+         {"model              fake", "vocab_size                  264", "memory                     1234 bytes",
+          "weights are        in a file", "weights will be    mapped"}) {
         EXPECT_NE(info.find(line), std::string::npos) << line << "\n" << info;
     }
 }
@@ -102,7 +104,7 @@ TEST(Report, InfoNamesTheClassifiersTypeWhereItIsAnotherOne) {
     mixed.classifier_type = "f16";
     mixed.group_size = 32;
     const PackedData packed{};
-    const std::string info = printed([&](std::FILE* to) { print_info(to, mixed, packed); });
+    const std::string info = printed([&](std::FILE* to) { print_info(to, mixed, packed, Load::kRead); });
     EXPECT_NE(info.find("weight type        q4, classifier f16, groups of 32\n"), std::string::npos) << info;
 }
 
