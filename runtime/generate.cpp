@@ -131,7 +131,7 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     if (!failed && count > steps_) {
         warning_ =
             failure(0, "the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_).message;
-    } else if (!failed) {
+    } else if (!failed && !out_.full()) {
         int last = 0;
         failed = answer(tokens.back(), last);
     }

@@ -114,6 +114,7 @@ void prepare_process(const char* name) {
     program_name = name;
     std::set_new_handler(out_of_memory);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
     struct sigaction action {};
     action.sa_sigaction = lost_page;
     action.sa_flags = SA_SIGINFO;

@@ -22,7 +22,8 @@ extern volatile std::sig_atomic_t stop_signal;
 void catch_signals();
 
 /// For the beginning of main(), with the program's name for its messages: running out of memory ends the process with
-/// 71, losing a page of a mapped file with 74, and writing to a pipe that was closed is an error instead of a signal.
+/// 71, losing a page of a mapped file with 74, and writing to a pipe that was closed, or beyond the file size that the
+/// user may write, is an error instead of a signal.
 void prepare_process(const char* name);
 
 /// Prints why; the exit code.

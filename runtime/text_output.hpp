@@ -22,7 +22,7 @@ public:
     void write(std::string_view bytes);
     void end_token();
 
-    /// Asked after each token: no more text is wanted.
+    /// Asked after the prompt and each token: no more text is wanted.
     [[nodiscard]] virtual bool full() const { return false; }
 
     /// Emits what is left; a character that is still incomplete becomes U+FFFD.

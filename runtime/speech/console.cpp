@@ -1,10 +1,7 @@
 #include "speech/console.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
-
-#include "speech/process.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -15,7 +12,7 @@ constexpr std::size_t kMaxLines = 16;
 
 }  // namespace
 
-Console::Console(std::string button, std::function<bool(const std::string&)> at_once)
+Console::Console(std::optional<Button> button, std::function<bool(const std::string&)> at_once)
     : button_(std::move(button)), at_once_(std::move(at_once)), watching_([this] { watch(); }) {}
 
 Console::~Console() {
@@ -33,17 +30,6 @@ std::optional<std::string> Console::next(std::chrono::milliseconds most) {
     return line;
 }
 
-void Console::clear() {
-    const std::lock_guard lock(mutex_);
-    lines_.clear();
-}
-
-bool Console::pressed() const {
-    const Fd file(::open(button_.c_str(), O_RDONLY | O_CLOEXEC));
-    char value = '0';
-    return file && ::read(file.get(), &value, 1) == 1 && value == '1';
-}
-
 void Console::take(std::string line) {
     if (!at_once_(line)) {
         const std::lock_guard lock(mutex_);
@@ -58,10 +44,10 @@ void Console::take(std::string line) {
 void Console::watch() {
     std::string text;
     bool input_ended = false;
-    bool was_pressed = false;
     while (!leaving_) {
-        pollfd ready = {input_ended ? -1 : STDIN_FILENO, POLLIN, 0};
-        if (::poll(&ready, 1, kStep) > 0) {
+        pollfd ready[] = {{input_ended ? -1 : STDIN_FILENO, POLLIN, 0}, {button_ ? button_->events() : -1, POLLIN, 0}};
+        ::poll(ready, 2, kStep);
+        if (ready[0].revents != 0) {
             char block[512];
             const ssize_t size = ::read(STDIN_FILENO, block, sizeof block);
             input_ended = size <= 0;
@@ -74,14 +60,10 @@ void Console::watch() {
             }
             text.resize(std::min(text.size(), kMaxLine));
         }
-        if (!button_.empty()) {
-            const bool is_pressed = pressed();
-            if (is_pressed && !was_pressed) {
-                take("");
-            }
-            was_pressed = is_pressed;
+        if (button_ && button_->pressed()) {
+            take("");
         }
-        ended_ = input_ended && button_.empty();
+        ended_ = input_ended && !button_;
     }
 }
 

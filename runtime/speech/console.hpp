@@ -11,14 +11,15 @@
 #include <string>
 #include <thread>
 
+#include "speech/button.hpp"
+
 namespace storybake::speech {
 
 class Console {
 public:
-    /// Calls `at_once` with each line, from its thread; lines for which that is false wait for next(). `button` is a
-    /// file whose first character becomes 1 while a button is pressed (a GPIO line's value in sysfs), or empty: a press
-    /// is an empty line.
-    Console(std::string button, std::function<bool(const std::string&)> at_once);
+    /// Calls `at_once` with each line, from its thread; lines for which that is false wait for next(). A press of the
+    /// button, if there is one, is an empty line.
+    Console(std::optional<Button> button, std::function<bool(const std::string&)> at_once);
 
     Console(const Console&) = delete;
     Console& operator=(const Console&) = delete;
@@ -27,18 +28,14 @@ public:
     /// The next line, waiting `most` for it.
     std::optional<std::string> next(std::chrono::milliseconds most);
 
-    /// Forgets the lines that wait.
-    void clear();
-
     /// Standard input is at its end, and there is no button.
     [[nodiscard]] bool ended() const { return ended_; }
 
 private:
     void watch();
     void take(std::string line);
-    [[nodiscard]] bool pressed() const;
 
-    std::string button_;
+    std::optional<Button> button_;
     std::function<bool(const std::string&)> at_once_;
     std::mutex mutex_;
     std::condition_variable changed_;

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "program.hpp"
+#include "speech/messages.hpp"
 #include "speech/process.hpp"
 #include "speech/voice.hpp"
 #include "speech/wav.hpp"
@@ -17,12 +18,11 @@ constexpr const char* kProgram = "espeak-ng";
 constexpr int kWordsAMinute = 160;  // at a speed of 100; it takes 80 to 450
 constexpr int kPitch = 50;          // at a pitch of 100; it takes 0 to 99
 constexpr int kTries = 2;
-constexpr auto kWatchdog = 10s;  // without a byte from it
 constexpr auto kStep = 100ms;
 
 class EspeakVoice final : public Voice {
 public:
-    explicit EspeakVoice(Words words) : words_(std::move(words)) {}
+    EspeakVoice(Words words, std::chrono::milliseconds patience) : words_(std::move(words)), patience_(patience) {}
 
     std::optional<Failure> speak(const std::string& text, const TakeSamples& take) override {
         std::optional<Failure> last;
@@ -55,25 +55,28 @@ private:
                 moved = read_some(process->output().get(), wav, kStep);
             }
             waited = moved == Moved::kSome ? 0ms : waited + kStep;
-            if (waited >= kWatchdog) {
-                return failure(kExitUnavailable, "--voice espeak: %s gave no sound for %d s: is it hanging?", kProgram,
-                               static_cast<int>(kWatchdog.count()));
+            if (waited >= patience_) {
+                return lost(Message::kEspeakHangs,
+                            std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience_).count()));
             }
         }
-        const std::optional<int> code = process->wait(kWatchdog);
+        const std::optional<int> code = process->wait(patience_);
         if (!code || *code != 0) {
-            return failure(kExitUnavailable, "--voice espeak: %s ended with %d, expected 0: see what it said above",
-                           kProgram, code.value_or(-1));
+            return lost(Message::kEspeakEnded, std::to_string(code.value_or(-1)));
         }
         Result<Wav> sound = parse_wav(wav, WavSizes::kStream);
         if (!sound) {
-            return failure(kExitUnavailable, "--voice espeak: what %s gave is %s", kProgram,
-                           sound.failure().message.c_str());
+            return lost(Message::kEspeakGave, sound.failure().message);
         }
         return resample(sound->samples, sound->rate);
     }
 
+    static Failure lost(Message why, const std::string& detail) {
+        return {kExitUnavailable, say(why, {kProgram, detail})};
+    }
+
     Words words_;
+    std::chrono::milliseconds patience_;
 };
 
 }  // namespace
@@ -84,17 +87,17 @@ void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take)
     }
 }
 
-Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner) {
+Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner, std::chrono::milliseconds patience) {
     if (!in_path(kProgram)) {
-        return failure(kExitUnavailable, "--voice %s: no %s in PATH: apt-get install %s, or take another voice",
-                       name.c_str(), kProgram, kProgram);
+        return Failure{kExitUnavailable, say(Message::kNoEspeak, {name, kProgram})};
     }
     const std::size_t colon = name.find(':');
     const std::string language = colon == std::string::npos ? "en" : name.substr(colon + 1);
     // "--stdin" would wait for the whole text, which is what is wanted: a sentence.
     return std::unique_ptr<Voice>(std::make_unique<EspeakVoice>(
         Words{kProgram, "--stdin", "--stdout", "-v", language, "-s", std::to_string(kWordsAMinute * manner.speed / 100),
-              "-p", std::to_string(std::min(kPitch * manner.pitch / 100, 99))}));
+              "-p", std::to_string(std::min(kPitch * manner.pitch / 100, 99))},
+        patience));
 }
 
 }  // namespace storybake::speech

@@ -6,6 +6,8 @@
 #include <array>
 #include <cctype>
 
+#include "program.hpp"
+#include "speech/messages.hpp"
 #include "speech/voice.hpp"
 #include "speech/wav.hpp"
 
@@ -25,16 +27,16 @@ namespace {
 struct FliteName {
     const char* name;
     cst_voice* (*open)(const char*);
+    bool one_pitch = false;  // its pitch is in its recordings, with no model of it that could be shifted
 };
 
 constexpr std::array<FliteName, 5> kVoices = {{
     {"slt", register_cmu_us_slt},
     {"kal16", register_cmu_us_kal16},
-    {"rms", register_cmu_us_rms},
+    {"rms", register_cmu_us_rms, true},
     {"awb", register_cmu_us_awb},
     {"kal", register_cmu_us_kal},
 }};
-constexpr float kDefaultF0 = 100.0F;  // Flite's own for a voice that names none
 
 class FliteVoice final : public Voice {
 public:
@@ -42,18 +44,14 @@ public:
         streaming_->asc = hand_on;
         streaming_->min_buffsize = static_cast<int>(kTogether);
         flite_feat_set(voice_->features, "streaming_info", audio_streaming_info_val(streaming_));
-        // Only what was asked for is set: each voice has its own way. Diphone voices are told a frequency, the
-        // statistical ones a factor.
+        // Only what was asked for is set: each voice has its own way.
         if (manner.speed != 100) {
             const float stretch = get_param_float(voice_->features, "duration_stretch", 1.0F);
             flite_feat_set_float(voice_->features, "duration_stretch",
                                  stretch * 100.0F / static_cast<float>(manner.speed));
         }
         if (manner.pitch != 100) {
-            const float factor = static_cast<float>(manner.pitch) / 100.0F;
-            const float f0 = get_param_float(voice_->features, "int_f0_target_mean", kDefaultF0);
-            flite_feat_set_float(voice_->features, "int_f0_target_mean", factor * f0);
-            flite_feat_set_float(voice_->features, "f0_shift", factor);
+            flite_feat_set_float(voice_->features, "f0_shift", static_cast<float>(manner.pitch) / 100.0F);
         }
     }
 
@@ -100,6 +98,9 @@ Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner
     }
     for (const FliteName& voice : kVoices) {
         if (name.empty() || name == voice.name) {
+            if (voice.one_pitch && manner.pitch != 100) {
+                warn(say(Message::kPitchKept, {voice.name}));
+            }
             flite_init();
             return std::unique_ptr<Voice>(std::make_unique<FliteVoice>(voice.open(nullptr), manner));
         }

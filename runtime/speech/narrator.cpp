@@ -1,10 +1,12 @@
 #include "speech/narrator.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "program.hpp"
+#include "speech/messages.hpp"
 #include "speech/sentences.hpp"
 
 namespace storybake::speech {
@@ -12,6 +14,16 @@ namespace {
 
 constexpr std::size_t kSentencesAhead = 4;
 constexpr std::size_t kClipsAhead = 32;  // half a second and 16 KB each; or a sentence
+
+/// Whether it has letters or signs that are not ASCII.
+bool is_foreign(std::string_view text) {
+    return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
+std::string_view trimmed(std::string_view text) {
+    const std::size_t first = text.find_first_not_of(" \n");
+    return text.substr(first, text.find_last_not_of(" \n") - first + 1);
+}
 
 }  // namespace
 
@@ -119,6 +131,9 @@ void Narrator::speak() {
                 fail(*failed);
                 break;
             }
+        } else if (voice_ != nullptr && said.empty() && is_foreign(sentence->text) && !told_unspeakable_) {
+            told_unspeakable_ = true;
+            warn(speech::say(Message::kUnspeakable, {trimmed(sentence->text)}));
         }
         if (stopped() || (!text.empty() && !take({}))) {
             break;

@@ -74,6 +74,7 @@ private:
     std::string text_;  // of the story, not yet handed on
     int tokens_ = 0;
     int sentences_ = 0;
+    bool told_unspeakable_ = false;
     std::atomic<bool> failed_ = false;
     std::mutex mutex_;
     std::optional<Failure> failure_;  // the first

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <thread>
 
+#include "speech/messages.hpp"
+
 extern "C" char** environ;
 
 namespace storybake::speech {
@@ -50,6 +52,16 @@ struct SpawnPlan {
         posix_spawnattr_destroy(&attributes);
     }
 };
+
+/// As posix_spawn wants words, with its type: it changes nothing.
+std::vector<char*> pointers(const Words& words) {
+    std::vector<char*> list;
+    for (const std::string& word : words) {
+        list.push_back(const_cast<char*>(word.c_str()));
+    }
+    list.push_back(nullptr);
+    return list;
+}
 
 }  // namespace
 
@@ -122,13 +134,13 @@ void Fd::close() {
     }
 }
 
-Result<Process> Process::start(const char* what, const Words& words, Pipes pipes) {
+Result<Process> Process::start(const char* what, const Words& words, Pipes pipes, const Words& more) {
     std::optional<Pipe> in;
     std::optional<Pipe> out;
     const bool wants_in = pipes == Pipes::kInput || pipes == Pipes::kBoth;
     const bool wants_out = pipes == Pipes::kOutput || pipes == Pipes::kBoth;
     if ((wants_in && !(in = make_pipe())) || (wants_out && !(out = make_pipe()))) {
-        return failure(kExitUnavailable, "%s: no pipe for it: %s", what, std::strerror(errno));
+        return Failure{kExitUnavailable, say(Message::kNoPipe, {what, std::strerror(errno)})};
     }
     SpawnPlan plan;
     if (in) {
@@ -142,22 +154,24 @@ Result<Process> Process::start(const char* what, const Words& words, Pipes pipes
     sigset_t unblocked;
     sigemptyset(&unblocked);
     sigemptyset(&defaults);
-    for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) {
+    for (const int signal : {SIGPIPE, SIGXFSZ, SIGINT, SIGTERM, SIGHUP}) {
         sigaddset(&defaults, signal);
     }
     posix_spawnattr_setsigdefault(&plan.attributes, &defaults);
     posix_spawnattr_setsigmask(&plan.attributes, &unblocked);
     posix_spawnattr_setpgroup(&plan.attributes, 0);
     posix_spawnattr_setflags(&plan.attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    std::vector<char*> argv;
-    for (const std::string& word : words) {
-        argv.push_back(const_cast<char*>(word.c_str()));  // posix_spawn's type; it changes nothing
+    std::vector<char*> argv = pointers(words);
+    std::vector<char*> environment = pointers(more);
+    environment.pop_back();
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+        environment.push_back(*variable);
     }
-    argv.push_back(nullptr);
+    environment.push_back(nullptr);
     pid_t pid = -1;
-    const int error = ::posix_spawnp(&pid, argv[0], &plan.actions, &plan.attributes, argv.data(), environ);
+    const int error = ::posix_spawnp(&pid, argv[0], &plan.actions, &plan.attributes, argv.data(), environment.data());
     if (error != 0) {
-        return failure(kExitUnavailable, "%s: \"%s\" can't be started: %s", what, argv[0], std::strerror(error));
+        return Failure{kExitUnavailable, say(Message::kNotStarted, {what, argv[0], std::strerror(error)})};
     }
     Process process(pid, in ? std::move(in->write) : Fd(), out ? std::move(out->read) : Fd());
     for (const Fd* end : {&process.input_, &process.output_}) {

@@ -49,8 +49,9 @@ enum class Pipes { kNone, kInput, kOutput, kBoth };
 /// A running command. Its destructor ends it, with force if need be, and waits for it.
 class Process {
 public:
-    /// Fails with 69 when it can't be started; `what` names it in messages.
-    static Result<Process> start(const char* what, const Words& words, Pipes pipes);
+    /// `more` are variables of its environment beside this process's, as NAME=value. Fails with 69 when it can't be
+    /// started; `what` names it in messages.
+    static Result<Process> start(const char* what, const Words& words, Pipes pipes, const Words& more = {});
 
     Process(Process&& other) noexcept;
     Process& operator=(Process&& other) noexcept;

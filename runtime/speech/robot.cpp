@@ -39,7 +39,8 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         }
         robot->ears_ = std::move(*ears);
     }
-    Result<std::unique_ptr<Teller>> teller = Teller::open(options);
+    Result<std::unique_ptr<Teller>> teller =
+        Teller::open(options, [self = robot.get()] { self->hooks_.run(Event::kSpeak); });
     if (!teller) {
         return teller.failure();
     }
@@ -53,8 +54,16 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
     }
     robot->seed_ = choose_seed(options.model.seed);
     if (options.loop || options.push || !options.button.empty()) {
+        std::optional<Button> button;
+        if (!options.button.empty()) {
+            Result<Button> opened = Button::open(options.button);
+            if (!opened) {
+                return opened.failure();
+            }
+            button.emplace(std::move(*opened));
+        }
         robot->console_ = std::make_unique<Console>(
-            options.button, [self = robot.get()](const std::string& line) { return self->take_at_once(line); });
+            std::move(button), [self = robot.get()](const std::string& line) { return self->take_at_once(line); });
     }
     return robot;
 }
@@ -72,18 +81,17 @@ std::optional<Failure> Robot::run() {
             wish = understand(*options_.wish);
         }
         if (!failed && wish && stop_signal == 0) {
-            Story story = story_about(wish->topic);
-            if (options_.model.prompt) {
-                story = {*options_.model.prompt, Echo::kYes, seed_};
-            }
+            const Story story =
+                options_.model.prompt ? Story{*options_.model.prompt, Echo::kYes, seed_} : story_about(wish->topic);
             failed = tell(story, wish->topic);
         }
     }
-    if (failed) {
-        run_hook(options_.on_error);
-    }
     const std::optional<Failure> unfinished = teller_->finish();
-    return failed ? failed : unfinished;
+    failed = failed ? failed : unfinished;
+    if (failed) {
+        hooks_.run(Event::kError, failed->message);
+    }
+    return failed;
 }
 
 std::optional<Failure> Robot::loop() {
@@ -104,7 +112,7 @@ std::optional<Failure> Robot::loop() {
         }
         if (wish->command == Command::kLouder || wish->command == Command::kSofter) {
             change_volume(*wish->command);
-            if (auto failed = say(kVolumeWords)) {
+            if (auto failed = teller_->say(kVolumeWords)) {
                 return failed;
             }
             continue;
@@ -122,15 +130,15 @@ std::optional<Failure> Robot::loop() {
     if (stop_signal != 0) {
         return std::nullopt;
     }
-    tell_user(speech::say(Message::kAsleep));
-    return say(kGoodNightWords);
+    tell_user(say(Message::kAsleep));
+    return teller_->say(kGoodNightWords);
 }
 
 /// Asks for a wish until there is one. Afterwards `wish` is that, a wish for nothing in particular when none was
 /// understood, or nothing when there is nobody to ask any more.
 std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
     for (int i = 0; i < kAsk && stop_signal == 0 && !bedtime(); ++i) {
-        run_hook(options_.on_listen);
+        hooks_.run(Event::kListen);
         const Result<Answer> answer = listen(wish);
         if (!answer) {
             return answer.failure();
@@ -138,20 +146,22 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
         if (*answer == Answer::kWish || *answer == Answer::kEnded || stop_signal != 0 || bedtime()) {
             return std::nullopt;
         }
-        run_hook(options_.on_error);
         const bool nothing = *answer == Answer::kNothing;
-        tell_user(nothing ? speech::say(Message::kNothingHeard, {std::to_string(static_cast<int>(Ears::kSilence))})
-                          : speech::say(Message::kNotUnderstood));
+        const std::string why = nothing
+                                    ? say(Message::kNothingHeard, {std::to_string(static_cast<int>(Ears::kSilence))})
+                                    : say(Message::kNotUnderstood);
+        hooks_.run(Event::kError, why);
+        tell_user(why);
         if (i + 1 < kAsk) {
-            if (auto failed = say(nothing ? kNothingHeardWords : kAskAgainWords)) {
+            if (auto failed = teller_->say(nothing ? kNothingHeardWords : kAskAgainWords)) {
                 return failed;
             }
         }
     }
     if (stop_signal == 0 && !bedtime()) {
-        tell_user(speech::say(Message::kStoryOfOwnChoice));
+        tell_user(say(Message::kStoryOfOwnChoice));
         wish = Wish{};
-        return say(kOwnChoiceWords);
+        return teller_->say(kOwnChoiceWords);
     }
     return std::nullopt;
 }
@@ -159,11 +169,11 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
 /// One wish, said or typed.
 Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     if (!options_.listens()) {
-        tell_user(speech::say(Message::kTypeWish));
+        tell_user(say(Message::kTypeWish));
         return read_line(wish, false);
     }
     if (options_.push || !options_.button.empty()) {
-        tell_user(speech::say(Message::kPushToTalk));
+        tell_user(say(Message::kPushToTalk));
         Result<Answer> pressed = read_line(wish, true);
         if (!pressed || *pressed == Answer::kEnded || wish) {
             return pressed;
@@ -172,7 +182,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     if (ears_->exhausted()) {
         return Answer::kEnded;
     }
-    tell_user(speech::say(Message::kListening, {std::string(kWishes.requests.back()) + " "}));
+    tell_user(say(Message::kListening, {std::string(kWishes.requests.back()) + " "}));
     return hear_speech(wish);
 }
 
@@ -219,13 +229,13 @@ Result<Robot::Answer> Robot::hear_speech(std::optional<Wish>& wish) {
             break;
     }
     wished_ = heard->ended;
-    tell_user(speech::say(Message::kHeard, {heard->words}));
+    tell_user(say(Message::kHeard, {heard->words}));
     wish = understand(heard->words);
     return wish ? Answer::kWish : Answer::kNotUnderstood;
 }
 
 std::optional<Failure> Robot::tell(const Story& story, const std::string& topic) {
-    run_hook(options_.on_think);
+    hooks_.run(Event::kThink, topic);
     std::vector<std::string> announcements;
     if (options_.say_wish && !topic.empty()) {
         announcements.push_back("A story about " + topic + ".");
@@ -233,18 +243,12 @@ std::optional<Failure> Robot::tell(const Story& story, const std::string& topic)
         announcements.emplace_back(kThinkingWords);
     }
     if (!topic.empty()) {
-        tell_user(speech::say(Message::kStoryAbout, {topic}));
+        tell_user(say(Message::kStoryAbout, {topic}));
     }
-    run_hook(options_.on_speak);
     telling_ = true;
     std::optional<Failure> failed = teller_->tell(story, announcements, wished_);
     telling_ = false;
     return failed;
-}
-
-std::optional<Failure> Robot::say(const std::string& text) {
-    run_hook(options_.on_speak);
-    return teller_->say(text);
 }
 
 /// A new story; without a topic one of the model's choice.
@@ -275,25 +279,11 @@ void Robot::change_volume(Command command) {
     std::atomic<int>& volume = teller_->controls().volume;
     const double wanted = command == Command::kLouder ? volume * kLouder : volume / kLouder;
     volume = std::clamp(static_cast<int>(wanted), kMinVolume, kMaxVolume);
-    tell_user(speech::say(Message::kVolume, {std::to_string(volume)}));
-}
-
-/// Starts a hook; those that have ended are reaped. One that can't be started is told once a time, and no more.
-void Robot::run_hook(const Words& words) {
-    std::erase_if(hooks_, [](Process& hook) { return hook.wait(0ms).has_value(); });
-    if (words.empty()) {
-        return;
-    }
-    Result<Process> hook = Process::start("hook", words, Pipes::kNone);
-    if (hook) {
-        hooks_.push_back(std::move(*hook));
-    } else {
-        warn(hook.failure().message);
-    }
+    tell_user(say(Message::kVolume, {std::to_string(volume)}));
 }
 
 bool Robot::bedtime() const {
-    return options_.sleep_minutes > 0 && Clock::now() - started_ >= std::chrono::minutes(options_.sleep_minutes);
+    return options_.sleep.count() > 0 && Clock::now() - started_ >= options_.sleep;
 }
 
 }  // namespace storybake::speech

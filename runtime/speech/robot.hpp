@@ -7,11 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "fail.hpp"
 #include "speech/console.hpp"
 #include "speech/ears.hpp"
+#include "speech/hooks.hpp"
 #include "speech/process.hpp"
 #include "speech/speech_options.hpp"
 #include "speech/teller.hpp"
@@ -31,7 +31,7 @@ private:
     using Clock = std::chrono::steady_clock;
     enum class Answer { kWish, kNotUnderstood, kNothing, kEnded };
 
-    explicit Robot(const SpeechOptions& options) : options_(options) {}
+    explicit Robot(const SpeechOptions& options) : options_(options), hooks_(options.on) {}
 
     std::optional<Failure> loop();
     std::optional<Failure> ask(std::optional<Wish>& wish);
@@ -39,18 +39,16 @@ private:
     Result<Answer> hear_speech(std::optional<Wish>& wish);
     Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
     std::optional<Failure> tell(const Story& story, const std::string& topic);
-    std::optional<Failure> say(const std::string& text);
     Story story_about(const std::string& topic);
     bool take_at_once(const std::string& line);
     void change_volume(Command command);
-    void run_hook(const Words& words);
     [[nodiscard]] bool bedtime() const;
 
     const SpeechOptions& options_;
+    Hooks hooks_;
     Fd lock_;
     std::unique_ptr<Teller> teller_;
     std::unique_ptr<Ears> ears_;  // null when wishes are typed
-    std::vector<Process> hooks_;
     std::uint64_t seed_ = 0;
     Clock::time_point started_ = Clock::now();
     Clock::time_point wished_ = Clock::now();

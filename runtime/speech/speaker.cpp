@@ -15,8 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr int kRestarts = 2;      // in a row
 constexpr auto kStep = 100ms;     // between looks at the stop
-constexpr auto kStuck = 10s;      // without taking a sample
-constexpr auto kTail = 15s;       // for what a player still has in its buffers
 constexpr int kPipeBytes = 8192;  // a quarter of a second: the text is not far ahead of the voice
 constexpr double kFull = 32767.0;
 constexpr double kKnee = 0.7 * kFull;  // above, peaks are rounded off
@@ -75,7 +73,11 @@ bool Speaker::feed(std::span<const std::byte> bytes) {
     for (auto waited = 0ms; !bytes.empty() && !stopped();) {
         const Moved moved = write_some(process_->input().get(), bytes, kStep);
         waited = moved == Moved::kTimeout ? waited + kStep : 0ms;
-        if (moved == Moved::kEnd || waited >= kStuck) {
+        const bool hangs = waited >= patience_.stuck;
+        if (hangs) {
+            warn_of_hanging(patience_.stuck);
+        }
+        if (hangs || moved == Moved::kEnd) {
             process_.reset();
             return false;
         }
@@ -83,11 +85,19 @@ bool Speaker::feed(std::span<const std::byte> bytes) {
     return true;
 }
 
+void Speaker::warn_of_hanging(std::chrono::milliseconds waited) const {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(waited).count();
+    warn(say(Message::kPlayerHangs, {player(), std::to_string(seconds)}));
+}
+
 std::optional<Failure> Speaker::play(std::span<const std::int16_t> samples) {
     if (samples.empty() || stopped()) {
         return std::nullopt;
     }
-    first_sound_ = first_sound_.value_or(std::chrono::steady_clock::now());
+    if (!first_sound_) {
+        begun_();
+        first_sound_ = std::chrono::steady_clock::now();
+    }
     if (wav_ != nullptr) {
         if (auto failed = wav_->write(samples)) {
             return failed;
@@ -100,17 +110,16 @@ std::optional<Failure> Speaker::play(std::span<const std::int16_t> samples) {
         if (tries < kRestarts) {
             continue;
         }
-        const std::string& name = players_.front()[0];
         if (!played_ && players_.size() > 1) {
             players_ = players_.subspan(1);
             tries = -1;
             continue;
         }
         if (!played_) {
-            return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {name, std::to_string(kRestarts + 1)})};
+            return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {player(), std::to_string(kRestarts + 1)})};
         }
         silent_ = true;
-        warn(say(Message::kPlayerDied, {name}));
+        warn(say(Message::kPlayerDied, {player()}));
         break;
     }
     played_ = true;
@@ -123,15 +132,18 @@ std::optional<Failure> Speaker::finish() {
     }
     process_->input().close();
     std::optional<int> code;
-    for (auto waited = 0ms; !code && waited < kTail && !stopped(); waited += kStep) {
+    for (auto waited = 0ms; !code && waited < patience_.tail && !stopped(); waited += kStep) {
         code = process_->wait(kStep);
     }
     process_.reset();
-    if (stopped() || code.value_or(1) == 0) {
+    if (stopped() || code == 0) {
         return std::nullopt;
     }
-    return Failure{kExitUnavailable,
-                   say(Message::kPlayerEnded, {players_.front()[0], std::to_string(code.value_or(-1))})};
+    if (!code) {
+        warn_of_hanging(patience_.tail);
+        return std::nullopt;  // all was said
+    }
+    return Failure{kExitUnavailable, say(Message::kPlayerEnded, {player(), std::to_string(*code)})};
 }
 
 }  // namespace storybake::speech

@@ -32,6 +32,7 @@ enum Code : int {
     kOnThink,
     kOnSpeak,
     kOnError,
+    kReport,
 };
 
 constexpr option kRows[] = {
@@ -58,6 +59,7 @@ constexpr option kRows[] = {
     {"on-think", required_argument, nullptr, kOnThink},
     {"on-speak", required_argument, nullptr, kOnSpeak},
     {"on-error", required_argument, nullptr, kOnError},
+    {"report", no_argument, nullptr, kReport},
     {nullptr, 0, nullptr, 0},
 };
 
@@ -90,6 +92,22 @@ std::optional<Failure> set_command(Words& target, int code, const char* text) {
         return words.failure();
     }
     target = std::move(*words);
+    return std::nullopt;
+}
+
+/// Minutes, or with a unit seconds, minutes or hours: 20, 90s, 20m, 1h. From a second to a day.
+std::optional<Failure> set_duration(std::chrono::seconds& target, int code, std::string text) {
+    constexpr int kDay = 24 * 60 * 60;
+    const char last = text.empty() ? '\0' : text.back();
+    const int unit = last == 's' ? 1 : last == 'h' ? 3600 : 60;
+    if (last == 's' || last == 'm' || last == 'h') {
+        text.pop_back();
+    }
+    int number = 0;
+    if (auto failed = set_number(number, code, text.c_str(), 1, kDay / unit)) {
+        return failed;
+    }
+    target = std::chrono::seconds(number * unit);
     return std::nullopt;
 }
 
@@ -136,15 +154,15 @@ std::optional<Failure> set_option(SpeechOptions& options, int code, const char* 
         case kButton:
             return set_text(options.button, code, text);
         case kSleep:
-            return set_number(options.sleep_minutes, code, text, 1, 1440);
+            return set_duration(options.sleep, code, text);
+        case kReport:
+            options.report = true;
+            return std::nullopt;
         case kOnListen:
-            return set_command(options.on_listen, code, text);
         case kOnThink:
-            return set_command(options.on_think, code, text);
         case kOnSpeak:
-            return set_command(options.on_speak, code, text);
         case kOnError:
-            return set_command(options.on_error, code, text);
+            return set_command(options.on[static_cast<std::size_t>(code - kOnListen)], code, text);
         default: {  // kLanguage
             const std::optional<Language> language = find_language(text);
             if (!language) {
@@ -207,15 +225,18 @@ std::string speech_help_text(const char* name) {
         "      --mic-wav FILE        a recording in place of the microphone\n"
         "      --push                listen after Enter; a line with text is a wish too\n"
         "      --button FILE         listen after a button: a file that begins with 1 while it is pressed\n"
-        "                            (/sys/class/gpio/gpioN/value)\n"
+        "                            (/sys/class/gpio/gpioN/value), or a chip and its line (/dev/gpiochip0:28), which\n"
+        "                            the button connects to ground\n"
         "      --say-wish            say what was heard\n"
         "      --acoustic-model DIR  the folder of mdef (default: en-us/ beside the program, else Debian's)\n"
         "\n"
         "The robot:\n"
         "      --loop                listen, tell, and listen again; with --wish - wishes are typed. Said or typed:\n"
         "                            again, next, louder, softer, stop\n"
-        "      --sleep MINUTES       say good night after so many minutes, 1 to 1440\n"
-        "      --on-listen CMD       run when it listens; also --on-think, --on-speak, --on-error\n"
+        "      --sleep TIME          say good night after so many minutes, 1 to 1440; or 90s, 2h\n"
+        "      --on-listen CMD       run when it listens; also --on-think, --on-speak, --on-error; never run by a "
+        "shell;\n"
+        "                            STORYTELLER_EVENT and STORYTELLER_TEXT say what for\n"
         "\n"
         "How to tell it:\n"
         "      --voice NAME          %s\n"
@@ -227,6 +248,7 @@ std::string speech_help_text(const char* name) {
         "      --snd-command CMD     plays raw samples (16 bits, one channel, 16000 Hz) from its standard input\n"
         "                            (default: aplay or tinyplay); never run by a shell\n"
         "      --mute                show the story, say nothing\n"
+        "      --report              what the model took for each story, and the fingerprint of its last logits\n"
         "      --language LANGUAGE   of messages: en or zh (default: LANG's)\n"
         "  -h, --help                this text\n"
         "\n"

@@ -1,11 +1,13 @@
 // The storyteller's command line: the model's options, and those of its voice and ears.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "fail.hpp"
 #include "options.hpp"
+#include "speech/hooks.hpp"
 #include "speech/messages.hpp"
 #include "speech/process.hpp"
 #include "speech/voice.hpp"
@@ -28,14 +30,12 @@ struct SpeechOptions {
     Words mic_command;           // empty: found
     std::string acoustic_model;  // folder; empty: found
     bool push = false;           // listen only after Enter
-    std::string button;          // file of a button; empty: none
+    std::string button;          // Button::open()'s name; empty: none
     bool say_wish = false;
     bool loop = false;
-    int sleep_minutes = 0;  // 0: never
-    Words on_listen;
-    Words on_think;
-    Words on_speak;
-    Words on_error;
+    std::chrono::seconds sleep{0};  // 0: never
+    bool report = false;
+    HookCommands on;
 
     /// Whether wishes are said, not typed.
     [[nodiscard]] bool listens() const {

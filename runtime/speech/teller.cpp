@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "model.hpp"
+#include "report.hpp"
 #include "sampler.hpp"
 #include "speech/messages.hpp"
 
@@ -17,7 +18,7 @@ constexpr int kTokensToFinish = 48;
 
 }  // namespace
 
-Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
+Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::function<void()> begun) {
     std::unique_ptr<Voice> voice;
     std::vector<Words> players;
     if (!options.mute) {
@@ -40,7 +41,8 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
     if (!model) {
         return model.failure();
     }
-    std::unique_ptr<Teller> teller(new Teller(options, std::move(players), std::move(voice), std::move(*model)));
+    std::unique_ptr<Teller> teller(
+        new Teller(options, std::move(begun), std::move(players), std::move(voice), std::move(*model)));
     if (!options.wav.empty()) {
         Result<WavFile> wav = WavFile::create(options.wav);
         if (!wav) {
@@ -51,9 +53,10 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options) {
     return teller;
 }
 
-Teller::Teller(const SpeechOptions& options, std::vector<Words> players, std::unique_ptr<Voice> voice,
-               std::unique_ptr<BakedModel> model)
+Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
+               std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model)
     : options_(options),
+      begun_(std::move(begun)),
       players_(std::move(players)),
       voice_(std::move(voice)),
       model_(std::move(model)),
@@ -69,7 +72,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
-    Speaker speaker(players_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
@@ -82,7 +85,12 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     if (failed || unheard) {
         return failed ? failed : unheard;
     }
+    lost_player_ = speaker.silent() ? speaker.player() : "";
     warn(session.warning());
+    if (options_.report) {
+        print_stats(stderr, kModel, session.stats(),
+                    {model_->threads, options_.model.temperature != 0.0F, story.seed, 1, model_->load_seconds});
+    }
     if (const auto first = speaker.first_sound()) {
         char seconds[16];
         std::snprintf(seconds, sizeof seconds, "%.2f", std::chrono::duration<double>(*first - since).count());
@@ -93,14 +101,20 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
 
 std::optional<Failure> Teller::say(const std::string& text) {
     controls_.cut = false;
-    Speaker speaker(players_, wav_ ? &*wav_ : nullptr, controls_.cut);
+    Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
     narrator.say(text);
     return narrator.end();
 }
 
 std::optional<Failure> Teller::finish() {
-    return wav_ ? wav_->finish() : std::nullopt;
+    if (const std::optional<Failure> failed = wav_ ? wav_->finish() : std::nullopt) {
+        return failed;
+    }
+    if (!lost_player_.empty()) {
+        return Failure{kExitUnavailable, speech::say(Message::kRestUnheard, {lost_player_})};
+    }
+    return std::nullopt;
 }
 
 }  // namespace storybake::speech

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,8 +31,9 @@ struct Story {
 
 class Teller {
 public:
-    /// Opens the voice, the WAV file and the model. Fails with 2, 65, 66, 69, 71 and 74.
-    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options);
+    /// Opens the voice, the WAV file and the model. `begun` is called whenever something begins to sound. Fails with 2,
+    /// 65, 66, 69, 71 and 74.
+    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
 
     /// Says each of `announcements`, then tells the story. `since` is when it was wished for. Fails with 65 when the
     /// model is damaged, 69 and 74.
@@ -41,7 +43,7 @@ public:
     /// Says something that is no story.
     std::optional<Failure> say(const std::string& text);
 
-    /// Completes the WAV file.
+    /// Completes the WAV file. Fails with 69 when the end of the last story was not heard, and 74.
     std::optional<Failure> finish();
 
     /// Whether a player is used.
@@ -50,11 +52,15 @@ public:
     Controls& controls() { return controls_; }
 
 private:
-    Teller(const SpeechOptions& options, std::vector<Words> players, std::unique_ptr<Voice> voice,
-           std::unique_ptr<BakedModel> model);
+    Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
+           std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model);
+
+    [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;
+    std::function<void()> begun_;
     Controls controls_;
+    std::string lost_player_;  // that died in the last story
     std::optional<WavFile> wav_;
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;

@@ -1,6 +1,7 @@
 // Voices: text to samples. Flite's are in the program; espeak-ng is a command.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,8 +49,10 @@ std::string voice_names();
 /// Fails with 2 for a name that is not known, 69 when the voice isn't installed.
 Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner);
 
-/// espeak-ng, and its language or variant behind a colon: "espeak", "espeak:en-gb".
-Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner);
+/// espeak-ng, and its language or variant behind a colon: "espeak", "espeak:en-gb". Once it has given no sound for
+/// `patience` it is ended and started again; a sentence for which that does not help either is a failure.
+Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner,
+                                           std::chrono::milliseconds patience = std::chrono::seconds(10));
 
 /// How Flite would pronounce a word by its letter-to-sound rules, in the phones of the CMU dictionary: "D R AE G AH N".
 std::string pronounce(const std::string& word);

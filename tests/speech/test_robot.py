@@ -6,7 +6,6 @@ import fcntl
 import os
 import re
 import signal
-import stat
 import subprocess
 import time
 import wave
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import programs
 import pytest
+from programs import RATE, command, record, said
 
 WISHES = (
     "tell me a story about a dragon", "tell me a story about the sea", "tell me a story about sharing", "a story about a rabbit",
@@ -24,40 +24,11 @@ WISHES = (
     "tell me a story about a robot", "tell me a story about a hungry friend", "can you tell me a story about a rainbow",
 )  # fmt: skip
 VOICES = ("slt", "kal16", "rms", "awb", "kal")
-RATE = 16000
 
 
 @pytest.fixture
 def tell() -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(programs.tell, programs.on_this_machine(), stdin=subprocess.DEVNULL)
-
-
-def said(text: str, voice: str, folder: Path) -> np.ndarray:
-    """A sentence as Debian's flite says it, at 16 kHz; int16."""
-    path = folder / "said.wav"
-    subprocess.run(["flite", "-voice", voice, "-t", text, str(path)], check=True)
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-        rate = file.getframerate()
-    times = np.arange(len(samples) * RATE // rate) * (rate / RATE)
-    return np.interp(times, np.arange(len(samples)), samples).astype(np.int16)
-
-
-def record(path: Path, *parts: np.ndarray | float) -> Path:
-    """A WAV file of sounds and pauses (seconds), over the noise of a quiet room."""
-    pieces = [np.zeros(int(part * RATE), np.int16) if isinstance(part, float) else part for part in parts]
-    samples = np.concatenate(pieces).astype(np.int32) + np.random.default_rng(1).integers(-10, 11, sum(map(len, pieces)))
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes(samples.clip(-32768, 32767).astype("<i2").tobytes())
-    return path
-
-
-def command(path: Path, text: str) -> str:
-    """A program of a few lines of shell, as a command of the storyteller's."""
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
 
 
 def test_48_of_50_wishes_are_heard(tell: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
