@@ -23,6 +23,7 @@ constexpr CommandWords kCommands[] = {{"again", Command::kAgain}, {"stop", Comma
 const WishFacts kWishes = {.topics = kTopics,
                            .requests = kRequests,
                            .commands = kCommands,
+                           .pronunciations = {},
                            .prompt_before = "",
                            .prompt_after = "",
                            .prompt_is_told = false,
