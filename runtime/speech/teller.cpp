@@ -89,7 +89,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     warn(session.warning());
     if (options_.report) {
         print_stats(stderr, kModel, session.stats(),
-                    {model_->threads, options_.model.temperature != 0.0F, story.seed, 1, model_->load_seconds});
+                    {model_->threads, options_.model.temperature != 0.0F, story.seed, 1, model_->loading});
     }
     if (const auto first = speaker.first_sound()) {
         char seconds[16];
