@@ -9,8 +9,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from codegen.errors import IO, BakeError
 from codegen.model import Model
+from codegen.output import write_if_changed
 from codegen.plan import Plan
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -94,23 +94,6 @@ def render(plan: Plan) -> dict[str, str]:
         template = pattern.format(kernels=plan.target.kernels)
         texts[output] = env.get_template(template).render(plan=plan, m=plan.model, banner=banner(plan, template))
     return texts
-
-
-def write_if_changed(path: Path, content: bytes) -> bool:
-    """Writes a file through a temporary one, unless it holds just that already. Returns whether it wrote."""
-    try:
-        if path.is_file() and path.read_bytes() == content:
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise BakeError(f"{path}: can't be written: {error.strerror}; check the disk and the folder", IO) from error
-    return True
 
 
 def emit(plan: Plan, folder: Path) -> list[Path]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import struct
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,9 +15,10 @@ import numpy as np
 from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
 from codegen.emit import weights_text
-from codegen.errors import IO, USAGE, BakeError
+from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
+from codegen.output import atomic_output
 from codegen.tokenizer import to_bytes
 from codegen.weights import convert
 
@@ -135,30 +134,6 @@ def refuse_same_file(source: Path, out: Path) -> None:
     with contextlib.suppress(OSError):
         if out.exists() and out.samefile(source):
             raise BakeError(f"{out}: is the input itself; give the output another name", USAGE)
-
-
-@contextlib.contextmanager
-def atomic_output(out: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
-    if out.exists() and not out.is_file():
-        raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
-            temporary = file.name
-            yield file  # type: ignore[misc]
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # as open() would have made it
-        os.replace(temporary, out)
-    except OSError as error:
-        raise BakeError(f"{out}: can't be written: {error.strerror}; check the folder and free space", IO) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
 
 
 def main(arguments: list[str]) -> int:

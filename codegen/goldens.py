@@ -12,8 +12,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from codegen.emit import render, write_if_changed
+from codegen.emit import render
 from codegen.model import Model, check_dims, check_name
+from codegen.output import write_if_changed
 from codegen.plan import make_plan
 from codegen.targets import find_target
 

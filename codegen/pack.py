@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.checkpoint import Quantized, Tensor, TensorSource
-from codegen.emit import environment, write_if_changed
+from codegen.emit import environment
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
 from codegen.layout import FLOAT_BYTES, Matrix
+from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.rope import rope_table
 

@@ -14,8 +14,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.emit import environment, write_if_changed
+from codegen.emit import environment
 from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.output import write_if_changed
 from codegen.tokenizer import stems
 
 TEMPLATE = "wishes.cpp.jinja"

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all: written under another name beside them, and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from codegen.errors import IO, USAGE, BakeError
+
+
+@contextlib.contextmanager
+def atomic_output(out: Path) -> Iterator[BinaryIO]:
+    """A file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
+    if out.exists() and not out.is_file():
+        raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", suffix=".part", delete=False) as file:
+            temporary = file.name
+            yield file  # type: ignore[misc]
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # as open() would have made it
+        os.replace(temporary, out)
+    except OSError as error:
+        raise BakeError(f"{out}: can't be written: {error.strerror}; check the folder and free space", IO) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Writes a file, unless it holds just that already; makes its folder. Returns whether it wrote."""
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.read_bytes() == content:
+            return False
+    with contextlib.suppress(OSError):  # which the file then says
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(path) as file:
+        file.write(content)
+    return True
