@@ -97,7 +97,8 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "values":
         write_values(source, Path(args.output))
     else:
-        print(explain(plan), end="")
+        topics = wishes_for(*find_topics(Path(args.model), args.topics)).topics
+        print(explain(plan, topics, args.ram_budget), end="")
 
 
 def main(argv: list[str]) -> int:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from codegen.emit import describe
 from codegen.emit import thousands as n
-from codegen.memory import PROGRAM_BYTES, memory_of
+from codegen.memory import ACOUSTIC_MODEL_BYTES, MB, PROGRAM_BYTES, VOICE_BYTES, decoder_bytes, memory_of
 from codegen.plan import Plan
 
 
-def explain(plan: Plan) -> str:
-    """What the model is, what its kernels are, where its weights lie, and what a token costs."""
+def storyteller(plan: Plan, topics: tuple[str, ...], budget: int) -> list[str]:
+    """Lines about the memory of the storyteller, and whether it can hear and tell at once within `budget` MB."""
+    voice = next(iter(VOICE_BYTES))
+    model, recogniser = memory_of(plan), ACOUSTIC_MODEL_BYTES + decoder_bytes(topics)
+    telling = model.total + VOICE_BYTES[voice]
+    hearing = model.total - model.weights + recogniser  # the weights are pages of a file, which give way
+    both = telling + recogniser
+    verdict = ""
+    if budget:
+        lacking = [name for name, size in (("telling", telling), ("hearing", hearing)) if size > budget * MB]
+        fits = "both fit" if both <= budget * MB else "one after the other"
+        verdict = f"  of {budget} MB: {'no room for ' + ' nor '.join(lacking) if lacking else fits}"
+    return [
+        "the storyteller's memory, in bytes:",
+        f"  telling           {n(telling):>14}  voice {voice}",
+        f"  hearing           {n(hearing):>14}  {len(topics)} topics",
+        f"  both at once      {n(both):>14}{verdict}",
+    ]
+
+
+def explain(plan: Plan, topics: tuple[str, ...], budget: int = 0) -> str:
+    """What the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
+    being the target's."""
     m = plan.model
     lines = [describe(m), f"target {plan.target.name}: {plan.target.about}", ""]
     lines += ["kernels, one a distinct shape:"]
@@ -24,7 +45,7 @@ def explain(plan: Plan) -> str:
         layered = section.tensor in m.tensor_shapes() and m.tensor_shapes()[section.tensor][0]
         label = f"{section.tensor}[{section.layer}]" if layered else section.tensor
         lines.append(f"  {n(section.offset):>12} {n(section.bytes):>12}  {label}")
-    budget = f"  of {plan.target.ram_budget} MB" if plan.target.ram_budget else ""
+    budget = budget or plan.target.ram_budget
     lines += [
         "",
         "memory, in bytes:",
@@ -32,7 +53,9 @@ def explain(plan: Plan) -> str:
         f"  key/value cache   {n(plan.kv_bytes):>14}  {m.kv_type}, {m.seq_len} positions",
         f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
         f"  program           {n(PROGRAM_BYTES):>14}  about",
-        f"  together          {n(memory_of(plan).total):>14}{budget}",
+        f"  together          {n(memory_of(plan).total):>14}{f'  of {budget} MB' if budget else ''}",
+        "",
+        *storyteller(plan, topics, budget),
         "",
         f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
     ]

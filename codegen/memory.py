@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.errors import USAGE, BakeError
@@ -18,6 +18,14 @@ PROGRAM_BYTES = 2 * MB
 # Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
 # are left for what else there is, the scratch memory of further threads among it.
 REACH = 2**31 - 64 * MB
+# What the storyteller takes beside that: measured on the Duo's program, all of its pages (tests/speech/programs.py), and up
+# to a fifth more. A voice: its tables and a sentence of samples, and 16 s that wait for the player.
+VOICE_BYTES = {"slt": 7_900_000, "kal16": 6_500_000, "rms": 9_000_000, "awb": 8_100_000, "kal": 4_000_000, "espeak": 11_000_000}
+# PocketSphinx: its decoder, which grows with the grammar (10 to 5000 topics were measured), and the files of Debian's
+# acoustic model, mapped or copied.
+DECODER_BYTES = 2_800_000
+TOPIC_WORD_BYTES = 10_500
+ACOUSTIC_MODEL_BYTES = 6_610_000
 SHORTEST_CONTEXT = 32  # a shorter one is not worth proposing
 
 
@@ -32,6 +40,11 @@ class Memory:
     @property
     def total(self) -> int:
         return self.weights + self.kv + self.activations + PROGRAM_BYTES
+
+
+def decoder_bytes(topics: Sequence[str]) -> int:
+    """What hearing takes beside the acoustic model."""
+    return DECODER_BYTES + TOPIC_WORD_BYTES * sum(len(topic.split()) for topic in topics)
 
 
 def memory_of(plan: Plan) -> Memory:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from codegen.emit import environment
 from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.memory import PROGRAM_BYTES, VOICE_BYTES, decoder_bytes
 from codegen.output import write_if_changed
 from codegen.tokenizer import stems
 
@@ -175,6 +176,12 @@ def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) ->
         for number, phones in enumerate((dictionary or {}).get(word, ("",)), 1):
             pronunciations.append((word if number == 1 else f"{word}({number})", phones))
     text = environment().get_template(TEMPLATE).render(
-        wishes=wishes, requests=REQUESTS, commands=COMMANDS, pronunciations=pronunciations
+        wishes=wishes,
+        requests=REQUESTS,
+        commands=COMMANDS,
+        pronunciations=pronunciations,
+        program_bytes=PROGRAM_BYTES,
+        decoder_bytes=decoder_bytes(wishes.topics),
+        voice_bytes=VOICE_BYTES,
     )
     write_if_changed(folder / "wishes.cpp", text.encode())

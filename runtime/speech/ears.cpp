@@ -42,7 +42,7 @@ Result<std::unique_ptr<Ears>> Ears::open(const SpeechOptions& options) {
         }
         ears->recorder_ = std::move(*recorder);
     }
-    ears->keep_recogniser_ = memory_need(ears->acoustic_model_).both_fit();
+    ears->keep_recogniser_ = memory_need(options, ears->acoustic_model_).both_fit();
     Result<std::unique_ptr<Recogniser>> recogniser = open_recogniser(ears->acoustic_model_);
     if (!recogniser) {
         return recogniser.failure();

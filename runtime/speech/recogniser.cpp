@@ -1,6 +1,5 @@
 #include "speech/recogniser.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,10 +20,6 @@ namespace storybake::speech {
 namespace {
 
 constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us/en-us";
-constexpr std::array<const char*, 6> kAcousticFiles = {
-    "mdef", "means", "noisedict", "sendump", "transition_matrices", "variances"};
-// What decoding takes beside the acoustic model: measured with 300 topics, 5 s of speech.
-constexpr std::uint64_t kWorkingBytes = 12 << 20;
 
 /// The folder of the program itself; empty when the system doesn't say.
 std::string program_folder() {
@@ -45,17 +40,6 @@ Result<std::string> find_acoustic_model(const std::string& named) {
         }
     }
     return Failure{kExitUnavailable, say(Message::kNoAcousticModel, {folders[1]})};
-}
-
-std::uint64_t recogniser_bytes(const std::string& acoustic_model) {
-    std::uint64_t bytes = kWorkingBytes;
-    for (const char* file : kAcousticFiles) {
-        struct stat status {};
-        if (::stat((acoustic_model + "/" + file).c_str(), &status) == 0) {
-            bytes += static_cast<std::uint64_t>(status.st_size);
-        }
-    }
-    return bytes;
 }
 
 #ifdef STORYBAKE_POCKETSPHINX

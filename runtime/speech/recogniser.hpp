@@ -15,9 +15,6 @@ namespace storybake::speech {
 /// Debian's pocketsphinx-en-us. Fails with 69 when there is none.
 Result<std::string> find_acoustic_model(const std::string& named);
 
-/// Bytes of memory that a recogniser takes: its acoustic model's files, and what it works with.
-std::uint64_t recogniser_bytes(const std::string& acoustic_model);
-
 class Recogniser {
 public:
     Recogniser() = default;

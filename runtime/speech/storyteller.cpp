@@ -44,17 +44,16 @@ std::optional<Failure> run(SpeechOptions& options) {
 /// What --info says beside the model's facts.
 void print_speech_info(const SpeechOptions& options) {
     const Result<std::string> acoustic_model = find_acoustic_model(options.acoustic_model);
-    const MemoryNeed need = memory_need(acoustic_model ? *acoustic_model : "");
-    constexpr double kMega = 1e6;
-    std::printf("%-18s %.1f MB with the voice\n", "telling takes", static_cast<double>(need.telling) / kMega);
+    const MemoryNeed need = memory_need(options, acoustic_model ? *acoustic_model : "");
+    const auto mega = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+    std::printf("%-18s %.1f MB with the voice\n", "telling takes", mega(need.telling()));
     if (acoustic_model) {
-        std::printf("%-18s %.1f MB (%s)\n", "listening takes", static_cast<double>(need.listening) / kMega,
+        std::printf("%-18s %.1f MB with the acoustic model %s\n", "hearing takes", mega(need.hearing()),
                     acoustic_model->c_str());
-        std::printf("%-18s %s, %.1f MB are available\n", "at the same time",
-                    need.both_fit() ? "both fit" : "both do not fit: one after the other",
-                    static_cast<double>(need.available) / kMega);
+        std::printf("%-18s %.1f MB of %.1f available: %s\n", "both at once", mega(need.both()), mega(need.available),
+                    need.both_fit() ? "both fit" : "one after the other");
     } else {
-        std::printf("%-18s %s\n", "listening", acoustic_model.failure().message.c_str());
+        std::printf("%-18s %s\n", "hearing", acoustic_model.failure().message.c_str());
     }
 }
 

@@ -105,19 +105,38 @@ def test_hears_a_wish_and_tells_its_story(tmp_path: Path) -> None:
     assert len(samples(tmp_path / "heard.wav")) > 16000
 
 
-def test_hearing_fits_the_board(tmp_path: Path) -> None:
-    """With hundreds of topics; 40 MB with the whole dictionary, of which only the grammar's words are kept."""
-    if not ACOUSTIC_MODEL.is_dir():
-        pytest.skip(f"no {ACOUSTIC_MODEL}; run: tools/toolchain speech")
-    say_wish(tmp_path / "wish.wav")
-    hearing = ("--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL)
-    peak = peak_memory(on_the_duo(), *hearing, *SHORT, "--wav", tmp_path / "story.wav")
-    assert peak.get("mdef", 0) > MB, f"the acoustic model was not mapped: {peak}"
-    assert sum(peak.values()) < 24 * MB, peak
+def needed(words: tuple[str | Path, ...], phase: str) -> float:
+    """The bytes that --info names for a phase."""
+    info = tell(on_the_duo(), *words, "--info")
+    match = re.search(rf"^{phase} +([0-9.]+) MB", info.stdout, re.MULTILINE)
+    assert match, info.stdout + info.stderr
+    return float(match[1]) * MB
 
 
-def test_telling_fits_the_board(tmp_path: Path) -> None:
-    """The stock image leaves about 24 MB; the weights are part of the program's own region."""
-    peak = peak_memory(on_the_duo(), "--wish", "a dragon", *SHORT, "--wav", tmp_path / "story.wav")
-    assert peak["anonymous"] > 100_000 and any(kind.startswith("storyteller") for kind in peak), peak
-    assert sum(peak.values()) < 12 * MB, peak
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("telling takes", ("--voice", "kal16")),
+        ("telling takes", ("--voice", "slt")),
+        ("telling takes", ("--voice", "rms")),
+        ("hearing takes", ("--mute",)),
+        ("both at once", ("--voice", "slt")),
+    ],
+)
+def test_the_memory_that_is_said_is_what_is_taken(phase: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    """Of each phase, with the model's own topics: no more than --info says, and not less than three quarters of it."""
+    sound: tuple[str | Path, ...] = ("--wav", tmp_path / "story.wav")
+    if phase == "telling takes":
+        run = ("--wish", "a dragon", *words, *sound)
+    else:
+        if not ACOUSTIC_MODEL.is_dir():
+            pytest.skip(f"no {ACOUSTIC_MODEL}; run: tools/toolchain speech")
+        say_wish(tmp_path / "wish.wav")
+        words = (*words, "--acoustic-model", str(ACOUSTIC_MODEL))
+        run = ("--mic-wav", tmp_path / "wish.wav", *words, *sound)
+    peak = peak_memory(on_the_duo(), *run, "-s", "7", "--max-sentences", "3")
+    assert phase == "telling takes" or peak.get("mdef", 0) > MB, f"the acoustic model was not mapped: {peak}"
+    assert any(kind.startswith("storyteller") for kind in peak), peak
+    said = needed(words, phase)
+    print(phase, *words, said, sum(peak.values()))
+    assert sum(peak.values()) <= said <= 1.3 * sum(peak.values()), peak
