@@ -166,7 +166,7 @@ class Plan:
     def heads_together(self) -> int:
         """Heads whose attention is computed side by side: a divisor of n_heads whose outputs fit half the registers."""
         vectors = self.model.head_size // self.common_width(self.model.head_size)
-        fitting = [n for n in (4, 3, 2) if self.model.n_heads % n == 0 and n * vectors <= self.target.registers // 2]
+        fitting = [n for n in (8, 4, 3, 2) if self.model.n_heads % n == 0 and n * vectors <= self.target.registers // 2]
         return max(fitting, default=1)
 
     @property

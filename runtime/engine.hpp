@@ -34,12 +34,7 @@ class Engine {
 public:
     /// `weights` is the packed image; 1 <= threads <= most_threads(), 1 <= batch <= kModel.max_batch. `profile` may be
     /// null.
-    Engine(const std::byte* weights, int threads, int batch, Profile* profile)
-        : weights_(weights),
-          threads_(threads),
-          batch_(batch),
-          profile_(profile),
-          barrier_(threads <= available_cores()) {}
+    Engine(const std::byte* weights, int threads, int batch, Profile* profile);
 
     Engine(const Engine&) = delete;  // the threads of a team meet at its barrier
     Engine& operator=(const Engine&) = delete;

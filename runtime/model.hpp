@@ -56,6 +56,10 @@ const char* missing_extension() noexcept;
 void forward(const std::byte* weights, std::span<const int> tokens, int pos, Logits wanted, const Team& team,
              Profile* profile) noexcept;
 
+/// What forward() reads and writes between its steps and from token to token, the key/value cache in it. Nothing in it
+/// needs to be set before the first call.
+std::span<std::byte> working_memory() noexcept;
+
 /// The logits of the last position that was computed with Logits::kLast. (vocab_size,)
 std::span<float> logits() noexcept;
 

@@ -62,6 +62,8 @@ Scratch scratch[kMaxThreads];
 
 const std::span<const OpFacts> kOps = kOpFacts;
 
+std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(std::span(&state, 1)); }
+
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
 LogitsFacts logits_facts() noexcept { return scan(state.logits); }

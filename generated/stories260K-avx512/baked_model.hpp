@@ -64,7 +64,7 @@ constexpr std::size_t kWeightsBytes = 1066752;
 constexpr int kLanes = 16;
 constexpr int kSeqBlocks = 32;
 constexpr int kValueStride = 8;
-constexpr int kHeadsTogether = 4;  // heads whose attention is computed side by side
+constexpr int kHeadsTogether = 8;  // heads whose attention is computed side by side
 
 using Cached = float;  // a key or a value in the cache
 
@@ -86,7 +86,7 @@ struct State {
 /// What a thread keeps for itself.
 struct Scratch {
     alignas(64) float xb[1024];  // (16,64) after an rmsnorm
-    alignas(64) float att[2048];  // (4,512) attention scores of 4 heads
+    alignas(64) float att[4096];  // (8,512) attention scores of 8 heads
 };
 
 /// The operations, as rows of the profile.

@@ -46,8 +46,8 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
 /// exp_f32 (exp.hpp) lane by lane, the same operations in the same order. It takes half a register of floats, as the
 /// doubles it computes with take a whole one.
 [[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) {
-    x = x < -104.0F ? HalfFloats{} - 104.0F : x;
-    x = x > 89.0F ? HalfFloats{} + 89.0F : x;
+    x = (HalfFloats)_mm256_max_ps(_mm256_set1_ps(kLowestExp), (__m256)x);  // a NaN stays one
+    x = (HalfFloats)_mm256_min_ps(_mm256_set1_ps(89.0F), (__m256)x);
     const Doubles z = 0x1.71547652b82fep+5 * (Doubles)_mm512_maskz_cvtps_pd(0xff, (__m256)x);
     const Doubles shifted = z + 0x1.8p+52;
     const Doubles r = z - (shifted - 0x1.8p+52);
@@ -57,7 +57,7 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
         return (Longs)_mm512_permutex2var_epi64((__m512i)load<Longs>(kExp2Bits + first), (__m512i)k,
                                                 (__m512i)load<Longs>(kExp2Bits + first + 8));
     };
-    const Longs bits = (k & 16) != 0 ? table(16) : table(0);
+    const Longs bits = (Longs)_mm512_mask_mov_epi64((__m512i)table(0), _mm512_test_epi64_mask((__m512i)k, _mm512_set1_epi64(16)), (__m512i)table(16));
     const Doubles scale = (Doubles)(bits + (k << 47));
     const Doubles high = 0x1.c6af84b912394p-5 / (32.0 * 32.0 * 32.0) * r + 0x1.ebfce50fac4f3p-3 / (32.0 * 32.0);
     const Doubles low = 0x1.62e42ff0c52d6p-1 / 32.0 * r + 1.0;
@@ -301,53 +301,71 @@ template <int kBlocks>
 template <int kHeads>
 void attend(float* xb, const float* q, const Cached* key_cache, const Cached* value_cache, float* att, int h, int length) {
     constexpr int kAttStride = kSeqBlocks * kLanes;
+    constexpr int kHalf = kWidth / 2;
     const int padded = (length + kLanes - 1) / kLanes * kLanes;
+    const Cached* keys[kHeads];
+    const Cached* values[kHeads];
+    float* a[kHeads];
+    for (int k = 0; k < kHeads; ++k) {
+        keys[k] = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kLanes;
+        values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
+        a[k] = att + k * kAttStride;
+    }
+    int t = 0;
+    for (; t + 4 * kLanes <= padded; t += 4 * kLanes) {
+        for (int k = 0; k < kHeads; ++k) {
+            scores<4>(a[k] + t, q + k * kHeadSize, keys[k] + t * kHeadSize);
+        }
+    }
+    for (; t < padded; t += kLanes) {
+        for (int k = 0; k < kHeads; ++k) {
+            scores<1>(a[k] + t, q + k * kHeadSize, keys[k] + t * kHeadSize);
+        }
+    }
+
+    // softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
     const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Floats largest[kHeads];
+    float max[kHeads];
     float sum[kHeads] = {};
     for (int k = 0; k < kHeads; ++k) {
-        const Cached* keys = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kLanes;
-        float* a = att + k * kAttStride;
-        int t = 0;
-        for (; t + 4 * kLanes <= padded; t += 4 * kLanes) {
-            scores<4>(a + t, q + k * kHeadSize, keys + t * kHeadSize);
-        }
-        for (; t < padded; t += kLanes) {
-            scores<1>(a + t, q + k * kHeadSize, keys + t * kHeadSize);
-        }
-        // The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
-        float* last = a + padded - kLanes;
-        store(last, lane < length - (padded - kLanes) ? load<Floats>(last) : splat(a[0]));
-        Floats largest = splat(a[0]);
-        for (t = 0; t < padded; t += kLanes) {
-            largest = kLarger(load<Floats>(a + t), largest);
-        }
-        const float max = across<kLanes, float>(&largest, kLarger);
-        for (t = 0; t < padded; t += kWidth / 2) {
-            store(a + t, exp_f32(load<HalfFloats>(a + t) - max));
-        }
+        float* last = a[k] + padded - kLanes;
+        largest[k] = splat(a[k][0]);
+        store(last, lane < length - (padded - kLanes) ? load<Floats>(last) : largest[k]);
     }
-    for (int t = 0; t < length; ++t) {
+    for (t = 0; t < padded; t += kLanes) {
         for (int k = 0; k < kHeads; ++k) {
-            sum[k] += att[k * kAttStride + t];
+            largest[k] = kLarger(load<Floats>(a[k] + t), largest[k]);
         }
     }
     for (int k = 0; k < kHeads; ++k) {
-        for (int t = 0; t < padded; t += kLanes) {
-            store(att + k * kAttStride + t, load<Floats>(att + k * kAttStride + t) / sum[k]);
+        max[k] = across<kLanes, float>(&largest[k], kLarger);
+    }
+    for (t = 0; t < padded; t += kHalf) {
+        for (int k = 0; k < kHeads; ++k) {
+            store(a[k] + t, exp_f32(load<HalfFloats>(a[k] + t) - max[k]));
+        }
+        const int end = t + kHalf < length ? t + kHalf : length;
+        for (int i = t; i < end; ++i) {
+            for (int k = 0; k < kHeads; ++k) {
+                sum[k] += a[k][i];
+            }
         }
     }
 
     // weighted values: lanes are elements of the head, each a sum over the positions in order
     constexpr int kParts = kHeadSize / 8;
     HeadFloats out[kHeads][kParts] = {};
-    const Cached* values[kHeads];
-    for (int k = 0; k < kHeads; ++k) {
-        values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
-    }
-    for (int t = 0; t < length; ++t) {
+    for (int begin = 0; begin < length; begin += kLanes) {
         for (int k = 0; k < kHeads; ++k) {
-            for (int i = 0; i < kParts; ++i) {
-                out[k][i] += att[k * kAttStride + t] * load<HeadFloats>(values[k] + t * kHeadSize + i * 8);
+            store(a[k] + begin, load<Floats>(a[k] + begin) / sum[k]);
+        }
+        const int end = begin + kLanes < length ? begin + kLanes : length;
+        for (t = begin; t < end; ++t) {
+            for (int k = 0; k < kHeads; ++k) {
+                for (int i = 0; i < kParts; ++i) {
+                    out[k][i] += a[k][t] * load<HeadFloats>(values[k] + t * kHeadSize + i * 8);
+                }
             }
         }
     }

@@ -31,7 +31,7 @@ const ModelFacts kModel = {
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 655360,
     .kv_type = "f32",
-    .activation_bytes = 57344,
+    .activation_bytes = 65536,
     .macs_per_token = 259328,
     .bytes_per_token = 1050368,
 };
@@ -60,6 +60,8 @@ Scratch scratch[kMaxThreads];
 }  // namespace
 
 const std::span<const OpFacts> kOps = kOpFacts;
+
+std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(std::span(&state, 1)); }
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 

@@ -72,6 +72,10 @@ void reset() {
 
 }  // namespace fake
 
+std::span<std::byte> working_memory() noexcept {
+    return std::as_writable_bytes(std::span(fake_logits));
+}
+
 std::span<float> logits() noexcept {
     return fake_logits;
 }
