@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SSH = '#!/bin/sh\ncd "$BOARD" && shift && exec sh -c "$*"\n'
-SCP = '#!/bin/sh\nshift 2\nfor last; do :; done\n[ "$last" = me@board: ] || exit 1\nwhile [ $# -gt 1 ]; do cp "$1" "$BOARD"; shift; done\n'
+SSH = """#!/bin/sh
+[ "$1" != -n ] || { shift; exec </dev/null; }
+[ "$1" = me@board ] || exit 255
+shift
+cd "$BOARD" && exec sh -c "$(printf %s "$*" | sed "s| /etc/| $BOARD/etc/|g; s|^/etc/|$BOARD/etc/|")"
+"""
+SCP = """#!/bin/sh
+[ "$1 $2 $3" = "-O -q -r" ] || exit 2
+shift 3
+for last; do :; done
+[ "${last%%:*}" = me@board ] || exit 1
+while [ $# -gt 1 ]; do echo "${1##*/}" >>"$BOARD.copied"; cp -r "$1" "$BOARD/${last#*:}" || exit 1; shift; done
+"""
 
 
 @pytest.fixture
@@ -22,19 +34,22 @@ def build(tmp_path: Path) -> Path:
     program = folder / "tale"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat tale.weights 2>/dev/null\nexit 3\n')
     program.chmod(0o755)
+    storyteller = folder / "storyteller"
+    storyteller.write_text('#!/bin/sh\ncat "${0%/*}/tale.weights" 2>/dev/null\nprintf "%s\\n" "$@"\n')
+    storyteller.chmod(0o755)
     targets = [{"name": n, "type": "executable", "filename": [str(folder / n)]} for n in ("tests/model_test", "tale")]
     (folder / "meson-info" / "intro-targets.json").write_text(json.dumps(targets))
     return folder
 
 
-def deploy(tmp_path: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def deploy(tmp_path: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     board, tools = tmp_path / "board", tmp_path / "bin"
     for folder in (board, tools):
         folder.mkdir(exist_ok=True)
     for name, text in (("ssh", SSH), ("scp", SCP)):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "BOARD": str(board)}
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "BOARD": str(board), **variables}
     return subprocess.run([ROOT / "tools/deploy", *arguments], env=environment, text=True, capture_output=True)
 
 
@@ -55,8 +70,73 @@ def test_a_board_that_is_not_there(tmp_path: Path, build: Path) -> None:
     assert ran.returncode == 69 and "could not copy tale to me@elsewhere" in ran.stderr
 
 
+def copied(tmp_path: Path) -> list[str]:
+    """What was copied since the last call."""
+    notes = tmp_path / "board.copied"
+    lines = notes.read_text().splitlines()
+    notes.unlink()
+    return lines
+
+
+def acoustic_model() -> Path:
+    for folder in (ROOT / ".toolchain/speech/usr", Path("/usr")):
+        if (found := folder / "share/pocketsphinx/model/en-us/en-us").is_dir():
+            return found
+    pytest.skip("no acoustic model; run: tools/toolchain speech")
+
+
+def test_the_storyteller_goes_with_its_acoustic_model(tmp_path: Path, build: Path) -> None:
+    """Which is copied once, and again when it is not the same."""
+    model = acoustic_model()
+    (build / "tale.weights").write_text("weights\n")
+    words = ["--wish", "a \"big\" dragon's", "--mute"]
+    ran = deploy(tmp_path, "--storyteller", "me@board", build, *words)
+    assert (ran.returncode, ran.stdout.splitlines(), ran.stderr) == (0, ["weights", *words], "")
+    folder = tmp_path / "board/storyteller"
+    assert sorted(path.name for path in folder.iterdir()) == ["en-us", "storyteller", "tale.weights"]
+    for name in ("mdef", "means", "sendump", "feat.params"):
+        assert (folder / "en-us" / name).read_bytes() == (model / name).read_bytes()
+    assert copied(tmp_path) == ["storyteller", "tale.weights", "en-us"]
+    assert deploy(tmp_path, "--storyteller", "me@board", build).returncode == 0
+    assert copied(tmp_path) == ["storyteller", "tale.weights"]
+    (folder / "en-us/sendump").write_bytes(b"half")
+    assert deploy(tmp_path, "--storyteller", "me@board", build).returncode == 0
+    assert copied(tmp_path) == ["storyteller", "tale.weights", "en-us"]
+    assert (folder / "en-us/sendump").read_bytes() == (model / "sendump").read_bytes()
+
+
+def test_the_service_starts_it_with_the_power(tmp_path: Path, build: Path) -> None:
+    """The board's own script, which finds no sound card in the folder that plays the board, and says so."""
+    acoustic_model()
+    board = tmp_path / "board"
+    (board / "etc/init.d").mkdir(parents=True)
+    (board / "storyteller.conf").write_text(f"FOLDER={board}/storyteller\nSOUND={board}\nWAIT=0\nPIDFILE={board}/pid\n")
+    ran = deploy(tmp_path, "--service", "me@board", build, STORYTELLER_CONF=str(board / "storyteller.conf"))
+    assert ran.returncode == 1 and "no sound card" in ran.stderr
+    script = board / "etc/init.d/S99storyteller"
+    assert script.read_bytes() == (ROOT / "runtime/speech/S99storyteller").read_bytes() and os.access(script, os.X_OK)
+    assert not (board / "storyteller/S99storyteller").exists()
+
+
+def test_a_dry_run_shows_what_would_be_done(tmp_path: Path, build: Path) -> None:
+    acoustic_model()
+    (tmp_path / "board").mkdir()
+    ran = deploy(tmp_path, "--dry-run", "--service", "me@elsewhere", build)
+    assert (ran.returncode, ran.stderr, list((tmp_path / "board").iterdir())) == (0, "", [])
+    lines = [shlex.split(line) for line in ran.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["ssh", "scp", "ssh", "ssh", "ssh", "ssh"]
+    assert str(build / "storyteller") in lines[1] and lines[1][-1] == "me@elsewhere:storyteller/new"
+    assert lines[-1] == ["ssh", "me@elsewhere", "/etc/init.d/S99storyteller restart"]
+    ran = deploy(tmp_path, "--dry-run", "me@elsewhere", build, "-i", "It's")
+    assert shlex.split(shlex.split(ran.stdout.splitlines()[-1])[2]) == ["./tale", "-i", "It's"]
+
+
 def test_usage_and_missing_builds(tmp_path: Path, build: Path) -> None:
     assert deploy(tmp_path, "me@board").returncode == 2
     assert deploy(tmp_path, "me@board", tmp_path).returncode == 66
-    (build / "tale").unlink()
-    assert deploy(tmp_path, "me@board", build).returncode == 66
+    for words in (("--service", "me@board", build, "--loop"), ("--all", "me@board", build)):
+        assert deploy(tmp_path, *words).returncode == 2
+    for name, options in (("tale", ()), ("storyteller", ("--storyteller",))):
+        (build / name).unlink()
+        ran = deploy(tmp_path, *options, "me@board", build)
+        assert ran.returncode == 66 and "yet; build it with: meson compile -C" in ran.stderr
