@@ -33,12 +33,12 @@ class Board:
         self.program.chmod(0o755)
         self.settings: dict[str, str] = {"OPTIONS": "--loop --voice slt"}
 
-    def run(self, word: str, shell: str = "sh") -> subprocess.CompletedProcess[str]:
+    def run(self, word: str, shell: str = "busybox sh") -> subprocess.CompletedProcess[str]:
         paths = {"FOLDER": self.folder, "LOG": self.log, "SOUND": self.sound, "PIDFILE": self.folder / "pid", "WAIT": 1}
         conf = self.folder / "storyteller.conf"
         conf.write_text("".join(f"{name}='{value}'\n" for name, value in {**paths, **self.settings}.items()))
         environment = {"PATH": "/usr/bin:/bin", "STORYTELLER_CONF": str(conf)}
-        return subprocess.run([shell, SCRIPT, word], env=environment, text=True, capture_output=True, timeout=30, check=False)
+        return subprocess.run([*shell.split(), SCRIPT, word], env=environment, text=True, capture_output=True, timeout=30, check=False)
 
     def wait_for(self, text: str) -> str:
         end = time.monotonic() + 10
@@ -55,7 +55,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
     made.run("stop")
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", ["busybox sh", "dash", "bash"])
 def test_starts_says_so_and_stops(board: Board, shell: str) -> None:
     assert board.run("status", shell).returncode == 3
     result = board.run("start", shell)
@@ -119,6 +119,35 @@ def test_a_number_that_is_nobodys_is_not_a_robot(board: Board) -> None:
     (board.folder / "pid").write_text("4194304999\n")
     assert board.run("status").returncode == 3
     assert board.run("start").returncode == 0
+
+
+def test_a_number_that_is_another_programs_is_left_alone(board: Board) -> None:
+    """The file outlived the robot, and a new process got its number."""
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        (board.folder / "pid").write_text(f"{other.pid}\n")
+        assert board.run("status").stdout == "not running\n"
+        assert board.run("stop").stderr == "storyteller: not running\n"
+        assert other.poll() is None
+        (board.folder / "pid").write_text(f"{other.pid}\n")
+        assert board.run("start").returncode == 0
+        assert board.run("status").stdout.startswith("running, process ") and str(other.pid) not in board.run("status").stdout
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_robot_that_died_is_started_again(board: Board) -> None:
+    board.program.write_text("#!/bin/sh\necho started\n")
+    board.run("start")
+    board.wait_for("started")
+    end = time.monotonic() + 10
+    while board.run("status").returncode != 3:
+        assert time.monotonic() < end
+    assert (board.folder / "pid").exists()
+    board.program.write_text(STORYTELLER)
+    assert board.run("start").returncode == 0
+    assert board.run("status").returncode == 0
 
 
 def test_refuses_other_words(board: Board) -> None:
