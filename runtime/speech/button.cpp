@@ -56,8 +56,10 @@ Result<Fd> request_line(const std::string& name, const std::string& path, unsign
 }  // namespace
 
 Result<Button> Button::open(const std::string& name) {
-    if (name.starts_with(kChips)) {
-        const std::size_t colon = name.find(':');
+    const std::size_t colon = name.rfind(':');
+    const bool has_line =
+        colon != std::string::npos && name.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+    if (has_line || name.starts_with(kChips)) {
         if (colon == std::string::npos) {
             return failure(kExitUsage, "--button %s: expected a line behind it: %s0:28", name.c_str(), kChips);
         }

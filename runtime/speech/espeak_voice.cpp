@@ -60,7 +60,7 @@ private:
                             std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience_).count()));
             }
         }
-        const std::optional<int> code = process->wait(patience_);
+        const std::optional<int> code = process->wait(stop_signal == 0 ? patience_ : 0ms);
         if (!code || *code != 0) {
             return lost(Message::kEspeakEnded, std::to_string(code.value_or(-1)));
         }

@@ -104,7 +104,9 @@ std::optional<Failure> Teller::say(const std::string& text) {
     Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
     narrator.say(text);
-    return narrator.end();
+    const std::optional<Failure> failed = narrator.end();
+    lost_player_ = speaker.silent() ? speaker.player() : "";
+    return failed;
 }
 
 std::optional<Failure> Teller::finish() {

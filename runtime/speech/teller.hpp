@@ -43,7 +43,7 @@ public:
     /// Says something that is no story.
     std::optional<Failure> say(const std::string& text);
 
-    /// Completes the WAV file. Fails with 69 when the end of the last story was not heard, and 74.
+    /// Completes the WAV file. Fails with 69 when the end of what was said last was not heard, and 74.
     std::optional<Failure> finish();
 
     /// Whether a player is used.
@@ -60,7 +60,7 @@ private:
     const SpeechOptions& options_;
     std::function<void()> begun_;
     Controls controls_;
-    std::string lost_player_;  // that died in the last story
+    std::string lost_player_;  // that died in the middle of what was said last
     std::optional<WavFile> wav_;
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;

@@ -1,5 +1,6 @@
 #include "speech/wav.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -67,6 +68,20 @@ Result<Format> parse_format(std::span<const std::byte> chunk) {
     return Format{channels, static_cast<int>(rate)};
 }
 
+/// Whether what follows the samples is chunks too, and not more samples than the header says.
+bool are_chunks(std::span<const std::byte> rest) {
+    while (rest.size() >= 8) {
+        const std::size_t size = word(rest, 4);
+        const bool named = std::all_of(rest.begin(), rest.begin() + 4,
+                                       [](std::byte b) { return b >= std::byte{' '} && b <= std::byte{'~'}; });
+        if (!named || size > rest.size() - 8) {
+            return false;
+        }
+        rest = rest.subspan(std::min(rest.size(), 8 + size + size % 2));
+    }
+    return rest.size() < 2;  // a byte that makes the length even
+}
+
 }  // namespace
 
 Result<Wav> parse_wav(std::span<const std::byte> file, WavSizes sizes) {
@@ -101,6 +116,13 @@ Result<Wav> parse_wav(std::span<const std::byte> file, WavSizes sizes) {
                 return failure(kExitBadData,
                                "%zu bytes of samples, expected a multiple of %zu, not 0: was the file cut?",
                                chunk.size(), frame);
+            }
+            const std::span<const std::byte> rest = file.subspan(std::min(at + 8 + size + size % 2, file.size()));
+            if (!is_stream && !are_chunks(rest)) {
+                return failure(kExitBadData,
+                               "its header says %u bytes of samples, and %zu follow that are no chunk: was the "
+                               "recording ended before its header was written?",
+                               size, rest.size());
             }
             Wav wav{format->rate, format->channels, {}};
             wav.samples.resize(chunk.size() / frame * static_cast<std::size_t>(format->channels));
@@ -172,11 +194,18 @@ std::optional<Failure> WavFile::write(std::span<const std::int16_t> samples) {
     if (bytes_ + bytes.size() > kUnknownSize - 36) {
         return failure(kExitIo, "%s: a WAV file has at most 4 GB: the story is longer", path_.c_str());
     }
+    if (auto failed = file_.write(bytes)) {
+        broken_ = true;
+        return failed;
+    }
     bytes_ += bytes.size();
-    return file_.write(bytes);
+    return std::nullopt;
 }
 
 std::optional<Failure> WavFile::finish() {
+    if (broken_) {
+        return std::nullopt;
+    }
     if (auto failed = file_.rewrite_start(wav_header(static_cast<std::uint32_t>(bytes_)))) {
         return failed;
     }

@@ -49,6 +49,8 @@ public:
     static Result<WavFile> create(const std::string& path);
 
     std::optional<Failure> write(std::span<const std::int16_t> samples);
+
+    /// Nothing appears when a write has failed before, which is known by then.
     std::optional<Failure> finish();
 
 private:
@@ -57,6 +59,7 @@ private:
     OutputFile file_;
     std::string path_;
     std::uint64_t bytes_ = 0;  // of samples
+    bool broken_ = false;
 };
 
 }  // namespace storybake::speech

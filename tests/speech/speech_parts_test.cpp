@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -66,6 +67,20 @@ TEST(Wav, ReadsWhatItWrites) {
     }
 }
 
+TEST(Wav, IsNotBelievedItsSize) {
+    const std::vector<std::int16_t> samples(100, 0x4142);  // bytes that could be a chunk's name
+    const auto bytes = sample_bytes(samples);
+    for (const std::uint32_t said : {0U, 1U, 50U, 198U, 202U, 0x7fffffffU, 0xffffffffU}) {
+        const std::array<std::byte, 44> header = wav_header(said);
+        std::vector<std::byte> file(header.begin(), header.end());
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        EXPECT_EQ(parse_wav(file).failure().exit_code, kExitBadData) << said;
+        const Result<Wav> stream = parse_wav(file, WavSizes::kStream);
+        ASSERT_TRUE(stream) << said;
+        EXPECT_EQ(stream->samples, samples);
+    }
+}
+
 std::vector<std::int16_t> tone(double seconds, double size, int offset) {
     std::vector<std::int16_t> samples(static_cast<std::size_t>(seconds * kSampleRate));
     for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -110,6 +125,38 @@ TEST(Wishes, AreUnderstood) {
     EXPECT_EQ(understand("stop the train")->topic, "stop the train");
     EXPECT_FALSE(understand(" 123 !"));
     EXPECT_FALSE(understand(""));
+}
+
+TEST(Messages, AreThereInBothLanguagesWithTheSameValues) {
+    const auto all = [](Language language) {
+        std::vector<std::string> texts;
+        set_language(language);
+        for (int i = 0; i < static_cast<int>(Message::kCount); ++i) {
+            texts.push_back(say(static_cast<Message>(i)));
+        }
+        set_language(Language::kEnglish);
+        return texts;
+    };
+    const auto values = [](const std::string& text) {
+        int count = 0;
+        for (std::size_t at = 0; (at = text.find("{}", at)) != std::string::npos; at += 2) {
+            ++count;
+        }
+        return count;
+    };
+    const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    const std::vector<std::string> english = all(Language::kEnglish);
+    const std::vector<std::string> chinese = all(Language::kChinese);
+    for (std::size_t i = 0; i < english.size(); ++i) {
+        EXPECT_EQ(values(english[i]), values(chinese[i])) << english[i];
+        EXPECT_TRUE(!english[i].empty() && std::all_of(english[i].begin(), english[i].end(), is_ascii)) << english[i];
+        EXPECT_FALSE(std::all_of(chinese[i].begin(), chinese[i].end(), is_ascii)) << english[i];
+        // What has to be typed is the same: options and the names of packages.
+        for (std::size_t at = 0; (at = english[i].find("--", at)) != std::string::npos; at += 2) {
+            const std::string option = english[i].substr(at, english[i].find_first_of(" :,", at) - at);
+            EXPECT_NE(chinese[i].find(option), std::string::npos) << chinese[i];
+        }
+    }
 }
 
 TEST(Messages, TakeTheirValuesInBothLanguages) {

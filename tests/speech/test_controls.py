@@ -235,6 +235,7 @@ def test_a_button_on_a_gpio_line(robot: Robots, tmp_path: Path) -> None:
     [
         ("/nonexistent/value", 66, "--button /nonexistent/value: can't be read: No such file or directory"),
         ("/tmp", 66, "--button /tmp: can't be read: Is a directory"),
+        ("/dev/null:28", 69, "--button /dev/null:28: not a GPIO chip: Inappropriate ioctl for device: gpiodetect lists them"),
         ("/dev/gpiochip99:4", 66, "--button /dev/gpiochip99:4: can't be read: No such file or directory"),
         ("/dev/gpiochip0", 2, "--button /dev/gpiochip0: expected a line behind it: /dev/gpiochip0:28"),
         ("/dev/gpiochip0:x", 2, 'CHIP:LINE "x": expected a whole number'),

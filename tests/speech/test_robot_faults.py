@@ -1,0 +1,283 @@
+"""What goes wrong around a story robot: microphones, players, recordings, disks, hooks, and an interruption at any moment."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import resource
+import signal
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+
+from programs import Running, command, on_this_machine, record, said, tell, until
+
+SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
+
+
+def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    return tell(on_this_machine(), *words, stdin=subprocess.DEVNULL, **options)
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    return result.stderr.splitlines()[-1]
+
+
+# ---- Recordings
+
+
+def test_a_broken_recording_is_refused(tmp_path: Path) -> None:
+    good = record(tmp_path / "good.wav", 1.0).read_bytes()
+    bad = {
+        "says 4294967295 bytes": good[:40] + b"\xff\xff\xff\xff" + good[44:],
+        "says 32002 bytes, 32000 are there": good[:40] + (32002).to_bytes(4, "little") + good[44:],
+        "says 2000 bytes of samples, and 30000 follow that are no chunk": good[:40] + (2000).to_bytes(4, "little") + good[44:],
+        "says 2000 bytes of samples, and 40 follow": good[:40] + (2000).to_bytes(4, "little") + good[44:2044] + bytes(40),
+        "0 bytes of samples": good[:40] + bytes(4) + good[44:],
+        "0 channels": good[:22] + bytes(2) + good[24:],
+        "0 samples a second": good[:24] + bytes(4) + good[28:],
+        "with 24 bits": good[:34] + b"\x18\x00" + good[36:],
+        "fmt chunk has 0 bytes": good[:16] + bytes(4) + good[20:],
+        "not a WAV file": b"RIFX" + good[4:],
+        "was the file cut": good[:2000],
+    }
+    for message, content in bad.items():
+        (tmp_path / "bad.wav").write_bytes(content)
+        result = run("--mic-wav", tmp_path / "bad.wav", "--mute")
+        assert result.returncode == 65 and message in result.stderr, (message, result.stderr)
+        assert len(result.stderr.splitlines()) == 1
+    assert run("--mic-wav", tmp_path / "none.wav", "--mute").returncode == 66
+
+
+def test_chunks_behind_the_samples_are_no_lie(tmp_path: Path) -> None:
+    recording = record(tmp_path / "wish.wav", 0.5, said("a story about a rabbit", "slt", tmp_path), 1.0)
+    recording.write_bytes(recording.read_bytes() + b"LIST\x05\0\0\0INFO1\0")
+    result = run("--mic-wav", recording, "--mute", *SHORT)
+    assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr
+
+
+# ---- Microphones
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("/nonexistent/arecord", "\"/nonexistent/arecord\" can't be started: No such file or directory"),
+        ("false", 'no microphone: "--mic-command" ended (1)'),
+        ("true", 'no microphone: "--mic-command" ended (0)'),
+        ("head -c 100000 /dev/zero", 'no microphone: "--mic-command" ended (0)'),
+    ],
+)
+@pytest.mark.parametrize("mode", [(), ("--loop",)])
+def test_no_microphone(words: str, message: str, mode: tuple[str, ...]) -> None:
+    result = run(*mode, "--mic-command", words, "--mute")
+    assert result.returncode == 69 and result.stdout == "" and message in last_line(result), result.stderr
+
+
+def test_no_recorder_is_installed() -> None:
+    result = run("--listen", "--mute", env={"PATH": "/nonexistent"})
+    assert result.returncode == 69 and "no microphone: neither arecord nor tinycap in PATH" in last_line(result)
+
+
+def test_a_microphone_that_stalls_while_somebody_speaks(tmp_path: Path) -> None:
+    """What was said until then is a wish; without that the robot would wait for ever."""
+    sound = tmp_path / "wish.raw"
+    sound.write_bytes(record(tmp_path / "wish.wav", 0.5, said("a story about a rabbit", "slt", tmp_path)).read_bytes()[44:])
+    result = run("--mic-command", command(tmp_path / "mic", f"cat {sound}\nexec sleep 60"), "--mute", *SHORT)
+    assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr, result.stderr
+
+
+# ---- Players
+
+
+def test_no_player_is_installed(tmp_path: Path) -> None:
+    result = run("--wish", "a dragon", env={"PATH": "/nonexistent"})
+    assert result.returncode == 69 and "no speaker: neither aplay nor tinyplay in PATH" in last_line(result)
+    result = run("--wish", "a dragon", "--snd-command", "/nonexistent/aplay", *SHORT)
+    assert result.returncode == 69 and 'no speaker: "/nonexistent/aplay" ended without playing, 3 times' in last_line(result)
+
+
+def test_a_player_that_dies_leaves_the_text(tmp_path: Path) -> None:
+    """It plays the first sentences, and never again: that is said when it happens, and by the exit code."""
+    player = command(tmp_path / "player", f"[ -e {tmp_path}/dead ] && exit 1\nhead -c 200000 >/dev/null\ntouch {tmp_path}/dead")
+    result = run("--wish", "a dragon", "--snd-command", player, "-s", "3")
+    assert result.returncode == 69
+    assert result.stdout == run("--wish", "a dragon", "--mute", "-s", "3").stdout
+    assert result.stderr.count("the story goes on as text") == 1
+    assert "the end was not heard" in last_line(result)
+
+
+def test_a_player_that_comes_back_is_heard_again(tmp_path: Path) -> None:
+    """Unplugged in one story, plugged in for the next: the robot goes on."""
+    player = command(
+        tmp_path / "player",
+        f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0)\necho $((n + 1)) >{tmp_path}/n\n"
+        '[ "$n" -lt 2 ] || [ "$n" -gt 4 ] || exit 1\n[ "$n" = 1 ] && exec head -c 100000 >/dev/null\nexec cat >/dev/null',
+    )
+    result = tell(on_this_machine(), "--loop", "--wish", "-", "--snd-command", player, "-s", "3", input="louder\na dragon\nsofter\nstop\n")
+    assert result.returncode == 0 and result.stderr.count("the story goes on as text") == 1, result.stderr
+    assert "good night" in result.stderr
+
+
+def test_a_player_that_ends_badly(tmp_path: Path) -> None:
+    player = command(tmp_path / "player", "cat >/dev/null\nexit 5")
+    result = run("--wish", "a dragon", "--snd-command", player, *SHORT)
+    assert result.returncode == 69 and 'ended with 5, expected 0: see what it said above' in last_line(result)
+
+
+def test_two_at_once() -> None:
+    device = "/dev/snd" if os.path.exists("/dev/snd") else on_this_machine()
+    with open(os.open(device, os.O_RDONLY)) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = run("--wish", "a dragon", "--snd-command", "cat")
+    assert result.returncode == 69 and "another storyteller" in result.stderr
+
+
+# ---- Disks
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    result = run("--wish", "a dragon", "--wav", "/dev/full")
+    assert result.returncode == 74 and "No space left on device" in result.stderr
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [on_this_machine(), "--wish", "a dragon", "--mute"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert result.returncode == 74 and "standard output: writing failed: No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize("limit", [20, 50_000])
+def test_a_file_that_may_not_grow(limit: int, tmp_path: Path) -> None:
+    """In the header, and in the middle of the story; nothing is left that looks whole."""
+    result = run(
+        "--wish", "a dragon", "--wav", tmp_path / "story.wav", *SHORT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert result.returncode == 74 and "File too large" in last_line(result), result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- Hooks
+
+
+def hooks(path: str) -> list[str]:
+    return [word for name in ("listen", "think", "speak", "error") for word in (f"--on-{name}", path)]
+
+
+def test_hooks_come_in_order_with_what_they_are_for(tmp_path: Path) -> None:
+    """Each waits for the one before, or a lamp would end in the wrong state: the first one is slow."""
+    log = tmp_path / "hooks"
+    hook = command(
+        tmp_path / "hook",
+        f'[ "$STORYTELLER_EVENT" = listen ] && sleep 0.3\nread -r line && exit 9\necho "$STORYTELLER_EVENT:$STORYTELLER_TEXT" >>{log}\necho lamp',
+    )
+    other = said("the quick brown fox jumps over the lazy dog", "slt", tmp_path)
+    recording = record(tmp_path / "wish.wav", 0.5, other, 1.5, said("a story about a rabbit", "slt", tmp_path), 1.5)
+    result = run("--mic-wav", recording, "--wav", tmp_path / "story.wav", *hooks(hook), *SHORT)
+    assert result.returncode == 0, result.stderr
+    assert log.read_text().splitlines() == [
+        "listen:", "error:not understood", "speak:", "listen:", "think:a rabbit", "speak:",
+    ]  # fmt: skip
+    assert "lamp" in result.stderr and "lamp" not in result.stdout
+
+
+def test_the_last_hook_is_given_its_time(tmp_path: Path) -> None:
+    """--on-error comes with the end of the program."""
+    hook = command(tmp_path / "hook", f'sleep 0.2\necho "$STORYTELLER_TEXT" >{tmp_path}/error')
+    result = run("--mic-command", "false", "--on-error", hook, "--mute")
+    assert result.returncode == 69
+    assert (tmp_path / "error").read_text() == last_line(result).removeprefix("storyteller: ") + "\n"
+
+
+def test_hooks_that_fail_are_told_once_and_the_story_goes_on(tmp_path: Path) -> None:
+    plain = run("--wish", "a dragon", "--mute", *SHORT)
+    result = tell(
+        on_this_machine(), "--loop", "--wish", "-", "--wav", tmp_path / "s.wav", "--on-listen", "/nonexistent/lamp", "--on-think", "false",
+        "--on-speak", command(tmp_path / "hook", "kill -SEGV $$"), *SHORT, input="a dragon\nagain\nstop\n",
+    )  # fmt: skip
+    assert result.returncode == 0 and result.stdout == 2 * plain.stdout
+    warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert sorted(warnings) == [
+        'storyteller: warning: --on-listen: "/nonexistent/lamp" can\'t be started: No such file or directory',
+        f'storyteller: warning: --on-speak: "{tmp_path}/hook" ended with 139, expected 0',
+        'storyteller: warning: --on-think: "false" ended with 1, expected 0',
+    ]
+
+
+def test_a_hook_that_hangs_is_ended_when_the_next_has_waited(tmp_path: Path) -> None:
+    """Here at the end of the program: neither the story nor the end waits for it longer than a second or two."""
+    running = Running(tmp_path, "--wish", "a dragon", "--wav", tmp_path / "s.wav", *hooks("sleep 60"), *SHORT)
+    running.wait_for("first sound")
+    assert running.end() == 0 and "warning" not in running.text()
+
+
+# ---- Interruptions
+
+
+def interrupted(state: str, folder: Path) -> Running:
+    """A storyteller in that state."""
+    children = folder / "children"
+    sleeps = command(folder / "sleeps", f"echo $$ >>{children}\nexec sleep 60")
+    words: tuple[str | Path, ...]
+    options: dict[str, object] = {}
+    if state == "asking":
+        words = ("--loop", "--wish", "-")
+    elif state == "waiting for a push":
+        words = ("--loop", "--push", "--mic-command", sleeps)
+    elif state == "listening":
+        words = ("--mic-command", sleeps)
+    elif state == "hearing":
+        sound = folder / "speech.raw"
+        sound.write_bytes(record(folder / "wish.wav", 0.5, said("tell me a story", "slt", folder)).read_bytes()[44:])
+        words = ("--mic-command", command(folder / "mic", f"cat {sound}\necho $$ >>{children}\nexec sleep 60"))
+    elif state == "thinking":  # the voice has not spoken yet
+        command(folder / "espeak-ng", f"echo $$ >>{children}\nexec sleep 60")
+        words, options = ("--wish", "a dragon", "--voice", "espeak"), {"env": os.environ | {"PATH": f"{folder}:/usr/bin:/bin"}}
+    elif state == "speaking":
+        words = ("--wish", "a dragon", "--snd-command", sleeps)
+    elif state == "waiting for the player":
+        player = command(folder / "player", f"cat >/dev/null\necho $$ >>{children}\nexec sleep 60")
+        words = ("--wish", "a dragon", "--snd-command", player)
+    else:  # a hook runs
+        words = ("--loop", "--wish", "-", "--on-listen", sleeps)
+    running = Running(folder, *SHORT, *words, "--wav", folder / "story.wav", **options)
+    if state in ("asking", "waiting for a push"):
+        running.wait_for("type a wish" if state == "asking" else "press Enter")
+    else:
+        until(lambda: children.exists() and children.read_text().endswith("\n"), lambda: f"not {state}: {running.text()}")
+    return running
+
+
+STATES = ("asking", "waiting for a push", "listening", "hearing", "thinking", "speaking", "waiting for the player", "running a hook")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_interruption_leaves_no_child_and_a_whole_file(state: str, tmp_path: Path) -> None:
+    """Its children are its session, and none of them is left (Running.end)."""
+    running = interrupted(state, tmp_path)
+    assert running.end(signal.SIGINT) == 130
+    assert not list(tmp_path.glob("story.wav?*"))
+    with wave.open(str(tmp_path / "story.wav")) as file:
+        assert 44 + 2 * file.getnframes() == (tmp_path / "story.wav").stat().st_size
+        assert (file.getnframes() > 0) == (state in ("speaking", "waiting for the player"))
+    assert not re.search("warning|no speaker|no microphone", running.text()), running.text()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_it_as_well(sign: signal.Signals, tmp_path: Path) -> None:
+    assert interrupted("speaking", tmp_path).end(sign) == 128 + sign
+
+
+def test_an_interruption_while_the_model_thinks(tmp_path: Path) -> None:
+    """Somewhere in a long text without a voice; whatever is shown then is the beginning of the text."""
+    whole = run("--wish", "a dragon", "--mute", "-n", "0", "-s", "5").stdout
+    for delay in ("0.01", "0.02", "0.04"):
+        result = subprocess.run(
+            ["timeout", "--preserve-status", "-s", "INT", delay, on_this_machine(), "--wish", "a dragon", "--mute", "-n", "0", "-s", "5"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert result.returncode in (0, 130), result.stderr
+        assert whole.startswith(result.stdout.strip().removesuffix("... The end."))
