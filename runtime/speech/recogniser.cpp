@@ -10,7 +10,7 @@
 
 #ifdef STORYBAKE_POCKETSPHINX
 #include <pocketsphinx.h>
-#if __has_include(<sphinxbase/err.h>)
+#if __has_include(<ps_search.h>)
 #include <ps_search.h>
 #include <sphinxbase/err.h>
 #endif
@@ -104,7 +104,7 @@ private:
 constexpr double kBeam = 1e-80;
 constexpr double kWordBeam = 1e-60;
 
-#if __has_include(<sphinxbase/err.h>)
+#if __has_include(<ps_search.h>)
 
 /// A decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
 ps_decoder_t* new_decoder(const std::string& acoustic_model) {
