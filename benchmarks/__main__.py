@@ -42,14 +42,14 @@ def measure(program: Path, threads: int, table: dict[str, Kernel], args: argpars
     prompts: list[Run] = []
     peers: list[Run] = []
     for round_ in range(args.runs + 1):
-        run = run_once(own)
-        peer = run_once(shlex.split(args.peer)) if args.peer else None
-        with_prompt = run_once(prompt)
+        run = run_once(own, args.timeout)
+        peer = run_once(shlex.split(args.peer), args.timeout) if args.peer else None
+        with_prompt = run_once(prompt, args.timeout)
         if round_ > 0:
             runs.append(run)
             prompts.append(with_prompt)
             peers += [peer] if peer else []
-    operations = run_once([*own, "--profile"]).operations
+    operations = run_once([*own, "--profile"], args.timeout).operations
     prefill = [run.prompt_tok_s for run in prompts if run.prompt_tok_s]
     return Row(
         name=program.name,
@@ -75,6 +75,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
     parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
     parser.add_argument("--peer", default="", metavar="CMD", help="a command that prints achieved tok/s, run in turn")
+    parser.add_argument("--timeout", type=count, default=600, metavar="S", help="seconds a run may take (default 600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw them")
     args = parser.parse_args(argv)

@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
+import select
 import shlex
+import signal
 import statistics
 import subprocess
+import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,31 +82,45 @@ def run_once(command: list[str], timeout: float = 600) -> Run:
     `timeout` seconds or prints no tok/s."""
     name = shlex.join(command)[:80]
     begin = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-        )  # unbuffered: communicate() would miss what a buffer has read ahead
-    except OSError as error:
-        raise BenchError(f"{name}: can't be started: {error.strerror}") from error
-    assert process.stdout is not None
-    first = process.stdout.read(1)
-    first_s = time.monotonic() - begin
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.wait()
-        raise BenchError(f"{name}: expected an end within {timeout:.0f} s, found none") from error
-    report = (first + out + b"\n" + err).decode(errors="replace")
+    with tempfile.TemporaryFile() as errors, ExitStack() as at_exit:
+        try:
+            # Unbuffered: communicate() would miss what a buffer has read ahead. In a session of its own, for its children
+            # to end with it.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=0,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise BenchError(f"{name}: can't be started: {error.strerror}") from error
+        at_exit.callback(end, process)
+        assert process.stdout is not None
+        select.select([process.stdout], [], [], timeout)
+        first_s = time.monotonic() - begin
+        try:
+            out, _ = process.communicate(timeout=max(timeout - first_s, 0))
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"{name}: expected an end within {timeout:g} s, found none") from error
+        errors.seek(0)
+        err = errors.read()
+    if process.returncode < 0:
+        raise BenchError(f"{name}: expected exit code 0, was ended by {signal.Signals(-process.returncode).name}")
     if process.returncode != 0:
         last = (err or out).decode(errors="replace").strip().split("\n")[-1][:120]
         raise BenchError(f"{name}: expected exit code 0, found {process.returncode}: {last}")
+    report = (out + b"\n" + err).decode(errors="replace")
     achieved = ACHIEVED.search(report)
     if achieved is None or float(achieved[1]) <= 0:
         raise BenchError(f"{name}: expected a line \"achieved tok/s: X\", found none")
     prompt = PROMPT.search(report)
     operations = {match[1]: float(match[3]) for match in OPERATION.finditer(report)}
     return Run(float(achieved[1]), float(prompt[1]) if prompt else None, first_s, operations)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that has a session of its own, with its children, when it has not ended itself."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def peak_resident(command: list[str]) -> int:

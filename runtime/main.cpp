@@ -1,5 +1,6 @@
 // The program of a baked model: options, then a story or a chat, then what it took.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,6 +44,13 @@ std::optional<Failure> read_prompt(Options& options) {
     return std::nullopt;
 }
 
+/// Whether somebody may be reading along: a person at a terminal, or a program or an ssh at the other end of a pipe. Not
+/// from a file.
+bool is_read_along(int fd) {
+    struct stat status {};
+    return ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode);
+}
+
 int run(Options& options) {
     const Result<std::unique_ptr<BakedModel>> opened = BakedModel::open(options);
     if (!opened) {
@@ -68,7 +76,7 @@ int run(Options& options) {
     Engine engine(model.weights->data(), model.threads, model.batch, options.profile ? &profile : nullptr);
     const std::uint64_t seed = choose_seed(options.seed);
     Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed);
-    TextOutput out(STDOUT_FILENO, ::isatty(STDOUT_FILENO) == 1);
+    TextOutput out(STDOUT_FILENO, is_read_along(STDOUT_FILENO));
     Session session(engine, *model.tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
                     choose_steps(options.steps), stop_signal);
 

@@ -56,7 +56,7 @@ private:
     char block_[kBlock];
 };
 
-/// Text for a file descriptor; with flush_tokens for a terminal.
+/// Text for a file descriptor; with flush_tokens for whoever reads along.
 class TextOutput final : public TextSink {
 public:
     TextOutput(int fd, bool flush_tokens) : TextSink(flush_tokens), fd_(fd) {}

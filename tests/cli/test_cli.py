@@ -19,7 +19,7 @@ import pytest
 from codegen.fingerprint import fingerprint
 from codegen.formats import open_model
 from codegen.targets import find_target
-from program import MODELS, logits_of, refused, run
+from program import MODELS, RUNNER, logits_of, refused, run
 
 Test = Callable[..., None]
 
@@ -112,6 +112,19 @@ def test_the_speed_is_reported_as_llama2c_does(binary: str) -> None:
     found = re.match(rb"achieved tok/s: ([0-9]+\.[0-9]{6})\n(\d+) tokens, .* GB/s of weights, .*\n$", result.stderr)
     assert found, result.stderr
     assert float(found.group(1)) > 0
+
+
+def test_a_pipe_has_each_token_at_once(binary: str) -> None:
+    reader, writer = os.pipe2(os.O_DIRECT)  # a read takes what one write wrote
+    command = [*RUNNER, binary, "-t", "0", "-n", "30"]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
+        writes = list(iter(lambda: os.read(reader, 4096), b""))
+        os.close(reader)
+        assert process.stderr is not None
+        told = re.search(rb"\n(\d+) tokens?,", process.stderr.read())
+    assert b"".join(writes) == run(binary, "-t", "0", "-n", "30").stdout
+    assert told and len(writes) >= int(told[1]) // 2  # but for tokens that are parts of characters, or dropped
 
 
 # ---- the same numbers, however they are computed
