@@ -17,25 +17,30 @@ namespace storybake::speech {
 struct SpeechOptions {
     Options model;
     std::optional<std::string> wish;  // "-" becomes a line of standard input, of each story with --loop
-    bool mute = false;                // text alone
-    std::string voice;                // empty: the default
+
+    // How it is told.
+    std::string voice;  // empty: the default
     Manner manner;
-    int volume = 100;   // percent
+    int volume = 100;  // percent
+    int max_sentences = 0;
     std::string wav;    // file to write; empty: none
     Words snd_command;  // empty: found, unless there is a WAV file
-    int max_sentences = 0;
-    Language language = Language::kEnglish;
-    bool listen = false;
-    std::string mic_wav;         // a recording in place of the microphone; empty: none
-    Words mic_command;           // empty: found
-    std::string acoustic_model;  // folder; empty: found
-    bool push = false;           // listen only after Enter
-    std::string button;          // Button::open()'s name; empty: none
-    bool say_wish = false;
-    bool loop = false;
-    std::chrono::seconds sleep{0};  // 0: never
-    bool report = false;
     HookCommands on;
+
+    // How it is wished for.
+    std::string mic_wav;            // a recording in place of the microphone; empty: none
+    Words mic_command;              // empty: found
+    std::string acoustic_model;     // folder; empty: found
+    std::string button;             // Button::open()'s name; empty: none
+    std::chrono::seconds sleep{0};  // 0: never
+
+    Language language = Language::kEnglish;
+    bool mute = false;  // text alone
+    bool report = false;
+    bool say_wish = false;
+    bool listen = false;
+    bool push = false;  // listen only after Enter
+    bool loop = false;
 
     /// Whether wishes are said, not typed.
     [[nodiscard]] bool listens() const {

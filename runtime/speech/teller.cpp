@@ -104,13 +104,13 @@ std::optional<Failure> Teller::say(const std::string& text) {
     Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
     narrator.say(text);
-    const std::optional<Failure> failed = narrator.end();
+    std::optional<Failure> failed = narrator.end();
     lost_player_ = speaker.silent() ? speaker.player() : "";
     return failed;
 }
 
 std::optional<Failure> Teller::finish() {
-    if (const std::optional<Failure> failed = wav_ ? wav_->finish() : std::nullopt) {
+    if (std::optional<Failure> failed = wav_ ? wav_->finish() : std::nullopt) {
         return failed;
     }
     if (!lost_player_.empty()) {
