@@ -105,6 +105,28 @@ def test_hears_a_wish_and_tells_its_story(tmp_path: Path) -> None:
     assert len(samples(tmp_path / "heard.wav")) > 16000
 
 
+def test_the_robot_hears_tells_and_says_good_night_as_it_does_here(tmp_path: Path) -> None:
+    if not ACOUSTIC_MODEL.is_dir():
+        pytest.skip(f"no {ACOUSTIC_MODEL}; run: tools/toolchain speech")
+    say_wish(tmp_path / "wish.wav")
+    told = []
+    for path, name in ((on_the_duo(), "duo.wav"), (on_this_machine(), "here.wav")):
+        robot = ("--loop", "--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL, "--language", "en")
+        result = tell(path, *robot, *SHORT, "--wav", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+        assert re.findall("^heard: .*|^good night", result.stderr, re.MULTILINE) == ["heard: tell me a story about a dragon", "good night"]
+        told.append((result.stdout, len(samples(tmp_path / name))))
+    assert told[0] == told[1] and "dragon" in told[0][0]
+    assert told[0][1] > 5 * 16000, "what it says before and after the story is heard too"
+
+
+def test_it_tests_itself_and_names_the_checkpoint_that_is_named_here() -> None:
+    result = tell(on_the_duo(), "--selftest")
+    assert result.returncode == 0 and "self-test passed" in result.stdout + result.stderr, result.stderr
+    prints = [re.findall(r"^checkpoint had +(.*)", tell(path, "--info").stdout, re.MULTILINE) for path in (on_the_duo(), on_this_machine())]
+    assert prints[0] == prints[1] and len(prints[0]) == 1
+
+
 def needed(words: tuple[str | Path, ...], phase: str) -> float:
     """The bytes that --info names for a phase."""
     info = tell(on_the_duo(), *words, "--info")
