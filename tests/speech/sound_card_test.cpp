@@ -71,6 +71,20 @@ TEST_F(SoundCardTest, FirstCardWithTheDirection) {
     EXPECT_EQ(shown(find_card(duo, 'c')), "0,0");
 }
 
+TEST_F(SoundCardTest, TheDuosOwnCodecComesLast) {
+    const std::string duo = devices({"pcmC0D0c", "pcmC1D0p", "pcmC2D0p", "pcmC2D0c"});
+    for (const char* card : {"card0", "card1", "card2"}) {
+        fs::create_directories(fs::path(duo) / card);
+    }
+    std::ofstream(fs::path(duo) / "card0/id") << "cv182xaadc\n";
+    std::ofstream(fs::path(duo) / "card1/id") << "cv182xadac\n";
+    std::ofstream(fs::path(duo) / "card2/id") << "Device\n";  // a USB sound card's
+    EXPECT_EQ(shown(find_card(duo, 'p', duo)), "2,0");
+    EXPECT_EQ(shown(find_card(duo, 'c', duo)), "2,0");
+    fs::remove(fs::path(duo) / "pcmC2D0c");
+    EXPECT_EQ(shown(find_card(duo, 'c', duo)), "0,0") << "better than none";
+}
+
 TEST_F(SoundCardTest, SmallestNumbersWhateverTheirOrder) {
     const std::string pc = devices({"pcmC10D0p", "pcmC2D7p", "pcmC2D3p", "pcmC2D3c"});
     EXPECT_EQ(shown(find_card(pc, 'p')), "2,3");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,13 @@ def test_starts_says_so_and_stops(board: Board, shell: str) -> None:
     assert board.run("stop", shell).stderr == "storyteller: not running\n"
 
 
+def test_an_option_may_be_a_command(board: Board) -> None:
+    board.program.write_text("#!/bin/sh\nfor word; do echo \"<$word>\"; done\necho started\n")
+    board.settings["OPTIONS"] = '--loop --snd-command "aplay -D plughw:2,0 -t raw"'
+    board.run("start")
+    assert board.wait_for("started") == "<--loop>\n<--snd-command>\n<aplay -D plughw:2,0 -t raw>\nstarted\n"
+
+
 def test_restart_is_a_new_process(board: Board) -> None:
     board.run("start")
     first = board.run("status").stdout
@@ -90,6 +98,24 @@ def test_waits_for_the_sound_card_then_says_so(board: Board) -> None:
     result = board.run("start")
     assert result.returncode == 1 and result.stderr.startswith(f"storyteller: no sound card in {board.sound} after 1 seconds")
     assert board.run("status").returncode == 3
+
+
+def test_the_boards_own_codec_is_no_reason_to_start_before_the_usb_card(board: Board) -> None:
+    """It is there at once; without another card in time it has to do."""
+    (board.folder / "cards/card1").mkdir(parents=True)
+    (board.folder / "cards/card1/id").write_text("cv182xadac\n")
+    board.settings |= {"CARDS": str(board.folder / "cards"), "WAIT": "30"}
+    script = threading.Thread(target=board.run, args=("start",))
+    script.start()
+    time.sleep(0.3)
+    assert board.run("status").returncode == 3
+    (board.sound / "pcmC2D0p").touch()
+    script.join(timeout=20)
+    assert board.run("status").returncode == 0
+    board.run("stop")
+    (board.sound / "pcmC2D0p").unlink()
+    board.settings["WAIT"] = "0"
+    assert board.run("start").returncode == 0 and board.run("status").returncode == 0
 
 
 def test_a_button_to_ground_reads_1_while_it_is_pressed(board: Board) -> None:
