@@ -44,8 +44,8 @@ std::optional<Failure> read_prompt(Options& options) {
     return std::nullopt;
 }
 
-/// Whether somebody may be reading along: a person at a terminal, or a program or an ssh at the other end of a pipe. Not
-/// from a file.
+/// Whether somebody may be reading along: a person at a terminal, or a program or an ssh at the other end of a pipe.
+/// Not from a file.
 bool is_read_along(int fd) {
     struct stat status {};
     return ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode);

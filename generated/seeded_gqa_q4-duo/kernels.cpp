@@ -812,20 +812,20 @@ namespace {
 
 }  // namespace
 
-LogitsFacts scan(const float* logits) {
+LogitsFacts scan(const float* logits, int n) {
     constexpr int kChunk = 1024;  // the largest is looked for again in one chunk alone
     float best = logits[0];
     int chunk = 0;
     bool finite = true;
-    for (int i = 0; i < kVocabSize; i += kChunk) {
-        const int n = kVocabSize - i < kChunk ? kVocabSize - i : kChunk;
+    for (int i = 0; i < n; i += kChunk) {
+        const int here = n - i < kChunk ? n - i : kChunk;
         float most = logits[i];
-        if (n >= 32) {
+        if (here >= 32) {
             long magnitude;
-            most = largest(logits + i, n / 32, magnitude);
+            most = largest(logits + i, here / 32, magnitude);
             finite = finite && magnitude < 0x7f800000;
         }
-        for (int j = i + n / 32 * 32; j < i + n; ++j) {
+        for (int j = i + here / 32 * 32; j < i + here; ++j) {
             finite = finite && std::fabs(logits[j]) <= std::numeric_limits<float>::max();
             most = logits[j] > most ? logits[j] : most;
         }
@@ -834,7 +834,7 @@ LogitsFacts scan(const float* logits) {
             chunk = i;
         }
     }
-    while (chunk < kVocabSize - 1 && !(logits[chunk] >= best)) {
+    while (chunk < n - 1 && !(logits[chunk] >= best)) {
         ++chunk;
     }
     return {chunk, finite};

@@ -58,8 +58,8 @@ void add(const Context& c, float* x, const float* y);
 /// hb (n, hidden_dim) = silu(hb) * hb2, this thread's rows.
 void swiglu(const Context& c, float* hb, const float* hb2);
 
-/// Of logits (vocab_size,).
-LogitsFacts scan(const float* logits);
+/// Of logits (n,), n at least 1.
+LogitsFacts scan(const float* logits, int n);
 
 /// p (n,) = e^(logits (n,) / temperature - largest), for the sampler. Returns the sum, first to last.
 float exponentials(float* p, const float* logits, int n, float temperature, float largest);

@@ -58,6 +58,33 @@ constexpr OpFacts kOpFacts[] = {
 State state;
 Scratch scratch[kMaxThreads];
 
+/// What each thread found in the logits that it computed, and how many did: another core would have to fetch them.
+struct alignas(64) Share {
+    LogitsFacts facts;
+};
+Share shares[kMaxThreads];
+int sharers = 1;
+
+/// Of logits in two places: the larger of the largest, the first of equals. A share may be empty: no largest, -1.
+LogitsFacts of_both(const LogitsFacts& a, const LogitsFacts& b) {
+    if (a.largest < 0 || b.largest < 0) {
+        return a.largest < 0 ? b : a;
+    }
+    const float x = state.logits[a.largest];
+    const float y = state.logits[b.largest];
+    return {x > y || (x == y && a.largest < b.largest) ? a.largest : b.largest, a.finite && b.finite};
+}
+
+/// Of those of the rows [begin, end) that are no padding.
+LogitsFacts scan_rows(const Rows& rows) {
+    const int end = rows.end < kVocabSize ? rows.end : kVocabSize;
+    if (rows.begin >= end) {
+        return {-1, true};
+    }
+    const LogitsFacts facts = scan(state.logits + rows.begin, end - rows.begin);
+    return {rows.begin + facts.largest, facts.finite};
+}
+
 }  // namespace
 
 const std::span<const OpFacts> kOps = kOpFacts;
@@ -66,7 +93,13 @@ std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(s
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
-LogitsFacts logits_facts() noexcept { return scan(state.logits); }
+LogitsFacts logits_facts() noexcept {
+    LogitsFacts facts = shares[0].facts;
+    for (int rank = 1; rank < sharers; ++rank) {
+        facts = of_both(facts, shares[rank].facts);
+    }
+    return facts;
+}
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
     return baked::exponentials(p.data(), logits.data(), static_cast<int>(logits.size()), temperature, largest);
@@ -127,6 +160,11 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
         const Context last = {1, team, profile};
         rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinal);
         matmul_f16_512x64(last, s.logits, own.xb, w + kWcls);
+        if (team.rank == 0) {
+            sharers = team.size;
+        }
+        shares[team.rank].facts = scan_rows(c.own_rows(0, 10, 48));
+        shares[team.rank].facts = of_both(shares[team.rank].facts, scan_rows(c.own_rows(480, 4, 8)));
     }
 }
 

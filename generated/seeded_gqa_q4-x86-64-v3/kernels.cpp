@@ -584,29 +584,29 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
     c.mark(k_swiglu);
 }
 
-LogitsFacts scan(const float* logits) {
-    constexpr int kWhole = kVocabSize / kWidth * kWidth;
+LogitsFacts scan(const float* logits, int n) {
+    const int whole = n / kWidth * kWidth;
     Floats most = splat(logits[0]);
     Ints broken = {};
-    for (int i = 0; i < kWhole; i += kWidth) {
+    for (int i = 0; i < whole; i += kWidth) {
         const Floats value = load<Floats>(logits + i);
         most = kLarger(value, most);
         broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // infinite or no number
     }
     float largest = across<kWidth, float>(&most, kLarger);
     int any = across<kWidth, std::int32_t>(&broken, [](auto a, auto b) { return a | b; });
-    for (int i = kWhole; i < kVocabSize; ++i) {
+    for (int i = whole; i < n; ++i) {
         largest = kLarger(logits[i], largest);
         any |= static_cast<int>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
     }
     int at = 0;
-    while (at < kWhole && !any_lane(load<Floats>(logits + at) == largest)) {
+    while (at < whole && !any_lane(load<Floats>(logits + at) == largest)) {
         at += kWidth;
     }
-    while (at < kVocabSize && !(logits[at] == largest)) {
+    while (at < n && !(logits[at] == largest)) {
         ++at;
     }
-    return {at < kVocabSize ? at : 0, any == 0};
+    return {at < n ? at : 0, any == 0};
 }
 
 float exponentials(float* p, const float* logits, int n, float temperature, float largest) {

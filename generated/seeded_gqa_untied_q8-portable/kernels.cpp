@@ -276,13 +276,13 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
     c.mark(k_swiglu);
 }
 
-LogitsFacts scan(const float* logits) {
+LogitsFacts scan(const float* logits, int n) {
     std::uint32_t broken = 0;
     int largest = 0;
-    for (int i = 0; i < kVocabSize; ++i) {
+    for (int i = 0; i < n; ++i) {
         broken |= static_cast<std::uint32_t>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
     }
-    for (int i = 1; i < kVocabSize; ++i) {
+    for (int i = 1; i < n; ++i) {
         largest = logits[i] > logits[largest] ? i : largest;
     }
     return {largest, broken == 0};

@@ -301,13 +301,13 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
     c.mark(k_swiglu);
 }
 
-LogitsFacts scan(const float* logits) {
+LogitsFacts scan(const float* logits, int n) {
     std::uint32_t broken = 0;
     int largest = 0;
-    for (int i = 0; i < kVocabSize; ++i) {
+    for (int i = 0; i < n; ++i) {
         broken |= static_cast<std::uint32_t>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
     }
-    for (int i = 1; i < kVocabSize; ++i) {
+    for (int i = 1; i < n; ++i) {
         largest = logits[i] > logits[largest] ? i : largest;
     }
     return {largest, broken == 0};
@@ -470,8 +470,8 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     plain::matmul_q8_512x64(last, other.s.logits, other.own.xq, w + kWcls);
     equal("matmul_q8_512x64", mine.s.logits, other.s.logits, 1, 512, 512);
 
-    const LogitsFacts facts = plain::scan(other.s.logits);
-    const LogitsFacts found = baked::scan(mine.s.logits);
+    const LogitsFacts facts = plain::scan(other.s.logits, kVocabSize);
+    const LogitsFacts found = baked::scan(mine.s.logits, kVocabSize);
     if (found.finite != facts.finite || (facts.finite && found.largest != facts.largest)) {
         report("scan");
     }

@@ -65,7 +65,10 @@ std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(s
 
 std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
 
-LogitsFacts logits_facts() noexcept { return scan(state.logits); }
+LogitsFacts logits_facts() noexcept {
+    LogitsFacts facts = scan(state.logits, kVocabSize);
+    return facts;
+}
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
     return baked::exponentials(p.data(), logits.data(), static_cast<int>(logits.size()), temperature, largest);

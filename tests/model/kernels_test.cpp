@@ -152,11 +152,11 @@ TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
         std::fill_n(logits.begin(), n, -1.0F);
         logits[at] = 2.0F;
         logits[n - 1] = 2.0F;
-        EXPECT_EQ(scan(logits.data()).largest, static_cast<int>(at));
-        EXPECT_TRUE(scan(logits.data()).finite);
+        EXPECT_EQ(scan(logits.data(), kVocabSize).largest, static_cast<int>(at));
+        EXPECT_TRUE(scan(logits.data(), kVocabSize).finite);
         for (const float broken : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
             logits[at] = broken;
-            EXPECT_FALSE(scan(logits.data()).finite) << broken << " at " << at;
+            EXPECT_FALSE(scan(logits.data(), kVocabSize).finite) << broken << " at " << at;
         }
     }
 }

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <thread>
@@ -68,23 +69,29 @@ protected:
     }
     static void TearDownTestSuite() { oracle_.reset(); }
 
-    /// Computes all tokens in batches by a team of threads; the logits after each batch must be the oracle's.
+    /// forward() by a team of threads.
+    static void compute(const std::byte* weights, std::span<const int> tokens, int pos, int threads) {
+        SpinBarrier barrier(threads <= available_cores());
+        std::vector<std::jthread> team;
+        for (int rank = 1; rank < threads; ++rank) {
+            team.emplace_back([&, rank] {
+                forward(weights, tokens, pos, Logits::kLast, Team{rank, threads, &barrier}, nullptr);
+            });
+        }
+        forward(weights, tokens, pos, Logits::kLast, Team{0, threads, &barrier}, nullptr);
+    }
+
+    /// Computes all tokens in batches; the logits after each batch, and what is said of them, must be the oracle's.
     static void expect_oracle(int batch, int threads) {
         for (int pos = 0; pos < static_cast<int>(tokens_.size()); pos += batch) {
             const auto count =
                 std::min<std::size_t>(static_cast<std::size_t>(batch), tokens_.size() - static_cast<std::size_t>(pos));
-            const std::span<const int> part(tokens_.data() + pos, count);
-            SpinBarrier barrier(threads <= available_cores());
-            std::vector<std::jthread> team;
-            for (int rank = 1; rank < threads; ++rank) {
-                team.emplace_back([&, rank] {
-                    forward(weights_, part, pos, Logits::kLast, Team{rank, threads, &barrier}, nullptr);
-                });
-            }
-            forward(weights_, part, pos, Logits::kLast, Team{0, threads, &barrier}, nullptr);
-            team.clear();
-            ASSERT_TRUE(equal(expected_[static_cast<std::size_t>(pos) + count - 1], logits()))
+            compute(weights_, {tokens_.data() + pos, count}, pos, threads);
+            const Floats& expected = expected_[static_cast<std::size_t>(pos) + count - 1];
+            ASSERT_TRUE(equal(expected, logits()))
                 << "at position " << pos << ", batches of " << batch << ", " << threads << " threads";
+            ASSERT_EQ(logits_facts().largest, std::max_element(expected.begin(), expected.end()) - expected.begin());
+            ASSERT_TRUE(logits_facts().finite);
         }
     }
 
@@ -103,6 +110,24 @@ TEST_F(ModelTest, DimensionsAreTheCheckpoints) {
     EXPECT_EQ(kModel.vocab_size, oracle_->vocab_size);
     EXPECT_EQ(kModel.seq_len, oracle_->seq_len);
     EXPECT_EQ(kModel.group_size, std::max(oracle_->group_size, oracle_->classifier_group_size));
+}
+
+TEST_F(ModelTest, OfEqualLogitsTheFirstIsTheLargestWhoeverComputesThem) {
+    struct Free {
+        void operator()(std::byte* p) const { std::free(p); }
+    };
+    const std::unique_ptr<std::byte, Free> zeros(
+        static_cast<std::byte*>(std::aligned_alloc(64, kPackedData.weights_size)));
+    ASSERT_NE(zeros, nullptr);
+    std::memset(zeros.get(), 0, kPackedData.weights_size);
+    const int token = 1;
+    for (const int threads : {1, 2, 3, 8}) {
+        if (threads <= kModel.max_threads) {
+            compute(zeros.get(), {&token, 1}, 0, threads);
+            EXPECT_EQ(logits_facts().largest, 0) << threads << " threads";
+            EXPECT_TRUE(logits_facts().finite) << threads << " threads";
+        }
+    }
 }
 
 TEST_F(ModelTest, OneByOneEqualsTheOracle) {
