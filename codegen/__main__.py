@@ -1,7 +1,7 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
     facts    for the build: the model's name, its weight types, its tokenizer's path, the target and its compiler
-             arguments, and the files that it all is read from, a line each; a warning when this CPU lacks the target
+             arguments and header, and the files that it all is read from, a line each; a warning when this CPU lacks it
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     values   writes the values of the converted weights, unpacked, for the oracle of the tests
@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
         path, _ = tokenizer_of(source, args.tokenizer)
         print(plan.model.name, types_text(plan.model), path.resolve(), plan.target.name, sep="\n")
         print(*plan.target.cpp_args)
+        print(plan.target.header)
         print(*dict.fromkeys(inputs(source.path) + inputs(path)), sep="\n")
         if lacking := missing_extensions(plan.target):
             print(f"target {plan.target.name}: this machine's CPU lacks {' '.join(lacking)}", file=sys.stderr)

@@ -108,8 +108,7 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
     lanes, byte_lanes = target.vlen // 32, target.vlen // 8
     size = model.group_size
     q8 = make_ring(size, byte_lanes) if "q8" in model.weight_types and size <= LONGEST_GROUP else None
-    fits = size % 4 == 0 and size <= LONGEST_Q4_GROUP
-    q4 = make_ring(size // 2, byte_lanes) if "q4" in model.weight_types and fits else None
+    q4 = make_ring(size // 2, byte_lanes) if "q4" in model.weight_types and size <= LONGEST_Q4_GROUP else None
     return RvvPlan(
         float_lanes=lanes,
         byte_lanes=byte_lanes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codegen.errors import USAGE, BakeError
 from codegen.model import QUANTIZED, Model
@@ -57,8 +58,8 @@ class Target:
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
     that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the
-    extensions that a CPU must have, in GCC's names (__builtin_cpu_supports), and `cpp_args` what the compiler is told
-    about it.
+    extensions that a CPU must have, in GCC's names (__builtin_cpu_supports), `cpp_args` what the compiler is told
+    about it, and `header` what it then must have.
     """
 
     name: str
@@ -78,9 +79,11 @@ class Target:
     prefetch: int = 0
     cpu: tuple[str, ...] = ()
     cpp_args: tuple[str, ...] = ()
+    header: str = "cstddef"  # of the intrinsics
     ram_budget: int = 0  # MB that a program may need; 0: not limited
     vlen: int = 0  # bits of a vector register; 0: the kernels don't depend on it
     dialect: Dialect | None = None
+    half_floats: bool = False  # vectors of float16 can be converted (of RVV 1.0, Zvfhmin)
 
     def tiles(self, weight_type: str) -> tuple[int, ...]:
         """The rows that a tile of a weight type may have."""
@@ -97,7 +100,7 @@ class Target:
         return -(-model.head_size // register) * register
 
 
-def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1, ram_budget: int = 0) -> Target:
+def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1, **more: Any) -> Target:
     """A RISC-V target: the largest float32 tile is eight registers of rows, a q8 tile one register of int8."""
     lanes = vlen // 32
     return Target(
@@ -113,15 +116,17 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
         max_threads=max_threads,
         # What matters is vectorised by hand; GCC 14 miscompiles the portable int8 product at 256 bits.
         cpp_args=("-fno-tree-vectorize",),
-        ram_budget=ram_budget,
+        header="riscv_vector.h",
         vlen=vlen,
         dialect=dialect,
+        **more,
     )
 
 
 # A stock image of the Duo has 28.3 MB for Linux (`free`, Milk-V's documentation; the rest of the 64 MB is the camera's),
 # of which its own programs take about 4. Without that reservation (ION_SIZE = 0) it is 55.3: -Dram_budget=50.
 DUO_MB = 24
+C906 = {"vlen": 128, "half_floats": True}
 
 TARGETS = {
     target.name: target
@@ -155,6 +160,7 @@ TARGETS = {
             prefetch=8192,
             cpu=("avx2",),
             cpp_args=("-mavx2", "-mf16c"),  # no processor has one without the other
+            header="immintrin.h",
         ),
         Target(
             name="avx512",
@@ -174,10 +180,11 @@ TARGETS = {
             prefetch=8192,
             cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
             cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mf16c"),
+            header="immintrin.h",
         ),
-        rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, 128, ram_budget=DUO_MB),
-        rvv("duo-sdk", "Milk-V Duo, XuanTie C906: RVV 0.7.1, the SDK's GCC 10.2", T_HEAD_GCC_10, 128, ram_budget=DUO_MB),
-        rvv("c906sim", "the duo's kernels in RVV 1.0, for the simulator", RVV_1_0, 128),
+        rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, ram_budget=DUO_MB, **C906),
+        rvv("duo-sdk", "Milk-V Duo, XuanTie C906: RVV 0.7.1, the SDK's GCC 10.2", T_HEAD_GCC_10, ram_budget=DUO_MB, **C906),
+        rvv("c906sim", "the duo's kernels in RVV 1.0, for the simulator", RVV_1_0, **C906),
         rvv("rvv1", "RISC-V with RVV 1.0, vector registers of 128 bits", RVV_1_0, 128, max_threads=64),
         rvv("rvv1-vlen256", "RISC-V with RVV 1.0, vector registers of 256 bits", RVV_1_0, 256, max_threads=64),
     )

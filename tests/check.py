@@ -81,6 +81,8 @@ BAKES = (
     Bake("portable-q4-f16", "stories260K.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dtarget=portable", "-Dkv=f16")),
     Bake("avx2-q4-f16", "seeded_gqa_untied_v1.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dtarget=x86-64-v3", "-Dkv=f16")),
     Bake("duo-q4", "", ("-Dweights=q4",), cross=("duo",)),
+    Bake("duo-odd-f16", "odd", ("-Dweights=f16", "-Dkv=f16"), cross=("duo",)),
+    Bake("duo-odd-q4", "odd_pairs", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16"), cross=("duo",)),
     Bake("duo-f16-q4", "stories260K.bin", ("-Dweights=f16", "-Dclassifier=q4", "-Dkv=f16"), cross=("duo",)),
     Bake("rvv1-q4-f16", "seeded_gqa_untied_v1.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16"), cross=("rvv1",)),
     Bake("rvv1-256-q4-f16", "stories260K.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16"), cross=("rvv1", "vlen256")),

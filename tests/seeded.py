@@ -43,6 +43,7 @@ RECIPES = {
     **{f"{name}_q8": Recipe(dims, "v2", 32) for name, dims in STORIES.items()},
     # nothing a multiple of anything: heads of 6, 3 queries a key, rows that are left over by every tile
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
+    "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
     "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),

@@ -35,12 +35,6 @@ constexpr int kBlock = 16;  // floats in a register group of vectors: buffers ar
 /// VLMAX of kBlock floats. No less anywhere: see the rules in docs/riscv.md.
 std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
 
-// A float16, as a signed integer times kHalfShift and without the copies of the sign, reads as the float of its value
-// over kHalfScale: exponents and subnormals too.
-constexpr long kHalfShift = 1 << 13;
-constexpr long kHalfBits = 0x8fffe000;
-constexpr float kHalfScale = 0x1p+112F;
-
 /// The bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_32(const float* x, long steps) {
     long largest, vl;
@@ -116,36 +110,11 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 }
 
 
-namespace any_x {  // for activations that the kernels below can't scale
-
-/// Tiles [first, last) of kRows rows of W, column by column, times x: as float32, into which every half is converted
-/// exactly.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
-void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
-    for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kRows * kColumns * sizeof(std::uint16_t);
-        for (int p = 0; p < n; ++p) {
-            float sum[kRows] = {};
-            for (int j = 0; j < kColumns; ++j) {
-                std::uint16_t column[kRows];
-                std::memcpy(column, tile + j * sizeof column, sizeof column);
-                for (int r = 0; r < kRows; ++r) {
-                    sum[r] += half_to_float(column[r]) * x[p * kXStride + j];
-                }
-            }
-            std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
-        }
-    }
-}
-
-}  // namespace any_x
-
 /// `tiles` tiles of 32 rows of W times one position; every row is a lane:
 ///
 ///     for each column j: sum += float(w[j]) * x[j]
 ///
-/// The sums are in v24, products in v8 and v16, weights in v0 and v4. A weight comes out divided by kHalfScale, and is
-/// multiplied with x[j] * kHalfScale. Two columns are loaded ahead, also past the last tile.
+/// The sums are in v24, products in v8 and v16, weights in v0 and v4. Two columns are loaded ahead, also past the last tile.
 [[gnu::noinline]] void matmul_f16_rows_32(float* xout, const float* in, const std::byte* w, long tiles, long pairs, long rest) {
     const float* x;
     long left, vl;
@@ -164,19 +133,15 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
         beqz %[left], 3f
     2:  # two columns
         th.vsetvli %[vl], zero, e16, m4
-        th.vwmul.vx v8, v0, %[shift]
+        th.vfwcvt.f.f.v v8, v0
         flw %[x0], 0(%[x])
         th.vle.v v0, (%[w])
         addi %[w], %[w], 64
-        th.vwmul.vx v16, v4, %[shift]
-        fmul.s %[x0], %[x0], %[scale]
+        th.vfwcvt.f.f.v v16, v4
         flw %[x1], 4(%[x])
         th.vle.v v4, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e32, m8
-        th.vand.vx v8, v8, %[bits]
-        fmul.s %[x1], %[x1], %[scale]
-        th.vand.vx v16, v16, %[bits]
         addi %[x], %[x], 8
         th.vfmul.vf v8, v8, %[x0]
         addi %[left], %[left], -1
@@ -188,12 +153,10 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
         beqz %[rest], 4f
         # one more
         th.vsetvli %[vl], zero, e16, m4
-        th.vwmul.vx v8, v0, %[shift]
+        th.vfwcvt.f.f.v v8, v0
         flw %[x0], 0(%[x])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e32, m8
-        fmul.s %[x0], %[x0], %[scale]
-        th.vand.vx v8, v8, %[bits]
         th.vfmul.vf v8, v8, %[x0]
         th.vfadd.vv v24, v24, v8
     4:
@@ -206,8 +169,7 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     )"
                  : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [left] "=&r"(left),
                    [x0] "=&f"(x0), [x1] "=&f"(x1), [vl] "=&r"(vl)
-                 : [in] "r"(in), [pairs] "r"(pairs), [rest] "r"(rest), [shift] "r"(kHalfShift), [bits] "r"(kHalfBits),
-                   [scale] "f"(kHalfScale)
+                 : [in] "r"(in), [pairs] "r"(pairs), [rest] "r"(rest)
                  : STORYBAKE_VECTORS);
 }
 
@@ -215,22 +177,14 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
 template <int kRows, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     constexpr std::size_t kTileBytes = sizeof(std::uint16_t) * kRows * kColumns;
-    constexpr std::uint32_t kTooLarge = 0x47800000;  // the bits of 2^16, which kHalfScale times is infinite
-    for (int p = 0; p < n; ++p) {
-        if (largest_magnitude_16(x + p * kXStride, (kColumns + kBlock - 1) / kBlock) >= kTooLarge) {
-            any_x::matmul_f16_tiles<kRows, kColumns, kXStride, kOutStride>(xout, x, w, first, last, n);
-            return;
-        }
-    }
     // A batch takes each tile for all of its positions, while the tile is in the cache.
     const int step = n == 1 ? last - first : 1;
     for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
             float* out = xout + p * kOutStride + t * kRows;
-            const float* in = x + p * kXStride;
             const std::byte* tile = w + t * kTileBytes;
             if constexpr (kRows == 32) {
-                matmul_f16_rows_32(out, in, tile, step, kColumns / 2, kColumns % 2);
+                matmul_f16_rows_32(out, x + p * kXStride, tile, step, kColumns / 2, kColumns % 2);
             }
         }
     }
@@ -381,14 +335,12 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
         # isum is complete
         th.vsetvli %[vl], zero, e16, m2
         th.vfwcvt.f.x.v v24, v20
-        th.vwmul.vx v16, v22, %[shift]
+        th.vfwcvt.f.f.v v16, v22
         flw %[s], (%[scale])
         addi %[x], %[x], 32
         addi %[scale], %[scale], 4
         th.vsetvli %[vl], zero, e32, m4
-        th.vand.vx v16, v16, %[bits]
         addi %[start], %[start], 4
-        th.vfmul.vf v16, v16, %[up]
         lw %[first], (%[start])
         th.vfmul.vv v24, v24, v16
         addi %[groups], %[groups], -1
@@ -404,8 +356,7 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
                  : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [scale] "=&r"(scale),
                    [start] "=&r"(start), [groups] "=&r"(groups), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2),
                    [x3] "=&r"(x3), [first] "=&r"(first), [vl] "=&r"(vl), [s] "=&f"(s)
-                 : [xq] "r"(xq), [bias] "r"(bias), [xs] "r"(xs), [count] "r"(count), [shift] "r"(kHalfShift),
-                   [bits] "r"(kHalfBits), [up] "f"(kHalfScale)
+                 : [xq] "r"(xq), [bias] "r"(bias), [xs] "r"(xs), [count] "r"(count)
                  : STORYBAKE_VECTORS);
 }
 
@@ -419,8 +370,9 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     const int step = n == 1 ? last - first : 1;
     for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
-            matmul_q4_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.bias8 + p * kScaleStride,
-                           x.s + p * kScaleStride, w + t * kTileBytes, step, kGroups);
+            float* out = xout + p * kOutStride + t * kRows;
+            const std::byte* tile = w + t * kTileBytes;
+            matmul_q4_rows(out, x.q + p * kXStride, x.bias8 + p * kScaleStride, x.s + p * kScaleStride, tile, step, kGroups);
         }
     }
 }

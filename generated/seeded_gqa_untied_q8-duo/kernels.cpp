@@ -424,8 +424,9 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     const int step = n == 1 ? last - first : 1;
     for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
-            matmul_q8_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.wide + p * (kXStride / 4),
-                        x.s + p * kScaleStride, w + t * kTileBytes, step, kGroups);
+            float* out = xout + p * kOutStride + t * kRows;
+            const std::byte* tile = w + t * kTileBytes;
+            matmul_q8_rows(out, x.q + p * kXStride, x.wide + p * (kXStride / 4), x.s + p * kScaleStride, tile, step, kGroups);
         }
     }
 }

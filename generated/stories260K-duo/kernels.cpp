@@ -476,16 +476,15 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
     for (int t = first; t < last; t += step) {
         for (int p = 0; p < n; ++p) {
             float* out = xout + p * kOutStride + t * kRows;
-            const float* in = x + p * kXStride;
             const std::byte* tile = w + t * kTileBytes;
             if constexpr (kRows == 32) {
-                matmul_f32_rows_32(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_32(out, x + p * kXStride, tile, step, kColumns / 4, kColumns % 4);
             }
             if constexpr (kRows == 8) {
-                matmul_f32_rows_8(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_8(out, x + p * kXStride, tile, step, kColumns / 4, kColumns % 4);
             }
             if constexpr (kRows == 4) {
-                matmul_f32_rows_4(out, in, tile, step, kColumns / 4, kColumns % 4);
+                matmul_f32_rows_4(out, x + p * kXStride, tile, step, kColumns / 4, kColumns % 4);
             }
         }
     }

@@ -1,10 +1,12 @@
 """What GCC and the assembler make of the RISC-V kernels: the rules of docs/riscv.md, each on emitted object code.
 
-Models of several shapes, by their headers alone, are generated, compiled as a release build does, and disassembled.
+Models of several shapes, by their headers alone, are generated, compiled as a release build does, and disassembled; in
+the tests of a build for the Duo it is the finished program, STORYBAKE_DUO_PROGRAM.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -22,6 +24,7 @@ MARCH = {
     "duo": ["-march=rv64gc_xtheadvector", "-mtune=thead-c906"],
     "c906sim": ["-march=rv64imafdv_zicsr_zifencei", "-mtune=thead-c906", "-mstringop-strategy=scalar"],
 }
+PROGRAM = os.environ.get("STORYBAKE_DUO_PROGRAM", "")
 VECTOR = re.compile(r"(th\.)?v[a-z0-9]+(\.[a-z]+)*$")
 
 Instruction = tuple[str, str]  # mnemonic, operands
@@ -57,9 +60,11 @@ def functions(kernels: Path) -> dict[str, list[Instruction]]:
     return found
 
 
-@pytest.fixture(scope="module", params=sorted(SHAPES))
+@pytest.fixture(scope="module", params=[PROGRAM] if PROGRAM else sorted(SHAPES))
 def duo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """kernels.o of one of the shapes for the Duo."""
+    """kernels.o of one of the shapes for the Duo, or the program that a build has made."""
+    if PROGRAM:
+        return Path(PROGRAM)
     return compile_kernels(SHAPES[request.param], "duo", tmp_path_factory.mktemp(request.param))
 
 
@@ -87,7 +92,9 @@ def test_there_are_vectors_and_their_lengths_are_vlmax(duo: Path) -> None:
 def test_no_vector_is_spilled(duo: Path) -> None:
     """GCC's spill code reads vlenb, a register that traps on the C906."""
     for name, code in functions(duo).items():
-        assert not [operands for _, operands in code if "vlenb" in operands], name
+        # Of a finished program, libgcc reads it to unwind exceptions, which there are none of.
+        if "storybake" in name or not PROGRAM:
+            assert not [operands for _, operands in code if "vlenb" in operands], name
 
 
 def test_no_element_is_64_bits_wide(duo: Path) -> None:

@@ -100,6 +100,27 @@ def test_missing_compiler_names_the_next_command(tmp_path: Path) -> None:
     assert result.returncode == 1 and "not found? run: tools/toolchain" in result.stdout
 
 
+TOO_OLD = """#!/bin/sh
+for word in "$@"; do
+    case $word in
+        -mavx512vnni) echo "g++: error: unrecognized command-line option '-mavx512vnni'" >&2; exit 1 ;;
+    esac
+done
+exec g++ "$@"
+"""
+
+
+@pytest.mark.parametrize(("target", "header"), [("duo", "riscv_vector.h"), ("avx512", "immintrin.h")])
+def test_a_compiler_that_does_not_know_the_extension_is_refused(folder: Path, tmp_path: Path, target: str, header: str) -> None:
+    """This machine's knows no RISC-V; one of 2016 knows no AVX-512 VNNI."""
+    old = tmp_path / "g++"
+    old.write_text(TOO_OLD)
+    old.chmod(0o755)
+    result = run(MESON, "setup", f"-Dtarget={target}", folder, cwd=ROOT, env=environment(CXX=str(old)))
+    assert result.returncode != 0
+    assert re.search(f"target {target}: gcc [0-9.]+ for .* has no {header} with .*: expected a compiler that knows", result.stdout)
+
+
 @pytest.mark.parametrize("optimization", ["0", "g"])
 def test_a_build_that_would_spill_vectors_is_refused(folder: Path, optimization: str) -> None:
     need("gcc")
