@@ -32,7 +32,7 @@ Result<std::unique_ptr<Ears>> Ears::open(const SpeechOptions& options) {
         if (!samples) {
             return samples.failure();
         }
-        ears->recording_ = Microphone::of(std::move(*samples));
+        ears->recording_.emplace(Microphone::of(std::move(*samples)));
     } else if (!options.mic_command.empty()) {
         ears->recorder_ = options.mic_command;
     } else {

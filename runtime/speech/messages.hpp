@@ -30,6 +30,8 @@ enum class Message {
     kMicrophoneEnded,
     kNoRecogniser,
     kNoAcousticModel,
+    kBadAcousticModel,
+    kOtherPhones,
     kDeviceTaken,
     kPlayerHangs,
     kRestUnheard,

@@ -188,17 +188,6 @@ Process::Process(Process&& other) noexcept
       input_(std::move(other.input_)),
       output_(std::move(other.output_)) {}
 
-Process& Process::operator=(Process&& other) noexcept {
-    if (this != &other) {
-        end();
-        pid_ = std::exchange(other.pid_, -1);
-        status_ = other.status_;
-        input_ = std::move(other.input_);
-        output_ = std::move(other.output_);
-    }
-    return *this;
-}
-
 std::optional<int> Process::wait(std::chrono::milliseconds most) {
     const auto until = std::chrono::steady_clock::now() + most;
     while (pid_ >= 0) {

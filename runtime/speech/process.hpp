@@ -54,7 +54,7 @@ public:
     static Result<Process> start(const char* what, const Words& words, Pipes pipes, const Words& more = {});
 
     Process(Process&& other) noexcept;
-    Process& operator=(Process&& other) noexcept;
+    Process& operator=(Process&&) = delete;
     ~Process() { end(); }
 
     /// Pipes to its standard input and from its standard output; they do not block.

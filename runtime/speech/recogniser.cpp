@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 
+#include "files.hpp"
+#include "program.hpp"
 #include "speech/messages.hpp"
 #include "speech/voice.hpp"
 #include "speech/wishes.hpp"
@@ -162,20 +165,34 @@ bool add_words(ps_decoder_t* decoder) {
     return all;
 }
 
+Failure unreadable(const std::string& acoustic_model) {
+    return {kExitBadData, say(Message::kBadAcousticModel, {acoustic_model})};
+}
+
+const std::string* loading = nullptr;  // the acoustic model that is being read
+
+/// PocketSphinx ends the process without a word where it finds some kinds of damage: then this is called.
+void end_of_loading() {
+    if (loading != nullptr) {
+        discard_unfinished_files();
+        std::_Exit(report_failure(unreadable(*loading)));
+    }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model) {
     err_set_logfp(nullptr);  // its log is hundreds of lines
+    static const int watched = std::atexit(end_of_loading);
+    loading = watched == 0 ? &acoustic_model : nullptr;
     ps_decoder_t* const decoder = new_decoder(acoustic_model);
+    loading = nullptr;
     if (decoder == nullptr) {
-        return failure(kExitBadData, "acoustic model %s: PocketSphinx can't read it: is it complete?",
-                       acoustic_model.c_str());
+        return unreadable(acoustic_model);
     }
     std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
     if (!add_words(decoder) || !set_grammar(decoder, kWishes.grammar)) {
-        return failure(kExitBadData,
-                       "acoustic model %s: its phones are not the CMU dictionary's: take pocketsphinx-en-us",
-                       acoustic_model.c_str());
+        return Failure{kExitBadData, say(Message::kOtherPhones, {acoustic_model})};
     }
     return recogniser;
 }

@@ -79,6 +79,9 @@ std::optional<Failure> Robot::run() {
             failed = ask(wish);
         } else if (options_.wish) {
             wish = understand(*options_.wish);
+            if (!wish) {
+                failed = failure(kExitUsage, "--wish \"%s\": expected a topic: a dragon", options_.wish->c_str());
+            }
         }
         if (!failed && wish && stop_signal == 0) {
             const Story story =

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fail.hpp"
+#include "speech/microphone.hpp"
 #include "speech/speaker.hpp"
 
 namespace storybake::speech {
@@ -124,6 +125,18 @@ TEST_F(SoundCardTest, NoPlayerIsUnavailable) {
     ASSERT_FALSE(players);
     EXPECT_EQ(players.failure().exit_code, kExitUnavailable);
     EXPECT_NE(players.failure().message.find("--snd-command"), std::string::npos);
+}
+
+TEST_F(SoundCardTest, TheRecorderTakesTheFirstCardThatRecords) {
+    EXPECT_EQ(find_recorder(devices({})).failure().exit_code, kExitUnavailable);
+    install("tinycap");
+    EXPECT_TRUE(has(*find_recorder(devices({"pcmC2D3c", "pcmC1D0p"})), "-D", "2"));
+    EXPECT_TRUE(has(*find_recorder(devices({})), "-d", "3"));
+    install("arecord");  // which is preferred, and finds card 0 itself
+    EXPECT_TRUE(has(*find_recorder(devices({})), "-D", "plughw:2,3"));
+    const Words first = *find_recorder(devices({"pcmC0D0c"}));
+    EXPECT_EQ(first.front(), "arecord");
+    EXPECT_FALSE(has(first, "-D", "plughw:0,0"));
 }
 
 }  // namespace

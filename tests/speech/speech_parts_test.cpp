@@ -81,6 +81,34 @@ TEST(Wav, IsNotBelievedItsSize) {
     }
 }
 
+TEST(Wav, KnowsTheFormatsThatOthersWrite) {
+    const auto put = [](std::vector<std::byte>& to, std::initializer_list<int> bytes) {
+        for (const int byte : bytes) {
+            to.push_back(static_cast<std::byte>(byte));
+        }
+    };
+    const std::array<std::byte, 44> header = wav_header(4);
+    std::vector<std::byte> extensible(header.begin(), header.begin() + 12);  // as sox and ffmpeg write it
+    put(extensible, {'L', 'I', 'S', 'T', 3, 0, 0, 0, 'a', 'b', 'c', 0});     // of odd length
+    put(extensible, {'f', 'm', 't', ' ', 40, 0, 0, 0, 0xfe, 0xff, 1, 0});
+    extensible.insert(extensible.end(), header.begin() + 24, header.begin() + 36);
+    put(extensible, {22, 0, 16, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113});
+    const std::vector<std::byte> format(extensible.begin() + 24, extensible.end());
+    put(extensible, {'d', 'a', 't', 'a', 4, 0, 0, 0, 1, 0, 2, 0});
+    const Result<Wav> wav = parse_wav(extensible);
+    ASSERT_TRUE(wav) << wav.failure().message;
+    EXPECT_EQ(wav->samples, (std::vector<std::int16_t>{1, 2}));
+
+    std::vector<std::byte> late(header.begin(), header.begin() + 12);
+    put(late, {'d', 'a', 't', 'a', 4, 0, 0, 0, 1, 0, 2, 0});
+    late.insert(late.end(), format.begin(), format.end());
+    EXPECT_NE(parse_wav(late).failure().message.find("before the fmt chunk"), std::string::npos);
+    std::vector<std::byte> skewed(header.begin(), header.end());
+    skewed[32] = std::byte{3};
+    put(skewed, {1, 0, 2, 0});
+    EXPECT_NE(parse_wav(skewed).failure().message.find("3 bytes a frame, expected 2"), std::string::npos);
+}
+
 std::vector<std::int16_t> tone(double seconds, double size, int offset) {
     std::vector<std::int16_t> samples(static_cast<std::size_t>(seconds * kSampleRate));
     for (std::size_t i = 0; i < samples.size(); ++i) {

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import wave
@@ -24,6 +25,40 @@ def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[st
 
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
     return result.stderr.splitlines()[-1]
+
+
+# ---- The command line
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--wish x -i y", "two beginnings of one story"),
+        ("--loop --wish x", "--loop asks for each wish"),
+        ("--loop -i x", "--loop asks for each wish"),
+        ("--listen --wish x", "a wish that is said and one that is written"),
+        ("--language fr", 'language "fr": expected en or zh'),
+        ("--wav ''", '--wav "": expected a name'),
+        ("--voice nobody --wish x", '--voice "nobody": expected one of slt'),
+        ("--speed 49", "--speed"), ("--pitch 201", "--pitch"), ("--volume 9", "--volume"), ("--volume 401", "--volume"),
+        ("--max-sentences 0", "--max-sentences"), ("--snd-command \"aplay 'x\"", "the quote ' is not closed"),
+        ("--on-listen ' '", "expected a command"), ("-m chat", "the model's own program's"), ("--profile", "the model's own program's"),
+        ("--shout", "--shout"),
+    ],
+)  # fmt: skip
+def test_usage(words: str, message: str) -> None:
+    result = run(*shlex.split(words))
+    assert result.returncode == 2 and message in result.stderr and result.stdout == "", result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wish_from_standard_input() -> None:
+    plain = run("--wish", "a dragon", "--mute", *SHORT)
+    piped = tell(on_this_machine(), "--wish", "-", "--mute", *SHORT, input="a dragon\nand more\n")
+    assert piped.returncode == plain.returncode == 0 and piped.stdout == plain.stdout
+    for words in (("--wish", "-"), ("--wish", "12!")):
+        nothing = run(*words, "--mute", *SHORT)
+        assert nothing.returncode == 2 and "expected a topic: a dragon" in last_line(nothing)
 
 
 # ---- Recordings
@@ -59,6 +94,15 @@ def test_chunks_behind_the_samples_are_no_lie(tmp_path: Path) -> None:
     assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr
 
 
+def test_a_recording_at_another_rate_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "cd.wav"), "wb") as file:
+        file.setparams((2, 2, 44100, 0, "NONE", ""))
+        file.writeframes(bytes(4 * 44100))
+    result = run("--mic-wav", tmp_path / "cd.wav", "--mute")
+    assert result.returncode == 65
+    assert last_line(result).endswith("2 channels of 44100 Hz, expected 1 of 16000: convert it: sox in.wav -r 16000 -c 1 out.wav")
+
+
 # ---- Microphones
 
 
@@ -88,6 +132,32 @@ def test_a_microphone_that_stalls_while_somebody_speaks(tmp_path: Path) -> None:
     sound.write_bytes(record(tmp_path / "wish.wav", 0.5, said("a story about a rabbit", "slt", tmp_path)).read_bytes()[44:])
     result = run("--mic-command", command(tmp_path / "mic", f"cat {sound}\nexec sleep 60"), "--mute", *SHORT)
     assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr, result.stderr
+
+
+def test_an_acoustic_model_that_is_none(tmp_path: Path) -> None:
+    recording = record(tmp_path / "silence.wav", 1.0)
+    result = run("--mic-wav", recording, "--acoustic-model", tmp_path, "--mute")
+    assert result.returncode == 69 and f"no acoustic model in {tmp_path}" in last_line(result)
+    assert f"no acoustic model in {tmp_path}" in run("--info", "--acoustic-model", tmp_path).stdout
+    (tmp_path / "mdef").write_text("not a model\n")
+    result = run("--mic-wav", recording, "--acoustic-model", tmp_path, "--mute")
+    assert result.returncode == 65 and "PocketSphinx can't read it" in last_line(result)
+
+
+def test_with_little_memory_the_recogniser_is_loaded_for_each_wish(tmp_path: Path) -> None:
+    """The program sees a /proc/meminfo of its own."""
+    (tmp_path / "meminfo").write_text("MemTotal: 60000 kB\nMemAvailable: 1000 kB\n")
+    other_memory = ["unshare", "-m", "sh", "-c", f'mount --bind {tmp_path}/meminfo /proc/meminfo && exec "$@"', "sh"]
+    if subprocess.run([*other_memory, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a /proc/meminfo of its own is root's")
+    wishes = [said(f"a story about a {topic}", "slt", tmp_path) for topic in ("rabbit", "dragon")]
+    recording = record(tmp_path / "wishes.wav", 0.5, wishes[0], 1.0, wishes[1], 1.0)
+    words = [*other_memory, on_this_machine(), "--loop", "--mute", *SHORT, "--mic-wav", recording]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    assert re.findall("heard: (.*)", result.stderr) == ["a story about a rabbit", "a story about a dragon"]
+    info = subprocess.run([*words, "--info"], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "one after the other" in info
 
 
 # ---- Players
@@ -156,7 +226,7 @@ def test_a_file_that_may_not_grow(limit: int, tmp_path: Path) -> None:
         "--wish", "a dragon", "--wav", tmp_path / "story.wav", *SHORT,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
-    assert result.returncode == 74 and "File too large" in last_line(result), result.stderr
+    assert result.returncode == 74 and "story.wav: writing failed: File too large" in result.stderr, result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
