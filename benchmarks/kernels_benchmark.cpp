@@ -1,12 +1,15 @@
 // Times every matrix product of this build's model, streaming as many weights as the model has, beside the plainest
-// reading of as many bytes. Options are Google Benchmark's: --benchmark_filter=, --benchmark_format=json, ...
+// reading of as many bytes, and choosing a token. Options are Google Benchmark's: --benchmark_filter=,
+// --benchmark_format=json, ...
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
 #include <cstring>
 #include <memory>
 #include <new>
+#include <random>
 #include <type_traits>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -15,6 +18,7 @@
 #include "baked_model.hpp"
 #include "context.hpp"
 #include "kernels.hpp"
+#include "sampler.hpp"
 
 namespace storybake::baked {
 namespace {
@@ -97,6 +101,22 @@ void read_bandwidth(benchmark::State& state, int threads) {
     state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(kWeightsBytes));
 }
 
+/// A token of logits with a standard deviation of `scale`, by top-p: most tokens are candidates when that is 0.3, as a
+/// model that was never trained has it, and few when it is 5.
+void choose(benchmark::State& state, float scale, float temperature) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0.0F, scale);
+    std::vector<float> logits(kVocabSize);
+    for (float& x : logits) {
+        x = normal(random);
+    }
+    Sampler sampler(kVocabSize, temperature, 0.9F, 7);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(sampler.sample(logits, scan(logits.data(), kVocabSize).largest));
+    }
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(sizeof(float) * kVocabSize));
+}
+
 void add_products() {
     // A batch writes its rows one position after the other into the logits, the largest of buffers.
     constexpr int kRoom = static_cast<int>(sizeof(State::logits) / sizeof(float));
@@ -138,6 +158,9 @@ int main(int argc, char** argv) {
             ->UseRealTime();
     }
     storybake::baked::add_products();
+    benchmark::RegisterBenchmark("argmax", storybake::baked::choose, 5.0F, 0.0F);
+    benchmark::RegisterBenchmark("sample, steep", storybake::baked::choose, 5.0F, 1.0F);
+    benchmark::RegisterBenchmark("sample, flat", storybake::baked::choose, 0.3F, 1.0F);
     benchmark::RunSpecifiedBenchmarks();
     return 0;
 }

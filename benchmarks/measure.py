@@ -158,8 +158,8 @@ def program_of(build: Path) -> Path:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of a build, or "read", plainly reading as many bytes as the model's weights: ns a call, the bytes that
-    one reads, and its multiply-accumulates."""
+    """A kernel of a build; "read", plainly reading as many bytes as the model's weights; or choosing a token: ns a call,
+    the bytes that one reads, and its multiply-accumulates."""
 
     ns: Spread
     bytes: float
@@ -172,7 +172,7 @@ class Kernel:
 
 
 def kernels(build: Path) -> dict[str, Kernel]:
-    """By name: <kernel>/<positions> and read/<threads>. Empty for a program without its build folder, or a build without
+    """By name: <kernel>/<positions>, read/<threads>, argmax and two of sample. Empty for a program without its build folder, or a build without
     -Dtests=enabled."""
     program = build / "benchmarks" / "kernels_benchmark"
     if not build.is_dir():

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "model.hpp"
@@ -10,8 +9,7 @@
 namespace storybake {
 namespace {
 
-// The bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
-constexpr std::uint32_t kOneBits = 0x3f800000;
+constexpr std::size_t kFew = 256;  // candidates that are sorted by comparing them
 
 }  // namespace
 
@@ -95,28 +93,20 @@ int Sampler::sample_topp(float coin, float sum) {
         // would be the single most probable token.
         return argmax(exponentials_);
     }
-    sort_candidates(count);
+    const std::size_t kept = keep_most_probable(count);
+    sort_candidates(kept);
+    // The sums of the first, of the first two, ... Nobody needs the exponentials any more.
+    std::vector<float>& sums = exponentials_;
     std::size_t last = 0;
     float cumulative = candidates_[0].probability();
-    while (!(cumulative > topp_) && last + 1 < count) {
+    sums[0] = cumulative;
+    while (!(cumulative > topp_) && last + 1 < kept) {
         cumulative += candidates_[++last].probability();
+        sums[last] = cumulative;
     }
-    const float r = coin * cumulative;
-    float cdf = 0.0F;
-    for (std::size_t i = 0; i <= last; ++i) {
-        cdf += candidates_[i].probability();
-        if (r < cdf) {
-            return candidates_[i].token;
-        }
-    }
-    return candidates_[last].token;  // of rounding errors
-}
-
-float Sampler::Candidate::probability() const {
-    const std::uint32_t bits = kOneBits - key;
-    float value = 0.0F;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+    const auto end = sums.begin() + static_cast<std::ptrdiff_t>(last);  // the last one's, but for rounding errors
+    const auto drawn = std::upper_bound(sums.begin(), end, coin * cumulative);
+    return candidates_[static_cast<std::size_t>(drawn - sums.begin())].token;
 }
 
 /// Collects the tokens whose exponential is at least `smallest`, in order; returns how many there are.
@@ -141,11 +131,39 @@ std::size_t Sampler::find_candidates(float smallest, float sum) {
     return count;
 }
 
+/// Drops those of the first `count` candidates that are too improbable for the set to reach them, so that they need not
+/// be sorted; returns how many are left, in their order.
+std::size_t Sampler::keep_most_probable(std::size_t count) {
+    if (count <= kFew) {
+        return count;
+    }
+    // Candidates by the upper bits of their keys, eight ranges of probabilities from one power of two to the next. Once
+    // the lower ends of the ranges add up to more than topp, so do the probabilities, even when they are added in
+    // float32 and every addition loses 2^-24 of the sum.
+    constexpr int kLowerBits = 20;
+    std::uint32_t counts[1U << (30 - kLowerBits)] = {};
+    for (std::size_t i = 0; i < count; ++i) {
+        ++counts[candidates_[i].key >> kLowerBits];
+    }
+    const double enough = static_cast<double>(topp_) * (1.0 + 0x1p-23 * static_cast<double>(count));
+    double sum = 0.0;
+    std::uint32_t range = 0;
+    while (range <= kOneBits >> kLowerBits && !(sum > enough)) {
+        const std::uint32_t key = std::min((range + 1) << kLowerBits, kOneBits + 1) - 1;
+        sum += counts[range++] * static_cast<double>(Candidate{key, 0}.probability());
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        candidates_[kept] = candidates_[i];
+        kept += candidates_[i].key >> kLowerBits < range ? 1 : 0;
+    }
+    return kept;
+}
+
 /// Sorts the first `count` candidates, the most probable first. llama2.c leaves the order of equals to qsort; by index
 /// is what glibc's does, and what a radix sort does by itself. A flat distribution has tens of thousands of candidates:
 /// comparing them would take longer than the model.
 void Sampler::sort_candidates(std::size_t count) {
-    constexpr std::size_t kFew = 256;
     const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
     if (count <= kFew) {
         std::sort(candidates_.begin(), end, [](const Candidate& a, const Candidate& b) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -29,11 +30,19 @@ public:
     void skip();
 
 private:
+    // The bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
+    static constexpr std::uint32_t kOneBits = 0x3f800000;
+
     /// A token that may be drawn; keys ascend as probabilities descend.
     struct Candidate {
         std::uint32_t key;
         int token;
-        [[nodiscard]] float probability() const;
+        [[nodiscard]] float probability() const {
+            const std::uint32_t bits = kOneBits - key;
+            float value = 0.0F;
+            std::memcpy(&value, &bits, sizeof value);
+            return value;
+        }
     };
 
     [[nodiscard]] bool takes_all() const { return topp_ <= 0.0F || topp_ >= 1.0F; }
@@ -42,12 +51,13 @@ private:
     int sample_all(float coin, float sum) const;
     int sample_topp(float coin, float sum);
     std::size_t find_candidates(float smallest, float sum);
+    std::size_t keep_most_probable(std::size_t count);
     void sort_candidates(std::size_t count);
 
     float temperature_;
     float topp_;
     std::uint64_t state_;
-    std::vector<float> exponentials_;    // (vocab_size,): probabilities, not yet divided by their sum
+    std::vector<float> exponentials_;  // (vocab_size,): probabilities, not yet divided by their sum; sums of them after
     std::vector<Candidate> candidates_;  // (vocab_size,), for top-p
     std::vector<Candidate> spare_;       // as many, to sort them
 };

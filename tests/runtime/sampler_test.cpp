@@ -110,6 +110,21 @@ TEST(Sampler, EqualsLlama2c) {
     }
 }
 
+TEST(Sampler, EqualsLlama2cWithManyCandidates) {
+    std::mt19937 random(2);
+    constexpr std::size_t kVocabSize = 32000;
+    for (const float topp : {0.1F, 0.5F, 0.9F, 0.999F, 0.999999F}) {
+        Sampler sampler(kVocabSize, 1.0F, topp, 42);
+        Reference reference(1.0F, topp, 42);
+        for (const float scale : {0.001F, 0.3F, 2.0F, 4.0F, 8.0F}) {
+            for (const bool ties : {false, true}) {
+                const auto logits = random_logits(random, kVocabSize, scale, ties);
+                ASSERT_EQ(sampler.sample(logits), reference.sample(logits)) << "topp " << topp << ", scale " << scale;
+            }
+        }
+    }
+}
+
 TEST(Sampler, KnownNumbersOfTheGenerator) {
     // With two equal logits and all tokens allowed, the token is the upper bit of xorshift64*.
     Sampler sampler(2, 1.0F, 1.0F, 133742);
