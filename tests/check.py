@@ -30,7 +30,7 @@ MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "model
 @dataclass(frozen=True)
 class Bake:
     """A build of one model, tested with `meson test`: the suites named, and tests/cli on the program where `cli` (for
-    another machine: tests/cli/test_faults.py, in the emulator).
+    another machine: CROSS_CLI, in the emulator).
 
     `model` is a file of MODELS, a recipe of tests/seeded.py, or empty for the project's own model.
     """
@@ -92,6 +92,9 @@ BAKES = (
     Bake("one-q8", "one_q8"),
 )
 
+
+# What of tests/cli makes sense in an emulator.
+CROSS_CLI = ("test_faults.py", "test_selftest.py", "test_promises.py::test_no_network_and_no_shell")
 
 # The programs of tests/speech, which the builds of these names have made by then.
 STORYTELLERS = {
@@ -213,10 +216,12 @@ def check_bake(bake: Bake, counts: Counts) -> None:
     if not ok and counts.failed == before:
         counts.add(False, f"{bake.name}: meson test")
     if bake.cli:
-        cli = {"STORYBAKE_BIN": folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": MODELS / "tok512.bin"}
+        own = model.with_name(f"{model.stem}.tokenizer.bin")
+        tokenizer = own if own.is_file() else MODELS / "tok512.bin"
+        cli = {"STORYBAKE_BIN": folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": tokenizer}
         runner = {"STORYBAKE_RUN": f"{ROOT}/tools/run-riscv"} if bake.cross else {}
-        tests = "tests/cli/test_faults.py" if bake.cross else "tests/cli"
-        pytest(counts, f"{bake.name} cli", [tests], **{name: str(path) for name, path in cli.items()}, **runner)
+        tests = [f"tests/cli/{name}" for name in CROSS_CLI] if bake.cross else ["tests/cli"]
+        pytest(counts, f"{bake.name} cli", tests, **{name: str(path) for name, path in cli.items()}, **runner)
 
 
 def check_fuzz(counts: Counts) -> None:

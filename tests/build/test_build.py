@@ -6,8 +6,10 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "codegen")]
 import byte_level_files  # noqa: E402
 import model_files  # noqa: E402
 import seeded  # noqa: E402
+from locales import locale  # noqa: E402
 
 from codegen.tokenizer import TokenizerData, parse, to_bytes  # noqa: E402
 
@@ -59,7 +62,7 @@ def test_builds_elsewhere_are_equal(build: Path, model: Path, tmp_path: Path) ->
     folders = [tmp_path / "a folder with spaces, and a longer name", tmp_path / "f\u00e4lt"]
     environments = [
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Shanghai", "HOME": "/no/such/folder"},
-        {"LC_ALL": "tr_TR.UTF-8", "PYTHONUTF8": "1", "TMPDIR": str(folders[1]), "SOURCE_DATE_EPOCH": "1"},
+        {**locale("tr_TR", tmp_path), "PYTHONUTF8": "1", "TMPDIR": str(folders[1]), "SOURCE_DATE_EPOCH": "1"},
     ]
     processes = []
     for folder, environment, jobs, mask in zip(folders, environments, ("1", "3"), (0o077, 0o002), strict=True):
@@ -78,13 +81,59 @@ def test_builds_elsewhere_are_equal(build: Path, model: Path, tmp_path: Path) ->
     for folder, process in zip(folders, processes, strict=True):
         output = process.communicate(timeout=900)[0]
         assert process.returncode == 0, output
-        assert (folder / "build" / "odd_q8").read_bytes() == (build / "odd_q8").read_bytes()
+        for program in {"odd_q8", "storyteller"} & {path.name for path in build.iterdir()}:
+            assert (folder / "build" / program).read_bytes() == (build / program).read_bytes()
+
+
+def works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def namespaces() -> bool:
     """Whether this machine lets us make file systems read-only for a process."""
-    script = 'mount --make-rprivate / && mount -o remount,bind,ro /'
-    return subprocess.run(["unshare", "-r", "-m", "sh", "-c", script], capture_output=True, check=False).returncode == 0
+    return works("unshare", "-r", "-m", "sh", "-c", "mount --make-rprivate / && mount -o remount,bind,ro /")
+
+
+ANOTHER_USER = ("unshare", "-U", "--map-user=1234", "--map-group=1234")
+
+
+def copied(folder: Path) -> Path:
+    """The sources once more, made in the opposite order, so that no listing of a folder has to come out alike."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    for name in sorted(filter(None, listed), reverse=True):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    if (ROOT / ".toolchain").exists():
+        (folder / ".toolchain").symlink_to((ROOT / ".toolchain").resolve())
+    return folder
+
+
+def test_a_copy_of_the_sources_makes_the_same_programs(build: Path, model: Path, tmp_path: Path) -> None:
+    """In another file system, whose listings have another order, by another user, for this machine and for the Duo."""
+    here = tmp_path / "duo"
+    targets = {"native": (build, ())}
+    if works(str(ROOT / "tools/riscv64"), "g++", "--version"):
+        targets["duo"] = here, ("--cross-file", "cross/duo.ini")
+        # A build folder outside of the sources finds their tools in PATH.
+        tools = os.environ | {"PATH": f"{ROOT / 'tools'}:{os.environ['PATH']}"}
+        setup = ["meson", "setup", str(here), f"-Dmodel={model}", "-Dspeech=disabled", *targets["duo"][1]]
+        for command in (setup, ["meson", "compile", "-C", str(here), "odd_q8"]):
+            subprocess.run(command, cwd=ROOT, env=tools, capture_output=True, check=True)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    user = ANOTHER_USER if works(*ANOTHER_USER, "true") else ()
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        sources = copied(Path(folder) / "a" / "copy of it")
+        for name, (expected, options) in targets.items():
+            setup = [*user, "meson", "setup", name, f"-Dmodel={model}", "-Dspeech=disabled", *options]
+            for command in (setup, [*user, "meson", "compile", "-C", name, "odd_q8"]):
+                result = subprocess.run(
+                    command, cwd=sources, env=os.environ | {"CCACHE_DISABLE": "1"}, capture_output=True, text=True, check=False
+                )
+                assert result.returncode == 0, result.stdout + result.stderr
+            assert (sources / name / "odd_q8").read_bytes() == (expected / "odd_q8").read_bytes(), name
 
 
 def test_pieces_reach_no_source_and_come_out_as_they_are(build: Path, model: Path) -> None:

@@ -13,13 +13,18 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from program import RUNNER, logits_of, refused, run
+from program import ROOT, RUNNER, logits_of, refused, run
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from locales import locale  # noqa: E402
 
 NAN = "expected a finite number"
 
@@ -291,17 +296,23 @@ def test_two_at_once(binary: str, tmp_path: Path) -> None:
 
 SURROUNDINGS = {
     "no variables": {},
-    "Turkish": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"},
+    "Turkish": "tr_TR",
+    "German": "de_DE",
     "no such locale": {"LC_ALL": "xx_YY.nonsense", "TZ": "Nowhere/Else", "HOME": "/no/such/folder", "TMPDIR": "/no/such"},
 }
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-def test_surroundings_change_nothing(name: str, binary: str) -> None:
+def test_surroundings_change_nothing(name: str, binary: str, tmp_path: Path) -> None:
+    surroundings = SURROUNDINGS[name]
+    if isinstance(surroundings, str):
+        surroundings = locale(surroundings, tmp_path)
+        point = "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.localeconv()['decimal_point'])"
+        assert subprocess.run([sys.executable, "-c", point], env=surroundings, capture_output=True, check=True).stdout == b",\n"
     arguments = ["-t", "0.5", "-p", "0.75", "-s", "5", "-n", "12", "-i", "Ii"]
     expected = run(binary, *arguments)
     assert expected.returncode == 0
-    environment = SURROUNDINGS[name] | {name: os.environ[name] for name in ("PATH", "STORYBAKE_VLEN") if name in os.environ}
+    environment = surroundings | {name: os.environ[name] for name in ("PATH", "STORYBAKE_VLEN") if name in os.environ}
     result = subprocess.run([*RUNNER, binary, *arguments], env=environment, capture_output=True, check=False)
     assert (result.returncode, result.stdout) == (0, expected.stdout), result.stderr
     assert b"achieved tok/s: " in result.stderr and b"," not in result.stderr.splitlines()[0]

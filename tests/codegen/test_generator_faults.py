@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import seeded  # noqa: E402
+from locales import locale  # noqa: E402
 
 SURROUNDINGS = {
     "plain C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
-    "Turkish": {"LC_ALL": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Europe/Istanbul"},
+    "Turkish": {"TZ": "Europe/Istanbul"},
     "nowhere": {"HOME": "/no/such/folder", "TMPDIR": "/no/such/folder", "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "0"},
 }
 # Ends the process, as SIGKILL does, where a finished file would take its name for the Nth time.
@@ -39,6 +40,12 @@ sys.exit(main(sys.argv[1:]))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return seeded.write(tmp_path_factory.mktemp("model"), "odd_q8")
+
+
+@pytest.fixture(scope="module")
+def turkish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A locale in which the small letter of I has no dot, and numbers have commas."""
+    return locale("tr_TR", tmp_path_factory.mktemp("locales"))
 
 
 def generate(
@@ -74,9 +81,9 @@ def expected(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.mark.parametrize("name", SURROUNDINGS)
 @pytest.mark.parametrize("command", ["code", "data"])
 def test_surroundings_change_no_byte(
-    command: str, name: str, model: Path, expected: dict[str, dict[str, bytes]], tmp_path: Path
+    command: str, name: str, model: Path, expected: dict[str, dict[str, bytes]], tmp_path: Path, turkish: dict[str, str]
 ) -> None:
-    result = generate(command, model, tmp_path, **SURROUNDINGS[name])
+    result = generate(command, model, tmp_path, **SURROUNDINGS[name], **(turkish if name == "Turkish" else {}))
     assert (result.returncode, result.stderr) == (0, "")
     assert contents(tmp_path) == expected[command]
 

@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "byte_level_blob.hpp"
+#include "merge_pairs.hpp"
 #include "tokenizer.hpp"
 
 namespace storybake {
@@ -42,9 +45,25 @@ TEST(Words, ApostrophesAndSpaces) {
     EXPECT_EQ(words_of(WordRule::kLlama3, "a \r\n\n  b"), (Strings{"a", " \r\n\n", " ", " b"}));
 }
 
+TEST(Words, EveryContraction) {
+    const char* const text = "'s't'm'd're've'll'r'rx'vx'lx";
+    const Strings plain = {"'s", "'t", "'m", "'d", "'re", "'ve", "'ll", "'", "r", "'", "rx", "'", "vx", "'", "lx"};
+    EXPECT_EQ(words_of(WordRule::kGpt2, text), plain);
+    // A single quotation mark belongs to the letters that follow, and capitals contract too.
+    EXPECT_EQ(words_of(WordRule::kLlama3, text),
+              (Strings{"'s", "'t", "'m", "'d", "'re", "'ve", "'ll", "'r", "'rx", "'vx", "'lx"}));
+    EXPECT_EQ(words_of(WordRule::kLlama3, "'S'RE'vE'LL"), (Strings{"'S", "'RE", "'vE", "'LL"}));
+    EXPECT_EQ(words_of(WordRule::kGpt2, "'S'\xc5\xbf"), (Strings{"'", "S", "'", "\xc5\xbf"}));
+    EXPECT_EQ(words_of(WordRule::kLlama3, "'\xc5\xbf'\xc3\xa9"), (Strings{"'\xc5\xbf", "'\xc3\xa9"}));
+    EXPECT_EQ(words_of(WordRule::kLlama3, "a'"), (Strings{"a", "'"}));
+    EXPECT_EQ(words_of(WordRule::kLlama3, "\nx"), (Strings{"\n", "x"})) << "the end of a line begins no word";
+}
+
 TEST(Words, AreAllOfTheText) {
     const std::string_view text =
-        "\xc3\xa9t\xc3\xa9 \xe4\xb8\xad\xf0\x9d\x9f\x8e \xff\xc3 \xf0\x9f\xa6\x99\xed\xa0\x80 \xe2\x80\x83x\xe2";
+        "\xc3\xa9t\xc3\xa9 \xe4\xb8\xad\xf0\x9d\x9f\x8e \xff\xc3 \xf0\x9f\xa6\x99\xed\xa0\x80 "
+        "\xe0\x80\x80\xc0\xaf\xf4\x90\x80\x80 "
+        "\xe2\x80\x83x\xe2";
     for (const WordRule rule : {WordRule::kGpt2, WordRule::kGpt2Digits, WordRule::kLlama3, WordRule::kQwen2}) {
         for (std::size_t size = 0; size <= text.size(); ++size) {
             std::string all;
@@ -88,6 +107,31 @@ TEST(ByteLevel, WhatATokenizerAsksFor) {
     EXPECT_EQ(Tokenizer::view(whole, kVocabSize)->encode("zz"), (Ids{'z', 'z'}));
     EXPECT_EQ(Tokenizer::view(blob({0, 0, 'x'}), kVocabSize)->encode("axa"), (Ids{'a', 'a'})) << "no piece, no unk";
     EXPECT_EQ(Tokenizer::view(blob({0, 0, 'x', 7}), kVocabSize)->encode("axa"), (Ids{'a', 7, 'a'}));
+}
+
+TEST(ByteLevel, AMergeThatGivesItsOwnLeftPieceEnds) {
+    // As only a damaged vocabulary has it: "a" "bb" makes "a" again, while "a" "b" is still waiting for its turn.
+    std::vector<int> ids = {'a', 'b', 'b'};
+    merge_pairs(ids, [](int left, int right) -> std::optional<Merge> {
+        if (left == 'b' && right == 'b') {
+            return Merge{3.0F, 'X'};
+        }
+        if (left == 'a' && right == 'X') {
+            return Merge{2.0F, 'a'};
+        }
+        return left == 'a' && right == 'b' ? std::optional<Merge>({1.0F, 'Y'}) : std::nullopt;
+    });
+    EXPECT_EQ(ids, Ids{'a'});
+}
+
+TEST(ByteLevel, NothingIsNoTokenizer) {
+    std::vector<std::byte> nothing(std::size_t{4} * (12 + 256 + 1));
+    std::memcpy(nothing.data(), &ByteLevelBpe::kMagic, sizeof ByteLevelBpe::kMagic);
+    const auto view = ByteLevelBpe::view(nothing, 0);
+    ASSERT_FALSE(view);
+    EXPECT_NE(view.failure().message.find("damaged"), std::string::npos) << view.failure().message;
+    nothing[0] ^= std::byte{1};
+    EXPECT_FALSE(ByteLevelBpe::view(nothing, 0));
 }
 
 TEST(ByteLevel, DamageIsRefusedOrReadInBounds) {

@@ -171,6 +171,21 @@ TEST(Sampler, OneToken) {
     }
 }
 
+TEST(Sampler, TheLargestCoinTakesTheLast) {
+    // The seed whose first number is 1 - 2^-24: more than the sum of the rounded twelfths, of which none is beyond it.
+    constexpr std::uint64_t kLargest = 0xa8d395be4b19cce8U;
+    for (const int n : {2, 12, 19, 100}) {
+        for (const float topp : {0.5F, 0.99999994F, 1.0F}) {
+            Reference reference(1.0F, topp, kLargest);
+            const std::vector<float> flat(static_cast<std::size_t>(n), 1.0F);
+            Sampler sampler(n, 1.0F, topp, kLargest);
+            const int token = sampler.sample(flat);
+            EXPECT_EQ(token, reference.sample(flat));
+            EXPECT_TRUE(topp < 0.6F || token == n - 1) << n << " " << topp << " " << token;
+        }
+    }
+}
+
 TEST(Sampler, FlatLogitsWithATinyToppTakeTheFirst) {
     // (1 - topp) / (n - 1) is above 1 / n here: llama2.c finds no candidate and reads probindex[-1].
     Sampler sampler(10, 1.0F, 0.001F, 9);

@@ -242,6 +242,19 @@ TEST(TokenizerView, ABlobOfAnotherShapeIsRefused) {
     }
 }
 
+TEST(TokenizerView, AnotherKindOrFewerPiecesThanTheIdsThatAreFixedAreRefused) {
+    Vocabulary v = Vocabulary::without_bytes();
+    v.add(" ", 0.0F);
+    const auto blob = bake_tokenizer(as_bytes(v.file()), v.size(), "x");
+    ASSERT_TRUE(blob);
+    std::vector<std::byte> other = *blob;
+    other[0] ^= std::byte{1};
+    EXPECT_FALSE(LlamaBpe::view(other, v.size())) << "the mark of a kind";
+    std::vector<std::byte> bytes = *blob;
+    bytes[4 * 5] = std::byte{1};
+    EXPECT_FALSE(LlamaBpe::view(bytes, v.size())) << "byte tokens, of which 4 pieces have none";
+}
+
 TEST(TokenizerView, ADamagedBlobIsRefusedOrReadInBounds) {
     for (Vocabulary v : {Vocabulary::with_bytes(), Vocabulary::without_bytes()}) {
         v.add(" ", 0.0F);
