@@ -44,11 +44,13 @@ std::optional<Failure> read_prompt(Options& options) {
     return std::nullopt;
 }
 
-/// Whether somebody may be reading along: a person at a terminal, or a program or an ssh at the other end of a pipe.
-/// Not from a file.
-bool is_read_along(int fd) {
+/// Standard output: in blocks into a file, token by token to a terminal, and into a pipe, at the other end of which a
+/// program or an ssh may be reading along, what tokens there are every 10 ms.
+TextOutput standard_output() {
     struct stat status {};
-    return ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode);
+    const bool file = ::fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode);
+    const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+    return {STDOUT_FILENO, !file, std::chrono::milliseconds(terminal ? 0 : 10)};
 }
 
 int run(Options& options) {
@@ -76,7 +78,7 @@ int run(Options& options) {
     Engine engine(model.weights->data(), model.threads, model.batch, options.profile ? &profile : nullptr);
     const std::uint64_t seed = choose_seed(options.seed);
     Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed);
-    TextOutput out(STDOUT_FILENO, is_read_along(STDOUT_FILENO));
+    TextOutput out = standard_output();
     Session session(engine, *model.tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
                     choose_steps(options.steps), stop_signal);
 

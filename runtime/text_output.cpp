@@ -23,7 +23,12 @@ void TextSink::write(std::string_view bytes) {
 }
 
 void TextSink::end_token() {
-    if (flush_tokens_) {
+    if (!flush_tokens_) {
+        return;
+    }
+    const auto now = pause_.count() > 0 ? std::chrono::steady_clock::now() : flushed_;
+    if (now - flushed_ >= pause_) {
+        flushed_ = now;
         flush();
     }
 }

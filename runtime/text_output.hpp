@@ -1,6 +1,7 @@
 // Text on its way out: whole UTF-8 sequences, no control characters, every write checked.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <string_view>
 
@@ -12,8 +13,11 @@ namespace storybake {
 /// Where the text goes is the derived class's.
 class TextSink {
 public:
-    /// With flush_tokens, end_token() emits at once; otherwise text is emitted in blocks.
-    explicit TextSink(bool flush_tokens) : flush_tokens_(flush_tokens) {}
+    /// With flush_tokens, end_token() emits at once, unless less than `pause` has passed since it did: nobody sees
+    /// that, and waking a reader for each token would take as long as a token of a small model. Otherwise text is
+    /// emitted in blocks.
+    explicit TextSink(bool flush_tokens, std::chrono::milliseconds pause = {})
+        : flush_tokens_(flush_tokens), pause_(pause), flushed_(std::chrono::steady_clock::now() - pause) {}
 
     TextSink(const TextSink&) = delete;
     TextSink& operator=(const TextSink&) = delete;
@@ -44,6 +48,8 @@ private:
     static constexpr std::size_t kBlock = 4096;
 
     bool flush_tokens_;
+    std::chrono::milliseconds pause_;
+    std::chrono::steady_clock::time_point flushed_;
     int error_ = 0;
     // The character being put together: bytes so far, bytes that it will have, and the range of its next byte, which
     // is narrower than 80..BF after some lead bytes (overlong forms, surrogates, beyond U+10FFFF).
@@ -59,7 +65,8 @@ private:
 /// Text for a file descriptor; with flush_tokens for whoever reads along.
 class TextOutput final : public TextSink {
 public:
-    TextOutput(int fd, bool flush_tokens) : TextSink(flush_tokens), fd_(fd) {}
+    TextOutput(int fd, bool flush_tokens, std::chrono::milliseconds pause = {})
+        : TextSink(flush_tokens, pause), fd_(fd) {}
 
 private:
     int emit(std::string_view text) override;

@@ -47,13 +47,16 @@ class Scenario:
         environment = {**os.environ, "STORYBAKE_FAULT_REPORT": str(report), "OMP_NUM_THREADS": "1"}
         environment |= {"STORYBAKE_FAULT": fault} if fault else {}
         command = [variable("STORYBAKE_FAULTY"), *(a.format_map(os.environ) for a in self.arguments)]
-        result = subprocess.run(
-            command, input=self.stdin, capture_output=True, check=False, timeout=60, cwd=work, env=environment
-        )
+        text = folder / "stdout"  # a file: how often a pipe is written to depends on the time that tokens take
+        with text.open("wb") as stdout:
+            result = subprocess.run(
+                command, input=self.stdin, stdout=stdout, stderr=subprocess.PIPE, check=False, timeout=60, cwd=work,
+                env=environment,
+            )  # fmt: skip
         assert report.is_file(), f"{fault}: exit {result.returncode}, {result.stderr!r}"
         counts = {name: int(count) for name, count in map(str.split, report.read_text().splitlines())}
         files = {path.name: path.read_bytes() for path in work.iterdir()}
-        return Run(result.returncode, result.stdout, result.stderr, files, counts)
+        return Run(result.returncode, text.read_bytes(), result.stderr, files, counts)
 
 
 SCENARIOS = {

@@ -130,6 +130,18 @@ TEST(TextOutput, WritesInBlocksUnlessToATerminal) {
     EXPECT_EQ(pipe.read(), expected);
 }
 
+TEST(TextOutput, TokensThatComeSoonAfterOneAnotherAreWrittenTogether) {
+    Pipe pipe;
+    TextOutput out(pipe.fd(), true, std::chrono::hours(1));
+    for (const char* token : {"Once", " upon", " a"}) {
+        out.write(token);
+        out.end_token();
+    }
+    EXPECT_EQ(pipe.read(), "Once");
+    out.finish();
+    EXPECT_EQ(pipe.read(), " upon a");
+}
+
 TEST(TextOutput, AFullDeviceIsReported) {
     const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
     if (full < 0) {
