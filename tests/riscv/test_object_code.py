@@ -6,6 +6,7 @@ the tests of a build for the Duo it is the finished program, STORYBAKE_DUO_PROGR
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -43,6 +44,7 @@ def compile_kernels(model: Model, target: str, folder: Path) -> Path:
     return folder / "kernels.o"
 
 
+@functools.cache
 def functions(kernels: Path) -> dict[str, list[Instruction]]:
     """The instructions of every function of an object file."""
     text = subprocess.run(
