@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
+#include <span>
 
 #include "files.hpp"
-#include "program.hpp"
 #include "speech/messages.hpp"
 #include "speech/voice.hpp"
 #include "speech/wishes.hpp"
@@ -165,30 +166,50 @@ bool add_words(ps_decoder_t* decoder) {
     return all;
 }
 
-Failure unreadable(const std::string& acoustic_model) {
-    return {kExitBadData, say(Message::kBadAcousticModel, {acoustic_model})};
-}
-
-const std::string* loading = nullptr;  // the acoustic model that is being read
-
-/// PocketSphinx ends the process without a word where it finds some kinds of damage: then this is called.
-void end_of_loading() {
-    if (loading != nullptr) {
-        discard_unfinished_files();
-        std::_Exit(report_failure(unreadable(*loading)));
+/// While it lives, an acoustic model is being read. PocketSphinx ends the process without a word where it finds some
+/// kinds of damage, and crashes at others: this says what it was.
+class Loading {
+public:
+    explicit Loading(const std::string& message) {
+        text = "storyteller: " + message + "\n";
+        static const int watched = std::atexit(end);
+        static_cast<void>(watched);
+        struct sigaction action {};
+        action.sa_handler = [](int /*signal*/) { end(); };
+        sigaction(SIGSEGV, &action, &before_);
     }
-}
+    Loading(const Loading&) = delete;
+    Loading& operator=(const Loading&) = delete;
+    ~Loading() {
+        sigaction(SIGSEGV, &before_, nullptr);
+        text.clear();
+    }
+
+private:
+    static void end() {
+        if (!text.empty()) {
+            discard_unfinished_files();
+            static_cast<void>(write_all(STDERR_FILENO, std::as_bytes(std::span(text))));
+            std::_Exit(kExitBadData);
+        }
+    }
+
+    static inline std::string text;  // empty while nothing is loaded
+    struct sigaction before_ {};
+};
 
 }  // namespace
 
 Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model) {
     err_set_logfp(nullptr);  // its log is hundreds of lines
-    static const int watched = std::atexit(end_of_loading);
-    loading = watched == 0 ? &acoustic_model : nullptr;
-    ps_decoder_t* const decoder = new_decoder(acoustic_model);
-    loading = nullptr;
+    const std::string unreadable = say(Message::kBadAcousticModel, {acoustic_model});
+    ps_decoder_t* decoder = nullptr;
+    {
+        const Loading loading(unreadable);
+        decoder = new_decoder(acoustic_model);
+    }
     if (decoder == nullptr) {
-        return unreadable(acoustic_model);
+        return Failure{kExitBadData, unreadable};
     }
     std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
     if (!add_words(decoder) || !set_grammar(decoder, kWishes.grammar)) {
