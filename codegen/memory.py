@@ -18,9 +18,10 @@ PROGRAM_BYTES = 2 * MB
 # Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
 # are left for what else there is, the scratch memory of further threads among it.
 REACH = 2**31 - 64 * MB
-# What the storyteller takes beside that: measured on the Duo's program, all of its pages (tests/speech/programs.py), and up
-# to a fifth more. A voice: its tables and a sentence of samples, and 16 s that wait for the player.
-VOICE_BYTES = {"slt": 7_900_000, "kal16": 6_500_000, "rms": 9_000_000, "awb": 8_100_000, "kal": 4_000_000, "espeak": 11_000_000}
+# What the storyteller takes beside that: measured on the Duo's program, all of its pages (tests/speech/programs.py), and a
+# little more. A voice: its tables, a sentence of 200 letters at its own speed, which is the longest, and 16 s that wait for
+# the player. The statistical voices keep 1 MB for each second of a sentence.
+VOICE_BYTES = {"slt": 14_000_000, "kal16": 6_500_000, "rms": 15_000_000, "awb": 13_500_000, "kal": 4_000_000, "espeak": 11_000_000}
 # PocketSphinx: its decoder, which grows with the grammar (10 to 5000 topics were measured), and the files of Debian's
 # acoustic model, mapped or copied.
 DECODER_BYTES = 2_800_000

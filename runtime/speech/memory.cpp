@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 
 #include "machine.hpp"
@@ -25,11 +26,12 @@ std::uint64_t recogniser_bytes(const std::string& acoustic_model) {
     return bytes;
 }
 
-std::uint64_t voice_bytes(const std::string& name) {
+/// For the longest sentence, which is longer when it is spoken slowly.
+std::uint64_t voice_bytes(const std::string& name, int speed) {
     const std::string voice = name.empty() ? kSpeechMemory.voices.front().voice : name.substr(0, name.find(':'));
     for (const VoiceMemory& known : kSpeechMemory.voices) {
         if (voice == known.voice) {
-            return known.bytes;
+            return known.bytes * 100 / static_cast<std::uint64_t>(std::min(speed, 100));
         }
     }
     return 0;
@@ -39,7 +41,7 @@ std::uint64_t voice_bytes(const std::string& name) {
 
 MemoryNeed memory_need(const SpeechOptions& options, const std::string& acoustic_model) {
     return {kModel.weights_bytes, kModel.kv_bytes + kModel.activation_bytes + kSpeechMemory.program,
-            options.mute ? 0 : voice_bytes(options.voice),
+            options.mute ? 0 : voice_bytes(options.voice, options.manner.speed),
             acoustic_model.empty() ? 0 : recogniser_bytes(acoustic_model), available_memory()};
 }
 

@@ -228,14 +228,15 @@ def test_explain_says_whether_hearing_and_telling_fit_the_board() -> None:
     topics = read_topics(DEFAULT_TOPICS)
     small = make_plan(files.tiny()[0], TARGETS["duo"])
     assert "of 24 MB: one after the other" in explain(small, topics)
-    assert "of 24 MB: both fit" in explain(small, topics[:10])
-    assert "of 15 MB: no room for hearing" in explain(small, topics, 15)
+    assert "of 30 MB: one after the other" in explain(small, topics, 30)
+    assert "of 30 MB: both fit" in explain(small, topics[:10], 30)
+    assert "of 17 MB: no room for hearing" in explain(small, topics, 17)
     large = {"dim": 288, "hidden_dim": 768, "n_layers": 6, "n_heads": 6, "n_kv_heads": 6, "vocab_size": 32000, "seq_len": 256}
     stories15m = Model(name="stories15M_q8", head_size=48, shared_classifier=True, weight_type="q8", group_size=32, **large)
     plan = make_plan(stories15m, TARGETS["duo"])
     assert "of 24 MB: no room for telling\n" in explain(plan, topics)
     assert "of 40 MB: one after the other" in explain(plan, topics, 40)
-    assert "of 50 MB: both fit" in explain(plan, topics, 50)
+    assert "of 60 MB: both fit" in explain(plan, topics, 60)
     assert "of 20 MB: no room for telling nor hearing" in explain(plan, topics, 20)
 
 
