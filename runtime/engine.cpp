@@ -33,7 +33,6 @@ long first_number(const char* text) {
 /// taking them one by one costs a token of a small model 4 to 8 % of its time. Of a large memory they come as a story
 /// gets longer.
 void settle(std::span<std::byte> memory) {
-    constexpr std::size_t kMost = std::size_t{8} << 20;
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(memory.data()) / page * page;
     const std::size_t size = reinterpret_cast<std::uintptr_t>(memory.data()) + memory.size() - first;
@@ -42,6 +41,7 @@ void settle(std::span<std::byte> memory) {
     ::madvise(pages, size, MADV_HUGEPAGE);
 #endif
 #ifdef MADV_POPULATE_WRITE
+    constexpr std::size_t kMost = std::size_t{8} << 20;
     if (size <= kMost) {
         ::madvise(pages, size, MADV_POPULATE_WRITE);
     }

@@ -215,7 +215,7 @@ std::string speech_help_text(const char* name) {
         "      --wish TEXT           a story about it: \"a dragon\"; - reads it from standard input\n"
         "  -i, --prompt TEXT         how the story begins\n"
         "      --max-sentences N     end after so many sentences, 1 to 1000\n"
-        "  -t -p -s -n -z --threads --batch --weights --info --version\n"
+        "  -t -p -s -n -z --threads --batch --weights --load --info --version\n"
         "                            as the model's own program has them; -n ends with a sentence\n"
         "\n"
         "Hearing the wish:\n"
