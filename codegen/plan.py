@@ -190,6 +190,11 @@ class Plan:
         return [columns, self.stride(columns), self.stride(rows)]
 
     @property
+    def prefetch(self) -> int:
+        """How many bytes of weights ahead to ask for; 0: a second-level cache of 1 MB keeps most of the weights."""
+        return self.target.prefetch if self.bytes_per_token > 2 << 20 else 0
+
+    @property
     def sqrt_head_size(self) -> float:
         """What attention scores are divided by."""
         return math.sqrt(self.model.head_size)

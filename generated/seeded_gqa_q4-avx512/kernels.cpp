@@ -47,11 +47,10 @@ template <typename V>
 /// The value in every lane.
 Floats splat(float value) { return _mm512_set1_ps(value); }
 
-/// exp_f32 (exp.hpp) lane by lane, the same operations in the same order. It takes half a register of floats, as the
-/// doubles it computes with take a whole one.
-[[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) {
+/// exp_f32 (exp.hpp) of x <= 89, lane by lane, the same operations in the same order. It takes half a register of floats,
+/// as the doubles it computes with take a whole one.
+[[gnu::always_inline]] inline HalfFloats exp_f32_below_89(HalfFloats x) {
     x = (HalfFloats)_mm256_max_ps(_mm256_set1_ps(kLowestExp), (__m256)x);  // a NaN stays one
-    x = (HalfFloats)_mm256_min_ps(_mm256_set1_ps(89.0F), (__m256)x);
     const Doubles z = 0x1.71547652b82fep+5 * (Doubles)_mm512_maskz_cvtps_pd(0xff, (__m256)x);
     const Doubles shifted = z + 0x1.8p+52;
     const Doubles r = z - (shifted - 0x1.8p+52);
@@ -67,6 +66,11 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
     const Doubles low = 0x1.62e42ff0c52d6p-1 / 32.0 * r + 1.0;
     const Doubles result = (high * (r * r) + low) * scale;
     return (HalfFloats)_mm512_maskz_cvtpd_ps(0xff, (__m512d)result);
+}
+
+/// exp_f32 of any x.
+[[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) {
+    return exp_f32_below_89((HalfFloats)_mm256_min_ps(_mm256_set1_ps(89.0F), (__m256)x));
 }
 
 /// The combination of all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
@@ -91,15 +95,10 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on. Asks for the cache line kAhead bytes further on in the stream, beyond the end of
-/// this matrix in the next one.
+/// Vector v of those from `weights` on.
 template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
-    constexpr int kAhead = 8192;
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
-    if (v * sizeof(V) % 64 == 0) {
-        _mm_prefetch(from + kAhead, _MM_HINT_T0);
-    }
     return load<V>(from);
 }
 
@@ -494,9 +493,9 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
     for (int k = 0; k < kHeads; ++k) {
         max[k] = across<kLanes, float>(&largest[k], kLarger);
     }
-    for (t = 0; t < padded; t += kHalf) {
+    for (t = 0; t < length; t += kHalf) {
         for (int k = 0; k < kHeads; ++k) {
-            store(a[k] + t, exp_f32(load<HalfFloats>(a[k] + t) - max[k]));
+            store(a[k] + t, exp_f32_below_89(load<HalfFloats>(a[k] + t) - max[k]));
         }
         const int end = t + kHalf < length ? t + kHalf : length;
         for (int i = t; i < end; ++i) {
