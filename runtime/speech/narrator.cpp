@@ -99,7 +99,7 @@ std::optional<Failure> Narrator::end() {
         screen_.write("\n");
     }
     screen_.finish();
-    if (!failed_) {
+    if (!screen_failed() && !failed_) {
         if (const std::optional<Failure> failed = speaker_.finish()) {
             fail(*failed);
         }
@@ -111,6 +111,15 @@ void Narrator::fail(const Failure& failed) {
     const std::lock_guard lock(mutex_);
     failure_ = failure_ ? failure_ : failed;
     failed_ = true;
+}
+
+/// Whether a part of the story could not be shown, which then is why it ends.
+bool Narrator::screen_failed() {
+    if (screen_.error() == 0) {
+        return false;
+    }
+    fail(failure(kExitIo, "standard output: writing failed: %s", std::strerror(screen_.error())));
+    return true;
 }
 
 void Narrator::cut_off() {
@@ -153,8 +162,7 @@ void Narrator::play() {
         }
         screen_.write(clip->text);
         screen_.end_token();
-        if (screen_.error() != 0) {
-            fail(failure(kExitIo, "standard output: writing failed: %s", std::strerror(screen_.error())));
+        if (screen_failed()) {
             break;
         }
         set_loudness(clip->samples, controls_.volume);

@@ -63,6 +63,7 @@ private:
     void speak();
     void play();
     void fail(const Failure& failed);
+    bool screen_failed();
     void cut_off();
     [[nodiscard]] bool stopped() const;
 

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,44 +59,15 @@ def test_a_second_build_does_nothing(build: Path) -> None:
 READ_ONLY = 'mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"'
 
 
-def test_builds_elsewhere_are_equal(build: Path, model: Path, tmp_path: Path) -> None:
-    """At once, in other folders, with other locales, time zones, masks and numbers of jobs, from read-only sources."""
-    folders = [tmp_path / "a folder with spaces, and a longer name", tmp_path / "f\u00e4lt"]
-    environments = [
-        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Shanghai", "HOME": "/no/such/folder"},
-        {**locale("tr_TR", tmp_path), "PYTHONUTF8": "1", "TMPDIR": str(folders[1]), "SOURCE_DATE_EPOCH": "1"},
-    ]
-    processes = []
-    for folder, environment, jobs, mask in zip(folders, environments, ("1", "3"), (0o077, 0o002), strict=True):
-        folder.mkdir()
-        where = str(folder / "build")
-        script = 'meson setup "$1" "-Dmodel=$2" && meson compile -C "$1" -j "$3"'
-        command = ["sh", "-c", script, "sh", where, str(model), jobs]
-        if folder == folders[1] and namespaces():
-            command = ["unshare", "-r", "-m", "sh", "-c", READ_ONLY, "sh", str(folder), *command]
-        processes.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | environment | {"CCACHE_DISABLE": "1"}, umask=mask, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )
-        )  # fmt: skip
-    for folder, process in zip(folders, processes, strict=True):
-        output = process.communicate(timeout=900)[0]
-        assert process.returncode == 0, output
-        for program in {"odd_q8", "storyteller"} & {path.name for path in build.iterdir()}:
-            assert (folder / "build" / program).read_bytes() == (build / program).read_bytes()
-
-
 def works(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def namespaces() -> bool:
-    """Whether this machine lets us make file systems read-only for a process."""
-    return works("unshare", "-r", "-m", "sh", "-c", "mount --make-rprivate / && mount -o remount,bind,ro /")
-
-
-ANOTHER_USER = ("unshare", "-U", "--map-user=1234", "--map-group=1234")
+def read_only_but(folder: Path) -> list[str]:
+    """What runs a command in a system of which only a folder can be written to; nothing where namespaces are forbidden."""
+    if not works("unshare", "-r", "-m", "sh", "-c", "mount --make-rprivate / && mount -o remount,bind,ro /"):
+        return []
+    return ["unshare", "-r", "-m", "sh", "-c", READ_ONLY, "sh", str(folder)]
 
 
 def copied(folder: Path) -> Path:
@@ -111,29 +84,57 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def test_a_copy_of_the_sources_makes_the_same_programs(build: Path, model: Path, tmp_path: Path) -> None:
-    """In another file system, whose listings have another order, by another user, for this machine and for the Duo."""
-    here = tmp_path / "duo"
-    targets = {"native": (build, ())}
-    if works(str(ROOT / "tools/riscv64"), "g++", "--version"):
-        targets["duo"] = here, ("--cross-file", "cross/duo.ini")
-        # A build folder outside of the sources finds their tools in PATH.
-        tools = os.environ | {"PATH": f"{ROOT / 'tools'}:{os.environ['PATH']}"}
-        setup = ["meson", "setup", str(here), f"-Dmodel={model}", "-Dspeech=disabled", *targets["duo"][1]]
-        for command in (setup, ["meson", "compile", "-C", str(here), "odd_q8"]):
-            subprocess.run(command, cwd=ROOT, env=tools, capture_output=True, check=True)
+@pytest.fixture
+def copy() -> Iterator[Path]:
+    """The sources in another place, and in another file system, where there is one."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    user = ANOTHER_USER if works(*ANOTHER_USER, "true") else ()
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        sources = copied(Path(folder) / "a" / "copy of it")
-        for name, (expected, options) in targets.items():
-            setup = [*user, "meson", "setup", name, f"-Dmodel={model}", "-Dspeech=disabled", *options]
-            for command in (setup, [*user, "meson", "compile", "-C", name, "odd_q8"]):
-                result = subprocess.run(
-                    command, cwd=sources, env=os.environ | {"CCACHE_DISABLE": "1"}, capture_output=True, text=True, check=False
-                )
-                assert result.returncode == 0, result.stdout + result.stderr
-            assert (sources / name / "odd_q8").read_bytes() == (expected / "odd_q8").read_bytes(), name
+        yield copied(Path(folder) / "a copy" / "of them")
+
+
+ELSEWHERE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Shanghai", "HOME": "/no/such/folder"}
+ANOTHER_USER = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
+
+
+def start_build(source: Path, folder: Path, model: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
+    """Begins to build the program, without the compiler's cache."""
+    script = 'meson setup "$@" && meson compile -C "$1" odd_q8'
+    command = [*more.pop("within", []), "sh", "-c", script, "sh", str(folder), f"-Dmodel={model}", "-Dspeech=disabled", *options]
+    environment = os.environ | {"CCACHE_DISABLE": "1"} | more.pop("environment", {})
+    return subprocess.Popen(
+        command, cwd=source, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more
+    )
+
+
+def finish_build(process: subprocess.Popen[str], folder: Path) -> bytes:
+    output = process.communicate(timeout=900)[0]
+    assert process.returncode == 0, output
+    return (folder / "odd_q8").read_bytes()
+
+
+def test_builds_elsewhere_are_equal(build: Path, model: Path, copy: Path, tmp_path: Path) -> None:
+    """At once: of read-only sources into another folder, and of a copy of the sources by another user; with other
+    locales, time zones and masks."""
+    folder, other = tmp_path / "f\u00e4lt", copy / "a build, with spaces"
+    folder.mkdir()
+    surroundings = {**locale("tr_TR", tmp_path), "PYTHONUTF8": "1", "TMPDIR": str(folder), "SOURCE_DATE_EPOCH": "1"}
+    user = ANOTHER_USER if works(*ANOTHER_USER, "true") else []
+    here = start_build(ROOT, folder / "build", model, umask=0o002, environment=surroundings, within=read_only_but(folder))
+    there = start_build(copy, other, model, umask=0o077, environment=ELSEWHERE, within=user)
+    expected = (build / "odd_q8").read_bytes()
+    assert finish_build(here, folder / "build") == expected
+    assert finish_build(there, other) == expected
+
+
+def test_builds_for_the_duo_are_equal(model: Path, copy: Path, tmp_path: Path) -> None:
+    if not works(str(ROOT / "tools/riscv64"), "g++", "--version"):
+        pytest.skip("no compiler for the Duo; run: tools/toolchain gcc")
+    duo = ("--cross-file", "cross/duo.ini")
+    # A build folder outside of the sources finds their tools in PATH.
+    tools = {"PATH": f"{ROOT / 'tools'}:{os.environ['PATH']}", "CCACHE_DISABLE": ""}
+    here = start_build(ROOT, tmp_path / "duo", model, *duo, environment=tools)
+    there = start_build(copy, copy / "build", model, *duo, umask=0o077, environment=ELSEWHERE)
+    assert finish_build(here, tmp_path / "duo") == finish_build(there, copy / "build")
 
 
 def test_pieces_reach_no_source_and_come_out_as_they_are(build: Path, model: Path) -> None:

@@ -4,10 +4,12 @@
 // When the program ends, it writes what it saw to the file that STORYBAKE_FAULT_REPORT names, a "name count" a line.
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -16,10 +18,26 @@
 
 namespace {
 
-enum Call { kMalloc, kOpen, kRead, kWrite, kClose, kStat, kMmap, kMadvise, kRename, kPoll, kEnd, kCalls };
-constexpr const char* kNames[kCalls] = {"malloc", "open",    "read",   "write", "close", "stat",
-                                        "mmap",   "madvise", "rename", "poll",  "end"};
-constexpr int kErrors[kCalls] = {ENOMEM, EMFILE, EIO, ENOSPC, EIO, EIO, ENOMEM, ENOSYS, EACCES, ENOMEM, 0};
+enum Call {
+    kMalloc,
+    kOpen,
+    kRead,
+    kWrite,
+    kClose,
+    kStat,
+    kMmap,
+    kMadvise,
+    kRename,
+    kPoll,
+    kPipe,
+    kSpawn,
+    kEnd,
+    kCalls
+};
+constexpr const char* kNames[kCalls] = {"malloc",  "open",   "read", "write", "close", "stat", "mmap",
+                                        "madvise", "rename", "poll", "pipe",  "spawn", "end"};
+constexpr int kErrors[kCalls] = {ENOMEM, EMFILE, EIO,    ENOSPC, EIO,    EIO, ENOMEM,
+                                 ENOSYS, EACCES, ENOMEM, EMFILE, EAGAIN, 0};
 
 bool started = false;  // main() runs: what the C library does before is its own
 bool trickle = false;
@@ -29,11 +47,11 @@ struct Fault {
 };
 Fault faults[kCalls];
 
-long calls[kCalls];
-long injected = 0;
-long live = 0;         // blocks of memory that are not freed
-long descriptors = 0;  // opened and not closed
-long late = 0;         // blocks allocated between the first and the last write to standard output
+std::atomic<long> calls[kCalls];
+std::atomic<long> injected = 0;
+std::atomic<long> live = 0;         // blocks of memory that are not freed
+std::atomic<long> descriptors = 0;  // opened and not closed
+long late = 0;                      // blocks allocated between the first and the last write to standard output
 long since_write = 0;
 bool has_written = false;
 
@@ -113,6 +131,9 @@ void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_
 int __real_madvise(void* at, size_t size, int advice);
 int __real_rename(const char* from, const char* to);
 int __real_poll(pollfd* fds, nfds_t count, int timeout);
+int __real_pipe2(int* fds, int flags);
+int __real_posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                        const posix_spawnattr_t* attributes, char* const* words, char* const* environment);
 [[noreturn]] void __real__Exit(int code);
 int __real_main(int argc, char** argv);
 
@@ -191,6 +212,15 @@ int __wrap_rename(const char* from, const char* to) {
 int __wrap_poll(pollfd* fds, nfds_t count, int timeout) {
     return fails(kPoll) ? -1 : __real_poll(fds, count, timeout);
 }
+int __wrap_pipe2(int* fds, int flags) {
+    const int result = fails(kPipe) ? -1 : __real_pipe2(fds, flags);
+    descriptors += result == 0 ? 2 : 0;
+    return result;
+}
+int __wrap_posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                        const posix_spawnattr_t* attributes, char* const* words, char* const* environment) {
+    return fails(kSpawn) ? errno : __real_posix_spawnp(pid, file, actions, attributes, words, environment);
+}
 
 /// The C library's names for files beyond 2 GB.
 int __wrap_open64(const char* path, int flags, ...) __attribute__((alias("__wrap_open")));
@@ -198,6 +228,9 @@ int __wrap_fstat64(int fd, struct stat* status) __attribute__((alias("__wrap_fst
 int __wrap_stat64(const char* path, struct stat* status) __attribute__((alias("__wrap_stat")));
 void* __wrap_mmap64(void* at, size_t size, int protection, int flags, int fd, off_t offset)
     __attribute__((alias("__wrap_mmap")));
+
+/// Of a program whose coverage is measured: _Exit() would leave it unwritten.
+void __gcov_dump() __attribute__((weak));
 
 static void report() {
     started = false;
@@ -207,14 +240,18 @@ static void report() {
         return;
     }
     for (int call = 0; call < kCalls; ++call) {
-        std::fprintf(file, "%s %ld\n", kNames[call], calls[call]);
+        std::fprintf(file, "%s %ld\n", kNames[call], calls[call].load());
     }
-    std::fprintf(file, "injected %ld\nlive %ld\ndescriptors %ld\nlate %ld\n", injected, live, descriptors, late);
+    std::fprintf(file, "injected %ld\nlive %ld\ndescriptors %ld\nlate %ld\n", injected.load(), live.load(),
+                 descriptors.load(), late);
     std::fclose(file);
 }
 
 void __wrap__Exit(int code) {
     report();
+    if (__gcov_dump != nullptr) {
+        __gcov_dump();
+    }
     __real__Exit(code);
 }
 

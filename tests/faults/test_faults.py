@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,15 @@ from pathlib import Path
 import pytest
 
 CALLS = ("malloc", "open", "read", "write", "close", "stat", "mmap", "madvise", "rename", "poll")
+STORYTELLER = "STORYBAKE_FAULTY_STORYTELLER"
+# Not its allocations: Flite's are thousands, and end the process on the spot.
+STORYTELLER_CALLS = ("open", "read", "write", "close", "stat", "rename", "poll", "pipe", "spawn")
 
 
 def variable(name: str) -> str:
     if name not in os.environ:
+        if name == STORYTELLER:
+            pytest.skip("this build has no storyteller; run: tools/setup speech")
         pytest.fail(f"{name} is not set: run these tests through meson test")
     return os.environ[name]
 
@@ -38,6 +44,7 @@ class Scenario:
     arguments: tuple[str, ...]
     stdin: bytes
     codes: tuple[int, ...]  # what a fault may end it with
+    program: str = "STORYBAKE_FAULTY"
 
     def run(self, folder: Path, fault: str = "") -> Run:
         work, report = folder / "work", folder / "report"
@@ -46,7 +53,7 @@ class Scenario:
         report.unlink(missing_ok=True)
         environment = {**os.environ, "STORYBAKE_FAULT_REPORT": str(report), "OMP_NUM_THREADS": "1"}
         environment |= {"STORYBAKE_FAULT": fault} if fault else {}
-        command = [variable("STORYBAKE_FAULTY"), *(a.format_map(os.environ) for a in self.arguments)]
+        command = [variable(self.program), *(a.format_map(os.environ) for a in self.arguments)]
         text = folder / "stdout"  # a file: how often a pipe is written to depends on the time that tokens take
         with text.open("wb") as stdout:
             result = subprocess.run(
@@ -69,6 +76,12 @@ SCENARIOS = {
     "mapped": Scenario(("--weights", "{STORYBAKE_WEIGHTS}", "--load", "map", "-n", "3", "-s", "3"), b"", (66, 71, 74)),
     "chat": Scenario(("-m", "chat", "-n", "60", "-s", "3"), b"be kind\nhello there\n", (71, 74)),
     "selftest": Scenario(("--selftest", "--weights", "{STORYBAKE_WEIGHTS}"), b"", (66, 71, 74)),
+}
+
+TELL = ("--wish", "a dragon", "--max-sentences", "1", "--voice", "kal16", "-s", "3")
+TOLD = {
+    "into a file": Scenario((*TELL, "--wav", "story.wav"), b"", (66, 74), STORYTELLER),
+    "to a player": Scenario((*TELL, "--snd-command", "sh -c 'cat >heard'"), b"", (66, 69, 74), STORYTELLER),
 }
 
 
@@ -123,6 +136,32 @@ def test_every_call_fails_in_turn(scenario: Scenario, call: str, tmp_path: Path)
         if run.code != 71:  # which ends the process on the spot
             assert run.counts["live"] == 0, what
     assert tried >= good.counts[call]
+
+
+@pytest.mark.parametrize("call", STORYTELLER_CALLS)
+@pytest.mark.parametrize("where", TOLD)
+def test_every_call_of_the_storyteller_fails_in_turn(where: str, call: str, tmp_path: Path) -> None:
+    """A story is told whole, or as far as it came, with the reason in the last line; a WAV has what was spoken until then,
+    or is absent; no descriptor is left. (How often it polls depends on the player's pace.)"""
+    good = TOLD[where].run(tmp_path)
+    assert good.code == 0 and good.counts["descriptors"] == 0, good.stderr
+    assert len(good.stdout) > 20 and len(good.files) == 1
+    tried = 0
+    for fault, run in faults(TOLD[where], call, tmp_path):
+        tried += 1
+        what = f"{fault}: exit {run.code}, {run.stdout!r}, {run.stderr!r}, {run.counts}, {set(run.files)}"
+        assert good.stdout.startswith(run.stdout.removesuffix(b"\n")), what
+        assert run.counts["descriptors"] == 0, what
+        if run.code:
+            assert run.code in TOLD[where].codes, what
+            assert run.stderr.rpartition(b"storyteller: ")[2].count(b"\n") == 1, what
+        assert set(run.files) <= set(good.files), what
+        if sound := run.files.get("story.wav"):  # a player is started again, and hears the rest
+            assert good.files["story.wav"].startswith(sound[44:], 44), what
+            assert struct.unpack_from("<I", sound, 40) == (len(sound) - 44,), what
+        if run.code == 0:
+            assert (run.stdout, run.files.get("story.wav")) == (good.stdout, good.files.get("story.wav")), what
+    assert tried > 0 or good.counts[call] == 0
 
 
 def test_short_and_interrupted_reads_and_writes_change_nothing(scenario: Scenario, tmp_path: Path) -> None:
