@@ -60,8 +60,8 @@ Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::v
       players_(std::move(players)),
       voice_(std::move(voice)),
       model_(std::move(model)),
-      engine_(model_->weights->data(), model_->threads, model_->batch, nullptr),
-      screen_(STDOUT_FILENO, true) {
+      screen_(STDOUT_FILENO, true),
+      engine_(model_->weights->data(), model_->threads, model_->batch, nullptr) {
     controls_.volume = options.volume;
 }
 

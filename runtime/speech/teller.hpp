@@ -65,8 +65,8 @@ private:
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;
     std::unique_ptr<BakedModel> model_;
-    Engine engine_;
     TextOutput screen_;
+    Engine engine_;
 };
 
 }  // namespace storybake::speech
