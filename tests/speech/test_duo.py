@@ -139,11 +139,11 @@ def needed(words: tuple[str | Path, ...], phase: str) -> float:
     return float(match[1]) * MB
 
 
-@pytest.mark.parametrize("voice", ["kal16", "slt", "rms"])
+@pytest.mark.parametrize("voice", ["kal16", "slt"])
 def test_telling_takes_the_memory_that_is_said(voice: str, tmp_path: Path) -> None:
     """With the longest sentence: no more than --info says, and not less than three quarters of it."""
     assert 190 < len(LONGEST) < 200
-    run = ("-i", LONGEST, "-s", "7", "--max-sentences", "3", "--voice", voice, "--wav", tmp_path / "story.wav")
+    run = ("-i", LONGEST, "-s", "7", "--max-sentences", "1", "--voice", voice, "--wav", tmp_path / "story.wav")
     peak = peak_memory(on_the_duo(), *run)
     assert peak["anonymous"] > 100_000 and any(kind.startswith("storyteller") for kind in peak), peak
     said = needed(("--voice", voice), "telling takes")
@@ -158,7 +158,7 @@ def test_hearing_takes_the_memory_that_is_said(tmp_path: Path) -> None:
     say_wish(tmp_path / "wish.wav")
     hearing = ("--acoustic-model", ACOUSTIC_MODEL)
     for phase, words, least in (("hearing takes", ("--mute",), 1 / 1.3), ("both at once", ("--voice", "slt"), 0.5)):
-        run = ("--mic-wav", tmp_path / "wish.wav", *hearing, *words, "-s", "7", "--max-sentences", "2", "--wav", tmp_path / "story.wav")
+        run = ("--mic-wav", tmp_path / "wish.wav", *hearing, *words, "-s", "7", "--max-sentences", "1", "--wav", tmp_path / "story.wav")
         peak = peak_memory(on_the_duo(), *run)
         assert peak.get("mdef", 0) > MB, f"the acoustic model was not mapped: {peak}"
         said = needed((*hearing, *words), phase)
