@@ -24,7 +24,9 @@ EMULATED = "in an emulator: times, speeds and clock are the emulator's and mean 
 # What a board reads from its card, not what is still in memory from the copying. Takes root.
 DROP_CACHES = "sync && { echo 3 > /proc/sys/vm/drop_caches; } 2>/dev/null && echo dropped"
 
-Report = Callable[..., str]  # runs the program with these arguments: what it printed on both streams
+# Runs the program with these arguments, `cold` after an attempt to drop what is in memory of its file, which "dropped"
+# reports: what was printed on both streams.
+Report = Callable[..., str]
 
 
 def call(command: list[str], **environment: str) -> str:
@@ -56,11 +58,19 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]]) + "\n"
 
 
-def report(run: Report, system: list[tuple[str, str]], tokens: int, weights_from: str) -> str:
+def loading(run: Report, how: str) -> str:
+    """What it takes to get the weights into memory, read or mapped."""
+    text = run("-t", "0", "-n", "2", "--load", how, cold=True)
+    source = "from the card" if "dropped" in text else "perhaps from the page cache"
+    return f"{figure(r'weights ((?:read|mapped) in [0-9.]+ ms)', text)}, {source}"
+
+
+def report(run: Report, system: list[tuple[str, str]], tokens: int) -> str:
     """Two tables: the machine with the model, and the matrix products by shape."""
     info = run("--info")
     own = ["-t", "0", "-n", str(tokens)]
-    story = run(*own)  # the first: its weights may still be on the card
+    loads = [("weights, `--load " + how + "`", loading(run, how)) for how in ("read", "map")]
+    story = run(*own)
     prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace("–", "256"))))
     profile = run(*own, "--profile")
     machine = [
@@ -70,7 +80,7 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, weights_from
         *system,
         ("clock", figure(r"^clock: (.+)", profile)),
         ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),
-        ("weights", f"{figure(r'weights ((?:read|mapped) in [0-9.]+ ms)', story)}{weights_from}"),
+        *loads,
         ("decode", figure(r"^\d+ tokens, ([0-9.]+) tok/s", story) + " tok/s"),
         ("prefill", figure(r"prompt \d+ tokens at ([0-9.]+)", prompt) + " tok/s"),
         ("threads", figure(r"(\d+) threads?\b", story)),
@@ -82,27 +92,29 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, weights_from
     return table(machine) + "\n" + table(products)
 
 
-def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[str, str]], str]:
-    """How to run the program there, once it is copied, the board's kernel and memory, and where weights come from."""
+def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[str, str]]]:
+    """How to run the program there, once it is copied, and the board's kernel and memory."""
     call([str(TOOLS / "deploy"), host, build, "--info"])
-    dropped = "dropped" in call(["ssh", host, f"{DROP_CACHES}; true"])
     kernel = call(["ssh", host, "uname -srm"]).strip()
     memory = call(["ssh", host, "free"])
 
-    def run(*arguments: str) -> str:
-        return call(["ssh", host, f"./{shlex.join([program.name, *arguments])}"])
+    def run(*arguments: str, cold: bool = False) -> str:
+        return call(["ssh", host, f"{DROP_CACHES + '; ' if cold else ''}./{shlex.join([program.name, *arguments])}"])
 
-    return run, system_rows(kernel, memory), ", from the card" if dropped else ", perhaps from the page cache"
+    return run, system_rows(kernel, memory)
 
 
-def here(program: Path) -> tuple[Report, list[tuple[str, str]], str]:
-    """The same for this machine or the emulator."""
-    if is_riscv(program):
-        # An empty DUO_HOST: run-riscv would go to that board.
-        emulator = str(TOOLS / "run-riscv")
-        return lambda *words: call([emulator, str(program), *words], DUO_HOST=""), [("machine", EMULATED)], ""
-    system = system_rows(call(["uname", "-srm"]).strip(), call(["free"], LC_ALL="C"))
-    return lambda *words: call([str(program.resolve()), *words]), system, ", perhaps from the page cache"
+def here(program: Path) -> tuple[Report, list[tuple[str, str]]]:
+    """The same for this machine or the emulator, whose page cache is nobody's to drop."""
+    emulated = is_riscv(program)
+    command = [str(TOOLS / "run-riscv")] * emulated + [str(program.resolve())]
+
+    def run(*arguments: str, cold: bool = False) -> str:
+        return call([*command, *arguments], DUO_HOST="")  # or run-riscv would go to that board
+
+    if emulated:
+        return run, [("machine", EMULATED)]
+    return run, system_rows(call(["uname", "-srm"]).strip(), call(["free"], LC_ALL="C"))
 
 
 def system_rows(kernel: str, free: str) -> list[tuple[str, str]]:
@@ -125,8 +137,8 @@ def main(argv: list[str]) -> int:
     except BenchError as error:
         print(f"board-report: {error}", file=sys.stderr)
         return 66
-    run, system, weights_from = on_board(args.host, args.build, program) if args.host else here(program)
-    print(report(run, system, args.tokens, weights_from), end="")
+    run, system = on_board(args.host, args.build, program) if args.host else here(program)
+    print(report(run, system, args.tokens), end="")
     return 0
 
 
