@@ -30,21 +30,20 @@ long first_number(const char* text) {
 }
 
 /// Has the pages of `memory` there before the first token needs them, large ones where the system gives them on advice:
-/// taking them one by one costs a token of a small model 4 to 8 % of its time. Of a large memory they come as a story
-/// gets longer.
+/// taking them one by one costs a token of a small model 4 to 8 % of its time. A large memory is left to grow with the
+/// story, most of whose positions may never be reached.
 void settle(std::span<std::byte> memory) {
+#if defined(MADV_HUGEPAGE) && defined(MADV_POPULATE_WRITE)
+    constexpr std::size_t kMost = std::size_t{8} << 20;
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(memory.data()) / page * page;
     const std::size_t size = reinterpret_cast<std::uintptr_t>(memory.data()) + memory.size() - first;
-    auto* const pages = reinterpret_cast<void*>(first);
-#ifdef MADV_HUGEPAGE
-    ::madvise(pages, size, MADV_HUGEPAGE);
-#endif
-#ifdef MADV_POPULATE_WRITE
-    constexpr std::size_t kMost = std::size_t{8} << 20;
     if (size <= kMost) {
-        ::madvise(pages, size, MADV_POPULATE_WRITE);
+        ::madvise(reinterpret_cast<void*>(first), size, MADV_HUGEPAGE);
+        ::madvise(reinterpret_cast<void*>(first), size, MADV_POPULATE_WRITE);
     }
+#else
+    static_cast<void>(memory);
 #endif
 }
 
