@@ -99,6 +99,7 @@ CROSS_CLI = ("test_faults.py", "test_selftest.py", "test_promises.py::test_no_ne
 STORYTELLERS = {
     "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
     "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
+    "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
 }
 
 # Skips that --no-skips lets pass: what says so in their message, and why it can't be otherwise here.

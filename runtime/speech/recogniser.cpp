@@ -17,6 +17,7 @@
 #if __has_include(<ps_search.h>)
 #include <ps_search.h>
 #include <sphinxbase/err.h>
+#include <sphinxbase/jsgf.h>
 #endif
 #endif
 
@@ -105,6 +106,7 @@ private:
 };
 
 // Beside the acoustic model: no second pass over the words, and beams narrow enough for a board.
+constexpr float kLanguageWeight = 1.0F;
 constexpr double kBeam = 1e-80;
 constexpr double kWordBeam = 1e-60;
 
@@ -117,7 +119,7 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
         return nullptr;
     }
     cmd_ln_set_boolean_r(config, "-bestpath", FALSE);
-    cmd_ln_set_float_r(config, "-lw", 1.0);
+    cmd_ln_set_float_r(config, "-lw", kLanguageWeight);
     cmd_ln_set_float_r(config, "-beam", kBeam);
     cmd_ln_set_float_r(config, "-pbeam", kBeam);
     cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
@@ -126,8 +128,17 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     return decoder;
 }
 
+/// What ps_set_jsgf_string() does, which never frees what it has parsed: 60 KB for each wish of a small board.
 bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
-    return ps_set_jsgf_string(decoder, "wishes", grammar) == 0 && ps_set_search(decoder, "wishes") == 0;
+    jsgf_t* const parsed = jsgf_parse_string(grammar, nullptr);
+    jsgf_rule_t* const rule = parsed != nullptr ? jsgf_get_public_rule(parsed) : nullptr;
+    fsg_model_t* const model =
+        rule != nullptr ? jsgf_build_fsg(parsed, rule, ps_get_logmath(decoder), kLanguageWeight) : nullptr;
+    const bool set =
+        model != nullptr && ps_set_fsg(decoder, "wishes", model) == 0 && ps_set_search(decoder, "wishes") == 0;
+    fsg_model_free(model);
+    jsgf_grammar_free(parsed);
+    return set;
 }
 
 #else
@@ -140,7 +151,7 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     }
     ps_config_set_str(config, "hmm", acoustic_model.c_str());
     ps_config_set_bool(config, "bestpath", FALSE);
-    ps_config_set_float(config, "lw", 1.0);
+    ps_config_set_float(config, "lw", kLanguageWeight);
     ps_config_set_float(config, "beam", kBeam);
     ps_config_set_float(config, "pbeam", kBeam);
     ps_config_set_float(config, "wbeam", kWordBeam);

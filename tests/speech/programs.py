@@ -37,6 +37,10 @@ def on_the_duo() -> Path:
     return program("STORYBAKE_STORYTELLER_DUO", "--cross-file cross/duo.ini -Dspeech=enabled build-duo")
 
 
+def with_sanitizers() -> Path:
+    return program("STORYBAKE_STORYTELLER_SANITIZE", "-Dspeech=enabled -Db_sanitize=address,undefined -Db_lundef=false build-sanitize")
+
+
 def tell(path: Path, *words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs a storyteller, through tools/run-riscv where it is none of this machine's; no exit code is checked."""
     runner = [] if path == Path(os.environ.get("STORYBAKE_STORYTELLER", "")) else [ROOT / "tools/run-riscv"]
