@@ -74,38 +74,52 @@ def text(
     return "\n".join(lines) + "\n"
 
 
-WIDTH, BAR, LEFT = 900, 22, 260
-COLOURS = ("#3b6ea5", "#6fa8dc", "#93c47d", "#f6b26b", "#c27ba0", "#8e7cc3", "#76a5af", "#e06666", "#999999")
+WIDTH, BAR, LEFT, RIGHT = 900, 24, 150, 190
+BLUES = ("#2b5482", "#3b6ea5", "#5b8cc0", "#7fa8d1", "#a3c2e0")  # matrix products, by their time
+COLOURS = ("#6a994e", "#f2a65a", "#b56576", "#8e7cc3", "#76a5af", "#e0c341", "#a47149", "#e06666", "#c27ba0", "#999999")
+BY_THREADS = ("#3b6ea5", "#d1495b", "#6a994e", "#8e7cc3")
+
+
+def ticks(values: list[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten, from the last below all values to the first above them."""
+    lowest, highest = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    all_ticks = [digit * 10.0**power for power in range(lowest, highest + 1) for digit in (1, 2, 5)]
+    first = max(i for i, tick in enumerate(all_ticks) if tick <= min(values))
+    last = next(i for i, tick in enumerate(all_ticks) if tick >= max(values) and i > first)
+    return all_ticks[first : last + 1]
+
+
+def words(x: float, y: float, text: str, more: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}"{more and " " + more}>{escape(text)}</text>'
 
 
 def speed_against_size(rows: list[Row], top: float) -> tuple[list[str], float]:
-    """Tokens a second against bytes of weights a token, both in powers of ten, and what reading those bytes allows as a
-    ring; the drawing's parts and its lower end."""
-    height = 300.0
-    sizes = [row.weight_bytes / 1e6 for row in rows]
-    rates = [row.decode.median for row in rows] + [row.read / row.weight_bytes for row in rows if row.read]
-    decades = [(math.floor(math.log10(min(v))), math.floor(math.log10(max(v))) + 1) for v in (sizes, rates)]
-    (first, last), (lowest, highest) = decades
+    """Tokens a second against bytes of weights a token, both logarithmic, and what reading those bytes allows as a ring;
+    the drawing's parts and its lower end."""
+    height, left, width = 320.0, 80.0, WIDTH - 80.0 - RIGHT
+    across = ticks([row.weight_bytes / 1e6 for row in rows])
+    up = ticks(
+        [end for row in rows for end in (row.decode.smallest, row.decode.largest)]
+        + [row.read / row.weight_bytes for row in rows if row.read]
+    )
 
     def x(megabytes: float) -> float:
-        return 80 + (WIDTH - 300) * (math.log10(megabytes) - first) / (last - first)
+        return left + width * math.log(megabytes / across[0]) / math.log(across[-1] / across[0])
 
     def y(rate: float) -> float:
-        return top + height * (highest - math.log10(rate)) / (highest - lowest)
+        return top + height * math.log(up[-1] / rate) / math.log(up[-1] / up[0])
 
-    title = "decode, tokens a second, against MB of weights a token (ring: what reading them allows)"
-    parts = [f'<text x="10" y="{top - 10}" font-weight="bold">{title}</text>']
-    for power in range(first, last + 1):
-        at = x(10.0**power)
-        parts.append(f'<path d="M{at:.1f} {top}v{height}" stroke="#ddd"/>')
-        parts.append(f'<text x="{at:.1f}" y="{top + height + 16}" text-anchor="middle">{10.0**power:g}</text>')
-    for power in range(lowest, highest + 1):
-        at = y(10.0**power)
-        parts.append(f'<path d="M80 {at:.1f}h{WIDTH - 300}" stroke="#ddd"/>')
-        parts.append(f'<text x="72" y="{at + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+    parts = [words(10, top - 14, "decode, tokens a second (ring: what reading the weights allows)", 'font-weight="bold"')]
+    for tick in across:
+        parts.append(f'<path d="M{x(tick):.1f} {top}v{height}" stroke="#ddd"/>')
+        parts.append(words(x(tick), top + height + 16, f"{tick:,g}", 'text-anchor="middle"'))
+    for tick in up:
+        parts.append(f'<path d="M{left} {y(tick):.1f}h{width}" stroke="#ddd"/>')
+        parts.append(words(left - 8, y(tick) + 4, f"{tick:,.10g}", 'text-anchor="end"'))
+    parts.append(words(left + width / 2, top + height + 36, "MB of weights a token", 'text-anchor="middle"'))
     counts = sorted({row.threads for row in rows})
     for row in rows:
-        colour = COLOURS[counts.index(row.threads) % len(COLOURS)]
+        colour = BY_THREADS[counts.index(row.threads) % len(BY_THREADS)]
         at, rate = x(row.weight_bytes / 1e6), y(row.decode.median)
         ends = (y(row.decode.smallest), y(row.decode.largest))
         parts.append(f'<path d="M{at:.1f} {ends[0]:.1f}V{ends[1]:.1f}" stroke="{colour}"/>')
@@ -115,48 +129,64 @@ def speed_against_size(rows: list[Row], top: float) -> tuple[list[str], float]:
         )
         if row.read:
             allowed = y(row.read / row.weight_bytes)
-            parts.append(f'<circle cx="{at:.1f}" cy="{allowed:.1f}" r="4" fill="none" stroke="{colour}"/>')
+            parts.append(f'<circle cx="{at:.1f}" cy="{allowed:.1f}" r="6" fill="none" stroke="{colour}"/>')
         if row.threads == counts[0]:
-            parts.append(f'<text x="{at + 8:.1f}" y="{rate + 14:.1f}" font-size="11">{escape(row.name)}</text>')
+            parts.append(words(at - 8, rate + 14, row.name, 'font-size="11" text-anchor="end"'))
     for i, number in enumerate(counts):
         at = top + 20 + BAR * i
-        parts.append(f'<circle cx="{WIDTH - 180}" cy="{at - 4}" r="4" fill="{COLOURS[i % len(COLOURS)]}"/>')
-        parts.append(f'<text x="{WIDTH - 168}" y="{at}">{threads(number)}</text>')
-    return parts, top + height + 30
+        parts.append(f'<circle cx="{WIDTH - RIGHT + 20}" cy="{at - 4}" r="4" fill="{BY_THREADS[i % len(BY_THREADS)]}"/>')
+        parts.append(words(WIDTH - RIGHT + 32, at, threads(number)))
+    return parts, top + height + 46
 
 
 def time_by_operation(rows: list[Row], top: float) -> tuple[list[str], float]:
-    """A bar a program, an operation a part of it."""
-    parts = [f'<text x="10" y="{top - 10}" font-weight="bold">time by operation, one thread</text>']
-    for row in (row for row in rows if row.operations and row.threads == 1):
-        total = sum(row.operations.values())
-        x = float(LEFT)
-        parts.append(f'<text x="{LEFT - 8}" y="{top + 15}" text-anchor="end">{escape(row.name)}</text>')
-        for i, (name, ms) in enumerate(sorted(row.operations.items(), key=lambda item: -item[1])):
-            length = (WIDTH - LEFT - 20) * ms / total
+    """A bar a program, an operation a part of it: the matrix products in blue, the rest in a colour each."""
+    parts = [words(10, top - 14, "time by operation, one thread", 'font-weight="bold"')]
+    drawn = [row for row in rows if row.operations and row.threads == 1]
+    totals: dict[str, float] = {}
+    for row in drawn:
+        for name, ms in row.operations.items():
+            if ms > 0 and not name.startswith("matmul_"):
+                totals[name] = totals.get(name, 0.0) + ms / sum(row.operations.values())
+    others = dict(zip(sorted(totals, key=lambda name: -totals[name]), COLOURS * len(totals), strict=False))
+    for row in drawn:
+        x, total = float(LEFT), sum(row.operations.values())
+        parts.append(words(LEFT - 8, top + 16, row.name, 'text-anchor="end"'))
+        products = sorted((n for n in row.operations if n.startswith("matmul_")), key=lambda n: -row.operations[n])
+        for name, colour in [*zip(products, BLUES * len(products), strict=False), *others.items()]:
+            share = row.operations.get(name, 0.0) / total
+            length = (WIDTH - LEFT - 20) * share
+            label = name.rpartition("_")[2] if name in products else name
             parts.append(
-                f'<rect x="{x:.1f}" y="{top}" width="{length:.1f}" height="{BAR - 4}" fill="{COLOURS[i % len(COLOURS)]}">'
-                f"<title>{escape(name)}: {100 * ms / total:.1f} %</title></rect>"
+                f'<rect x="{x:.1f}" y="{top}" width="{length:.1f}" height="{BAR - 4}" fill="{colour}">'
+                f"<title>{escape(name)}: {100 * share:.1f} %</title></rect>"
             )
-            if length > 7 * len(name):
-                parts.append(f'<text x="{x + 4:.1f}" y="{top + 14}" font-size="11" fill="white">{escape(name)}</text>')
+            if length > 6 * len(label) + 8:
+                parts.append(words(x + 4, top + 15, label, 'font-size="11" fill="white"'))
             x += length
         top += BAR
-    return parts, top
+    x = float(LEFT)
+    for name, colour in {"matrix products": BLUES[1], **others}.items():
+        if x + 7 * len(name) + 30 > WIDTH:
+            x, top = float(LEFT), top + 20
+        parts.append(f'<rect x="{x:.1f}" y="{top + 8}" width="12" height="12" fill="{colour}"/>')
+        parts.append(words(x + 17, top + 18, name, 'font-size="11"'))
+        x += 7 * len(name) + 36
+    return parts, top + 28
 
 
 def svg(rows: list[Row]) -> str:
     """Both drawings, one below the other; the first is of the programs that tell how large they are."""
     parts: list[str] = []
-    y = 30.0
+    y = 36.0
     sized = [row for row in rows if row.weight_bytes]
     for draw, drawn in ((speed_against_size, sized), (time_by_operation, rows)):
         if drawn:
             more, y = draw(drawn, y)
             parts += more
-            y += 40
+            y += 30
     body = "\n".join(parts)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y:.0f}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y - 20:.0f}" font-family="sans-serif" '
         f'font-size="13">\n<rect width="100%" height="100%" fill="white"/>\n{body}\n</svg>\n'
     )

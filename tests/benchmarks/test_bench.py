@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import BenchError, Kernel, Spread, run_once
-from benchmarks.report import Row, svg, text
+from benchmarks.report import Row, svg, text, ticks
 from benchmarks.shapes import Building, is_shape
 from benchmarks.shapes import build as build_shape
 
@@ -131,8 +131,27 @@ def test_the_page_and_the_plot() -> None:
     drawing = xml.etree.ElementTree.fromstring(svg([row, dataclasses.replace(row, name="peer", weight_bytes=0)]))
     words = "".join(drawing.itertext())
     assert "m<q8>, 1 thread: 1000 (1000 to 1000)" in words and "attention: 25.0 %" in words and "peer, 1" not in words
-    places = {c.get("fill"): float(c.get("cy", "nan")) for c in drawing.iter("{http://www.w3.org/2000/svg}circle") if c.get("cx") != "720"}
+    places = {c.get("fill"): float(c.get("cy", "nan")) for c in drawing.iter("{http://www.w3.org/2000/svg}circle") if c.get("cx") != "730"}
     assert places["none"] < places["#3b6ea5"], "what reading allows lies above what was reached"
+
+
+def test_an_operation_has_one_colour_in_all_bars() -> None:
+    one = Spread.of([5.0])
+    first = Row("a", 1, one, None, one, 0, 10_000_000, {"matmul_q8_1x1": 9.0, "attention": 1.0, "rope": 2.0})
+    second = dataclasses.replace(first, name="b", operations={"matmul_q8_2x2": 1.0, "rope": 5.0, "attention": 8.0})
+    drawing = xml.etree.ElementTree.fromstring(svg([first, second]))
+    colours: dict[str, set[str | None]] = {}
+    for part in drawing.iter("{http://www.w3.org/2000/svg}rect"):
+        name = "".join(part.itertext()).strip().partition(":")[0]
+        colours.setdefault(name, set()).add(part.get("fill"))
+    assert len(colours["attention"]) == len(colours["rope"]) == 1 and colours["attention"] != colours["rope"]
+
+
+@pytest.mark.parametrize("values", [[10.0], [1.0, 1000.0], [0.03, 0.031], [9999.0, 10001.0], [5.0, 5.0]])
+def test_ticks_enclose_all_values(values: list[float]) -> None:
+    marks = ticks(values)
+    assert marks[0] <= min(values) and marks[-1] >= max(values) and len(marks) > 1
+    assert marks == sorted(marks)
 
 
 def test_a_shape_is_built_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
