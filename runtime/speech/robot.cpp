@@ -76,7 +76,11 @@ std::optional<Failure> Robot::run() {
         std::optional<Wish> wish = Wish{};
         wished_ = Clock::now();
         if (options_.listens()) {
+            wish.reset();
             failed = ask(wish);
+            if (!wish && !bedtime()) {
+                wish = Wish{};  // nobody is left who could be asked again
+            }
         } else if (options_.wish) {
             wish = understand(*options_.wish);
             if (!wish) {
@@ -245,10 +249,11 @@ std::optional<Failure> Robot::tell(const Story& story, const std::string& topic)
     } else if (options_.loop) {
         announcements.emplace_back(kThinkingWords);
     }
+    teller_->controls().cut = false;
+    telling_ = true;  // whoever reads the next line may answer it at once
     if (!topic.empty()) {
         tell_user(say(Message::kStoryAbout, {topic}));
     }
-    telling_ = true;
     std::optional<Failure> failed = teller_->tell(story, announcements, wished_);
     telling_ = false;
     return failed;

@@ -67,7 +67,6 @@ Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::v
 
 std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
                                     std::chrono::steady_clock::time_point since) {
-    controls_.cut = false;
     const int wanted = choose_steps(options_.model.steps);
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));

@@ -35,12 +35,12 @@ public:
     /// 65, 66, 69, 71 and 74.
     static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
 
-    /// Says each of `announcements`, then tells the story. `since` is when it was wished for. Fails with 65 when the
-    /// model is damaged, 69 and 74.
+    /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for.
+    /// Fails with 65 when the model is damaged, 69 and 74.
     std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
                                 std::chrono::steady_clock::time_point since);
 
-    /// Says something that is no story.
+    /// Says something that is no story, and can't be cut.
     std::optional<Failure> say(const std::string& text);
 
     /// Completes the WAV file. Fails with 69 when the end of what was said last was not heard, and 74.

@@ -258,6 +258,15 @@ def test_the_sleep_timer(robot: Robots, tmp_path: Path) -> None:
         assert 0.3 < len(samples(tmp_path / "night.wav")) / RATE < 2, "it is said"
 
 
+def test_bedtime_before_a_single_wish(tmp_path: Path) -> None:
+    """No story is told to somebody who said nothing; with a recording that ends one is, as after silence."""
+    microphone = command(tmp_path / "mic", "exec sleep 60")
+    result = tell(on_this_machine(), "--mic-command", microphone, "--sleep", "1s", "--mute", *SHORT)
+    assert (result.returncode, result.stdout) == (0, "")
+    result = tell(on_this_machine(), "--mic-wav", record(tmp_path / "short.wav", 1.0), "--sleep", "1h", "--mute", *SHORT)
+    assert result.returncode == 0 and len(sentences(result.stdout)) == 2
+
+
 def test_a_story_is_told_to_its_end_before_sleep(robot: Robots, tmp_path: Path) -> None:
     running = robot("--loop", "--sleep", "1s", "--wish", "-", "--snd-command", waiting_player(tmp_path), *SHORT)
     running.wait_for(TYPE_A_WISH)
