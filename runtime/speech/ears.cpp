@@ -96,7 +96,7 @@ Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
         }
         // By the samples before somebody speaks; by the clock for a microphone that gives none, then or later.
         if ((endpoint.state() == Endpoint::State::kSilence && endpoint.quiet_seconds() >= kSilence) ||
-            Seconds(Clock::now() - last).count() > kSilence) {
+            (samples->empty() && Seconds(Clock::now() - last).count() > kSilence)) {
             break;
         }
     }
