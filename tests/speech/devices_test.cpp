@@ -33,6 +33,9 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using Samples = std::vector<std::int16_t>;
 
+const Samples kSecond(kSampleRate, 1000);
+constexpr auto kLittle = 600ms;  // enough for a program to start on a busy machine
+
 /// A folder that is the first of PATH, for programs of a few lines of shell.
 class DevicesTest : public testing::Test {
 protected:
@@ -79,12 +82,10 @@ protected:
     std::atomic<bool> cut_ = false;
     int begun_ = 0;
 
-    Speaker speaker(const std::vector<Words>& players, WavFile* wav = nullptr) {
-        return {players, wav, cut_, [this] { ++begun_; }, {.stuck = 300ms, .tail = 300ms}};
+    Speaker speaker(const std::vector<Words>& players, PlayerPatience patience = {.stuck = kLittle, .tail = kLittle}) {
+        return {players, nullptr, cut_, [this] { ++begun_; }, patience};
     }
 };
-
-const Samples kSecond(kSampleRate, 1000);
 
 TEST_F(SpeakerTest, EndsAPlayerThatHangsAndGivesUp) {
     const std::vector<Words> players = {program("player", "echo started >>$F/calls\nexec sleep 60")};
@@ -137,7 +138,7 @@ TEST_F(SpeakerTest, EndsAtOnceWhenItIsCut) {
 
 TEST_F(SpeakerTest, PlaysAgainAfterItsEnd) {
     const std::vector<Words> players = {program("player", "wc -c >>$F/heard")};
-    Speaker speaks = speaker(players);
+    Speaker speaks = speaker(players, {});
     for (int i = 0; i < 2; ++i) {
         EXPECT_FALSE(speaks.play(kSecond));
         EXPECT_FALSE(speaks.finish());
@@ -160,7 +161,7 @@ protected:
 
     /// What is heard of a sentence.
     std::optional<Failure> speak(Samples& heard) {
-        Result<std::unique_ptr<Voice>> voice = open_espeak("espeak", {}, 300ms);
+        Result<std::unique_ptr<Voice>> voice = open_espeak("espeak", {}, kLittle);
         if (!voice) {
             return voice.failure();
         }

@@ -213,17 +213,17 @@ def test_a_button_on_a_gpio_line(robot: Robots, tmp_path: Path) -> None:
     running.wait_for("press Enter, then speak")
     set_to("0\n")
     set_to("0\n")
-    subprocess.run(["sleep", "0.2"], check=True)  # twice the time between two looks
+    subprocess.run(["sleep", "0.5"], check=True)  # ten times the time between two looks
     assert "listening" not in running.text()
     set_to("1\n")
     running.wait_for("heard: a story about a rabbit")
     running.wait_for("press Enter", times=2)
-    subprocess.run(["sleep", "0.2"], check=True)
+    subprocess.run(["sleep", "0.5"], check=True)
     assert running.text().count("listening") == 1, "a button that is held is pressed once"
     value.unlink()
     running.wait_for("the button can't be read any more")
     set_to("0\n")
-    subprocess.run(["sleep", "0.2"], check=True)
+    subprocess.run(["sleep", "0.5"], check=True)
     set_to("1\n")
     running.wait_for("heard: a story about a dragon")
     running.wait_for("press Enter", times=3)
@@ -268,11 +268,11 @@ def test_bedtime_before_a_single_wish(tmp_path: Path) -> None:
 
 
 def test_a_story_is_told_to_its_end_before_sleep(robot: Robots, tmp_path: Path) -> None:
-    running = robot("--loop", "--sleep", "1s", "--wish", "-", "--snd-command", waiting_player(tmp_path), *SHORT)
+    running = robot("--loop", "--sleep", "2s", "--wish", "-", "--snd-command", waiting_player(tmp_path), *SHORT)
     running.wait_for(TYPE_A_WISH)
     running.type("a dragon")
     running.wait_for("a story about a dragon")
-    subprocess.run(["sleep", "1.2"], check=True)
+    subprocess.run(["sleep", "2.2"], check=True)
     assert "good night" not in running.text()
     (tmp_path / "go").touch()
     running.wait_for("good night")
