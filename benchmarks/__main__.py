@@ -43,7 +43,7 @@ def measure(program: Path, threads: int, table: dict[str, Kernel], args: argpars
     peers: list[Run] = []
     for round_ in range(args.runs + 1):
         run = run_once(own, args.timeout)
-        peer = run_once(shlex.split(args.peer), args.timeout) if args.peer else None
+        peer = run_once(args.peer, args.timeout) if args.peer else None
         with_prompt = run_once(prompt, args.timeout)
         if round_ > 0:
             runs.append(run)
@@ -66,6 +66,17 @@ def measure(program: Path, threads: int, table: dict[str, Kernel], args: argpars
     )
 
 
+def words(command: str) -> list[str]:
+    """A command of an option, as a shell would cut it up."""
+    try:
+        cut = shlex.split(command)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a command, found {command!r}: {error}") from error
+    if not cut:
+        raise argparse.ArgumentTypeError(f"expected a command, found {command!r}")
+    return cut
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures baked programs.")
     parser.add_argument("builds", nargs="+", metavar="BUILD",
@@ -74,7 +85,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=count, default=9, help="runs of each program (default 9)")
     parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
     parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
-    parser.add_argument("--peer", default="", metavar="CMD", help="a command that prints achieved tok/s, run in turn")
+    parser.add_argument("--peer", type=words, default=[], metavar="CMD",
+                        help="a command that prints achieved tok/s, run in turn")  # fmt: skip
     parser.add_argument("--timeout", type=count, default=600, metavar="S", help="seconds a run may take (default 600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw them")
@@ -94,7 +106,7 @@ def main(argv: list[str]) -> int:
             program = program_of(build)
             tables[program.name] = kernels(build)
             rows += [measure(program, threads, tables[program.name], args) for threads in thread_counts]
-        print(text(rows, tables, args.peer, buildings), end="")
+        print(text(rows, tables, shlex.join(args.peer), buildings), end="")
         if args.json:
             figures = {
                 "programs": [dataclasses.asdict(row) for row in rows],
@@ -103,7 +115,7 @@ def main(argv: list[str]) -> int:
                     for name, table in tables.items()
                 },
                 "building": {name: dataclasses.asdict(building) for name, building in buildings.items()},
-                "peer": args.peer,
+                "peer": shlex.join(args.peer),
             }
             args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         if args.svg:

@@ -172,8 +172,8 @@ class Kernel:
 
 
 def kernels(build: Path) -> dict[str, Kernel]:
-    """By name: <kernel>/<positions>, read/<threads>, argmax and two of sample. Empty for a program without its build folder, or a build without
-    -Dtests=enabled."""
+    """By name: <kernel>/<positions>, read/<threads>, argmax and two of sample. Empty for a program without its build
+    folder, or a build without -Dtests=enabled."""
     program = build / "benchmarks" / "kernels_benchmark"
     if not build.is_dir():
         return {}

@@ -101,6 +101,9 @@ def test_what_is_no_build_is_refused(tmp_path: Path) -> None:
         result = bench(str(path))
         assert result.returncode == 1 and "found neither" in result.stderr
     assert bench(str(tmp_path), "--runs", "0").returncode == 2
+    for peer, message in (("", "expected a command, found ''"), (" ", "found ' '"), ("run 'x", "No closing quotation")):
+        result = bench(str(tmp_path), "--peer", peer)
+        assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
 
 
 def test_the_ratio_is_taken_run_by_run(tmp_path: Path) -> None:

@@ -222,6 +222,24 @@ def test_what_is_wrong_is_said_at_configure_time(
     assert len(errors) == 1 and words in errors[0], result.stdout
 
 
+def test_a_target_that_this_cpu_lacks_is_a_warning(model: Path, tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags\t\t: sse2 avx avx2 avx512f\n", encoding="ascii")
+    other_cpu = ["unshare", "-r", "-m", "sh", "-c", 'mount --bind "$1" /proc/cpuinfo && shift && exec "$@"', "sh"]
+    if not works(*other_cpu, str(cpuinfo), "true"):
+        pytest.skip("no namespace to have another CPU in")
+    for target, lacking in (("avx512", "avx512bw avx512dq avx512vl avx512vnni"), ("x86-64-v3", ""), ("portable", "")):
+        command = [*other_cpu, str(cpuinfo), "meson", "setup", str(tmp_path / target), f"-Dmodel={model}"]
+        result = subprocess.run(
+            [*command, f"-Dtarget={target}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout
+        warnings = [line for line in result.stdout.splitlines() if "WARNING" in line and "lacks" in line]
+        assert len(warnings) == bool(lacking)
+        if lacking:
+            assert f"this machine's CPU lacks {lacking}; what is built will not run here" in warnings[0]
+
+
 def test_damaged_weights_are_refused_and_leave_nothing_behind(build: Path, model: Path) -> None:
     original = model.read_bytes()
     try:

@@ -139,6 +139,9 @@ def test_threads_and_batches_do_not_change_a_bit(binary: str, info: dict[str, st
             result = run(binary, *arguments, "--threads", str(threads), "--batch", str(batch))
             assert result.stdout == expected.stdout
             assert logits_of(result) == logits_of(expected)
+    # More threads than cores, and than most matrices have tiles.
+    few, many = (run(binary, "-t", "0", "-n", "8", "--threads", threads) for threads in ("1", info["threads at most"]))
+    assert (many.returncode, many.stdout, logits_of(many)) == (0, few.stdout, logits_of(few))
 
 
 def test_logits_hold_every_position(binary: str, info: dict[str, str], tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ def test_wrong_files(binary: str, info: dict[str, str], tokenizer: Path, tmp_pat
 def test_nonsense_in_the_environment_is_a_warning(binary: str, info: dict[str, str]) -> None:
     if info["threads at most"] == "1":
         pytest.skip("built for one thread: OMP_NUM_THREADS says nothing")
-    for nonsense in ("nonsense", "0", "-3", "100000"):
+    for nonsense in ("nonsense", "0", "-1", "100000", "1e9", "99999999999", ""):
         result = run(binary, "-t", "0", "-n", "5", OMP_NUM_THREADS=nonsense)
         assert result.returncode == 0
         assert f'OMP_NUM_THREADS is "{nonsense}"'.encode() in result.stderr
