@@ -56,6 +56,7 @@ TEST(Words, EveryContraction) {
     EXPECT_EQ(words_of(WordRule::kGpt2, "'S'\xc5\xbf"), (Strings{"'", "S", "'", "\xc5\xbf"}));
     EXPECT_EQ(words_of(WordRule::kLlama3, "'\xc5\xbf'\xc3\xa9"), (Strings{"'\xc5\xbf", "'\xc3\xa9"}));
     EXPECT_EQ(words_of(WordRule::kLlama3, "a'"), (Strings{"a", "'"}));
+    EXPECT_EQ(words_of(WordRule::kGpt2, "'r"), (Strings{"'", "r"}));
     EXPECT_EQ(words_of(WordRule::kLlama3, "\nx"), (Strings{"\n", "x"})) << "the end of a line begins no word";
 }
 

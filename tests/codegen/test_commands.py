@@ -1,0 +1,93 @@
+"""The generator's own command lines: `python3 -m codegen COMMAND MODEL` and `python3 -m codegen.goldens`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import seeded  # noqa: E402
+
+from codegen import __main__ as generator  # noqa: E402
+from codegen import goldens  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seeded.write(tmp_path_factory.mktemp("model"), "odd_q8")
+
+
+def test_facts_are_what_the_build_needs(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = model.with_name("odd_q8.tokenizer.bin")
+    for named in ([], ["--tokenizer", str(tokenizer)]):
+        assert generator.main(["facts", str(model), "--target", "portable", *named]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:4] == ["odd_q8", "q8", str(tokenizer), "portable"]
+        assert sorted(lines[6:]) == sorted([str(model), str(tokenizer)]), "what a build depends on"
+
+
+def test_a_machine_that_lacks_the_target_is_warned_of(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codegen.targets.cpu_extensions", lambda: frozenset({"sse2"}))
+    assert generator.main(["facts", str(model), "--target", "x86-64-v3"]) == 0
+    assert "target x86-64-v3: this machine's CPU lacks avx2" in capsys.readouterr().err.replace("avx avx2", "avx2")
+
+
+def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, written in (
+        ("code", {"baked_model.hpp", "forward.cpp", "kernels.cpp", "kernels.hpp", "kernels.inc", "selftest.cpp"}),
+        ("data", {"weights.bin", "tokenizer.baked", "packed_data.cpp"}),
+        ("wishes", {"wishes.cpp"}),
+    ):
+        folder = tmp_path / command
+        assert generator.main([command, str(model), "--output", str(folder)]) == 0
+        assert {path.name for path in folder.iterdir()} == written
+    assert generator.main(["values", str(model), "--output", str(tmp_path / "values")]) == 0
+    assert (tmp_path / "values").stat().st_size == model.stat().st_size, "v2's layout"
+    assert generator.main(["explain", str(model)]) == 0
+    assert "odd_q8" in capsys.readouterr().out
+
+
+def test_errors_are_one_line_and_a_code(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = tmp_path / "alone.bin"
+    shutil.copy(model, alone)
+    for arguments, code, words in (
+        (["facts", str(tmp_path / "none.bin")], 66, "no such file"),
+        (["facts", str(alone)], 66, "no tokenizer beside it"),
+        (["facts", str(model), "--target", "sse9"], 2, "found 'sse9'"),
+    ):
+        assert generator.main(arguments) == code
+        error = capsys.readouterr().err
+        assert words in error.lower() and error.count("\n") == 1, error
+
+
+def test_goldens_are_compared_written_and_tidied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "generated"
+    folder.mkdir()
+    table = (goldens.FOLDER / "models.toml").read_text()
+    (folder / "models.toml").write_text(table)
+    monkeypatch.setattr(goldens, "FOLDER", folder)
+    monkeypatch.setattr(goldens.differences, "__defaults__", (folder,))
+    monkeypatch.setattr(goldens.golden_sources, "__defaults__", (folder,))
+    assert goldens.main([]) == 0
+    written = capsys.readouterr().out.splitlines()
+    assert len(written) == len(goldens.golden_sources()) > 20
+    assert goldens.main(["--check"]) == 0 and goldens.main([]) == 0
+    assert capsys.readouterr().out == "", "nothing is written twice"
+    (tmp_path / written[0]).write_text("by hand\n")
+    (folder / "orphan.cpp").write_text("")
+    assert goldens.main(["--check"]) == 1
+    said = capsys.readouterr()
+    assert "-by hand" in said.out and "orphan.cpp: nothing emits this file" in said.out and "tools/regen" in said.err
+    assert goldens.main([]) == 0
+    assert capsys.readouterr().out.splitlines() == [written[0], "generated/orphan.cpp removed"]
+    assert goldens.main(["--chekc"]) == 2
+    assert "expected nothing or --check, found --chekc" in capsys.readouterr().err
