@@ -62,6 +62,7 @@ BAKES = (
     Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",), cli=True),
     Bake("sanitize", "stories260K_q8_g4.bin", SANITIZE, suites=("model", "runtime"), compiler="clang++"),
     Bake("sanitize-f32-q4", "stories260K.bin", (*SANITIZE, "-Dclassifier=q4", "-Dspeech=disabled"), compiler="clang++"),
+    Bake("sanitize-portable", "stories260K.bin", (*SANITIZE, *PORTABLE_TYPES, "-Dspeech=disabled"), compiler="clang++"),
     # ThreadSanitizer does not see through OpenMP's library; the test's own threads meet at the program's barrier.
     Bake("threads", "stories260K_q8_g4.bin", THREADS, suites=("threads",), compiler="clang++"),
     Bake("clang", "seeded_gqa_untied_q8.bin", suites=("model", "fuzz"), compiler="clang++"),
