@@ -50,6 +50,12 @@ def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.Ca
         assert {path.name for path in folder.iterdir()} == written
     assert generator.main(["values", str(model), "--output", str(tmp_path / "values")]) == 0
     assert (tmp_path / "values").stat().st_size == model.stat().st_size, "v2's layout"
+    assert generator.main(["topics", str(model)]) == 0
+    assert Path(capsys.readouterr().out.strip()).is_file(), "what a storyteller's build depends on"
+    words = tmp_path / "words.dict"
+    words.write_text("a AH\n")
+    assert generator.main(["topics", str(model), "--dictionary", str(words)]) == 65
+    assert capsys.readouterr().err.count("\n") == 1
     assert generator.main(["explain", str(model)]) == 0
     assert "odd_q8" in capsys.readouterr().out
 

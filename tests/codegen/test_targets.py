@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from codegen import targets
@@ -44,3 +46,24 @@ def test_every_tile_is_whole_registers() -> None:
     for target in targets.TARGETS.values():
         assert all(rows % target.width == 0 for rows in target.float_tiles + target.int_tiles), target.name
         assert target.lanes % target.width == 0, target.name
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: sse2 avx512_vnni\n\nprocessor\t: 1\nflags\t\t: sse2\n", {"sse2", "avx512vnni"}),
+        ("processor\t: 0\nisa\t\t: rv64imafdcv\n", set()),
+        (None, set()),
+    ],
+)
+def test_what_a_machine_says_of_itself(
+    monkeypatch: pytest.MonkeyPatch, cpuinfo: str | None, expected: set[str]
+) -> None:
+    def read_text(path: Path, **_: str) -> str:
+        assert path == Path("/proc/cpuinfo")
+        if cpuinfo is None:
+            raise FileNotFoundError
+        return cpuinfo
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert targets.cpu_extensions() == expected
