@@ -53,8 +53,14 @@ struct Shares {
 };
 
 Result<Shares> choose_shares(const Options& options) {
-    const Result<Threads> threads = choose_threads(options.threads, std::getenv("OMP_NUM_THREADS"), available_cores(),
-                                                   most_threads(), kModel.macs_per_token);
+    // Read, and taken away before anything asks OpenMP: LLVM's aborts over a number that is none.
+    std::optional<std::string> wanted;
+    if (const char* const environment = std::getenv("OMP_NUM_THREADS")) {
+        wanted = environment;
+        ::unsetenv("OMP_NUM_THREADS");
+    }
+    const Result<Threads> threads = choose_threads(options.threads, wanted ? wanted->c_str() : nullptr,
+                                                   available_cores(), most_threads(), kModel.macs_per_token);
     if (!threads) {
         return threads.failure();
     }
