@@ -1,7 +1,7 @@
 #include "speech/microphone.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 
 #include "speech/messages.hpp"
 #include "speech/wav.hpp"
@@ -66,8 +66,9 @@ Result<std::vector<std::int16_t>> Microphone::read() {
                        say(Message::kMicrophoneEnded, {"--mic-command", std::to_string(code.value_or(-1))})};
     }
     std::vector<std::int16_t> samples(bytes_.size() / 2);
-    std::memcpy(samples.data(), bytes_.data(), 2 * samples.size());
-    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(2 * samples.size()));
+    const auto whole = bytes_.begin() + static_cast<std::ptrdiff_t>(2 * samples.size());
+    std::copy(bytes_.begin(), whole, std::as_writable_bytes(std::span(samples)).begin());
+    bytes_.erase(bytes_.begin(), whole);
     return samples;
 }
 

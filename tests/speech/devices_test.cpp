@@ -15,6 +15,7 @@
 
 #include "speech/button.hpp"
 #include "speech/hooks.hpp"
+#include "speech/microphone.hpp"
 #include "speech/speaker.hpp"
 #include "speech/voice.hpp"
 #include "text_output.hpp"
@@ -145,6 +146,27 @@ TEST_F(SpeakerTest, PlaysAgainAfterItsEnd) {
     }
     EXPECT_EQ(words("heard"), (std::vector<std::string>{"32000", "32000"}));
     EXPECT_EQ(begun_, 1);
+}
+
+// ---- Microphones
+
+TEST_F(DevicesTest, AMicrophoneGivesWhatHasComeInWholeSamples) {
+    Result<Microphone> microphone = Microphone::start(program("mic", "printf abc\nsleep 0.3\nprintf d"));
+    ASSERT_TRUE(microphone);
+    Samples heard;
+    int empty = 0;
+    while (true) {
+        const Result<Samples> samples = microphone->read();
+        if (!samples) {
+            EXPECT_EQ(samples.failure().exit_code, kExitUnavailable);
+            break;
+        }
+        heard.insert(heard.end(), samples->begin(), samples->end());
+        empty += samples->empty() ? 1 : 0;
+    }
+    EXPECT_EQ(heard, (Samples{0x6261, 0x6463}));
+    EXPECT_GT(empty, 0) << "nothing had come for a tenth of a second";
+    EXPECT_FALSE(Microphone::start({"/nonexistent/mic"}));
 }
 
 // ---- espeak-ng
