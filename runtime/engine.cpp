@@ -82,14 +82,10 @@ int most_threads() {
 }
 
 int available_cores() {
-#ifdef _OPENMP
-    return omp_get_num_procs();  // knows those of the whole team when OMP_PROC_BIND has tied this thread to one
-#else
     cpu_set_t cores;
     CPU_ZERO(&cores);
     // A machine with more cores than a cpu_set_t holds refuses; it is not short of them.
     return ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(CPU_COUNT(&cores), 1) : CPU_SETSIZE;
-#endif
 }
 
 Result<Threads> choose_threads(std::optional<int> requested, const char* environment, int cores, int most,
