@@ -68,7 +68,7 @@ bool worth_huge_pages(std::size_t size) {
 /// Reads a file to its end in large blocks, and gives each to `take`. How many bytes there were, or 74.
 template <class Take>
 Result<std::uint64_t> read_through(InputFile& file, Take take) {
-    std::vector<std::byte> block(std::size_t{1} << 18);
+    std::vector<std::byte> block(std::clamp<std::uint64_t>(file.size(), 1, std::uint64_t{1} << 18));
     std::uint64_t size = 0;
     while (true) {
         const Result<std::size_t> got = file.read(block);
