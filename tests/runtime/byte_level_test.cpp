@@ -135,6 +135,17 @@ TEST(ByteLevel, NothingIsNoTokenizer) {
     EXPECT_FALSE(ByteLevelBpe::view(nothing, 0));
 }
 
+TEST(ByteLevel, WithoutKindsOfCharactersThereAreNoWords) {
+    std::vector<std::byte> none = blob({2});
+    const std::uint32_t count = 0;
+    std::memcpy(&none[std::size_t{4} * 5], &count, sizeof count);
+    const auto first = none.begin() + 4 * (12 + 1 + 256);
+    none.erase(first, first + 4 * static_cast<std::ptrdiff_t>(byte_level::kinds().size()));
+    const auto view = Tokenizer::view(none, kVocabSize);
+    ASSERT_FALSE(view);
+    EXPECT_NE(view.failure().message.find("damaged"), std::string::npos) << view.failure().message;
+}
+
 TEST(ByteLevel, DamageIsRefusedOrReadInBounds) {
     const std::vector<std::byte> whole = blob({2, 2});
     EXPECT_FALSE(Tokenizer::view(whole, kVocabSize + 1));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "fingerprint.hpp"
 #include "machine.hpp"
@@ -82,6 +85,42 @@ TEST_F(FilesTest, WhatCannotBeReadIs66) {
     }
 }
 
+TEST_F(FilesTest, WhatCannotBeReadToItsEndIs74) {
+    const auto got = read_file("/proc/self/mem", "tokenizer", 100);  // opens, and has nothing at its beginning
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.failure().exit_code, kExitIo);
+    EXPECT_EQ(got.failure().message.rfind("tokenizer /proc/self/mem: reading failed: ", 0), 0U);
+    PackedData packed{};
+    const auto checkpoint = check_checkpoint("/proc/self/mem", packed, "model");
+    ASSERT_TRUE(checkpoint);
+    EXPECT_EQ(checkpoint->exit_code, kExitIo);
+}
+
+TEST_F(FilesTest, RoomForMoreThanAReadMayMoveIsNoError) {
+    constexpr std::size_t kRoom = std::size_t{3} << 30;
+    void* const room =
+        ::mmap(nullptr, kRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(room, MAP_FAILED);
+    auto file = InputFile::open(write("f", "abc"), "file");
+    ASSERT_TRUE(file);
+    const auto got = file->read({static_cast<std::byte*>(room), kRoom});
+    ASSERT_TRUE(got);
+    EXPECT_EQ(text_of({static_cast<std::byte*>(room), *got}), "abc");
+    ::munmap(room, kRoom);
+}
+
+TEST_F(FilesTest, WhatCannotBeMappedSaysWhatElseToDo) {
+    auto file = InputFile::open(write("f", "abc"), "weights");
+    ASSERT_TRUE(file);
+    const auto nothing = file->map(0);
+    ASSERT_FALSE(nothing);
+    EXPECT_EQ(nothing.failure().exit_code, kExitIo);
+    const auto beyond = file->map(std::size_t{1} << 60);
+    ASSERT_FALSE(beyond);
+    EXPECT_EQ(beyond.failure().exit_code, kExitNoMemory);
+    EXPECT_NE(beyond.failure().message.find("use --load read"), std::string::npos);
+}
+
 TEST_F(FilesTest, ReadStreamGathersShortReads) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
@@ -130,6 +169,44 @@ TEST_F(FilesTest, OutputThatIsGivenUpLeavesNothingAndTouchesNothing) {
     }
     EXPECT_EQ(text_of(*read_file(path("out"), "out", 100)), "old");
     EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FilesTest, TheStartOfAFileIsRewrittenAndThatOfADeviceIsGone) {
+    auto file = OutputFile::create(path("out"));
+    ASSERT_TRUE(file);
+    EXPECT_FALSE(file->write(as_bytes("????, and the rest")));
+    EXPECT_FALSE(file->rewrite_start(as_bytes("size")));
+    EXPECT_FALSE(file->commit());
+    EXPECT_EQ(text_of(*read_file(path("out"), "out", 100)), "size, and the rest");
+    auto null = OutputFile::create("/dev/null");
+    ASSERT_TRUE(null);
+    EXPECT_FALSE(null->rewrite_start(as_bytes("size")));
+}
+
+TEST_F(FilesTest, FilesThatAreBeingWrittenGoWhenTheProgramIsEnded) {
+    auto file = OutputFile::create(path("out"));
+    ASSERT_TRUE(file);
+    EXPECT_FALSE(file->write(as_bytes("half")));
+    EXPECT_EQ(files(), 1U);
+    discard_unfinished_files();  // as a signal does
+    EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(FilesTest, MoreFilesThanPlacesForTheirNamesAreWrittenAllTheSame) {
+    std::vector<OutputFile> open;
+    for (int i = 0; i < 9; ++i) {
+        auto file = OutputFile::create(path(std::to_string(i).c_str()));
+        ASSERT_TRUE(file);
+        EXPECT_FALSE(file->write(as_bytes("bytes")));
+        open.push_back(std::move(*file));
+    }
+    for (OutputFile& file : open) {
+        EXPECT_FALSE(file.commit());
+    }
+    EXPECT_EQ(files(), 9U);
+    for (int i = 0; i < 9; ++i) {
+        EXPECT_EQ(fs::file_size(path(std::to_string(i).c_str())), 5U);
+    }
 }
 
 TEST_F(FilesTest, OutputThatCannotBeWrittenIs74) {
@@ -194,6 +271,36 @@ TEST_F(FilesTest, WeightsAreReadWhereThereIsMemoryForThem) {
     EXPECT_EQ(choose_load(packed, true, 0), Load::kRead);
     EXPECT_EQ(choose_load(packed, true, std::uint64_t{1} << 60), available_memory() > 0 ? Load::kMap : Load::kRead);
     EXPECT_EQ(choose_load(packed, false, 0), Load::kMap) << "small ones inside the executable stay there";
+}
+
+TEST_F(FilesTest, LargeWeightsOfTheExecutableAreCopiedIntoLargePages) {
+    PackedData packed{};
+    packed.weights_size = std::size_t{1} << 50;
+    EXPECT_EQ(choose_load(packed, false, 0), Load::kMap) << "no memory has room for them twice";
+    packed.weights_size = std::size_t{8} << 20;
+    std::string modes;
+    std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled"), modes);
+    const bool large_pages = !modes.empty() && modes.find("[never]") == std::string::npos;
+    EXPECT_EQ(choose_load(packed, false, 0), large_pages ? Load::kRead : Load::kMap) << modes;
+
+    rlimit files{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+    const rlimit none{0, files.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const Load how = choose_load(packed, false, 0);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+    EXPECT_EQ(how, Load::kMap) << "a system that doesn't say has none";
+}
+
+TEST_F(FilesTest, WeightsOfTheExecutableStayThereWithoutMemoryForACopy) {
+    const std::string bytes = random_bytes(100);
+    PackedData packed = packed_for(bytes);
+    packed.weights = as_bytes(bytes).data();
+    packed.weights_size = std::size_t{1} << 60;
+    auto weights = Weights::load(packed, "model", "", Load::kRead);
+    ASSERT_TRUE(weights);
+    EXPECT_EQ(weights->data(), packed.weights);
+    EXPECT_EQ(weights->how(), Load::kMap);
 }
 
 TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInACopy) {

@@ -253,6 +253,12 @@ TEST(TokenizerView, AnotherKindOrFewerPiecesThanTheIdsThatAreFixedAreRefused) {
     std::vector<std::byte> bytes = *blob;
     bytes[4 * 5] = std::byte{1};
     EXPECT_FALSE(LlamaBpe::view(bytes, v.size())) << "byte tokens, of which 4 pieces have none";
+    Vocabulary few;
+    few.add("a", 0.0F);
+    few.add(" ", 0.0F);
+    const auto two = bake_tokenizer(as_bytes(few.file()), few.size(), "x");
+    ASSERT_TRUE(two);
+    EXPECT_FALSE(LlamaBpe::view(*two, few.size())) << "no EOS among two pieces";
 }
 
 TEST(TokenizerView, ADamagedBlobIsRefusedOrReadInBounds) {

@@ -1,9 +1,14 @@
 // The parts of the storyteller that need neither a voice nor a sound card.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "speech/endpoint.hpp"
@@ -107,6 +112,112 @@ TEST(Wav, KnowsTheFormatsThatOthersWrite) {
     skewed[32] = std::byte{3};
     put(skewed, {1, 0, 2, 0});
     EXPECT_NE(parse_wav(skewed).failure().message.find("3 bytes a frame, expected 2"), std::string::npos);
+}
+
+/// A WAV of two samples, and what may follow them.
+std::vector<std::byte> two_samples(std::string_view rest = "") {
+    const std::array<std::byte, 44> header = wav_header(4);
+    std::vector<std::byte> file(header.begin(), header.end());
+    const std::string samples("\1\0\2\0", 4);
+    for (const char c : samples + std::string(rest)) {
+        file.push_back(static_cast<std::byte>(c));
+    }
+    return file;
+}
+
+TEST(Wav, SaysWhatIsWrongWithAFormat) {
+    const struct {
+        std::size_t at;
+        std::vector<int> bytes;
+        const char* message;
+    } wrong[] = {
+        {0, {'R', 'I', 'F', 'X'}, "not a WAV file"},
+        {8, {'A', 'V', 'I', ' '}, "not a WAV file"},
+        {16, {15}, "its fmt chunk has 15 bytes, expected 16"},
+        {20, {3}, "format 3 with 16 bits"},          // floating point
+        {20, {0xfe, 0xff}, "format 65534 with 16"},  // extensible, and without the extension
+        {34, {8}, "format 1 with 8 bits"},
+        {22, {0}, "0 channels, expected 1 to 8"},
+        {22, {9}, "9 channels, expected 1 to 8"},
+        {24, {0, 0, 0, 0}, "0 samples a second"},
+        {24, {0, 0, 0, 0xff}, "4278190080 samples a second"},
+        {36, {'f', 'a', 'c', 't'}, "no samples: expected a chunk \"data\""},
+        {40, {3}, "3 bytes of samples, expected a multiple of 2"},
+        {40, {0}, "0 bytes of samples, expected a multiple of 2"},
+        {40, {5}, "its chunk \"data\" says 5 bytes, 4 are there"},
+    };
+    for (const auto& [at, bytes, message] : wrong) {
+        std::vector<std::byte> file = two_samples();
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            file[at + i] = static_cast<std::byte>(bytes[i]);
+        }
+        const Result<Wav> wav = parse_wav(file);
+        ASSERT_FALSE(wav) << message;
+        EXPECT_EQ(wav.failure().exit_code, kExitBadData);
+        EXPECT_EQ(wav.failure().message.rfind(message, 0), 0U) << wav.failure().message;
+    }
+    std::vector<std::byte> odd = two_samples();
+    odd.resize(12);
+    for (const char c : std::string("LIST\1\0\0\0x", 9)) {
+        odd.push_back(static_cast<std::byte>(c));
+    }
+    EXPECT_EQ(parse_wav(odd).failure().message.rfind("no samples", 0), 0U) << "ends where an even offset would begin";
+}
+
+TEST(Wav, WhatFollowsTheSamplesIsChunksOrNothing) {
+    using namespace std::string_view_literals;
+    for (const std::string_view good :
+         {"x"sv, "LIST\0\0\0\0"sv, "LIST\3\0\0\0abc\0id3 \1\0\0\0x"sv, "LIST\2\0\0\0ab"sv}) {
+        const Result<Wav> wav = parse_wav(two_samples(good));
+        ASSERT_TRUE(wav) << good << wav.failure().message;
+        EXPECT_EQ(wav->samples.size(), 2U);
+    }
+    for (const std::string_view bad :
+         {"ab"sv, "LIST\1\0\0\0"sv, "LI\nT\0\0\0\0"sv, "L\377ST\0\0\0\0"sv, "LIST\0\0\0\0abcd"sv}) {
+        const Result<Wav> wav = parse_wav(two_samples(bad));
+        ASSERT_FALSE(wav) << bad;
+        EXPECT_EQ(wav.failure().message.rfind("its header says 4 bytes of samples", 0), 0U) << wav.failure().message;
+    }
+}
+
+TEST(Wav, ARecordingIsOneChannelOfTheRecognisersRate) {
+    const std::string path = "/tmp/speech_parts_test." + std::to_string(::getpid()) + ".wav";
+    const auto write = [&](const std::vector<std::byte>& file) {
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(file.data()), static_cast<long>(file.size()));
+        return read_wav(path);
+    };
+    EXPECT_EQ(*write(two_samples()), (std::vector<std::int16_t>{1, 2}));
+    std::vector<std::byte> stereo = two_samples();
+    stereo[22] = std::byte{2};
+    stereo[32] = std::byte{4};
+    EXPECT_NE(write(stereo).failure().message.find(path + ": 2 channels of 16000 Hz"), std::string::npos);
+    std::vector<std::byte> slow = two_samples();
+    slow[25] = std::byte{0};
+    EXPECT_NE(write(slow).failure().message.find(path + ": 1 channels of 128 Hz"), std::string::npos);
+    EXPECT_NE(write({}).failure().message.find(path + ": not a WAV file"), std::string::npos);
+    std::filesystem::remove(path);
+    EXPECT_EQ(read_wav(path).failure().exit_code, kExitMissingFile);
+}
+
+TEST(Wav, AFileThatCannotBeWrittenLeavesNothing) {
+    EXPECT_EQ(WavFile::create("/nonexistent/story.wav").failure().exit_code, kExitIo);
+    EXPECT_EQ(WavFile::create("/dev/full").failure().exit_code, kExitIo) << "its header doesn't fit";
+
+    // Four gigabytes of a page of zeros, which the device doesn't look at.
+    constexpr std::size_t kSamples = std::size_t{1} << 29;
+    void* const zeros = ::mmap(nullptr, 2 * kSamples, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(zeros, MAP_FAILED);
+    Result<WavFile> null = WavFile::create("/dev/null");
+    ASSERT_TRUE(null);
+    for (int gigabytes = 0; gigabytes < 3; ++gigabytes) {
+        EXPECT_FALSE(null->write({static_cast<std::int16_t*>(zeros), kSamples}));
+    }
+    const auto longer = null->write({static_cast<std::int16_t*>(zeros), kSamples});
+    ASSERT_TRUE(longer);
+    EXPECT_NE(longer->message.find("at most 4 GB"), std::string::npos);
+    EXPECT_FALSE(null->finish()) << "what there was before is whole";
+    ::munmap(zeros, 2 * kSamples);
 }
 
 std::vector<std::int16_t> tone(double seconds, double size, int offset) {
