@@ -184,10 +184,9 @@ std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> byte
     if (temporary_ == nullptr) {
         return std::nullopt;
     }
-    const bool rewound = ::lseek(fd_, 0, SEEK_SET) == 0;
-    const int error = rewound ? write_all(fd_, bytes) : errno;
-    if (error != 0 || ::lseek(fd_, 0, SEEK_END) < 0) {
-        return io_failure(error != 0 ? error : errno);
+    const int error = ::lseek(fd_, 0, SEEK_SET) == 0 ? write_all(fd_, bytes) : errno;
+    if (error != 0) {
+        return io_failure(error);
     }
     return std::nullopt;
 }

@@ -65,7 +65,7 @@ public:
 
     std::optional<Failure> write(std::span<const std::byte> bytes);
 
-    /// Writes over the first bytes of what was written; does nothing to a device or a pipe.
+    /// Writes over the first bytes of what was written, last before commit(); does nothing to a device or a pipe.
     std::optional<Failure> rewrite_start(std::span<const std::byte> bytes);
     std::optional<Failure> commit();
 

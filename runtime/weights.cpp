@@ -51,7 +51,7 @@ bool worth_huge_pages(std::size_t size) {
     static_cast<void>(size);
     return false;  // a board can't spare the memory; in an emulator, the size would be that of the machine around it
 #else
-    const auto pages = static_cast<std::size_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+    const auto pages = static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES));
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     if (size < 2 * kHugePage || size / page > pages / 8) {
         return false;
