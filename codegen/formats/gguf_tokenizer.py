@@ -105,8 +105,6 @@ def _decoded(texts: list[bytes], source: str, what: str = "piece") -> list[str]:
             decoded.append(text.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise BakeError(f"{source}: {what} {at}: expected UTF-8, found {shown(text)}") from error
-        except AttributeError as error:  # not an array of strings
-            raise BakeError(f"{source}: {what} {at}: expected text, found {shown(text)}") from error
     return decoded
 
 

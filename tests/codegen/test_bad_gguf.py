@@ -1,6 +1,7 @@
 """Malformed GGUF files, llama.cpp's test-gguf kinds among them: exit code, one line, words that tell what is wrong."""
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from conftest import Refused
 from model_files import ARRAY, BOOL, F32, STRING, U32, GgufTensor
 
 from codegen.errors import BakeError
-from codegen.formats import open_model
+from codegen.formats import gguf_file, open_model
 from codegen.formats.gguf_file import read_gguf
 
 MODEL, TENSORS = files.tiny()
@@ -167,3 +168,12 @@ def test_epsilon_is_llama2cs_when_it_is_not_stated(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(gguf(kv))
     model = open_model(tmp_path / "model.gguf").model
     assert (model.norm_eps, model.rope_theta) == (1e-5, 10000.0)
+
+
+def test_a_file_that_shrinks_or_goes_while_its_values_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BakeError, match="x: key: the file shrank while it was read"):
+        gguf_file._Cursor(io.BytesIO(b"ab"), 4, "x").take(4, "key")
+    monkeypatch.setattr(gguf_file, "read_bytes", lambda path, count: gguf_file.MAGIC)  # it was there a moment ago
+    with pytest.raises(BakeError, match="can't be read: No such file or directory") as caught:
+        read_gguf(tmp_path / "model.gguf")
+    assert caught.value.exit_code == 66

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from conftest import Refused
 
+from codegen.errors import BakeError
+from codegen.formats.pickled import load
+from codegen.formats.torch_pt import read_pt
+
 MODEL, TENSORS = files.tiny()
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -51,6 +55,16 @@ def twice() -> bytes:
     return out.getvalue()
 
 
+def beyond() -> bytes:
+    """A file whose directory says that its pickle is longer than the file."""
+    data = bytearray(pt())
+    entry = data.index(b"PK\1\2")
+    while not data[entry + 46 :].startswith(b"archive/data.pkl"):
+        entry = data.index(b"PK\1\2", entry + 4)
+    struct.pack_into("<II", data, entry + 20, 2 << 20, 2 << 20)
+    return bytes(data)
+
+
 def two_pickles() -> bytes:
     out = files.io.BytesIO(pt())
     with zipfile.ZipFile(out, "a") as archive:
@@ -80,6 +94,8 @@ PTS: list[tuple[str, bytes, str]] = [
     ("huge_text", pt_pickle(b"X\xff\xff\xff\xffabc"), "expected a pickle, found a damaged one"),
     ("empty_stack", pt_pickle(b"s"), "expected a pickle, found a damaged one"),
     ("no_mark", pt_pickle(b"t"), "expected a pickle, found a damaged one"),
+    ("pair_of_one", pt_pickle(b"N\x86."), "expected a pickle, found a damaged one"),
+    ("storage_none", pt_pickle(b"NQ."), "torch's description of one"),
     ("two_objects", pt_pickle(b"NN"), "expected a pickle of one object, found 2"),
     ("deep", pt_pickle(b"]" * 200000 + b"a" * 199999), "expected 'model' and 'model_args'"),
     ("bad_storage", pt_pickle(files.pickled(("storage", 1, "0", "cpu", 4)) + b"Q"), "torch's description of one"),
@@ -115,6 +131,7 @@ PTS: list[tuple[str, bytes, str]] = [
     ("no_w1", files.pt_zip({**SAVED, "model": state_without("w1")}, DATA),
      "tensor layers.0.feed_forward.w1.weight: expected (hidden_dim, dim), found none such"),
     ("parameter_of_text", pt_pickle(b"ctorch._utils\n_rebuild_parameter\n(X\1\0\0\0atR"), "torch's own way to save"),
+    ("record_beyond", beyond(), "bytes at 46, the file ends before; copy it again"),
     ("two_pickles", two_pickles(), "expected one data.pkl, found 2"),
     ("truncated", WHOLE_PT[:-1], "expected a zip file"),
     ("half", WHOLE_PT[: len(WHOLE_PT) // 2], "expected a zip file"),
@@ -196,3 +213,17 @@ def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> No
     else:
         path = Path(name)
     refused(path, words, 66)
+
+
+def test_a_file_that_is_gone_when_it_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(BakeError, match="can't be read: No such file or directory") as caught:
+        read_pt(tmp_path / "none.pt")
+    assert caught.value.exit_code == 66
+
+
+def test_a_parameter_is_the_tensor_in_it() -> None:
+    """As torch saves what was not detached."""
+    storage = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000X\3\0\0\0cpuK\4tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0(K\4t(K\1ttR"
+    found = load(b"ctorch._utils\n_rebuild_parameter\n(" + tensor + b"\x88}tR.", "x")
+    assert (found.storage.key, found.offset, found.shape, found.stride) == ("0", 0, (4,), (1,))

@@ -21,7 +21,10 @@ from vocabulary_files import (
 )
 
 from codegen.errors import BakeError
-from codegen.formats import open_tokenizer
+from codegen.formats import is_tokenizer, open_tokenizer
+from codegen.formats.json_file import read_small
+from codegen.formats.sentencepiece import read_model
+from codegen.formats.vocabulary import Piece, to_llama2c
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -157,6 +160,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("gguf_fewer_scores", gguf_vocabulary(TINY, scores=(ARRAY, (F32, [0.0]))), "265 tokens, 1 float32 scores"),
     ("gguf_scores_integers", gguf_vocabulary(TINY, scores=(ARRAY, (U32, [0] * 265))), "265 uint32 scores"),
     ("gguf_not_utf8", gguf_vocabulary(TINY, tokens=(ARRAY, (STRING, [b"\xff"] * 265))), "piece 0: expected UTF-8"),
+    ("json_byte_moved", dumped(tokenizer_json(changed(100, text="<0x-1>"))), "piece 100: '<0x-1>': expected"),
     ("a_checkpoint", bytes(4096), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
 ]  # fmt: skip
 
@@ -174,3 +178,23 @@ def test_another_models_vocabulary(form: str, tmp_path: Path) -> None:
     path.write_bytes(WRITERS[form](TINY))
     with pytest.raises(BakeError, match="expected the model's 512 pieces, found 265; give the tokenizer of this model"):
         open_tokenizer(path, 512)
+
+
+def test_more_pieces_than_a_model_has() -> None:
+    with pytest.raises(BakeError, match="x: expected at most 1048576 pieces, found 1048577"):
+        to_llama2c([Piece("a", 0.0, 1)] * ((1 << 20) + 1), "x")
+
+
+def test_what_sentencepiece_keeps_for_its_own_tests_is_passed_over() -> None:
+    assert read_model(GOOD + message((4, "self-test"), (5, "denormalizer")), "x") == read_model(GOOD, "x")
+
+
+def test_files_that_are_too_long_and_folders(tmp_path: Path) -> None:
+    assert not is_tokenizer(tmp_path)
+    (tmp_path / "long").write_bytes(bytes(4))
+    assert read_small(tmp_path / "long", 4) == bytes(4)
+    with pytest.raises(BakeError, match="long: expected at most 3 bytes, found more"):
+        read_small(tmp_path / "long", 3)
+    with pytest.raises(BakeError, match="can't be read: File name too long") as caught:
+        read_small(tmp_path / ("n" * 300))
+    assert caught.value.exit_code == 66

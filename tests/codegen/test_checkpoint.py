@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from codegen.__main__ import main as bake
-from codegen.checkpoint import open_checkpoint
+from codegen.checkpoint import open_checkpoint, read_bytes
 from codegen.errors import BAD_DATA, MISSING_FILE, BakeError
 from codegen.export import export
 from codegen.export import main as convert
@@ -180,3 +180,15 @@ def test_the_command_line_prints_one_line_and_the_exit_code(tmp_path: Path) -> N
     )
     assert result.returncode == BAD_DATA
     assert result.stdout == "" and result.stderr.count("\n") == 1 and "bad.bin" in result.stderr
+
+
+def test_a_file_that_shrinks_or_goes_after_it_was_opened(tmp_path: Path, v0: bytes) -> None:
+    path = tmp_path / "shrinks.bin"
+    path.write_bytes(v0)
+    checkpoint = open_checkpoint(path)
+    path.write_bytes(v0[:200])
+    with pytest.raises(BakeError, match=r"expected \d+ values, found \d+; the file shrank while it was read"):
+        checkpoint.tensor("token_embedding_table")
+    with pytest.raises(BakeError, match="can't be read: File name too long") as caught:
+        read_bytes(tmp_path / ("n" * 300), 4)
+    assert caught.value.exit_code == MISSING_FILE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codegen.__main__ import main
-from codegen.wishes import DEFAULT_TOPICS, OWN_WORDS, read_dictionary, read_topics
+from codegen.wishes import DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics
 
 OWN = "".join(f"{word} AH\n" for word in OWN_WORDS if word != "a")
 DICTIONARY = "a AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
@@ -90,3 +90,27 @@ def test_the_models_own_topics_are_all_in_debians_dictionary() -> None:
         pytest.skip(f"no {path}; run: tools/setup speech")
     words = sorted(OWN_WORDS.union(*(topic.split() for topic in read_topics(DEFAULT_TOPICS))))
     assert read_dictionary(path, words).keys() == set(words)
+
+
+def test_what_is_no_topics_file_is_refused(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files[0].write_bytes(b"a dragon\n\xff\n")
+    assert run("topics", *files, tmp_path) == 65
+    assert f"{files[0]}: topics: not UTF-8 at byte 9" in capsys.readouterr().err
+    files[0].unlink()
+    assert run("topics", *files, tmp_path) == 66
+    assert f"{files[0]}: topics can't be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_dictionary_that_is_none_by_its_size_is_not_read(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with files[1].open("wb") as file:
+        file.truncate(MAX_DICTIONARY_BYTES + 1)
+    assert run("wishes", *files, tmp_path) == 65
+    assert f"{MAX_DICTIONARY_BYTES + 1} bytes, expected at most {MAX_DICTIONARY_BYTES}" in capsys.readouterr().err
+
+
+def test_topics_are_those_that_were_named_or_lie_beside_the_model(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert find_topics(tmp_path / "other.bin", "") == (DEFAULT_TOPICS, False)
+    assert find_topics(tmp_path / "my.bin", "") == (files[0], True)
+    assert find_topics(tmp_path / "my.bin", "their.txt") == (Path("their.txt"), True)
