@@ -104,7 +104,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
                        "export the tokenizer again",
                        name, byte_tokens);
     }
-    const auto space = std::find_if(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.text == " "; });
+    const auto space = std::ranges::find(pieces, " ", &Piece::text);
     if (space == pieces.end()) {
         return failure(kExitBadData,
                        "%s: found no piece for a single space, need one to begin a prompt with: export it again", name);

@@ -166,9 +166,10 @@ std::size_t Sampler::keep_most_probable(std::size_t count) {
 void Sampler::sort_candidates(std::size_t count) {
     const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
     if (count <= kFew) {
-        std::sort(candidates_.begin(), end, [](const Candidate& a, const Candidate& b) {
-            return a.key != b.key ? a.key < b.key : a.token < b.token;
-        });
+        const auto rank = [](const Candidate& c) {
+            return std::uint64_t{c.key} << 32 | static_cast<std::uint32_t>(c.token);
+        };
+        std::sort(candidates_.begin(), end, [&](const Candidate& a, const Candidate& b) { return rank(a) < rank(b); });
         return;
     }
     constexpr int kDigitBits = 10;

@@ -72,8 +72,10 @@ Result<Format> parse_format(std::span<const std::byte> chunk) {
 bool are_chunks(std::span<const std::byte> rest) {
     while (rest.size() >= 8) {
         const std::size_t size = word(rest, 4);
-        const bool named = std::all_of(rest.begin(), rest.begin() + 4,
-                                       [](std::byte b) { return b >= std::byte{' '} && b <= std::byte{'~'}; });
+        bool named = true;
+        for (const std::byte b : rest.first(4)) {
+            named = named && b >= std::byte{' '} && b <= std::byte{'~'};
+        }
         if (!named || size > rest.size() - 8) {
             return false;
         }
