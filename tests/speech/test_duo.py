@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from programs import EMULATOR, ROOT, on_the_duo, on_this_machine, peak_memory, s
 SHORT = ("-s", "7", "--max-sentences", "1", "--voice", "kal16")
 ACOUSTIC_MODEL = ROOT / ".toolchain/speech/usr/share/pocketsphinx/model/en-us/en-us"
 MB = 1_000_000
+# What a program would need to talk to another machine: calls of the system, and of the C library.
+NETWORK = set(
+    "socket connect bind listen accept accept4 send sendto sendmsg recv recvfrom getaddrinfo gethostbyname gethostbyname_r "
+    "getnameinfo res_query".split()
+)
 LONGEST = (
     "Once upon a time there was a little girl who lived in a small house by the sea, and every morning she walked down to the "
     "beach, because she loved to look at the waves and at the big ships there."
@@ -70,6 +76,17 @@ def test_the_binary_is_one_file_of_instructions_that_the_board_has() -> None:
         assert not {word for word in words if word.startswith((".insn", "unimp", ".4byte"))} or not ours, name
 
 
+@pytest.mark.parametrize("storyteller", [on_this_machine, on_the_duo])
+def test_our_own_objects_ask_for_no_network(storyteller: Callable[[], Path]) -> None:
+    """Nor for a shell: by what the storyteller's objects want from the C library."""
+    folder = storyteller().parent
+    objects = [*folder.glob("storyteller.p/*.o"), *folder.glob("runtime/speech/libspeech.a.p/*.o")]
+    words = [line.split() for line in read_elf("-s", *objects).splitlines() if " UND " in line]
+    asked = {line[7] for line in words if len(line) > 7}
+    assert {"write", "poll", "posix_spawnp"} <= asked, "objects that ask for nothing prove nothing"
+    assert not asked & (NETWORK | {"system", "popen", "fork", "execl", "execlp", "execv", "execve", "execvp"})
+
+
 def test_there_is_no_network_code(tmp_path: Path) -> None:
     """No function that reaches another machine is in the program, and a run asks the system for no socket.
 
@@ -78,15 +95,14 @@ def test_there_is_no_network_code(tmp_path: Path) -> None:
     duo = on_the_duo()
     functions = {line.split()[-1].split("@")[0] for line in read_elf("-s", duo).splitlines() if " FUNC " in line}
     assert {"write", "posix_spawnp"} <= functions
-    network = "connect accept accept4 listen recv recvfrom getaddrinfo gethostbyname gethostbyname_r getnameinfo res_query"
-    assert not functions & set(network.split())
+    assert not functions & (NETWORK - {"socket", "bind", "sendto", "sendmsg"})
     # What the program and its libraries define for Flite's client and server ends the process when it is called.
     assert {"cst_socket_open", "cst_socket_server"} <= functions
     command = [*EMULATOR, "-strace", duo, "--wish", "a dragon", *SHORT, "--wav", tmp_path / "story.wav"]
     traced = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stderr
     calls = set(re.findall(r"^\d+ (\w+)\(", traced, re.MULTILINE))
     assert {"openat", "write", "exit_group"} <= calls, "not a trace of system calls"
-    assert not calls & {"socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "recvfrom"}
+    assert not calls & NETWORK
 
 
 def say_wish(path: Path) -> None:
