@@ -121,10 +121,10 @@ def main(argv: list[str]) -> int:
         if args.svg:
             args.svg.write_text(svg(rows), encoding="utf-8")
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"tools/bench: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"bench: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
+        print(f"tools/bench: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
         return 74
     return 0
 

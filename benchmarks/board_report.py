@@ -18,9 +18,11 @@ from pathlib import Path
 
 from benchmarks.measure import BenchError, count, program_of, prompt_within
 
+NAME = "tools/board-report"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
+UNKNOWN = "–"
 PRODUCT = re.compile(r"^matmul_(\w+)_(\d+)x(\d+) +(\d+) +([0-9.]+) +\S+% +(\S+) +(\S+)(?: +(\S+))?$", re.M)
-EMULATED = "in an emulator: times, speeds and clock are the emulator's and mean nothing for a board"
+EMULATED = "an emulator, which says nothing about speed; name a board to measure it: tools/board-report HOST BUILD"
 # What a board reads from its card, not what is still in memory from the copying. Takes root.
 DROP_CACHES = "sync && { echo 3 > /proc/sys/vm/drop_caches; } 2>/dev/null && echo dropped"
 
@@ -30,13 +32,15 @@ Report = Callable[..., str]
 
 
 def call(command: list[str], **environment: str) -> str:
-    """What a command prints on both streams. Exits with its code and messages when it fails."""
+    """What a command prints on both streams. Exits with its code and its last line, as a message of this tool's, when it
+    fails."""
     ran = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         text=True, errors="replace", env={**os.environ, **environment},
     )  # fmt: skip
     if ran.returncode != 0:
-        sys.stderr.write(ran.stdout)
+        last = ran.stdout.strip().rpartition("\n")[2].removeprefix("tools/deploy: ")
+        print(f"{NAME}: {last or f'{command[0]} ended with {ran.returncode} and said nothing'}", file=sys.stderr)
         sys.exit(ran.returncode)
     return ran.stdout
 
@@ -47,9 +51,9 @@ def is_riscv(program: Path) -> bool:
 
 
 def figure(pattern: str, text: str) -> str:
-    """The pattern's group in the text; a dash without one."""
+    """The pattern's group in the text; UNKNOWN without one."""
     found = re.search(pattern, text, re.M)
-    return found[1] if found else "–"
+    return found[1] if found else UNKNOWN
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
@@ -65,31 +69,46 @@ def loading(run: Report, how: str) -> str:
     return f"{figure(r'weights ((?:read|mapped) in [0-9.]+ ms)', text)}, {source}"
 
 
-def report(run: Report, system: list[tuple[str, str]], tokens: int) -> str:
-    """Two tables: the machine with the model, and the matrix products by shape."""
+def report(run: Report, system: list[tuple[str, str]], tokens: int, place: str) -> str:
+    """Two tables: the machine with the model, and the matrix products by shape. What the `place` ("board", "here" or
+    "emulator") can't tell is left out: loading from a card that is none, times that are the emulator's, cycles without a
+    clock."""
     info = run("--info")
     own = ["-t", "0", "-n", str(tokens)]
-    loads = [("weights, `--load " + how + "`", loading(run, how)) for how in ("read", "map")]
+    loads = [("weights, `--load " + how + "`", loading(run, how)) for how in ("read", "map") if place == "board"]
     story = run(*own)
-    prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace("–", "256"))))
     profile = run(*own, "--profile")
+    speeds: list[tuple[str, str]] = []
+    if place != "emulator":
+        prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace(UNKNOWN, "256"))))
+        speeds = [
+            ("clock", figure(r"^clock: ([0-9.]+ MHz.*)", profile)),
+            ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),
+            *loads,
+            ("decode", figure(r"^\d+ tokens, ([0-9.]+ tok/s)", story)),
+            ("prefill", figure(r"prompt \d+ tokens at ([0-9.]+ tok/s)", prompt)),
+        ]
     machine = [
         ("what", "found"),
         ("model", figure(r"^model +(.+)", info) + ", " + figure(r"^weight type +(.+)", info)),
         ("kernels for", figure(r"^target +(.+)", info)),
         *system,
-        ("clock", figure(r"^clock: (.+)", profile)),
-        ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),
-        *loads,
-        ("decode", figure(r"^\d+ tokens, ([0-9.]+) tok/s", story) + " tok/s"),
-        ("prefill", figure(r"prompt \d+ tokens at ([0-9.]+)", prompt) + " tok/s"),
+        *speeds,
         ("threads", figure(r"(\d+) threads?\b", story)),
     ]
-    products = [("rows × columns", "type", "calls", "ms a call", "GB/s", "ns a MAC", "cycles a MAC")]
-    for kind, rows, columns, calls, ms, speed, ns, cycles in PRODUCT.findall(profile):
+    return table([row for row in machine if row[1] != UNKNOWN]) + "\n" + table(products(profile, place != "emulator"))
+
+
+def products(profile: str, timed: bool) -> list[tuple[str, ...]]:
+    """The rows of the second table; without times of their own when these are an emulator's, without cycles when the clock
+    is unknown."""
+    found = PRODUCT.findall(profile)
+    columns = 3 if not timed else 7 if any(row[-1] for row in found) else 6
+    rows = [("rows × columns", "type", "calls", "ms a call", "GB/s", "ns a MAC", "cycles a MAC")[:columns]]
+    for kind, height, width, calls, ms, speed, ns, cycles in found:
         each = f"{float(ms) / max(int(calls), 1):.4f}"
-        products.append((f"{rows} × {columns}", kind, calls, each, speed, ns, cycles or "not told"))
-    return table(machine) + "\n" + table(products)
+        rows.append((f"{height} × {width}", kind, calls, each, speed, ns, cycles)[:columns])
+    return rows
 
 
 def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[str, str]]]:
@@ -104,9 +123,8 @@ def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[s
     return run, system_rows(kernel, memory)
 
 
-def here(program: Path) -> tuple[Report, list[tuple[str, str]]]:
-    """The same for this machine or the emulator, whose page cache is nobody's to drop."""
-    emulated = is_riscv(program)
+def here(program: Path, emulated: bool) -> tuple[Report, list[tuple[str, str]]]:
+    """The same for this machine or the emulator."""
     command = [str(TOOLS / "run-riscv")] * emulated + [str(program.resolve())]
 
     def run(*arguments: str, cold: bool = False) -> str:
@@ -120,13 +138,13 @@ def here(program: Path) -> tuple[Report, list[tuple[str, str]]]:
 def system_rows(kernel: str, free: str) -> list[tuple[str, str]]:
     """Of what uname and free (procps' or BusyBox's, in KiB) print."""
     found = re.search(r"^Mem: +(\d+) +(\d+) +(\d+)(?: +\d+ +\d+ +(\d+))?", free, re.M)
-    memory = f"{int(found[1]) / 1024:.1f} MiB, {int(found[4] or found[3]) / 1024:.1f} available" if found else "–"
+    memory = f"{int(found[1]) / 1024:.1f} MiB, {int(found[4] or found[3]) / 1024:.1f} available" if found else UNKNOWN
     return [("kernel", kernel), ("memory", memory)]
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="tools/board-report", description="Prints what a board does with a build's program, as a table to paste."
+        prog=NAME, description="Prints what a board does with a build's program, as a table to paste."
     )
     parser.add_argument("host", nargs="?", metavar="HOST", help="user@host; without it, runs here or in the emulator")
     parser.add_argument("build", metavar="BUILD", help="a build folder")
@@ -135,10 +153,11 @@ def main(argv: list[str]) -> int:
     try:
         program = program_of(Path(args.build))
     except BenchError as error:
-        print(f"board-report: {error}", file=sys.stderr)
+        print(f"{NAME}: {error}", file=sys.stderr)
         return 66
-    run, system = on_board(args.host, args.build, program) if args.host else here(program)
-    print(report(run, system, args.tokens), end="")
+    place = "board" if args.host else "emulator" if is_riscv(program) else "here"
+    run, system = on_board(args.host, args.build, program) if args.host else here(program, place == "emulator")
+    print(report(run, system, args.tokens, place), end="")
     return 0
 
 

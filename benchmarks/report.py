@@ -28,12 +28,22 @@ class Row:
     ratio: Spread | None = None
 
 
+MEASURED_TWICE = 110  # percent: above, a share is not the noise of two measurements
+
+
 def spread(s: Spread | None, digits: int = 0) -> str:
     return "-" if s is None else f"{s.median:.{digits}f} ({s.smallest:.{digits}f} to {s.largest:.{digits}f})"
 
 
 def threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def share(rate: float, read: float) -> str:
+    """A rate as a share of what plain reading reaches; "cache" for a rate that no memory gives, that of bytes which lie in
+    a cache while those that were read did not."""
+    percent = 100 * rate / read
+    return f"{percent:.0f} %" if percent <= MEASURED_TWICE else "cache"
 
 
 def text(
@@ -50,8 +60,9 @@ def text(
         )
         if row.weight_bytes:
             rate = row.decode.median * row.weight_bytes
-            share = f", {100 * rate / row.read:.0f} % of what {threads(row.threads)} can read" if row.read else ""
-            lines.append(f"{'':34} {rate / 1e9:.1f} GB/s of weights{share}")
+            of_read = share(rate, row.read) if row.read else ""
+            beside = {"": "", "cache": ", from a cache"}.get(of_read, f", {of_read} of what {threads(row.threads)} can read")
+            lines.append(f"{'':34} {rate / 1e9:.1f} GB/s of weights{beside}")
         if row.ratio:
             lines.append(f"{'':34} {spread(row.ratio, 2)} times the {spread(row.peer)} of {peer}")
     if buildings:
@@ -69,7 +80,7 @@ def text(
             per_mac = f"{figures.ns.median / figures.macs:10.5f}" if figures.macs else ""
             lines.append(
                 f"  {kernel:28} {spread(figures.ns.times(1e-6), 5):>30} {figures.bandwidth / 1e9:8.1f} "
-                f"{100 * figures.bandwidth / read:7.0f}% {per_mac}".rstrip()
+                f"{share(figures.bandwidth, read):>8} {per_mac}".rstrip()
             )
     return "\n".join(lines) + "\n"
 

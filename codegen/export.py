@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import struct
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
 VALUES_VERSION = 100  # of write_values(): no llama2.c format, and none that is read again
+INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # llama2.c's own is model_q80.bin
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
@@ -161,7 +163,9 @@ def main(arguments: list[str]) -> int:
                         "embedding (default: as all others)")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
-        print(f"{options.output}: {_export(options)}", file=sys.stderr)
+        there = options.output.stat().st_size if options.output.is_file() else None
+        replaced = "" if there is None else f", in place of a file of {there} bytes"
+        print(f"{options.output}: {_export(options)}{replaced}", file=sys.stderr)
     except BakeError as error:
         print(f"tools/export: {error}", file=sys.stderr)
         return error.exit_code
@@ -190,6 +194,12 @@ def _export(options: argparse.Namespace) -> str:
     if form is None:
         plain = options.weights == options.classifier == "auto"
         form = "v2" if plain and (model.model.weight_type == "q8" or options.group is not None) else "v0"
+    if form != "v2" and INT8_NAME.search(out.name):
+        print(
+            f"tools/export: warning: {out.name} is the name of an int8 checkpoint, and {form} holds float32: "
+            "for int8 add --format v2",
+            file=sys.stderr,
+        )
     written = export(model, out, form, options.group, options.weights, options.classifier)
     what = f"int8 in groups of {written.group_size}" if form == "v2" else "float32"
     if form != "v2" and written.weight_types != ("f32",):

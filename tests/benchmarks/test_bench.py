@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import time
 import xml.etree.ElementTree
@@ -128,7 +129,7 @@ def test_the_page_and_the_plot() -> None:
     kernels = {"m<q8>": {"read/1": Kernel(Spread(5e5, 4e5, 6e5, 5), 17e6, 0), "matmul/1": Kernel(Spread(1e3, 900, 2e3, 5), 17e3, 1e4)}}
     page = text([row], kernels, buildings={"m<q8>": Building(1.5, 20.25, 18_000_000)})
     assert "17.0 GB/s of weights, 50 % of what 1 thread can read" in page
-    assert "0.00100 (0.00090 to 0.00200)     17.0      50%    0.10000" in page
+    assert "0.00100 (0.00090 to 0.00200)     17.0     50 %    0.10000" in page
     assert "1.5       20.2        18.0" in page
     # a program that does not tell its size has a place in the second drawing alone
     drawing = xml.etree.ElementTree.fromstring(svg([row, dataclasses.replace(row, name="peer", weight_bytes=0)]))
@@ -136,6 +137,19 @@ def test_the_page_and_the_plot() -> None:
     assert "m<q8>, 1 thread: 1000 (1000 to 1000)" in words and "attention: 25.0 %" in words and "peer, 1" not in words
     places = {c.get("fill"): float(c.get("cy", "nan")) for c in drawing.iter("{http://www.w3.org/2000/svg}circle") if c.get("cx") != "730"}
     assert places["none"] < places["#3b6ea5"], "what reading allows lies above what was reached"
+
+
+def test_what_lies_in_a_cache_is_no_share_of_the_memory() -> None:
+    """A kernel's megabyte comes from a nearer cache than the whole model, or than what starting two threads lets see."""
+    one = Spread.of([1.0])
+    row = Row("small", 2, Spread.of([1000.0]), None, one, 20_000_000, 1_000_000, {}, 20e6)
+    kernels = {"small": {"read/1": Kernel(Spread.of([1e3]), 1e3, 0), "a/1": Kernel(Spread.of([1e3]), 48150, 1e4),
+                         "b/1": Kernel(Spread.of([1e3]), 1090, 1e4)}}  # fmt: skip
+    page = text([row], kernels)
+    assert "1.0 GB/s of weights, from a cache\n" in page
+    lines = {line.split()[0]: line for line in page.splitlines() if line}
+    assert " cache " in lines["a/1"] and " 109 % " in lines["b/1"] and "4815" not in page
+    assert not [number for number in re.findall(r"(\d+) ?%", page) if int(number) > 110]
 
 
 def test_an_operation_has_one_colour_in_all_bars() -> None:

@@ -271,3 +271,24 @@ def test_the_tool_itself(tmp_path: Path) -> None:
     done = subprocess.run([tool, source, "out.bin"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "out.bin: llama2.c v0, float32, 1056540 bytes\n"
+
+
+@pytest.mark.parametrize(("name", "options", "warned"), [
+    ("out_q8.bin", [], True), ("model_q80.bin", ["--format", "v1"], True), ("INT8.bin", ["--weights", "q4"], True),
+    ("out_q8.bin", ["--format", "v2"], False), ("out.bin", [], False), ("iraq80s.bin", [], False),
+])  # fmt: skip
+def test_float32_under_the_name_of_int8_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str], warned: bool
+) -> None:
+    assert main([str(files.ROOT / "models/tinytales.bin"), str(tmp_path / name), *options]) == 0
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"{tmp_path / name}: llama2.c v")
+    assert len(before) == warned and all("for int8 add --format v2" in line for line in before)
+
+
+def test_what_is_overwritten_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.bin"
+    for place in ("", ", in place of a file of 4 bytes"):
+        assert main([str(files.ROOT / "models/tinytales.bin"), str(out)]) == 0
+        assert capsys.readouterr().err.endswith(f" bytes{place}\n")
+        out.write_bytes(b"four")
