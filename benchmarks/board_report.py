@@ -13,7 +13,9 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.measure import BenchError, count, program_of, prompt_within
@@ -111,16 +113,24 @@ def products(profile: str, timed: bool) -> list[tuple[str, ...]]:
     return rows
 
 
-def on_board(host: str, build: str, program: Path) -> tuple[Report, list[tuple[str, str]]]:
-    """How to run the program there, once it is copied, and the board's kernel and memory."""
-    call([str(TOOLS / "deploy"), host, build, "--info"])
-    kernel = call(["ssh", host, "uname -srm"]).strip()
-    memory = call(["ssh", host, "free"])
+def on_board(host: str, build: str, program: Path, folder: str) -> tuple[Report, list[tuple[str, str]]]:
+    """How to run the program there, once it is copied, and the board's kernel and memory. Everything goes through the one
+    connection that tools/deploy opens, whose socket lies in `folder`."""
+    control = f"{folder}/ssh"
+    call([str(TOOLS / "deploy"), host, build, "--info"], DEPLOY_CONTROL=control)
+    ssh = ["ssh", "-o", f"ControlPath={control}", host]
+    kernel = call([*ssh, "uname -srm"]).strip()
+    memory = call([*ssh, "free"])
 
     def run(*arguments: str, cold: bool = False) -> str:
-        return call(["ssh", host, f"{DROP_CACHES + '; ' if cold else ''}./{shlex.join([program.name, *arguments])}"])
+        return call([*ssh, f"{DROP_CACHES + '; ' if cold else ''}./{shlex.join([program.name, *arguments])}"])
 
     return run, system_rows(kernel, memory)
+
+
+def disconnect(host: str, folder: str) -> None:
+    """Ends the connection of on_board(), if there is one."""
+    subprocess.run(["ssh", "-o", f"ControlPath={folder}/ssh", "-O", "exit", host], check=False, capture_output=True)
 
 
 def here(program: Path, emulated: bool) -> tuple[Report, list[tuple[str, str]]]:
@@ -156,8 +166,14 @@ def main(argv: list[str]) -> int:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 66
     place = "board" if args.host else "emulator" if is_riscv(program) else "here"
-    run, system = on_board(args.host, args.build, program) if args.host else here(program, place == "emulator")
-    print(report(run, system, args.tokens, place), end="")
+    with ExitStack() as at_exit:
+        if args.host:
+            folder = at_exit.enter_context(tempfile.TemporaryDirectory())
+            at_exit.callback(disconnect, args.host, folder)
+            run, system = on_board(args.host, args.build, program, folder)
+        else:
+            run, system = here(program, place == "emulator")
+        print(report(run, system, args.tokens, place), end="")
     return 0
 
 

@@ -76,6 +76,8 @@ def test_the_tables(tmp_path: Path, tale: Path, host: list[str]) -> None:
     }
     assert rows[-1] == ["288 × 288", "q8", "100", "0.0730", "1.28", "0.8800", "0.748"]
     assert (tmp_path / "board" / "tale").is_file() == bool(host)
+    logins = tmp_path / "board.logins"
+    assert (logins.read_text() if logins.exists() else "") == "me@board\n" * len(host)
 
 
 def test_what_is_not_known_is_left_out(tmp_path: Path, tale: Path) -> None:
@@ -112,7 +114,7 @@ def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path) -> None:
 def test_a_board_that_is_not_there(tmp_path: Path, tale: Path) -> None:
     ran = report(tmp_path, "me@elsewhere", tale)
     assert (ran.returncode, ran.stdout) == (69, "")
-    assert ran.stderr.startswith("tools/board-report: could not copy tale to me@elsewhere") and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("tools/board-report: could not reach me@elsewhere: ") and ran.stderr.count("\n") == 1
 
 
 def test_a_program_that_fails(tmp_path: Path, tale: Path) -> None:

@@ -11,15 +11,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Logs in where no connection is open, which is a line in $BOARD.logins; with NO_KEY, not without a password.
 SSH = """#!/bin/sh
-[ "$1" != -n ] || { shift; exec </dev/null; }
-[ "$1" = me@board ] || exit 255
+control='' master='' batch=''
+while :; do
+    case $1 in
+        -n) exec </dev/null ;;
+        -fN) : ;;
+        -o) shift; case $1 in
+            ControlPath=*) control=${1#*=} ;;
+            ControlMaster=yes) master=yes ;;
+            BatchMode=yes) batch=yes ;;
+        esac ;;
+        -O) [ -e "$control" ] || exit 255
+            [ "$2" != exit ] || rm "$control"
+            exit 0 ;;
+        *) break ;;
+    esac
+    shift
+done
+[ "$1" = me@board ] || { echo "ssh: Could not resolve hostname ${1#*@}" >&2; exit 255; }
+if [ ! -e "$control" ]; then
+    [ ! "$batch" ] || [ ! "$NO_KEY" ] || { echo "$1: Permission denied (publickey,password)." >&2; exit 255; }
+    echo "$1" >>"$BOARD.logins"
+    [ ! "$master" ] || { : >"$control"; exit 0; }
+fi
 shift
 cd "$BOARD" && exec sh -c "$(printf %s "$*" | sed "s| /etc/| $BOARD/etc/|g; s|^/etc/|$BOARD/etc/|")"
 """
 SCP = """#!/bin/sh
-[ "$1 $2 $3" = "-O -q -r" ] || exit 2
-shift 3
+[ "$1 $3 $4 $5" = "-o -O -q -r" ] && [ -e "${2#ControlPath=}" ] || exit 2
+shift 5
 for last; do :; done
 [ "${last%%:*}" = me@board ] || exit 1
 while [ $# -gt 1 ]; do echo "${1##*/}" >>"$BOARD.copied"; cp -r "$1" "$BOARD/${last#*:}" || exit 1; shift; done
@@ -67,7 +89,29 @@ def test_a_weights_file_goes_with_it(tmp_path: Path, build: Path) -> None:
 
 def test_a_board_that_is_not_there(tmp_path: Path, build: Path) -> None:
     ran = deploy(tmp_path, "me@elsewhere", build)
-    assert ran.returncode == 69 and "could not copy tale to me@elsewhere" in ran.stderr
+    assert ran.returncode == 69 and ran.stderr.count("\n") == 1
+    assert "tools/deploy: could not reach me@elsewhere: ssh: Could not resolve hostname elsewhere" in ran.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--storyteller"]])
+def test_one_login_is_enough(tmp_path: Path, build: Path, options: list[str]) -> None:
+    if options:
+        acoustic_model()
+    logins = tmp_path / "board.logins"
+    places = tmp_path / "tmp"
+    places.mkdir()
+    deploy(tmp_path, *options, "me@board", build, TMPDIR=str(places))
+    assert logins.read_text() == "me@board\n" and not list(places.iterdir()), "and nothing is left of it here"
+    ran = deploy(tmp_path, *options, "me@board", build, NO_KEY="yes", TMPDIR=str(places))
+    assert logins.read_text() == "me@board\n" * 2 and not list(places.iterdir())
+    assert ran.stderr == "tools/deploy: me@board asks for a password; to be asked no more: ssh-copy-id me@board\n"
+
+
+def test_a_connection_that_is_handed_on_stays_open(tmp_path: Path, build: Path) -> None:
+    control = tmp_path / "ssh"
+    for _ in range(2):
+        assert deploy(tmp_path, "me@board", build, DEPLOY_CONTROL=str(control)).returncode == 3
+    assert control.exists() and (tmp_path / "board.logins").read_text() == "me@board\n"
 
 
 def copied(tmp_path: Path) -> list[str]:
