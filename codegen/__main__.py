@@ -5,9 +5,6 @@
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     values   writes the values of the converted weights, unpacked, for the oracle of the tests
-    topics   for the build: the files that wishes are read from, a line each; a warning for words that the dictionary
-             lacks
-    wishes   writes what the storyteller can hear, from the model's topics and a dictionary
     explain  prints the plan as a page of text
 """
 
@@ -32,7 +29,6 @@ from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, find_tokenizer
 from codegen.weights import convert, types_text
-from codegen.wishes import find_topics, lacking_words, read_dictionary, wishes_for, write_wishes
 
 
 def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, Vocabulary]:
@@ -57,25 +53,7 @@ def inputs(path: Path) -> list[Path]:
     return sorted(p.resolve() for p in path.iterdir() if p.is_file()) if path.is_dir() else [path.resolve()]
 
 
-def hear(args: argparse.Namespace) -> None:
-    """The commands topics and wishes."""
-    path, trained = find_topics(Path(args.model), args.topics)
-    wishes = wishes_for(path, trained)
-    dictionary = read_dictionary(Path(args.dictionary), wishes.words) if args.dictionary else None
-    if args.command == "wishes":
-        write_wishes(wishes, dictionary, Path(args.output))
-        return
-    print(path.resolve())
-    if dictionary is not None:
-        print(Path(args.dictionary).resolve())
-        if lacking := lacking_words(wishes, dictionary):
-            print(lacking, file=sys.stderr)
-
-
 def run(args: argparse.Namespace) -> None:
-    if args.command in ("topics", "wishes"):
-        hear(args)
-        return
     source = convert(open_model(Path(args.model)), args.weights, classifier=args.classifier)
     model = replace(cut_context(source.model, args.context), kv_type=args.kv)
     plan = make_plan(model, find_target(args.target))
@@ -98,13 +76,12 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "values":
         write_values(source, Path(args.output))
     else:
-        topics = wishes_for(*find_topics(Path(args.model), args.topics)).topics
-        print(explain(plan, topics, args.ram_budget), end="")
+        print(explain(plan, args.ram_budget), end="")
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="codegen", description="Bakes a llama2.c checkpoint into C++ and data.")
-    parser.add_argument("command", choices=("facts", "code", "data", "values", "topics", "wishes", "explain"))
+    parser.add_argument("command", choices=("facts", "code", "data", "values", "explain"))
     parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
@@ -114,8 +91,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
-    parser.add_argument("--topics", default="", help="what a story can be about; found beside the model when not named")
-    parser.add_argument("--dictionary", default="", metavar="PATH", help="how their words are said, as the CMU dictionary has it")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
         run(parser.parse_args(argv))

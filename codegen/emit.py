@@ -69,10 +69,10 @@ def banner(plan: Plan, template: str) -> str:
     )
 
 
-def environment() -> jinja2.Environment:
-    """The one Jinja environment: ${ } so that C++ braces need no escape, and no undefined name goes unnoticed."""
+def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
+    """The one Jinja environment, for the templates of a folder: ${ } so that C++ braces need no escape, and no undefined name goes unnoticed."""
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folder),
         variable_start_string="${",
         variable_end_string="}",
         trim_blocks=True,

@@ -4,31 +4,11 @@ from __future__ import annotations
 
 from codegen.emit import describe
 from codegen.emit import thousands as n
-from codegen.memory import ACOUSTIC_MODEL_BYTES, MB, PROGRAM_BYTES, VOICE_BYTES, decoder_bytes, memory_of
+from codegen.memory import PROGRAM_BYTES, memory_of
 from codegen.plan import Plan
 
 
-def storyteller(plan: Plan, topics: tuple[str, ...], budget: int) -> list[str]:
-    """Lines about the memory of the storyteller, and whether it can hear and tell at once within `budget` MB."""
-    voice = next(iter(VOICE_BYTES))
-    model, recogniser = memory_of(plan), ACOUSTIC_MODEL_BYTES + decoder_bytes(topics)
-    telling = model.total + VOICE_BYTES[voice]
-    hearing = model.total - model.weights + recogniser  # the weights are pages of a file, which give way
-    both = telling + recogniser
-    verdict = ""
-    if budget:
-        lacking = [name for name, size in (("telling", telling), ("hearing", hearing)) if size > budget * MB]
-        fits = "both fit" if both <= budget * MB else "one after the other"
-        verdict = f"  of {budget} MB: {'no room for ' + ' nor '.join(lacking) if lacking else fits}"
-    return [
-        "the storyteller's memory, in bytes:",
-        f"  telling           {n(telling):>14}  voice {voice}",
-        f"  hearing           {n(hearing):>14}  {len(topics)} topics",
-        f"  both at once      {n(both):>14}{verdict}",
-    ]
-
-
-def explain(plan: Plan, topics: tuple[str, ...], budget: int = 0) -> str:
+def explain(plan: Plan, budget: int = 0) -> str:
     """What the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
     being the target's."""
     m = plan.model
@@ -54,8 +34,6 @@ def explain(plan: Plan, topics: tuple[str, ...], budget: int = 0) -> str:
         f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
         f"  program           {n(PROGRAM_BYTES):>14}  about",
         f"  together          {n(memory_of(plan).total):>14}{f'  of {budget} MB' if budget else ''}",
-        "",
-        *storyteller(plan, topics, budget),
         "",
         f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
     ]

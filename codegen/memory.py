@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from codegen.errors import USAGE, BakeError
@@ -18,15 +18,6 @@ PROGRAM_BYTES = 2 * MB
 # Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
 # are left for what else there is, the scratch memory of further threads among it.
 REACH = 2**31 - 64 * MB
-# What the storyteller takes beside that: measured on the Duo's program, all of its pages (tests/speech/programs.py), and a
-# little more. A voice: its tables, a sentence of 200 letters at its own speed, which is the longest, and 16 s that wait for
-# the player. The statistical voices keep 1 MB for each second of a sentence.
-VOICE_BYTES = {"slt": 14_000_000, "kal16": 6_500_000, "rms": 15_000_000, "awb": 13_500_000, "kal": 4_000_000, "espeak": 11_000_000}
-# PocketSphinx: its decoder, which grows with the grammar (10 to 5000 topics were measured), and the files of Debian's
-# acoustic model, mapped or copied.
-DECODER_BYTES = 2_800_000
-TOPIC_WORD_BYTES = 10_500
-ACOUSTIC_MODEL_BYTES = 6_610_000
 SHORTEST_CONTEXT = 32  # a shorter one is not worth proposing
 
 
@@ -41,11 +32,6 @@ class Memory:
     @property
     def total(self) -> int:
         return self.weights + self.kv + self.activations + PROGRAM_BYTES
-
-
-def decoder_bytes(topics: Sequence[str]) -> int:
-    """What hearing takes beside the acoustic model."""
-    return DECODER_BYTES + TOPIC_WORD_BYTES * sum(len(topic.split()) for topic in topics)
 
 
 def memory_of(plan: Plan) -> Memory:

@@ -53,7 +53,7 @@ SANITIZE = (
     "-Dcpp_args=-fno-sanitize-recover=all -ftrivial-auto-var-init=pattern",
 )
 PORTABLE_TYPES = ("-Dtarget=portable", "-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16")
-THREADS = ("-Db_sanitize=thread", "-Db_lundef=false", "-Dopenmp=disabled", "-Dspeech=disabled")
+THREADS = ("-Db_sanitize=thread", "-Db_lundef=false", "-Dopenmp=disabled", "-Dstoryteller=disabled")
 
 BAKES = (
     Bake("default", ""),
@@ -61,8 +61,8 @@ BAKES = (
     Bake("q8", "stories260K_q8_g4.bin", cli=True),
     Bake("untied", "seeded_gqa_untied_v1.bin", ("-Dembed=false",), cli=True),
     Bake("sanitize", "stories260K_q8_g4.bin", SANITIZE, suites=("model", "runtime"), compiler="clang++"),
-    Bake("sanitize-f32-q4", "stories260K.bin", (*SANITIZE, "-Dclassifier=q4", "-Dspeech=disabled"), compiler="clang++"),
-    Bake("sanitize-portable", "stories260K.bin", (*SANITIZE, *PORTABLE_TYPES, "-Dspeech=disabled"), compiler="clang++"),
+    Bake("sanitize-f32-q4", "stories260K.bin", (*SANITIZE, "-Dclassifier=q4", "-Dstoryteller=disabled"), compiler="clang++"),
+    Bake("sanitize-portable", "stories260K.bin", (*SANITIZE, *PORTABLE_TYPES, "-Dstoryteller=disabled"), compiler="clang++"),
     # ThreadSanitizer does not see through OpenMP's library; the test's own threads meet at the program's barrier.
     Bake("threads", "stories260K_q8_g4.bin", THREADS, suites=("threads",), compiler="clang++"),
     Bake("clang", "seeded_gqa_untied_q8.bin", suites=("model", "fuzz"), compiler="clang++"),
@@ -86,8 +86,8 @@ BAKES = (
     Bake("portable-q4-f16", "stories260K.bin", PORTABLE_TYPES),
     Bake("avx2-q4-f16", "seeded_gqa_untied_v1.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dtarget=x86-64-v3", "-Dkv=f16")),
     Bake("duo-q4", "", ("-Dweights=q4",), cross=("duo",)),
-    Bake("duo-odd-f16", "odd", ("-Dweights=f16", "-Dkv=f16", "-Dspeech=disabled"), cross=("duo",)),
-    Bake("duo-odd-q4", "odd_pairs", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16", "-Dspeech=disabled"), cross=("duo",)),
+    Bake("duo-odd-f16", "odd", ("-Dweights=f16", "-Dkv=f16", "-Dstoryteller=disabled"), cross=("duo",)),
+    Bake("duo-odd-q4", "odd_pairs", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16", "-Dstoryteller=disabled"), cross=("duo",)),
     Bake("rvv1-q4-f16", "seeded_gqa_untied_v1.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16"), cross=("rvv1",)),
     Bake("rvv1-256-q4-f16", "stories260K.bin", ("-Dweights=q4", "-Dclassifier=f16", "-Dkv=f16"), cross=("rvv1", "vlen256")),
     Bake("odd-f16", "odd", ("-Dweights=f16",)),
@@ -100,7 +100,7 @@ BAKES = (
 # What of tests/cli makes sense in an emulator.
 CROSS_CLI = ("test_faults.py", "test_selftest.py", "test_promises.py::test_no_network_and_no_shell")
 
-# The programs of tests/speech, which the builds of these names have made by then.
+# The programs of tests/storyteller, which the builds of these names have made by then.
 STORYTELLERS = {
     "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
     "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
@@ -177,7 +177,7 @@ def check_style(counts: Counts) -> None:
 
 def check_tidy(counts: Counts) -> None:
     """clang-tidy on the runtime, a file a core at a time, with the compile commands of the first build."""
-    runtime = [file for file in sources(".cpp") if ROOT / "runtime" in file.parents]
+    runtime = [file for file in sources(".cpp") if {ROOT / "runtime", ROOT / "storyteller"} & {*file.parents}]
     tidy: list[str | Path] = ["clang-tidy", "--quiet", "-p", BUILD / BAKES[0].name]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda file: run([*tidy, file]), runtime))
@@ -250,10 +250,10 @@ def check_coverage(counts: Counts) -> None:
     bake = Bake("coverage", "", ("-Db_coverage=true", "-Doptimization=1"), suites=("runtime", "faults"))
     check_bake(bake, counts)
     # But for the limit of what a file may grow to, which libgcov's own files keep as well, and what is for other builds.
-    speech = ["tests/speech", "--ignore=tests/speech/test_duo.py", "-k", "not may_not_grow and not leak_nothing"]
+    speech = ["tests/storyteller", "--ignore=tests/storyteller/test_duo.py", "-k", "not may_not_grow and not leak_nothing"]
     pytest(counts, "coverage speech", speech, STORYBAKE_STORYTELLER=str(BUILD / bake.name / "storyteller"))
     # speech_stubs.cpp has what libraries want and never call.
-    report = ["gcovr", "--root", str(ROOT), "--filter", "runtime/", "--exclude", ".*/speech_stubs.cpp", "--exclude-throw-branches"]
+    report = ["gcovr", "--root", str(ROOT), "--filter", "runtime/", "--filter", "storyteller/", "--exclude", ".*/speech_stubs.cpp", "--exclude-throw-branches"]
     report += ["--exclude-unreachable-branches", str(BUILD / bake.name)]
     counts.add(run(report, quiet=False) and run([*report, "--branches"], quiet=False), "coverage of the runtime")
     summary = BUILD / bake.name / "summary.json"

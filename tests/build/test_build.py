@@ -99,7 +99,7 @@ ANOTHER_USER = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
 def start_build(source: Path, folder: Path, model: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
     """Begins to build the program, without the compiler's cache."""
     script = 'meson setup "$@" && meson compile -C "$1" odd_q8'
-    command = [*more.pop("within", []), "sh", "-c", script, "sh", str(folder), f"-Dmodel={model}", "-Dspeech=disabled", *options]
+    command = [*more.pop("within", []), "sh", "-c", script, "sh", str(folder), f"-Dmodel={model}", "-Dstoryteller=disabled", *options]
     environment = os.environ | {"CCACHE_DISABLE": "1"} | more.pop("environment", {})
     return subprocess.Popen(
         command, cwd=source, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more

@@ -43,19 +43,12 @@ def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.Ca
     for command, written in (
         ("code", {"baked_model.hpp", "forward.cpp", "kernels.cpp", "kernels.hpp", "kernels.inc", "selftest.cpp"}),
         ("data", {"weights.bin", "tokenizer.baked", "packed_data.cpp"}),
-        ("wishes", {"wishes.cpp"}),
     ):
         folder = tmp_path / command
         assert generator.main([command, str(model), "--output", str(folder)]) == 0
         assert {path.name for path in folder.iterdir()} == written
     assert generator.main(["values", str(model), "--output", str(tmp_path / "values")]) == 0
     assert (tmp_path / "values").stat().st_size == model.stat().st_size, "v2's layout"
-    assert generator.main(["topics", str(model)]) == 0
-    assert Path(capsys.readouterr().out.strip()).is_file(), "what a storyteller's build depends on"
-    words = tmp_path / "words.dict"
-    words.write_text("a AH\n")
-    assert generator.main(["topics", str(model), "--dictionary", str(words)]) == 65
-    assert capsys.readouterr().err.count("\n") == 1
     assert generator.main(["explain", str(model)]) == 0
     assert "odd_q8" in capsys.readouterr().out
 

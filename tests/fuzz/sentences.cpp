@@ -1,7 +1,7 @@
 // Text on its way to a voice: any bytes are cut into sentences that are all of the text, none too long, and what is
 // spoken of them is printable ASCII.
 
-#include "speech/sentences.hpp"
+#include "storyteller/sentences.hpp"
 
 #include "fuzz.hpp"
 

@@ -1,7 +1,7 @@
 // WAV files, exact ones and those of a program that did not know the size: what is accepted has whole frames that are
 // in the file, what is not is refused with 65.
 
-#include "speech/wav.hpp"
+#include "storyteller/wav.hpp"
 
 #include <cstring>
 #include <vector>

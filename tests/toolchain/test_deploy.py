@@ -158,7 +158,7 @@ def test_the_service_starts_it_with_the_power(tmp_path: Path, build: Path) -> No
     ran = deploy(tmp_path, "--service", "me@board", build, STORYTELLER_CONF=str(board / "storyteller.conf"))
     assert ran.returncode == 1 and "no sound card" in ran.stderr
     script = board / "etc/init.d/S99storyteller"
-    assert script.read_bytes() == (ROOT / "runtime/speech/S99storyteller").read_bytes() and os.access(script, os.X_OK)
+    assert script.read_bytes() == (ROOT / "storyteller/S99storyteller").read_bytes() and os.access(script, os.X_OK)
     assert not (board / "storyteller/S99storyteller").exists()
 
 

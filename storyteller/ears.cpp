@@ -1,0 +1,124 @@
+#include "storyteller/ears.hpp"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "storyteller/endpoint.hpp"
+#include "storyteller/memory.hpp"
+#include "storyteller/wav.hpp"
+
+namespace storybake::speech {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::size_t kBeforeSpeech = kSampleRate / 2;  // samples that are kept of what came before it
+
+}  // namespace
+
+Result<std::unique_ptr<Ears>> Ears::open(const SpeechOptions& options) {
+    const Result<std::string> found = find_acoustic_model(options.acoustic_model);
+    if (!found) {
+        return found.failure();
+    }
+    std::unique_ptr<Ears> ears(new Ears);
+    ears->acoustic_model_ = *found;
+    if (!options.mic_wav.empty()) {
+        Result<std::vector<std::int16_t>> samples = read_wav(options.mic_wav);
+        if (!samples) {
+            return samples.failure();
+        }
+        ears->recording_.emplace(Microphone::of(std::move(*samples)));
+    } else if (!options.mic_command.empty()) {
+        ears->recorder_ = options.mic_command;
+    } else {
+        Result<Words> recorder = find_recorder(kSoundDevices);
+        if (!recorder) {
+            return recorder.failure();
+        }
+        ears->recorder_ = std::move(*recorder);
+    }
+    ears->keep_recogniser_ = memory_need(options, ears->acoustic_model_).both_fit();
+    Result<std::unique_ptr<Recogniser>> recogniser = open_recogniser(ears->acoustic_model_);
+    if (!recogniser) {
+        return recogniser.failure();
+    }
+    ears->recogniser_ = std::move(*recogniser);
+    return ears;
+}
+
+Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
+    if (!recogniser_) {
+        Result<std::unique_ptr<Recogniser>> opened = open_recogniser(acoustic_model_);
+        if (!opened) {
+            return opened.failure();
+        }
+        recogniser_ = std::move(*opened);
+    }
+    std::optional<Microphone> started;
+    if (!recording_) {
+        Result<Microphone> microphone = Microphone::start(recorder_);
+        if (!microphone) {
+            return microphone.failure();
+        }
+        started.emplace(std::move(*microphone));
+    }
+    Microphone& microphone = recording_ ? *recording_ : *started;
+    Endpoint endpoint;
+    std::vector<std::int16_t> before;
+    Heard heard{Heard::Kind::kNothing, {}};
+    Clock::time_point last = Clock::now();  // when samples came
+    while (endpoint.state() != Endpoint::State::kEnded && heard.kind != Heard::Kind::kInterrupted) {
+        const Result<std::vector<std::int16_t>> samples = microphone.read();
+        if (!samples) {
+            return samples.failure();
+        }
+        if (interrupted()) {
+            heard.kind = Heard::Kind::kInterrupted;
+        }
+        last = samples->empty() ? last : Clock::now();
+        const bool spoke = endpoint.state() == Endpoint::State::kSpeech;
+        endpoint.hear(*samples);
+        if (endpoint.state() != Endpoint::State::kSilence && !spoke) {
+            recogniser_->begin();
+            recogniser_->hear(before);
+        }
+        if (endpoint.state() != Endpoint::State::kSilence) {
+            recogniser_->hear(*samples);
+        } else {
+            before.insert(before.end(), samples->begin(), samples->end());
+            before.erase(before.begin(),
+                         before.end() - static_cast<std::ptrdiff_t>(std::min(before.size(), kBeforeSpeech)));
+        }
+        // By the samples before somebody speaks; by the clock for a microphone that gives none, then or later.
+        if ((endpoint.state() == Endpoint::State::kSilence && endpoint.quiet_seconds() >= kSilence) ||
+            (samples->empty() && Seconds(Clock::now() - last).count() > kSilence)) {
+            break;
+        }
+    }
+    started.reset();  // half duplex: nothing is recorded while the robot speaks
+    if (endpoint.state() == Endpoint::State::kSilence) {
+        return heard;
+    }
+    heard.ended = Clock::now();
+    if (!recording_) {
+        heard.ended -= std::chrono::duration_cast<Clock::duration>(Seconds(endpoint.quiet_seconds()));
+    }
+    heard.words = recogniser_->end();
+    if (!keep_recogniser_) {
+        recogniser_.reset();
+#ifdef __GLIBC__
+        ::malloc_trim(0);
+#endif
+    }
+    if (heard.kind != Heard::Kind::kInterrupted) {
+        heard.kind = heard.words.empty() ? Heard::Kind::kNotUnderstood : Heard::Kind::kWords;
+    }
+    return heard;
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,88 @@
+// Tells a text as it comes: sentence by sentence to the voice, from there to the speaker, and onto the screen when its
+// sound begins. Each has a thread, so that a sentence is heard while the next is spoken and the one after generated.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "fail.hpp"
+#include "storyteller/queue.hpp"
+#include "storyteller/speaker.hpp"
+#include "storyteller/voice.hpp"
+#include "text_output.hpp"
+
+namespace storybake::speech {
+
+/// Where a story ends, if the model does not end it before; 0: nowhere.
+struct StoryLimits {
+    int tokens = 0;  // the sentence that reaches it is the last
+    int sentences = 0;
+};
+
+/// What the listener changes while a story is told.
+struct Controls {
+    std::atomic<int> volume = 100;  // percent
+    std::atomic<bool> cut = false;  // the story shall end at once
+};
+
+class Narrator final : public TextSink {
+public:
+    /// `voice` may be null: text alone. All have to outlive it.
+    Narrator(Voice* voice, Speaker& speaker, TextOutput& screen, Controls& controls, StoryLimits limits);
+
+    Narrator(const Narrator&) = delete;
+    Narrator& operator=(const Narrator&) = delete;
+    ~Narrator() override;
+
+    /// Says something that is no part of the story and does not appear on the screen.
+    void say(std::string_view text);
+
+    [[nodiscard]] bool full() const override;
+
+    /// Ends the story, with "The end." where it would break off, and waits until it has been told. Fails with 69 when
+    /// voice or speaker failed, 74 when writing did.
+    std::optional<Failure> end();
+
+private:
+    struct Sentence {
+        std::string text;
+        bool shown;
+    };
+    struct Clip {
+        std::string text;  // to show, of a sentence whose sound begins
+        std::vector<std::int16_t> samples;
+    };
+
+    int emit(std::string_view text) override;
+    void hand_on(std::size_t length);
+    void speak();
+    void play();
+    void fail(const Failure& failed);
+    bool screen_failed();
+    void cut_off();
+    [[nodiscard]] bool stopped() const;
+
+    Voice* voice_;
+    Speaker& speaker_;
+    TextOutput& screen_;
+    Controls& controls_;
+    StoryLimits limits_;
+    std::string text_;  // of the story, not yet handed on
+    int tokens_ = 0;
+    int sentences_ = 0;
+    bool told_unspeakable_ = false;
+    std::atomic<bool> failed_ = false;
+    std::mutex mutex_;
+    std::optional<Failure> failure_;  // the first
+    Queue<Sentence> sentences_queue_;
+    Queue<Clip> clips_queue_;
+    std::thread speaking_;
+    std::thread playing_;
+};
+
+}  // namespace storybake::speech

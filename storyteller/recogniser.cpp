@@ -1,0 +1,240 @@
+#include "storyteller/recogniser.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <span>
+
+#include "files.hpp"
+#include "storyteller/messages.hpp"
+#include "storyteller/voice.hpp"
+#include "storyteller/wishes.hpp"
+
+#ifdef STORYBAKE_POCKETSPHINX
+#include <pocketsphinx.h>
+#if __has_include(<ps_search.h>)
+#include <ps_search.h>
+#include <sphinxbase/err.h>
+#include <sphinxbase/jsgf.h>
+#endif
+#endif
+
+namespace storybake::speech {
+namespace {
+
+constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us/en-us";
+
+/// The folder of the program itself; empty when the system doesn't say.
+std::string program_folder() {
+    std::array<char, 4096> target{};
+    const ssize_t length = ::readlink("/proc/self/exe", target.data(), target.size());
+    const std::string path(target.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+    return path.substr(0, path.rfind('/'));
+}
+
+}  // namespace
+
+Result<std::string> find_acoustic_model(const std::string& named) {
+    const std::array<std::string, 2> folders = {named.empty() ? program_folder() + "/en-us" : named,
+                                                named.empty() ? kDebianModel : named};
+    for (const std::string& folder : folders) {
+        if (::access((folder + "/mdef").c_str(), R_OK) == 0) {
+            return folder;
+        }
+    }
+    return Failure{kExitUnavailable, say(Message::kNoAcousticModel, {folders[1]})};
+}
+
+#ifdef STORYBAKE_POCKETSPHINX
+
+namespace {
+
+// How far below the best a wish may be, a frame: in PocketSphinx's units. In five voices, a telephone's among them, 49
+// of 50 wishes are above these, and 44 of 50 other sentences below; most others are below -50.
+constexpr int kLeastOfAll = -47;
+constexpr int kLeastOfWord = -80;
+constexpr int kLongWord = 15;  // frames
+
+class PocketSphinx final : public Recogniser {
+public:
+    explicit PocketSphinx(ps_decoder_t* decoder) : decoder_(decoder) {}
+    ~PocketSphinx() override { ps_free(decoder_); }
+
+    void begin() override { ps_start_utt(decoder_); }
+
+    void hear(std::span<const std::int16_t> samples) override {
+        ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, FALSE);
+    }
+
+    std::string end() override {
+        ps_end_utt(decoder_);
+        int32 score = 0;
+        const char* const words = ps_get_hyp(decoder_, &score);
+        return words != nullptr && is_likely() ? words : "";
+    }
+
+private:
+    /// A grammar makes words of any sound. Those that were said are near to the best that the acoustic model could make
+    /// of each hundredth of a second, whatever the grammar says; others are far below.
+    [[nodiscard]] bool is_likely() const {
+        int frames = 0;
+        std::int64_t total = 0;
+        bool all = true;
+        for (ps_seg_t* word = ps_seg_iter(decoder_); word != nullptr; word = ps_seg_next(word)) {
+            int first = 0;
+            int last = 0;
+            int32 acoustic = 0;
+            int32 language = 0;
+            int32 backoff = 0;
+            ps_seg_frames(word, &first, &last);
+            ps_seg_prob(word, &acoustic, &language, &backoff);
+            const char* const name = ps_seg_word(word);
+            if (*name == '<' || *name == '(' || *name == '[') {
+                continue;  // silence and noise
+            }
+            const int length = last - first + 1;
+            frames += length;
+            total += acoustic;
+            all = all && (length < kLongWord || acoustic > length * kLeastOfWord);
+        }
+        return frames > 0 && all && total > std::int64_t{frames} * kLeastOfAll;
+    }
+
+    ps_decoder_t* decoder_;
+};
+
+// Beside the acoustic model: no second pass over the words, and beams narrow enough for a board.
+constexpr float kLanguageWeight = 1.0F;
+constexpr double kBeam = 1e-80;
+constexpr double kWordBeam = 1e-60;
+
+#if __has_include(<ps_search.h>)
+
+/// A decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
+ps_decoder_t* new_decoder(const std::string& acoustic_model) {
+    cmd_ln_t* const config = cmd_ln_init(nullptr, ps_args(), TRUE, "-hmm", acoustic_model.c_str(), nullptr);
+    if (config == nullptr) {
+        return nullptr;
+    }
+    cmd_ln_set_boolean_r(config, "-bestpath", FALSE);
+    cmd_ln_set_float_r(config, "-lw", kLanguageWeight);
+    cmd_ln_set_float_r(config, "-beam", kBeam);
+    cmd_ln_set_float_r(config, "-pbeam", kBeam);
+    cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
+    ps_decoder_t* const decoder = ps_init(config);
+    cmd_ln_free_r(config);  // the decoder keeps its own
+    return decoder;
+}
+
+/// What ps_set_jsgf_string() does, which never frees what it has parsed: 60 KB for each wish of a small board.
+bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
+    jsgf_t* const parsed = jsgf_parse_string(grammar, nullptr);
+    jsgf_rule_t* const rule = parsed != nullptr ? jsgf_get_public_rule(parsed) : nullptr;
+    fsg_model_t* const model =
+        rule != nullptr ? jsgf_build_fsg(parsed, rule, ps_get_logmath(decoder), kLanguageWeight) : nullptr;
+    const bool set =
+        model != nullptr && ps_set_fsg(decoder, "wishes", model) == 0 && ps_set_search(decoder, "wishes") == 0;
+    fsg_model_free(model);
+    jsgf_grammar_free(parsed);
+    return set;
+}
+
+#else
+
+/// The same of PocketSphinx 5.
+ps_decoder_t* new_decoder(const std::string& acoustic_model) {
+    ps_config_t* const config = ps_config_init(nullptr);
+    if (config == nullptr) {
+        return nullptr;
+    }
+    ps_config_set_str(config, "hmm", acoustic_model.c_str());
+    ps_config_set_bool(config, "bestpath", FALSE);
+    ps_config_set_float(config, "lw", kLanguageWeight);
+    ps_config_set_float(config, "beam", kBeam);
+    ps_config_set_float(config, "pbeam", kBeam);
+    ps_config_set_float(config, "wbeam", kWordBeam);
+    ps_decoder_t* const decoder = ps_init(config);
+    ps_config_free(config);
+    return decoder;
+}
+
+bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
+    return ps_add_jsgf_string(decoder, "wishes", grammar) == 0 && ps_activate_search(decoder, "wishes") == 0;
+}
+
+#endif
+
+/// Adds the grammar's words to the decoder's dictionary, which is empty before. False for phones that its model has
+/// not.
+bool add_words(ps_decoder_t* decoder) {
+    bool all = true;
+    for (const Pronunciation& said : kWishes.pronunciations) {
+        const std::string phones = *said.phones != '\0' ? said.phones : pronounce(said.word);
+        all = ps_add_word(decoder, said.word, phones.c_str(), FALSE) >= 0 && all;
+    }
+    return all;
+}
+
+/// While it lives, an acoustic model is being read. PocketSphinx ends the process without a word where it finds some
+/// kinds of damage, and crashes at others: this says what it was.
+class Loading {
+public:
+    explicit Loading(const std::string& message) {
+        text = "storyteller: " + message + "\n";
+        static const int watched = std::atexit(end);
+        static_cast<void>(watched);
+        struct sigaction action {};
+        action.sa_handler = [](int /*signal*/) { end(); };
+        sigaction(SIGSEGV, &action, &before_);
+    }
+    Loading(const Loading&) = delete;
+    Loading& operator=(const Loading&) = delete;
+    ~Loading() {
+        sigaction(SIGSEGV, &before_, nullptr);
+        text.clear();
+    }
+
+private:
+    static void end() {
+        if (!text.empty()) {
+            discard_unfinished_files();
+            static_cast<void>(write_all(STDERR_FILENO, std::as_bytes(std::span(text))));
+            std::_Exit(kExitBadData);
+        }
+    }
+
+    static inline std::string text;  // empty while nothing is loaded
+    struct sigaction before_ {};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model) {
+    err_set_logfp(nullptr);  // its log is hundreds of lines
+    const std::string unreadable = say(Message::kBadAcousticModel, {acoustic_model});
+    ps_decoder_t* decoder = nullptr;
+    {
+        const Loading loading(unreadable);
+        decoder = new_decoder(acoustic_model);
+    }
+    if (decoder == nullptr) {
+        return Failure{kExitBadData, unreadable};
+    }
+    std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
+    if (!add_words(decoder) || !set_grammar(decoder, kWishes.grammar)) {
+        return Failure{kExitBadData, say(Message::kOtherPhones, {acoustic_model})};
+    }
+    return recogniser;
+}
+
+#else
+
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& /*acoustic_model*/) {
+    return Failure{kExitUnavailable, say(Message::kNoRecogniser)};
+}
+
+#endif
+
+}  // namespace storybake::speech

@@ -1,0 +1,59 @@
+// The story robot: listens for a wish, thinks, tells the story, and listens again.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "fail.hpp"
+#include "storyteller/console.hpp"
+#include "storyteller/ears.hpp"
+#include "storyteller/hooks.hpp"
+#include "storyteller/process.hpp"
+#include "storyteller/speech_options.hpp"
+#include "storyteller/teller.hpp"
+#include "storyteller/wishes.hpp"
+
+namespace storybake::speech {
+
+class Robot {
+public:
+    /// Opens what the options ask for. Fails with 2, 65, 66, 69, 71 and 74.
+    static Result<std::unique_ptr<Robot>> open(const SpeechOptions& options);
+
+    /// Tells a story, or with --loop one after the other. Fails with 65, 69 and 74.
+    std::optional<Failure> run();
+
+private:
+    using Clock = std::chrono::steady_clock;
+    enum class Answer { kWish, kNotUnderstood, kNothing, kEnded };
+
+    explicit Robot(const SpeechOptions& options) : options_(options), hooks_(options.on) {}
+
+    std::optional<Failure> loop();
+    std::optional<Failure> ask(std::optional<Wish>& wish);
+    Result<Answer> listen(std::optional<Wish>& wish);
+    Result<Answer> hear_speech(std::optional<Wish>& wish);
+    Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
+    std::optional<Failure> tell(const Story& story, const std::string& topic);
+    Story story_about(const std::string& topic);
+    bool take_at_once(const std::string& line);
+    void change_volume(Command command);
+    [[nodiscard]] bool bedtime() const;
+
+    const SpeechOptions& options_;
+    Hooks hooks_;
+    Fd lock_;
+    std::unique_ptr<Teller> teller_;
+    std::unique_ptr<Ears> ears_;  // null when wishes are typed
+    std::uint64_t seed_ = 0;
+    Clock::time_point started_ = Clock::now();
+    Clock::time_point wished_ = Clock::now();
+    std::atomic<bool> telling_ = false;
+    std::unique_ptr<Console> console_;  // last: its thread uses the rest
+};
+
+}  // namespace storybake::speech

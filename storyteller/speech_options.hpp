@@ -1,0 +1,57 @@
+// The storyteller's command line: the model's options, and those of its voice and ears.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "fail.hpp"
+#include "options.hpp"
+#include "storyteller/hooks.hpp"
+#include "storyteller/messages.hpp"
+#include "storyteller/process.hpp"
+#include "storyteller/voice.hpp"
+
+namespace storybake::speech {
+
+struct SpeechOptions {
+    Options model;
+    std::optional<std::string> wish;  // "-" becomes a line of standard input, of each story with --loop
+
+    // How it is told.
+    std::string voice;  // empty: the default
+    Manner manner;
+    int volume = 100;  // percent
+    int max_sentences = 0;
+    std::string wav;    // file to write; empty: none
+    Words snd_command;  // empty: found, unless there is a WAV file
+    HookCommands on;
+
+    // How it is wished for.
+    std::string mic_wav;            // a recording in place of the microphone; empty: none
+    Words mic_command;              // empty: found
+    std::string acoustic_model;     // folder; empty: found
+    std::string button;             // Button::open()'s name; empty: none
+    std::chrono::seconds sleep{0};  // 0: never
+
+    Language language = Language::kEnglish;
+    bool mute = false;  // text alone
+    bool report = false;
+    bool say_wish = false;
+    bool listen = false;
+    bool push = false;  // listen only after Enter
+    bool loop = false;
+
+    /// Whether wishes are said, not typed.
+    [[nodiscard]] bool listens() const {
+        return listen || !mic_wav.empty() || !mic_command.empty() || push || !button.empty() || (loop && !wish);
+    }
+};
+
+/// Fails with 2.
+Result<SpeechOptions> parse_speech_options(int argc, char* const* argv);
+
+/// The text of --help.
+std::string speech_help_text(const char* name);
+
+}  // namespace storybake::speech

@@ -1,0 +1,121 @@
+#include "storyteller/teller.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "model.hpp"
+#include "report.hpp"
+#include "sampler.hpp"
+#include "storyteller/messages.hpp"
+
+namespace storybake::speech {
+namespace {
+
+// A sentence is completed within so many tokens beyond those that were asked for.
+constexpr int kTokensToFinish = 48;
+
+}  // namespace
+
+Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::function<void()> begun) {
+    std::unique_ptr<Voice> voice;
+    std::vector<Words> players;
+    if (!options.mute) {
+        Result<std::unique_ptr<Voice>> opened = open_voice(options.voice, options.manner);
+        if (!opened) {
+            return opened.failure();
+        }
+        voice = std::move(*opened);
+        if (!options.snd_command.empty()) {
+            players = {options.snd_command};
+        } else if (options.wav.empty()) {
+            Result<std::vector<Words>> found = find_players();
+            if (!found) {
+                return found.failure();
+            }
+            players = std::move(*found);
+        }
+    }
+    Result<std::unique_ptr<BakedModel>> model = BakedModel::open(options.model);
+    if (!model) {
+        return model.failure();
+    }
+    std::unique_ptr<Teller> teller(
+        new Teller(options, std::move(begun), std::move(players), std::move(voice), std::move(*model)));
+    if (!options.wav.empty()) {
+        Result<WavFile> wav = WavFile::create(options.wav);
+        if (!wav) {
+            return wav.failure();
+        }
+        teller->wav_.emplace(std::move(*wav));
+    }
+    return teller;
+}
+
+Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
+               std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model)
+    : options_(options),
+      begun_(std::move(begun)),
+      players_(std::move(players)),
+      voice_(std::move(voice)),
+      model_(std::move(model)),
+      screen_(STDOUT_FILENO, true),
+      engine_(model_->weights->data(), model_->threads, model_->batch, nullptr) {
+    controls_.volume = options.volume;
+}
+
+std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
+                                    std::chrono::steady_clock::time_point since) {
+    const int wanted = choose_steps(options_.model.steps);
+    StoryLimits limits;
+    limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
+    limits.sentences = options_.max_sentences;
+    Speaker speaker = make_speaker();
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
+    for (const std::string& announcement : announcements) {
+        narrator.say(announcement);
+    }
+    Sampler sampler(kModel.vocab_size, options_.model.temperature, options_.model.topp, story.seed);
+    Session session(engine_, *model_->tokenizer, sampler, narrator, nullptr,
+                    std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
+    const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    const std::optional<Failure> unheard = narrator.end();
+    if (failed || unheard) {
+        return failed ? failed : unheard;
+    }
+    lost_player_ = speaker.silent() ? speaker.player() : "";
+    warn(session.warning());
+    if (options_.report) {
+        print_stats(stderr, kModel, session.stats(),
+                    {model_->threads, options_.model.temperature != 0.0F, story.seed, 1, model_->loading});
+    }
+    if (const auto first = speaker.first_sound()) {
+        char seconds[16];
+        std::snprintf(seconds, sizeof seconds, "%.2f", std::chrono::duration<double>(*first - since).count());
+        std::fprintf(stderr, "%s\n", speech::say(Message::kFirstSound, {seconds}).c_str());
+    }
+    return std::nullopt;
+}
+
+std::optional<Failure> Teller::say(const std::string& text) {
+    controls_.cut = false;
+    Speaker speaker = make_speaker();
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
+    narrator.say(text);
+    std::optional<Failure> failed = narrator.end();
+    lost_player_ = speaker.silent() ? speaker.player() : "";
+    return failed;
+}
+
+std::optional<Failure> Teller::finish() {
+    if (std::optional<Failure> failed = wav_ ? wav_->finish() : std::nullopt) {
+        return failed;
+    }
+    if (!lost_player_.empty()) {
+        return Failure{kExitUnavailable, speech::say(Message::kRestUnheard, {lost_player_})};
+    }
+    return std::nullopt;
+}
+
+}  // namespace storybake::speech

@@ -1,0 +1,72 @@
+// Tells one story after the other: the baked model's text through a voice to the speaker.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+#include "fail.hpp"
+#include "generate.hpp"
+#include "program.hpp"
+#include "storyteller/narrator.hpp"
+#include "storyteller/speech_options.hpp"
+#include "storyteller/voice.hpp"
+#include "storyteller/wav.hpp"
+#include "text_output.hpp"
+
+namespace storybake::speech {
+
+/// A story as the model is asked for it; the same twice is the same story.
+struct Story {
+    std::string prompt;
+    Echo echo;  // whether the prompt is the story's beginning
+    std::uint64_t seed;
+};
+
+class Teller {
+public:
+    /// Opens the voice, the WAV file and the model. `begun` is called whenever something begins to sound. Fails with 2,
+    /// 65, 66, 69, 71 and 74.
+    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
+
+    /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for.
+    /// Fails with 65 when the model is damaged, 69 and 74.
+    std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
+                                std::chrono::steady_clock::time_point since);
+
+    /// Says something that is no story, and can't be cut.
+    std::optional<Failure> say(const std::string& text);
+
+    /// Completes the WAV file. Fails with 69 when the end of what was said last was not heard, and 74.
+    std::optional<Failure> finish();
+
+    /// Whether a player is used.
+    [[nodiscard]] bool plays() const { return !players_.empty(); }
+
+    Controls& controls() { return controls_; }
+
+private:
+    Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
+           std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model);
+
+    [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
+
+    const SpeechOptions& options_;
+    std::function<void()> begun_;
+    Controls controls_;
+    std::string lost_player_;  // that died in the middle of what was said last
+    std::optional<WavFile> wav_;
+    std::vector<Words> players_;
+    std::unique_ptr<Voice> voice_;
+    std::unique_ptr<BakedModel> model_;
+    TextOutput screen_;
+    Engine engine_;
+};
+
+}  // namespace storybake::speech

@@ -1,0 +1,188 @@
+"""What the storyteller can hear: a grammar of wishes, made from the topics that the model knows.
+
+A topics file has one topic a line ("a dragon", "the sea", "sharing"): English words in small letters, which is what a
+recogniser's dictionary has. It lies beside the model as `<stem>.topics.txt`. A model without one is taken to go on from
+the beginning of a story instead of knowing requests.
+
+Of the dictionary, the CMU's of 135,000 lines ("dragon D R AE G AH N"), those of the grammar's words are baked: a board
+needs neither the file nor the memory.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from codegen.emit import environment
+from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.memory import PROGRAM_BYTES
+from codegen.output import write_if_changed
+from codegen.tokenizer import stems
+from storyteller.memory import VOICE_BYTES, decoder_bytes
+
+TEMPLATE = Path(__file__).resolve().parent / "wishes.cpp.jinja"
+DEFAULT_TOPICS = Path(__file__).resolve().parent.parent / "models" / "tinytales.topics.txt"
+MAX_TOPICS = 5000
+MAX_DICTIONARY_BYTES = 64 << 20
+TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
+
+# How a wish may begin; the longest first, since one may be the end of another.
+REQUESTS = (
+    "please tell me a story about",
+    "can you tell me a story about",
+    "could you tell me a story about",
+    "i want to hear a story about",
+    "i would like a story about",
+    "tell us a story about",
+    "tell me a story about",
+    "tell a story about",
+    "i want a story about",
+    "a story about",
+)
+
+# What else can be said: the words, and the name of storyteller/wishes.hpp's Command.
+COMMANDS = (
+    ("again", "kAgain"),
+    ("tell it again", "kAgain"),
+    ("next", "kNext"),
+    ("another story", "kNext"),
+    ("louder", "kLouder"),
+    ("softer", "kSofter"),
+    ("stop", "kStop"),
+)
+
+# A word that has several pronunciations is listed again as read(2), read(3).
+ENTRY = re.compile(r"([^\s()]+)(?:\((\d+)\))?\s+([A-Z]+(?: [A-Z]+)*)\s*")
+SHORTEST_HALF = 3  # letters
+# Words that the storyteller knows whatever the topics.
+OWN_WORDS = frozenset(" ".join((*REQUESTS, "please", *(words for words, _ in COMMANDS))).split())
+
+Dictionary = dict[str, tuple[str, ...]]  # the phones of a word's pronunciations, the commonest first
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The topics, and the prompt that asks the model for one: before, after, and whether it is part of the story."""
+
+    topics: tuple[str, ...]
+    before: str
+    after: str
+    told: bool
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the grammar."""
+        return sorted(OWN_WORDS.union(*(topic.split() for topic in self.topics)))
+
+    @property
+    def grammar(self) -> list[str]:
+        """The lines of the grammar, in JSGF."""
+        return [
+            "#JSGF V1.0;",
+            "grammar wishes;",
+            "public <said> = <wish> | <command>;",
+            "<wish> = [<request>] <topic> [please];",
+            f"<request> = {' | '.join(REQUESTS)};",
+            f"<topic> = {' | '.join(self.topics)};",
+            f"<command> = {' | '.join(words for words, _ in COMMANDS)};",
+        ]
+
+
+def read_topics(path: Path) -> tuple[str, ...]:
+    """The topics of a file, each once. Raises BakeError with the line's number when one can't be said."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BakeError(f"{path}: topics can't be read: {error.strerror}; name a file with -Dtopics=PATH", MISSING_FILE) from error
+    except UnicodeDecodeError as error:
+        raise BakeError(f"{path}: topics: not UTF-8 at byte {error.start}") from error
+    topics = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not TOPIC.fullmatch(line) or len(line) > 80:
+            raise BakeError(
+                f"{path.name}: line {number}: found {shown(line)}, expected at most 80 small English letters, apostrophes "
+                "and single spaces, such as: a dragon"
+            )
+        topics.append(line)
+    if not 1 <= len(topics) <= MAX_TOPICS:
+        raise BakeError(f"{path.name}: {len(topics)} topics, expected 1 to {MAX_TOPICS}, one a line")
+    return tuple(dict.fromkeys(topics))
+
+
+def read_dictionary(path: Path, words: list[str]) -> Dictionary:
+    """What a dictionary has of `words`, or of the two words that make one ("seahorse"). Raises BakeError when it can't be
+    read or lacks the words of every wish."""
+    try:
+        if path.stat().st_size > MAX_DICTIONARY_BYTES:
+            raise BakeError(f"{path}: dictionary: {path.stat().st_size} bytes, expected at most {MAX_DICTIONARY_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BakeError(
+            f"{path}: dictionary can't be read: {error.strerror}; install pocketsphinx-en-us, or name one with -Ddictionary=PATH",
+            MISSING_FILE,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BakeError(f"{path}: dictionary: not UTF-8 at byte {error.start}") from error
+    halves = {word: [(word[:at], word[at:]) for at in range(SHORTEST_HALF, len(word) - SHORTEST_HALF + 1)] for word in words}
+    wanted = set(words).union(*(pair for pairs in halves.values() for pair in pairs))
+    found: dict[str, dict[int, str]] = {}
+    for line in text.splitlines():
+        if (entry := ENTRY.fullmatch(line)) and entry[1] in wanted:
+            found.setdefault(entry[1], {})[int(entry[2] or 1)] = entry[3]
+    for word in set(words) - found.keys():
+        if pair := next((pair for pair in halves[word] if found.keys() >= set(pair)), None):
+            found[word] = {1: " ".join(found[half][min(found[half])] for half in pair)}
+    if lacking := sorted(OWN_WORDS - found.keys()):
+        raise BakeError(
+            f"{path}: dictionary: lacks {', '.join(lacking[:5])}, expected the CMU dictionary's lines, such as: story S T AO R IY; "
+            "name another with -Ddictionary=PATH"
+        )
+    return {word: tuple(phones for _, phones in sorted(found[word].items())) for word in words if word in found}
+
+
+def lacking_words(wishes: Wishes, dictionary: Dictionary) -> str:
+    """A line about the words that the dictionary lacks, each with a topic that has it; empty when it has them all."""
+    lacking = [word for word in wishes.words if word not in dictionary]
+    named = (f'{word} ("{next(topic for topic in wishes.topics if word in topic.split())}")' for word in lacking)
+    return f"topics with words that the dictionary lacks, heard as Flite would say them: {', '.join(named)}" if lacking else ""
+
+
+def find_topics(model: Path, named: str) -> tuple[Path, bool]:
+    """The topics file that was named or lies beside the model, and whether the model was trained on requests for them."""
+    if named:
+        return Path(named), True
+    for stem in stems(model):
+        path = model.parent / f"{stem}.topics.txt"
+        if path.is_file():
+            return path, True
+    return DEFAULT_TOPICS, False
+
+
+def wishes_for(path: Path, trained: bool) -> Wishes:
+    """The wishes for the topics of a file, as find_topics() has found it."""
+    topics = read_topics(path)
+    if trained:
+        return Wishes(topics, "Tell me a story about ", ".", told=False)
+    creatures = tuple(topic for topic in topics if topic.startswith(("a ", "an ")))
+    return Wishes(creatures, "Once upon a time, there was ", "", told=True)
+
+
+def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) -> None:
+    """Writes wishes.cpp; without a dictionary for a storyteller without ears."""
+    pronunciations = []
+    for word in wishes.words if dictionary is not None else ():
+        for number, phones in enumerate((dictionary or {}).get(word, ("",)), 1):
+            pronunciations.append((word if number == 1 else f"{word}({number})", phones))
+    text = environment(TEMPLATE.parent).get_template(TEMPLATE.name).render(
+        wishes=wishes,
+        requests=REQUESTS,
+        commands=COMMANDS,
+        pronunciations=pronunciations,
+        program_bytes=PROGRAM_BYTES,
+        decoder_bytes=decoder_bytes(wishes.topics),
+        voice_bytes=VOICE_BYTES,
+    )
+    write_if_changed(folder / "wishes.cpp", text.encode())

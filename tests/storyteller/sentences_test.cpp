@@ -1,0 +1,93 @@
+#include "storyteller/sentences.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace storybake::speech {
+namespace {
+
+std::vector<std::string> split(std::string text, bool complete = true) {
+    std::vector<std::string> sentences;
+    while (const std::size_t length = first_sentence(text, complete)) {
+        std::string sentence = text.substr(0, length);
+        sentence.erase(0, sentence.find_first_not_of(" \n"));
+        sentences.push_back(sentence);
+        text.erase(0, length);
+    }
+    return sentences;
+}
+
+using Sentences = std::vector<std::string>;
+
+TEST(Sentences, EndAtTheirMarks) {
+    EXPECT_EQ(split("One. Two! Three? Four... Five"), (Sentences{"One.", "Two!", "Three?", "Four...", "Five"}));
+    EXPECT_EQ(split("Wait\xe2\x80\xa6 Go."), (Sentences{"Wait\xe2\x80\xa6", "Go."}));
+    EXPECT_EQ(split("What?! No."), (Sentences{"What?!", "No."}));
+}
+
+TEST(Sentences, DoNotEndAtTitlesInitialsAndDecimals) {
+    EXPECT_EQ(split("Mr. Fox met Dr. Owl. They ran."), (Sentences{"Mr. Fox met Dr. Owl.", "They ran."}));
+    EXPECT_EQ(split("J. R. Bear ate 3.5 pies."), (Sentences{"J. R. Bear ate 3.5 pies."}));
+    EXPECT_EQ(split("It was I. We went."), (Sentences{"It was I.", "We went."}));
+}
+
+TEST(Sentences, KeepTheirQuotes) {
+    EXPECT_EQ(split("\"Stop!\" said Tom. \"Why?\" Mia ran."),
+              (Sentences{"\"Stop!\" said Tom.", "\"Why?\"", "Mia ran."}));
+    EXPECT_EQ(split("(He ran.) She sat."), (Sentences{"(He ran.)", "She sat."}));
+}
+
+TEST(Sentences, EndWithAParagraph) {
+    EXPECT_EQ(split("The Dragon\n\nOnce upon a time\nhe ran."), (Sentences{"The Dragon", "Once upon a time\nhe ran."}));
+}
+
+TEST(Sentences, WaitForWhatMayFollow) {
+    EXPECT_EQ(first_sentence("He ran.", false), 0U);
+    EXPECT_EQ(first_sentence("He ran. ", false), 0U);
+    EXPECT_EQ(first_sentence("He ran. S", false), 7U);
+    EXPECT_EQ(first_sentence("He ran.\n\n", false), 7U);
+    EXPECT_EQ(first_sentence("He ran", true), 6U);
+    EXPECT_EQ(first_sentence(" \n ", true), 0U);
+    EXPECT_EQ(first_sentence("", true), 0U);
+}
+
+TEST(Sentences, AreCutWhenTheyAreTooLong) {
+    std::string words;
+    for (int i = 0; i < 1000; ++i) {
+        words += i % 20 == 19 ? "word, " : "word ";
+    }
+    std::string joined;
+    for (const std::string& part : split(words)) {
+        EXPECT_LE(part.size(), kMaxSentence);
+        EXPECT_FALSE(part.starts_with("ord"));
+        joined += part + " ";
+    }
+    EXPECT_EQ(joined.size(), words.size() + 1);
+    std::string stars;
+    for (int i = 0; i < 400; ++i) {
+        stars += "\xe2\x98\x85";
+    }
+    for (const std::string& part : split(stars)) {
+        EXPECT_EQ(part.size() % 3, 0U);  // whole characters
+        EXPECT_LE(part.size(), kMaxSentence);
+    }
+}
+
+TEST(Sentences, TellWhetherATextIsAtAnEnd) {
+    EXPECT_TRUE(ends_sentence("He ran. "));
+    EXPECT_TRUE(ends_sentence("\"He ran!\"\n"));
+    EXPECT_FALSE(ends_sentence("Then Mr."));
+    EXPECT_FALSE(ends_sentence("He ran"));
+    EXPECT_FALSE(ends_sentence(""));
+}
+
+TEST(Speakable, LeavesWhatAVoiceCanSay) {
+    EXPECT_EQ(speakable(" \xe2\x80\x9cZo\xc3\xab\xe2\x80\x99s caf\xc3\xa9\xe2\x80\x9d! "), "Zoe's cafe !");
+    EXPECT_EQ(speakable("-rf <break time=\"1s\"/> $(id); `ls`"), "-rf  break time \"1s\"/  $(id);  ls");
+    EXPECT_EQ(speakable("!!! ... \xf0\x9f\x90\x89"), "");
+    EXPECT_EQ(speakable(""), "");
+}
+
+}  // namespace
+}  // namespace storybake::speech

@@ -1,0 +1,310 @@
+// The parts of the storyteller that need neither a voice nor a sound card.
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "storyteller/endpoint.hpp"
+#include "storyteller/messages.hpp"
+#include "storyteller/process.hpp"
+#include "storyteller/speaker.hpp"
+#include "storyteller/wav.hpp"
+#include "storyteller/wishes.hpp"
+
+namespace storybake::speech {
+
+// The tests' own, in place of the generated ones.
+namespace {
+constexpr const char* kTopics[] = {"a dragon"};
+constexpr const char* kRequests[] = {"tell me a story about", "a story about"};
+constexpr CommandWords kCommands[] = {{"again", Command::kAgain}, {"stop", Command::kStop}};
+}  // namespace
+const WishFacts kWishes = {.topics = kTopics,
+                           .requests = kRequests,
+                           .commands = kCommands,
+                           .pronunciations = {},
+                           .prompt_before = "",
+                           .prompt_after = "",
+                           .prompt_is_told = false,
+                           .grammar = ""};
+
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Words, AreSplitAsAShellDoes) {
+    EXPECT_EQ(*split_words("x", "arecord -q  -D 'hw:0, 1'"), (Words{"arecord", "-q", "-D", "hw:0, 1"}));
+    EXPECT_EQ(*split_words("x", R"(a "b \"c\" \d" e\ f '' $HOME)"), (Words{"a", R"(b "c" \d)", "e f", "", "$HOME"}));
+    EXPECT_EQ(split_words("x", "a 'b").failure().exit_code, kExitUsage);
+    EXPECT_EQ(split_words("x", " ").failure().exit_code, kExitUsage);
+}
+
+TEST(Process, IsEndedEvenWhenItWillNot) {
+    Result<Process> process = Process::start("x", {"sh", "-c", "trap '' TERM; echo ready; sleep 60"}, Pipes::kOutput);
+    ASSERT_TRUE(process);
+    std::vector<std::byte> said;
+    EXPECT_EQ(read_some(process->output().get(), said, 5000ms), Moved::kSome);
+    EXPECT_FALSE(process->wait(0ms));
+    process->end();
+    EXPECT_EQ(process->wait(0ms), 128 + SIGKILL);
+    EXPECT_EQ(Process::start("x", {"/nonexistent"}, Pipes::kNone).failure().exit_code, kExitUnavailable);
+}
+
+TEST(Wav, ReadsWhatItWrites) {
+    const std::vector<std::int16_t> samples = {1, -2, 32767};
+    const std::array<std::byte, 44> header = wav_header(6);
+    std::vector<std::byte> file(header.begin(), header.end());
+    const auto bytes = sample_bytes(samples);
+    file.insert(file.end(), bytes.begin(), bytes.end());
+    const Result<Wav> wav = parse_wav(file);
+    ASSERT_TRUE(wav) << wav.failure().message;
+    EXPECT_EQ(wav->samples, samples);
+    EXPECT_EQ(wav->rate, kSampleRate);
+    for (std::size_t length = 0; length < file.size(); ++length) {
+        EXPECT_EQ(parse_wav(std::span(file).first(length)).failure().exit_code, kExitBadData) << length;
+    }
+}
+
+TEST(Wav, IsNotBelievedItsSize) {
+    const std::vector<std::int16_t> samples(100, 0x4142);  // bytes that could be a chunk's name
+    const auto bytes = sample_bytes(samples);
+    for (const std::uint32_t said : {0U, 1U, 50U, 198U, 202U, 0x7fffffffU, 0xffffffffU}) {
+        const std::array<std::byte, 44> header = wav_header(said);
+        std::vector<std::byte> file(header.begin(), header.end());
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        EXPECT_EQ(parse_wav(file).failure().exit_code, kExitBadData) << said;
+        const Result<Wav> stream = parse_wav(file, WavSizes::kStream);
+        ASSERT_TRUE(stream) << said;
+        EXPECT_EQ(stream->samples, samples);
+    }
+}
+
+TEST(Wav, KnowsTheFormatsThatOthersWrite) {
+    const auto put = [](std::vector<std::byte>& to, std::initializer_list<int> bytes) {
+        for (const int byte : bytes) {
+            to.push_back(static_cast<std::byte>(byte));
+        }
+    };
+    const std::array<std::byte, 44> header = wav_header(4);
+    std::vector<std::byte> extensible(header.begin(), header.begin() + 12);  // as sox and ffmpeg write it
+    put(extensible, {'L', 'I', 'S', 'T', 3, 0, 0, 0, 'a', 'b', 'c', 0});     // of odd length
+    put(extensible, {'f', 'm', 't', ' ', 40, 0, 0, 0, 0xfe, 0xff, 1, 0});
+    extensible.insert(extensible.end(), header.begin() + 24, header.begin() + 36);
+    put(extensible, {22, 0, 16, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113});
+    const std::vector<std::byte> format(extensible.begin() + 24, extensible.end());
+    put(extensible, {'d', 'a', 't', 'a', 4, 0, 0, 0, 1, 0, 2, 0});
+    const Result<Wav> wav = parse_wav(extensible);
+    ASSERT_TRUE(wav) << wav.failure().message;
+    EXPECT_EQ(wav->samples, (std::vector<std::int16_t>{1, 2}));
+
+    std::vector<std::byte> late(header.begin(), header.begin() + 12);
+    put(late, {'d', 'a', 't', 'a', 4, 0, 0, 0, 1, 0, 2, 0});
+    late.insert(late.end(), format.begin(), format.end());
+    EXPECT_NE(parse_wav(late).failure().message.find("before the fmt chunk"), std::string::npos);
+    std::vector<std::byte> skewed(header.begin(), header.end());
+    skewed[32] = std::byte{3};
+    put(skewed, {1, 0, 2, 0});
+    EXPECT_NE(parse_wav(skewed).failure().message.find("3 bytes a frame, expected 2"), std::string::npos);
+}
+
+/// A WAV of two samples, and what may follow them.
+std::vector<std::byte> two_samples(std::string_view rest = "") {
+    const std::array<std::byte, 44> header = wav_header(4);
+    std::vector<std::byte> file(header.begin(), header.end());
+    const std::string samples("\1\0\2\0", 4);
+    for (const char c : samples + std::string(rest)) {
+        file.push_back(static_cast<std::byte>(c));
+    }
+    return file;
+}
+
+TEST(Wav, SaysWhatIsWrongWithAFormat) {
+    const struct {
+        std::size_t at;
+        std::vector<int> bytes;
+        const char* message;
+    } wrong[] = {
+        {0, {'R', 'I', 'F', 'X'}, "not a WAV file"},
+        {8, {'A', 'V', 'I', ' '}, "not a WAV file"},
+        {16, {15}, "its fmt chunk has 15 bytes, expected 16"},
+        {20, {3}, "format 3 with 16 bits"},          // floating point
+        {20, {0xfe, 0xff}, "format 65534 with 16"},  // extensible, and without the extension
+        {34, {8}, "format 1 with 8 bits"},
+        {22, {0}, "0 channels, expected 1 to 8"},
+        {22, {9}, "9 channels, expected 1 to 8"},
+        {24, {0, 0, 0, 0}, "0 samples a second"},
+        {24, {0, 0, 0, 0xff}, "4278190080 samples a second"},
+        {36, {'f', 'a', 'c', 't'}, "no samples: expected a chunk \"data\""},
+        {40, {3}, "3 bytes of samples, expected a multiple of 2"},
+        {40, {0}, "0 bytes of samples, expected a multiple of 2"},
+        {40, {5}, "its chunk \"data\" says 5 bytes, 4 are there"},
+    };
+    for (const auto& [at, bytes, message] : wrong) {
+        std::vector<std::byte> file = two_samples();
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            file[at + i] = static_cast<std::byte>(bytes[i]);
+        }
+        const Result<Wav> wav = parse_wav(file);
+        ASSERT_FALSE(wav) << message;
+        EXPECT_EQ(wav.failure().exit_code, kExitBadData);
+        EXPECT_EQ(wav.failure().message.rfind(message, 0), 0U) << wav.failure().message;
+    }
+    std::vector<std::byte> odd = two_samples();
+    odd.resize(12);
+    for (const char c : std::string("LIST\1\0\0\0x", 9)) {
+        odd.push_back(static_cast<std::byte>(c));
+    }
+    EXPECT_EQ(parse_wav(odd).failure().message.rfind("no samples", 0), 0U) << "ends where an even offset would begin";
+}
+
+TEST(Wav, WhatFollowsTheSamplesIsChunksOrNothing) {
+    using namespace std::string_view_literals;
+    for (const std::string_view good :
+         {"x"sv, "LIST\0\0\0\0"sv, "LIST\3\0\0\0abc\0id3 \1\0\0\0x"sv, "LIST\2\0\0\0ab"sv}) {
+        const Result<Wav> wav = parse_wav(two_samples(good));
+        ASSERT_TRUE(wav) << good << wav.failure().message;
+        EXPECT_EQ(wav->samples.size(), 2U);
+    }
+    for (const std::string_view bad :
+         {"ab"sv, "LIST\1\0\0\0"sv, "LI\nT\0\0\0\0"sv, "L\377ST\0\0\0\0"sv, "LIST\0\0\0\0abcd"sv}) {
+        const Result<Wav> wav = parse_wav(two_samples(bad));
+        ASSERT_FALSE(wav) << bad;
+        EXPECT_EQ(wav.failure().message.rfind("its header says 4 bytes of samples", 0), 0U) << wav.failure().message;
+    }
+}
+
+TEST(Wav, ARecordingIsOneChannelOfTheRecognisersRate) {
+    const std::string path = "/tmp/speech_parts_test." + std::to_string(::getpid()) + ".wav";
+    const auto write = [&](const std::vector<std::byte>& file) {
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(file.data()), static_cast<long>(file.size()));
+        return read_wav(path);
+    };
+    EXPECT_EQ(*write(two_samples()), (std::vector<std::int16_t>{1, 2}));
+    std::vector<std::byte> stereo = two_samples();
+    stereo[22] = std::byte{2};
+    stereo[32] = std::byte{4};
+    EXPECT_NE(write(stereo).failure().message.find(path + ": 2 channels of 16000 Hz"), std::string::npos);
+    std::vector<std::byte> slow = two_samples();
+    slow[25] = std::byte{0};
+    EXPECT_NE(write(slow).failure().message.find(path + ": 1 channels of 128 Hz"), std::string::npos);
+    EXPECT_NE(write({}).failure().message.find(path + ": not a WAV file"), std::string::npos);
+    std::filesystem::remove(path);
+    EXPECT_EQ(read_wav(path).failure().exit_code, kExitMissingFile);
+}
+
+TEST(Wav, AFileThatCannotBeWrittenLeavesNothing) {
+    EXPECT_EQ(WavFile::create("/nonexistent/story.wav").failure().exit_code, kExitIo);
+    EXPECT_EQ(WavFile::create("/dev/full").failure().exit_code, kExitIo) << "its header doesn't fit";
+
+    // Four gigabytes of a page of zeros, which the device doesn't look at.
+    constexpr std::size_t kSamples = std::size_t{1} << 29;
+    void* const zeros = ::mmap(nullptr, 2 * kSamples, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(zeros, MAP_FAILED);
+    Result<WavFile> null = WavFile::create("/dev/null");
+    ASSERT_TRUE(null);
+    for (int gigabytes = 0; gigabytes < 3; ++gigabytes) {
+        EXPECT_FALSE(null->write({static_cast<std::int16_t*>(zeros), kSamples}));
+    }
+    const auto longer = null->write({static_cast<std::int16_t*>(zeros), kSamples});
+    ASSERT_TRUE(longer);
+    EXPECT_NE(longer->message.find("at most 4 GB"), std::string::npos);
+    EXPECT_FALSE(null->finish()) << "what there was before is whole";
+    ::munmap(zeros, 2 * kSamples);
+}
+
+std::vector<std::int16_t> tone(double seconds, double size, int offset) {
+    std::vector<std::int16_t> samples(static_cast<std::size_t>(seconds * kSampleRate));
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        samples[i] = static_cast<std::int16_t>(offset + size * std::sin(static_cast<double>(i) * 0.2));
+    }
+    return samples;
+}
+
+TEST(Endpoint, FindsTheEndOfSpeechWhateverTheOffset) {
+    for (const int offset : {0, 5000}) {
+        Endpoint endpoint;
+        EXPECT_EQ(endpoint.hear(tone(1.0, 5, offset)), Endpoint::State::kSilence);
+        EXPECT_DOUBLE_EQ(endpoint.quiet_seconds(), 1.0);
+        EXPECT_EQ(endpoint.hear(tone(0.05, 5000, offset)), Endpoint::State::kSilence) << "a click";
+        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSilence);
+        EXPECT_EQ(endpoint.hear(tone(1.0, 5000, offset)), Endpoint::State::kSpeech);
+        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSpeech) << "a pause";
+        EXPECT_EQ(endpoint.hear(tone(0.2, 5, offset)), Endpoint::State::kEnded);
+    }
+}
+
+TEST(Endpoint, InterruptsAnEndlessTalker) {
+    Endpoint endpoint;
+    endpoint.hear(tone(0.5, 5, 0));
+    EXPECT_EQ(endpoint.hear(tone(11.0, 5000, 0)), Endpoint::State::kEnded);
+}
+
+TEST(Loudness, RoundsPeaksOff) {
+    std::vector<std::int16_t> samples = {100, -100, 30000, -32768};
+    set_loudness(samples, 200);
+    EXPECT_EQ(samples[0], 200);
+    EXPECT_EQ(samples[1], -200);
+    EXPECT_GT(samples[2], 30000);
+    EXPECT_GE(samples[3], -32767);
+    EXPECT_LT(samples[3], -30000);
+}
+
+TEST(Wishes, AreUnderstood) {
+    EXPECT_EQ(understand("Tell me a story about a Dragon, please.")->topic, "a Dragon");
+    EXPECT_EQ(understand("a dragon")->topic, "a dragon");
+    EXPECT_EQ(understand(" Again! ")->command, Command::kAgain);
+    EXPECT_EQ(understand("stop the train")->topic, "stop the train");
+    EXPECT_FALSE(understand(" 123 !"));
+    EXPECT_FALSE(understand(""));
+}
+
+TEST(Messages, AreThereInBothLanguagesWithTheSameValues) {
+    const auto all = [](Language language) {
+        std::vector<std::string> texts;
+        set_language(language);
+        for (int i = 0; i < static_cast<int>(Message::kCount); ++i) {
+            texts.push_back(say(static_cast<Message>(i)));
+        }
+        set_language(Language::kEnglish);
+        return texts;
+    };
+    const auto values = [](const std::string& text) {
+        int count = 0;
+        for (std::size_t at = 0; (at = text.find("{}", at)) != std::string::npos; at += 2) {
+            ++count;
+        }
+        return count;
+    };
+    const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    const std::vector<std::string> english = all(Language::kEnglish);
+    const std::vector<std::string> chinese = all(Language::kChinese);
+    for (std::size_t i = 0; i < english.size(); ++i) {
+        EXPECT_EQ(values(english[i]), values(chinese[i])) << english[i];
+        EXPECT_TRUE(!english[i].empty() && std::all_of(english[i].begin(), english[i].end(), is_ascii)) << english[i];
+        EXPECT_FALSE(std::all_of(chinese[i].begin(), chinese[i].end(), is_ascii)) << english[i];
+        // What has to be typed is the same: options and the names of packages.
+        for (std::size_t at = 0; (at = english[i].find("--", at)) != std::string::npos; at += 2) {
+            const std::string option = english[i].substr(at, english[i].find_first_of(" :,", at) - at);
+            EXPECT_NE(chinese[i].find(option), std::string::npos) << chinese[i];
+        }
+    }
+}
+
+TEST(Messages, TakeTheirValuesInBothLanguages) {
+    EXPECT_EQ(say(Message::kHeard, {"a {} b"}), "heard: a {} b");
+    set_language(Language::kChinese);
+    EXPECT_EQ(say(Message::kHeard, {"x"}), "听到：x");
+    set_language(Language::kEnglish);
+    EXPECT_FALSE(find_language("fr"));
+}
+
+}  // namespace
+}  // namespace storybake::speech

@@ -1,0 +1,155 @@
+"""What the storyteller can hear: the topics of a file, and the pronunciations that are baked instead of a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen.model import Model
+from codegen.plan import make_plan
+from codegen.targets import TARGETS
+from storyteller.__main__ import main
+from storyteller.memory import memory_text
+from storyteller.wishes import DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics
+
+OWN = "".join(f"{word} AH\n" for word in OWN_WORDS if word != "a")
+DICTIONARY = "a AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
+MODEL = "models/none.bin"  # only its folder and name count
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A topics file and a dictionary."""
+    topics, dictionary = tmp_path / "my.topics.txt", tmp_path / "my.dict"
+    topics.write_text("a dragon\n# no topic\na seahorse\na dragon\n")
+    dictionary.write_text(DICTIONARY)
+    return topics, dictionary
+
+
+def run(command: str, topics: Path, dictionary: Path, folder: Path) -> int:
+    return main([command, MODEL, "--topics", str(topics), "--dictionary", str(dictionary), "--output", str(folder)])
+
+
+def test_the_words_of_the_grammar_are_baked_and_no_others(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run("wishes", *files, tmp_path) == 0
+    text = (tmp_path / "wishes.cpp").read_text()
+    for line in ('{"a", "AH"}', '{"a(2)", "EY"}', '{"dragon", "D R AE G AH N"}', '{"seahorse", "S IY HH AO R S"}', '{"please", "AH"}'):
+        assert text.count(f"    {line},\n") == 1, line
+    assert "unicorn" not in text and '"horse"' not in text
+    assert ".pronunciations = kPronunciations," in text
+
+
+def test_the_build_is_told_of_the_files_and_of_words_that_are_lacking(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics, dictionary = files
+    assert run("topics", topics, dictionary, tmp_path) == 0
+    assert capsys.readouterr() == (f"{topics}\n{dictionary}\n", "")
+    topics.write_text("a dragon\nthe old zorblax\na zorblax\na quuxel\n")
+    assert run("topics", topics, dictionary, tmp_path) == 0
+    words = 'old ("the old zorblax"), quuxel ("a quuxel"), the ("the old zorblax"), zorblax ("the old zorblax")'
+    assert capsys.readouterr().err == f"topics with words that the dictionary lacks, heard as Flite would say them: {words}\n"
+    assert run("wishes", topics, dictionary, tmp_path) == 0
+    assert '    {"zorblax", ""},\n' in (tmp_path / "wishes.cpp").read_text()
+
+
+def test_a_storyteller_without_ears_needs_no_dictionary(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert main(["wishes", MODEL, "--topics", str(files[0]), "--output", str(tmp_path)]) == 0
+    assert ".pronunciations = {}," in (tmp_path / "wishes.cpp").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (None, 66, "can't be read: No such file or directory; install pocketsphinx-en-us"),
+        (b"\xff\xfe\x00", 65, "not UTF-8 at byte 0"),
+        (b"", 65, "lacks a, about, again, another, can, expected the CMU dictionary's lines"),
+        (DICTIONARY.replace("story ", "storey ").encode(), 65, "lacks story, expected"),
+    ],
+)
+def test_what_is_no_dictionary_is_refused(
+    text: bytes | None, code: int, words: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics, dictionary = files
+    dictionary.unlink() if text is None else dictionary.write_bytes(text)
+    for command in ("topics", "wishes"):
+        assert run(command, topics, dictionary, tmp_path) == code
+        message = capsys.readouterr().err
+        assert words in message and str(dictionary) in message and message.count("\n") == 1
+
+
+def test_a_topic_that_cannot_be_said_is_named_by_its_line(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, words in (("a dragon\nA Dragon\n", "line 2: found"), ("", "0 topics, expected 1 to 5000"), ("a  b\n", "line 1: found")):
+        files[0].write_text(text)
+        assert run("topics", *files, tmp_path) == 65
+        assert words in capsys.readouterr().err
+
+
+def test_the_models_own_topics_are_all_in_debians_dictionary() -> None:
+    path = Path("/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict")
+    if not path.is_file():
+        pytest.skip(f"no {path}; run: tools/setup speech")
+    words = sorted(OWN_WORDS.union(*(topic.split() for topic in read_topics(DEFAULT_TOPICS))))
+    assert read_dictionary(path, words).keys() == set(words)
+
+
+def test_what_is_no_topics_file_is_refused(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files[0].write_bytes(b"a dragon\n\xff\n")
+    assert run("topics", *files, tmp_path) == 65
+    assert f"{files[0]}: topics: not UTF-8 at byte 9" in capsys.readouterr().err
+    files[0].unlink()
+    assert run("topics", *files, tmp_path) == 66
+    assert f"{files[0]}: topics can't be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_dictionary_that_is_none_by_its_size_is_not_read(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with files[1].open("wb") as file:
+        file.truncate(MAX_DICTIONARY_BYTES + 1)
+    assert run("wishes", *files, tmp_path) == 65
+    assert f"{MAX_DICTIONARY_BYTES + 1} bytes, expected at most {MAX_DICTIONARY_BYTES}" in capsys.readouterr().err
+
+
+def test_topics_are_those_that_were_named_or_lie_beside_the_model(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert find_topics(tmp_path / "other.bin", "") == (DEFAULT_TOPICS, False)
+    assert find_topics(tmp_path / "my.bin", "") == (files[0], True)
+    assert find_topics(tmp_path / "my.bin", "their.txt") == (Path("their.txt"), True)
+
+
+def test_the_build_is_told_what_wishes_are_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", MODEL]) == 0
+    assert Path(capsys.readouterr().out.strip()).is_file(), "what a storyteller's build depends on"
+    words = tmp_path / "words.dict"
+    words.write_text("a AH\n")
+    assert main(["topics", MODEL, "--dictionary", str(words)]) == 65
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_it_is_said_whether_hearing_and_telling_fit_the_board() -> None:
+    """The shape of stories15M in int8, and a small one, each with the topics that come along; 24 MB is a stock image."""
+    topics = read_topics(DEFAULT_TOPICS)
+    small = make_plan(Model("small", 64, 172, 5, 8, 4, 512, 512, 8, True), TARGETS["duo"])
+    assert "of 24 MB: one after the other" in memory_text(small, topics)
+    assert "of 30 MB: one after the other" in memory_text(small, topics, 30)
+    assert "of 30 MB: both fit" in memory_text(small, topics[:10], 30)
+    assert "of 18 MB: no room for hearing" in memory_text(small, topics, 18)
+    large = {"dim": 288, "hidden_dim": 768, "n_layers": 6, "n_heads": 6, "n_kv_heads": 6, "vocab_size": 32000, "seq_len": 256}
+    stories15m = Model(name="stories15M_q8", head_size=48, shared_classifier=True, weight_type="q8", group_size=32, **large)
+    plan = make_plan(stories15m, TARGETS["duo"])
+    assert "of 24 MB: no room for telling\n" in memory_text(plan, topics)
+    assert "of 40 MB: one after the other" in memory_text(plan, topics, 40)
+    assert "of 60 MB: both fit" in memory_text(plan, topics, 60)
+    assert "of 20 MB: no room for telling nor hearing" in memory_text(plan, topics, 20)
+
+
+def test_the_core_does_not_know_the_storyteller() -> None:
+    root = Path(__file__).resolve().parents[2]
+    for folder in ("codegen", "runtime", "templates"):
+        for path in (root / folder).rglob("*"):
+            if path.suffix in (".py", ".cpp", ".hpp", ".jinja"):
+                for line in path.read_text().splitlines():
+                    assert not line.lstrip().startswith(("import storyteller", "from storyteller", '#include "storyteller/')), path
