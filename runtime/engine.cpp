@@ -73,6 +73,10 @@ void spread(int threads) {
 
 }  // namespace
 
+void wait_at(SpinBarrier& barrier, int size) {
+    barrier.wait(size);
+}
+
 int most_threads() {
 #ifdef _OPENMP
     return kModel.max_threads;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "barrier.hpp"
 #include "fail.hpp"
 #include "model.hpp"
 #include "team.hpp"

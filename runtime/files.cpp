@@ -35,12 +35,12 @@ ssize_t read_some(int fd, std::span<std::byte> into) {
 }
 
 /// The temporary names of files that are being written; null for a free place. More than are ever open at once.
-std::atomic<const std::string*> unfinished[8];
+std::atomic<const char*> unfinished[8];
 
 /// Puts a name in the first place that holds another, which may be null.
-void replace_unfinished(const std::string* from, const std::string* to) {
+void replace_unfinished(const char* from, const char* to) {
     for (auto& name : unfinished) {
-        const std::string* expected = from;
+        const char* expected = from;
         if (name.compare_exchange_strong(expected, to)) {
             return;
         }
@@ -140,15 +140,18 @@ Result<std::string> read_stream(int fd, std::size_t limit) {
 Result<OutputFile> OutputFile::create(const std::string& path) {
     struct stat status {};
     const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
-    Name temporary =
-        special ? nullptr : std::make_unique<const std::string>(path + "." + std::to_string(::getpid()) + ".tmp");
-    const char* const name = special ? path.c_str() : temporary->c_str();
+    Name temporary;
+    if (!special) {
+        const std::string beside = path + "." + std::to_string(::getpid()) + ".tmp";
+        temporary.assign(beside.c_str(), beside.c_str() + beside.size() + 1);
+    }
+    const char* const name = special ? path.c_str() : temporary.data();
     const int fd = ::open(name, O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_EXCL), 0666);
     if (fd < 0) {
         return failure(kExitIo, "%s: cannot be written: %s", path.c_str(), std::strerror(errno));
     }
     if (!special) {
-        replace_unfinished(nullptr, temporary.get());
+        replace_unfinished(nullptr, temporary.data());
     }
     return OutputFile(fd, path, std::move(temporary));
 }
@@ -165,9 +168,9 @@ OutputFile::~OutputFile() {
 
 /// Nothing of the file is left.
 void OutputFile::discard() {
-    if (temporary_ != nullptr) {
-        ::unlink(temporary_->c_str());
-        replace_unfinished(temporary_.get(), nullptr);
+    if (!temporary_.empty()) {
+        ::unlink(temporary_.data());
+        replace_unfinished(temporary_.data(), nullptr);
     }
 }
 
@@ -181,7 +184,7 @@ std::optional<Failure> OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> bytes) {
-    if (temporary_ == nullptr) {
+    if (temporary_.empty()) {
         return std::nullopt;
     }
     const int error = ::lseek(fd_, 0, SEEK_SET) == 0 ? write_all(fd_, bytes) : errno;
@@ -193,21 +196,21 @@ std::optional<Failure> OutputFile::rewrite_start(std::span<const std::byte> byte
 
 std::optional<Failure> OutputFile::commit() {
     const int closed = ::close(std::exchange(fd_, -1));
-    if (closed != 0 || (temporary_ != nullptr && ::rename(temporary_->c_str(), path_.c_str()) != 0)) {
+    if (closed != 0 || (!temporary_.empty() && ::rename(temporary_.data(), path_.c_str()) != 0)) {
         const int error = errno;
         discard();
         return io_failure(error);
     }
-    if (temporary_ != nullptr) {
-        replace_unfinished(temporary_.get(), nullptr);
+    if (!temporary_.empty()) {
+        replace_unfinished(temporary_.data(), nullptr);
     }
     return std::nullopt;
 }
 
 void discard_unfinished_files() {
     for (const auto& name : unfinished) {
-        if (const std::string* const known = name) {
-            ::unlink(known->c_str());
+        if (const char* const known = name) {
+            ::unlink(known);
         }
     }
 }

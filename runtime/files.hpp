@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -70,7 +69,8 @@ public:
     std::optional<Failure> commit();
 
 private:
-    using Name = std::unique_ptr<const std::string>;  // which stays where it is when the file is moved
+    // Ends with NUL; its memory stays where it is when the file is moved.
+    using Name = std::vector<char>;
 
     OutputFile(int fd, std::string path, Name temporary)
         : fd_(fd), path_(std::move(path)), temporary_(std::move(temporary)) {}
@@ -79,7 +79,7 @@ private:
 
     int fd_;
     std::string path_;
-    Name temporary_;  // null when path_ is written directly
+    Name temporary_;  // empty when path_ is written directly
 };
 
 /// Removes what OutputFiles have written and not committed: for a process that ends on the spot.

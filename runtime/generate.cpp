@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "clock.hpp"
+
 namespace storybake {
 
 Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
@@ -75,7 +77,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
     last = -1;
     int token = 0;
     const int first = pos_;
-    std::optional<Clock::time_point> start;
+    std::optional<std::int64_t> start;
     std::optional<Failure> failed;
     while (stop_ == 0) {
         failed = sample(token);
@@ -89,7 +91,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
         put_token(previous, token);
         failed = output_failure();
         // The first token belongs to the prompt's time, as in llama2.c.
-        start = start.value_or(Clock::now());
+        start = start.value_or(now_ns());
         if (failed || pos_ == steps_ || out_.full()) {
             break;
         }
@@ -100,7 +102,7 @@ std::optional<Failure> Session::answer(int previous, int& last) {
         previous = token;
     }
     if (start) {
-        stats_.seconds += std::chrono::duration<double>(Clock::now() - *start).count();
+        stats_.seconds += seconds_since(*start);
         stats_.positions += pos_ - first;
     }
     return failed;
@@ -122,11 +124,11 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
         put_token(previous, token);
         previous = token;
     }
-    const Clock::time_point start = Clock::now();
+    const std::int64_t start = now_ns();
     const int positions = std::min(count, steps_);
     pos_ = 0;
     std::optional<Failure> failed = compute(std::span(tokens).first(static_cast<std::size_t>(positions)));
-    stats_.prompt_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    stats_.prompt_seconds += seconds_since(start);
     stats_.prompt_positions += pos_;
     if (!failed && count > steps_) {
         warning_ =
@@ -227,10 +229,10 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
         for (std::size_t i = 1; i < tokens.size(); ++i) {
             sampler_.skip();
         }
-        const Clock::time_point start = Clock::now();
+        const std::int64_t start = now_ns();
         const int before = pos_;
         failed = compute(tokens);
-        stats_.prompt_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+        stats_.prompt_seconds += seconds_since(start);
         stats_.prompt_positions += pos_ - before;
         int last = -1;
         if (!failed) {

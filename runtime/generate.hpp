@@ -1,7 +1,6 @@
 // The loops around the model: a story from a prompt, and a chat.
 #pragma once
 
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <optional>
@@ -58,8 +57,6 @@ public:
     [[nodiscard]] const std::string& warning() const { return warning_; }
 
 private:
-    using Clock = std::chrono::steady_clock;
-
     std::optional<Failure> compute(std::span<const int> tokens);
     std::optional<Failure> sample(int& token);
     std::optional<Failure> answer(int previous, int& last);

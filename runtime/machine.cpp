@@ -1,11 +1,11 @@
 #include "machine.hpp"
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "clock.hpp"
 #include "files.hpp"
 
 #ifdef __riscv
@@ -16,12 +16,7 @@
 namespace storybake {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr double kLongEnough = 0.02;  // seconds, for the grain of the clock not to count
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 #ifdef __riscv
 sigjmp_buf no_counter;
@@ -32,7 +27,7 @@ std::uint64_t cycles() {
     return count;
 }
 
-/// steady_clock is rdtime in the kernel's units: it knows the board's timebase.
+/// The clock is rdtime in the kernel's units: it knows the board's timebase.
 double measure_hertz() {
     struct sigaction action {};
     struct sigaction before {};
@@ -41,7 +36,7 @@ double measure_hertz() {
     volatile double hertz = 0.0;  // survives the jump
     if (sigsetjmp(no_counter, 1) == 0) {
         const std::uint64_t first = cycles();
-        const Clock::time_point start = Clock::now();
+        const std::int64_t start = now_ns();
         double seconds = 0.0;
         while (seconds < kLongEnough) {
             seconds = seconds_since(start);
@@ -74,7 +69,7 @@ std::uint64_t sum(std::span<const std::byte> data) {
 
 MachineFacts measure_machine(std::span<const std::byte> weights) {
     const double hertz = measure_hertz();
-    const Clock::time_point start = Clock::now();
+    const std::int64_t start = now_ns();
     double bytes = 0.0;
     double seconds = 0.0;
     while (seconds < kLongEnough) {

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <vector>
 
+#include "clock.hpp"
 #include "engine.hpp"
 #include "fail.hpp"
 #include "files.hpp"
@@ -50,7 +50,7 @@ TextOutput standard_output() {
     struct stat status {};
     const bool file = ::fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode);
     const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-    return {STDOUT_FILENO, !file, std::chrono::milliseconds(terminal ? 0 : 10)};
+    return {STDOUT_FILENO, !file, terminal ? 0 : 10};
 }
 
 int run(Options& options) {
@@ -82,7 +82,7 @@ int run(Options& options) {
     Session session(engine, *model.tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
                     choose_steps(options.steps), stop_signal);
 
-    const auto start = std::chrono::steady_clock::now();
+    const std::int64_t start = now_ns();
     std::optional<Failure> failed;
     if (options.mode == Mode::kChat) {
         failed = session.chat(STDIN_FILENO, options.system_prompt, options.prompt);
@@ -92,7 +92,7 @@ int run(Options& options) {
         sampler.restart(nth_seed(seed, stories));
         failed = session.generate(options.prompt.value_or(""));
     }
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    const double took = seconds_since(start);
     if (!failed && logits_file && stop_signal == 0) {
         failed = logits_file->commit();
     }
@@ -106,7 +106,7 @@ int run(Options& options) {
     print_stats(stderr, kModel, session.stats(),
                 {model.threads, options.temperature != 0.0F, seed, stories, model.loading});
     if (options.profile) {
-        print_profile(stderr, kOps, rows, took.count(), model.loading,
+        print_profile(stderr, kOps, rows, took, model.loading,
                       measure_machine({model.weights->data(), static_cast<std::size_t>(kPackedData.weights_size)}));
     }
     return stop_signal == 0 ? kExitOk : 128 + static_cast<int>(stop_signal);

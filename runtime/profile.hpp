@@ -1,9 +1,11 @@
 // Where the time of a token goes, by operation and shape.
 #pragma once
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include "clock.hpp"
 
 namespace storybake {
 
@@ -27,21 +29,20 @@ public:
     /// `rows` has one entry an operation of kOps and outlives the profile.
     explicit Profile(std::span<Row> rows) : rows_(rows) {}
 
-    void start() { last_ = Clock::now(); }
+    void start() { last_ = now_ns(); }
 
     void mark(int op, int positions) {
-        const Clock::time_point now = Clock::now();
+        const std::int64_t now = now_ns();
         Row& row = rows_[static_cast<std::size_t>(op)];
         row.calls += 1;
         row.positions += static_cast<std::uint64_t>(positions);
-        row.ns += static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count());
+        row.ns += static_cast<std::uint64_t>(now - last_);
         last_ = now;
     }
 
 private:
-    using Clock = std::chrono::steady_clock;
     std::span<Row> rows_;
-    Clock::time_point last_{};
+    std::int64_t last_ = 0;
 };
 
 }  // namespace storybake

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +10,7 @@
 #include <new>
 #include <span>
 
+#include "clock.hpp"
 #include "files.hpp"
 #include "model.hpp"
 #include "report.hpp"
@@ -204,13 +204,12 @@ Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
         return tokenizer.failure();
     }
     model->tokenizer.emplace(*tokenizer);
-    const auto start = std::chrono::steady_clock::now();
+    const std::int64_t start = now_ns();
     Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights, how_to_load(options));
     if (!weights) {
         return weights.failure();
     }
-    model->loading = {weights->how(), kPackedData.weights_size,
-                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+    model->loading = {weights->how(), kPackedData.weights_size, seconds_since(start)};
     model->weights.emplace(std::move(*weights));
     return model;
 }

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cinttypes>
-#include <memory>
 #include <span>
 
 #include "fingerprint.hpp"
+#include "mapping.hpp"
 
 namespace storybake {
 namespace {
@@ -52,10 +52,6 @@ Names damaged_sections(const std::byte* weights, const PackedData& packed) {
     return damaged;
 }
 
-struct Unmap {
-    void operator()(std::byte* mapped) const { ::munmap(mapped, kComparisonBytes); }
-};
-
 /// The names of the kernels that give another result than plain C++. Fails with 71.
 Result<Names> find_broken_kernels(const std::byte* weights) {
     // Pages that nobody touches cost nothing: the key/value cache of all layers but one.
@@ -63,9 +59,9 @@ Result<Names> find_broken_kernels(const std::byte* weights) {
     if (mapped == MAP_FAILED) {
         return failure(kExitNoMemory, "self-test: no memory for %zu bytes: close other programs", kComparisonBytes);
     }
-    const std::unique_ptr<std::byte, Unmap> memory(static_cast<std::byte*>(mapped));
+    const Mapping memory(static_cast<std::byte*>(mapped), kComparisonBytes);
     const char* found[64] = {};
-    const std::size_t count = broken_kernels(weights, memory.get(), found);
+    const std::size_t count = broken_kernels(weights, memory.data(), found);
     Names names;
     std::for_each(found, found + count, [&](const char* name) { names.add(name); });
     return names;

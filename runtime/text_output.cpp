@@ -26,7 +26,7 @@ void TextSink::end_token() {
     if (!flush_tokens_) {
         return;
     }
-    const auto now = pause_.count() > 0 ? std::chrono::steady_clock::now() : flushed_;
+    const std::int64_t now = pause_ > 0 ? now_ns() : flushed_;
     if (now - flushed_ >= pause_) {
         flushed_ = now;
         flush();

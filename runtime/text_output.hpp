@@ -1,9 +1,11 @@
 // Text on its way out: whole UTF-8 sequences, no control characters, every write checked.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
+
+#include "clock.hpp"
 
 namespace storybake {
 
@@ -13,11 +15,11 @@ namespace storybake {
 /// Where the text goes is the derived class's.
 class TextSink {
 public:
-    /// With flush_tokens, end_token() emits at once, unless less than `pause` has passed since it did: nobody sees
+    /// With flush_tokens, end_token() emits at once, unless less than `pause_ms` have passed since it did: nobody sees
     /// that, and waking a reader for each token would take as long as a token of a small model. Otherwise text is
     /// emitted in blocks.
-    explicit TextSink(bool flush_tokens, std::chrono::milliseconds pause = {})
-        : flush_tokens_(flush_tokens), pause_(pause), flushed_(std::chrono::steady_clock::now() - pause) {}
+    explicit TextSink(bool flush_tokens, std::int64_t pause_ms = 0)
+        : flush_tokens_(flush_tokens), pause_(pause_ms * 1'000'000), flushed_(now_ns() - pause_) {}
 
     TextSink(const TextSink&) = delete;
     TextSink& operator=(const TextSink&) = delete;
@@ -48,8 +50,8 @@ private:
     static constexpr std::size_t kBlock = 4096;
 
     bool flush_tokens_;
-    std::chrono::milliseconds pause_;
-    std::chrono::steady_clock::time_point flushed_;
+    std::int64_t pause_;  // nanoseconds
+    std::int64_t flushed_;
     int error_ = 0;
     // The character being put together: bytes so far, bytes that it will have, and the range of its next byte, which
     // is narrower than 80..BF after some lead bytes (overlong forms, surrogates, beyond U+10FFFF).
@@ -65,8 +67,7 @@ private:
 /// Text for a file descriptor; with flush_tokens for whoever reads along.
 class TextOutput final : public TextSink {
 public:
-    TextOutput(int fd, bool flush_tokens, std::chrono::milliseconds pause = {})
-        : TextSink(flush_tokens, pause), fd_(fd) {}
+    TextOutput(int fd, bool flush_tokens, std::int64_t pause_ms = 0) : TextSink(flush_tokens, pause_ms), fd_(fd) {}
 
 private:
     int emit(std::string_view text) override;

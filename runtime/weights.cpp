@@ -106,6 +106,44 @@ void read_executable() {
     }
 }
 
+/// Memory for `size` bytes that begins with a huge page and is made of them where that is worth while; none when there
+/// is none.
+Mapping allocate(std::size_t size) {
+    const bool huge = worth_huge_pages(size);
+    const std::size_t whole = huge ? (size + kHugePage - 1) / kHugePage * kHugePage : size;
+    const std::size_t room = huge ? kHugePage : 0;  // to begin at a multiple of it
+    void* const mapped = ::mmap(nullptr, whole + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return {};
+    }
+    auto* const base = static_cast<std::byte*>(mapped);
+    const std::size_t skipped = huge ? -reinterpret_cast<std::uintptr_t>(base) % kHugePage : 0;
+    if (skipped > 0) {
+        ::munmap(base, skipped);
+    }
+    if (huge) {
+        ::madvise(base + skipped, whole, MADV_HUGEPAGE);
+    }
+    return {base + skipped, whole + room - skipped};
+}
+
+/// A copy of the weights in the executable, whose own pages are given back one by one; none without memory for it.
+Mapping copy(const std::byte* weights, std::size_t size) {
+    Mapping memory = allocate(size);
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    for (std::size_t at = 0; memory.data() != nullptr && at < size; at += kHugePage) {
+        const std::size_t count = std::min(kHugePage, size - at);
+        if (!populate(weights + at, count) && at == 0) {
+            read_executable();
+        }
+        std::memcpy(memory.data() + at, weights + at, count);
+        const auto first = reinterpret_cast<std::uintptr_t>(weights + at) / page * page;
+        const auto last = reinterpret_cast<std::uintptr_t>(weights + at + count) / page * page;
+        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // they are the file's, so still there
+    }
+    return memory;
+}
+
 }  // namespace
 
 const char* load_name(Load how) {
@@ -120,59 +158,17 @@ Load choose_load(const PackedData& packed, bool in_file, std::uint64_t beside) {
     return available == 0 || available >= packed.weights_size + beside ? Load::kRead : Load::kMap;
 }
 
-void Weights::Unmap::operator()(std::byte* mapped) const {
-    ::munmap(mapped, size);
-}
-
-/// Memory for `size` bytes that begins with a huge page and is made of them where that is worth while; null when there
-/// is none.
-Weights::Memory Weights::allocate(std::size_t size) {
-    const bool huge = worth_huge_pages(size);
-    const std::size_t whole = huge ? (size + kHugePage - 1) / kHugePage * kHugePage : size;
-    const std::size_t room = huge ? kHugePage : 0;  // to begin at a multiple of it
-    void* const mapped = ::mmap(nullptr, whole + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) {
-        return {nullptr, Unmap{0}};
-    }
-    auto* const base = static_cast<std::byte*>(mapped);
-    const std::size_t skipped = huge ? -reinterpret_cast<std::uintptr_t>(base) % kHugePage : 0;
-    if (skipped > 0) {
-        ::munmap(base, skipped);
-    }
-    if (huge) {
-        ::madvise(base + skipped, whole, MADV_HUGEPAGE);
-    }
-    return {base + skipped, Unmap{whole + room - skipped}};
-}
-
-/// A copy of the weights in the executable, whose own pages are given back one by one; null without memory for it.
-Weights::Memory Weights::copy(const std::byte* weights, std::size_t size) {
-    Memory memory = allocate(size);
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    for (std::size_t at = 0; memory != nullptr && at < size; at += kHugePage) {
-        const std::size_t count = std::min(kHugePage, size - at);
-        if (!populate(weights + at, count) && at == 0) {
-            read_executable();
-        }
-        std::memcpy(memory.get() + at, weights + at, count);
-        const auto first = reinterpret_cast<std::uintptr_t>(weights + at) / page * page;
-        const auto last = reinterpret_cast<std::uintptr_t>(weights + at + count) / page * page;
-        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // they are the file's, so still there
-    }
-    return memory;
-}
-
 Weights Weights::inside(const std::byte* weights, std::size_t size, Load how) {
     if (how == Load::kRead) {
-        if (Memory memory = copy(weights, size)) {
-            const std::byte* const data = memory.get();
+        Mapping memory = copy(weights, size);
+        if (const std::byte* const data = memory.data()) {
             return {data, std::move(memory), Load::kRead};
         }
     }
     if (!populate(weights, size)) {
         read_executable();
     }
-    return {weights, Memory{nullptr, Unmap{0}}, Load::kMap};
+    return {weights, {}, Load::kMap};
 }
 
 Result<Weights> Weights::load(const PackedData& packed, const char* model_name, const std::string& path, Load how,
@@ -189,16 +185,16 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
     if (file->size() != size) {
         return wrong_size("weights", name, file->size(), size, model_name);
     }
-    Memory memory{nullptr, Unmap{size}};
+    Mapping memory;
     if (how == Load::kMap) {
         const Result<std::byte*> mapped = file->map(size);
         if (!mapped) {
             return mapped.failure();
         }
-        memory.reset(*mapped);
+        memory = Mapping(*mapped, size);
     } else {
         memory = allocate(size);
-        if (memory == nullptr) {
+        if (memory.data() == nullptr) {
             return failure(kExitNoMemory,
                            "weights %s: no memory for %zu bytes: close other programs, or use --load map", name.c_str(),
                            size);
@@ -206,7 +202,7 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
     }
     // What is mapped is not touched before it has been read: a page that is missing would be a signal.
     const Result<std::uint64_t> got =
-        how == Load::kMap ? read_through(*file, kIntoPageCache) : file->read({memory.get(), size});
+        how == Load::kMap ? read_through(*file, kIntoPageCache) : file->read({memory.data(), size});
     if (!got) {
         return got.failure();
     }
@@ -214,13 +210,13 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
         return wrong_size("weights", name, *got, size, model_name);
     }
     if (how == Load::kMap) {
-        populate(memory.get(), size);
+        populate(memory.data(), size);
     }
-    const std::uint64_t actual = proven ? fingerprint({memory.get(), size}) : packed.weights_fingerprint;
+    const std::uint64_t actual = proven ? fingerprint({memory.data(), size}) : packed.weights_fingerprint;
     if (actual != packed.weights_fingerprint) {
         return wrong_fingerprint("weights", name, actual, packed.weights_fingerprint, model_name);
     }
-    const std::byte* const data = memory.get();
+    const std::byte* const data = memory.data();
     return Weights(data, std::move(memory), how);
 }
 

@@ -3,11 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "fail.hpp"
+#include "mapping.hpp"
 #include "model.hpp"
 
 namespace storybake {
@@ -48,19 +48,11 @@ public:
     [[nodiscard]] Load how() const { return how_; }
 
 private:
-    struct Unmap {
-        std::size_t size;
-        void operator()(std::byte* mapped) const;
-    };
-    using Memory = std::unique_ptr<std::byte, Unmap>;
-
-    static Memory allocate(std::size_t size);
-    static Memory copy(const std::byte* weights, std::size_t size);
     static Weights inside(const std::byte* weights, std::size_t size, Load how);
 
-    Weights(const std::byte* data, Memory memory, Load how) : memory_(std::move(memory)), data_(data), how_(how) {}
+    Weights(const std::byte* data, Mapping memory, Load how) : memory_(std::move(memory)), data_(data), how_(how) {}
 
-    Memory memory_;  // null when the data is the executable's
+    Mapping memory_;  // none when the data is the executable's
     const std::byte* data_;
     Load how_;
 };

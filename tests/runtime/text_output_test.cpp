@@ -132,7 +132,7 @@ TEST(TextOutput, WritesInBlocksUnlessToATerminal) {
 
 TEST(TextOutput, TokensThatComeSoonAfterOneAnotherAreWrittenTogether) {
     Pipe pipe;
-    TextOutput out(pipe.fd(), true, std::chrono::hours(1));
+    TextOutput out(pipe.fd(), true, 3600 * 1000);
     for (const char* token : {"Once", " upon", " a"}) {
         out.write(token);
         out.end_token();
