@@ -170,7 +170,7 @@ def sources(*suffixes: str) -> list[Path]:
 
 def check_style(counts: Counts) -> None:
     """The formatter in check mode, the type checker, and the golden sources."""
-    counts.add(run(["clang-format", "--dry-run", "-Werror", *sources(".cpp", ".hpp")]), "clang-format")
+    counts.add(run(["clang-format", "--dry-run", "-Werror", *sources(".c", ".h", ".cpp", ".hpp")]), "clang-format")
     counts.add(run(["/usr/bin/mypy"]), "mypy")
     counts.add(run(["tools/regen", "--check"]), "golden sources")
 

@@ -36,6 +36,7 @@ STORIES = {
     "stories15M": (288, 768, 6, 6, 6, 32000, 256),
     "stories42M": (512, 1376, 8, 8, 8, 32000, 1024),
     "stories110M": (768, 2048, 12, 12, 12, 32000, 1024),
+    "stories260K_shape": (64, 172, 5, 8, 4, 512, 512),
     "wide1B": (2048, 5632, 2, 32, 4, 32000, 2048),  # TinyLlama's 1.1 billion, but for 20 of its 22 layers
 }
 RECIPES = {

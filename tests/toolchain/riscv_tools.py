@@ -23,7 +23,7 @@ def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """The environment without the variables that steer the tools, and with these."""
-    steering = ("C906SIM", "DUO_HOST", "STORYBAKE_VLEN")
+    steering = ("DUO_HOST", "STORYBAKE_VLEN")
     return {name: value for name, value in os.environ.items() if name not in steering} | variables
 
 

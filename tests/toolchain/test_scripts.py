@@ -107,33 +107,87 @@ def test_compiler_of_a_moved_checkout_is_not_started(tmp_path: Path) -> None:
     assert "run: tools/toolchain gcc10" in one_line(run(tmp_path / "moved/tools/riscv64", "g++-10"), 127)
 
 
+C906SIM = ROOT / "tools/c906sim"
+
+
 def test_c906sim_refuses_bad_arguments(tmp_path: Path) -> None:
-    tool = ROOT / "tools/c906sim"
-    absent = environment(C906SIM=str(tmp_path))
-    assert "C906SIM=FOLDER" in one_line(run(tool, 1, 2, "/bin/sh", env=absent), 66)
-    (tmp_path / "c906sim.c").write_text("")
-    (tmp_path / "c906tok").write_text("#!/bin/sh\n")
-    (tmp_path / "c906tok").chmod(0o755)
-    assert "N1 < N2" in one_line(run(tool, "bw=1.3", 2, 1, "/bin/sh", env=absent), 2)
-    assert "no such program" in one_line(run(tool, 1, 2, tmp_path / "none", env=absent), 66)
+    assert "expected a number of tokens, found two" in one_line(run(C906SIM, 1, "two", "/bin/sh"), 2)
+    assert "N1 < N2" in one_line(run(C906SIM, "bw=1.3", 2, 1, "/bin/sh"), 2)
+    assert "expected a program" in one_line(run(C906SIM, "run"), 2)
+    assert "no such program" in one_line(run(C906SIM, 1, 2, tmp_path / "none"), 66)
+    assert "expected decode, kernels" in one_line(run(C906SIM, "figures", "typo"), 2)
+    nothing = {"PATH": "/nonexistent"}
+    assert run(C906SIM, "--help", env=nothing).stdout == run(C906SIM, "-h").stdout != ""
+
+
+def test_c906sim_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    need("gcc")
+    need("qemu")
+    program = known_program(tmp_path)
+    assert "unknown option cores=" in one_line(run(C906SIM, "cores=2", 1, 2, program), 2)
+    for number in ("nan", "0", "-1", ""):
+        assert f"bw=: expected a number above 0, found {number!r}" in one_line(run(C906SIM, f"bw={number}", "run", program), 2)
+    assert f"{program} has no function none" in one_line(run(C906SIM, "begin=none", "end=square", "run", program), 65)
+    assert "failed in the simulator" in one_line(run(C906SIM, "run", "/bin/sh"), 1)
+
+
+# 1,000 times: a product that has to wait for the one before, and the loop's end; then a function, and the end of the program.
+KNOWN = """
+    .globl _start, square, finish
+_start: li a0, 3
+    li a1, 1000
+1:  mul a0, a0, a0
+    addi a1, a1, -1
+    bnez a1, 1b
+    call square
+finish: li a0, 0
+    li a7, 93
+    ecall
+    .size finish, . - finish
+square: mul a0, a0, a0
+    ret
+    .size square, . - square
+"""
+
+
+def known_program(folder: Path) -> Path:
+    (folder / "known.s").write_text(KNOWN)
+    flags = ["-nostdlib", "-static", "-march=rv64imafdv_zicsr_zifencei", "-mabi=lp64d"]
+    result = run(ROOT / "tools/riscv64", "g++", *flags, folder / "known.s", "-o", folder / "known")
+    assert result.returncode == 0, result.stderr
+    return folder / "known"
+
+
+def test_c906sim_counts_a_known_program(tmp_path: Path) -> None:
+    """As its model has it: an instruction a cycle, and a product that can be read after four."""
+    need("gcc")
+    need("qemu")
+    program = known_program(tmp_path)
+    results = [run(C906SIM, "ghz=1", "by=function", "run", program) for _ in range(2)]
+    assert results[0].returncode == 0, results[0]
+    assert results[0].stdout == results[1].stdout
+    # Before the loop 2 instructions, in it 3, then auipc, jalr (or one jal), mul, ret, li, li, ecall.
+    call = int(re.findall(r"^instructions (\d+)$", results[0].stdout, re.MULTILINE)[0]) - 2 - 3000 - 5
+    assert call in (1, 2)
+    seconds = float(re.findall(r"^seconds ([0-9.]+)$", results[0].stdout, re.MULTILINE)[0])
+    assert round(seconds * 1e9) // 1000 == 4
+    assert re.search(r"^ +\d+ cycles +1 calls  square$", results[0].stdout, re.MULTILINE)
+    part = run(C906SIM, "ghz=1", "begin=squ", "end=finish", "run", program)
+    assert "regions 1\n" in part.stdout and "instructions 2\n" in part.stdout
+    assert "takes no longer with -n 2 than with -n 1" in one_line(run(C906SIM, 1, 2, program), 65)
 
 
 def test_c906sim_estimates(tmp_path: Path) -> None:
     need("gcc")
     need("qemu")
-    folder = Path(os.environ.get("C906SIM", ROOT / "../shared/tools/c906sim"))
-    if not (folder / "c906sim.c").exists():
-        pytest.skip("the simulator is not here; name its folder with C906SIM=FOLDER")
     program = tmp_path / "echo"
     flags = ["-std=c++20", "-O2", "-static", "-march=rv64imafdv_zicsr_zifencei", "-mabi=lp64d"]
     assert run(ROOT / "tools/riscv64", "g++", *flags, PROJECT / "echo.cpp", "-o", program).returncode == 0
     # echo.cpp has no tokens: "-n N" is two words to print, longer ones for the second N.
-    result = run(ROOT / "tools/c906sim", "bw=1.3", 1, 1000, program, 0, input="")
+    result = run(C906SIM, "bw=1.3", 1, 1000, program, 0, input="")
     assert result.returncode == 0 and result.stdout.startswith("tok/s "), result
     # One run; and of it, the part between two functions.
-    whole = run(ROOT / "tools/c906sim", "bw=1.3", "run", program, input="")
-    part = run(ROOT / "tools/c906sim", "begin=main", "end=exit", "run", program, input="")
+    whole = run(C906SIM, "bw=1.3", "run", program, input="")
+    part = run(C906SIM, "begin=main", "end=exit", "run", program, input="")
     seconds = [float(re.findall(r"^seconds ([0-9.]+)$", result.stdout, re.MULTILINE)[0]) for result in (whole, part)]
     assert seconds[0] > seconds[1] > 0 and "regions 1\n" in part.stdout
-    absent = run(ROOT / "tools/c906sim", "begin=none", "end=exit", "run", program)
-    assert f"{program} has no function none" in one_line(absent, 65)

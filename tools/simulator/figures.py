@@ -1,0 +1,164 @@
+"""The simulated figures of the documentation, again: builds what they are of, runs it, and prints the tables.
+
+README.md and docs/riscv.md have `decode`, docs/riscv.md `kernels`, docs/security.md `selftest`, docs/robot.md `robot`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.simulator.simulate import ROOT, Simulator, SimulatorError, address_of, plain_names, prepare
+
+BUILD = ROOT / "build-sim-figures"
+BANDWIDTHS = ("0.95", "1.3", "1.9")  # GB/s: one measured kernel's, the default, 70 % of the peak
+SPEECH = ROOT / ".toolchain" / "speech" / "usr" / "share" / "pocketsphinx" / "model" / "en-us" / "en-us"
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A row of the table of tokens a second: a recipe of tests/seeded.py and how it is baked and run."""
+
+    label: str
+    recipe: str
+    build: tuple[str, ...] = ()
+    last: int = 34
+    run: tuple[str, ...] = ("-t", "0")
+    bandwidths: tuple[str, ...] = BANDWIDTHS
+
+
+DECODES = (
+    Decode("stories15M shape, int8 in groups of 32", "stories15M_q8"),
+    Decode("stories15M shape, int4 in groups of 32", "stories15M", ("-Dweights=q4",)),
+    Decode("stories15M shape, float16", "stories15M", ("-Dweights=f16",)),
+    Decode("stories260K shape, float32", "stories260K_shape", last=66),
+    Decode("stories15M shape, int8, sampled with -t 1", "stories15M_q8", run=("-t", "1", "-s", "1"), bandwidths=("1.3",)),
+)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A row of the robot's table: what the storyteller is told, and the functions between which time is taken."""
+
+    label: str
+    begin: str
+    end: str
+    arguments: tuple[str, ...]
+
+
+WISH = ("--wish", "a dragon", "-s", "7", "--max-sentences", "1")
+HEARD = ("--mic-wav", str(BUILD / "wish.wav"), "--acoustic-model", str(SPEECH), "--mute")
+ROBOT = (
+    Spoken("recogniser loaded", "open_recogniser", "ps_start_utt", HEARD),
+    Spoken("hearing a wish", "ps_start_utt", "ps_get_hyp", HEARD),
+    Spoken("first sentence", "Session8generate", "Narrator7hand_on", (*WISH, "--mute")),
+    *(
+        Spoken(f"its speech, voice {voice}", "flite_text_to_wave", "delete_wave", (*WISH, "--wav", "/dev/null", "--voice", voice))
+        for voice in ("kal16", "kal", "slt", "awb", "rms")
+    ),
+    *(
+        Spoken(f"its first half second, voice {voice}", "flite_text_to_wave", "FliteVoice7hand_on",
+               (*WISH, "--wav", "/dev/null", "--voice", voice))
+        for voice in ("kal16", "slt")
+    ),
+)  # fmt: skip
+
+
+def check_call(command: list[str | Path]) -> None:
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode:
+        said = (result.stderr.strip() or result.stdout.strip()).splitlines() or [f"exit code {result.returncode}"]
+        raise SimulatorError(f"{' '.join(map(str, command))}: {said[-1]}", 1)
+
+
+def build(name: str, options: list[str], program: str, cross: bool = True) -> Path:
+    """Builds a program in a folder of its own, or brings it up to date; returns its path."""
+    folder = BUILD / name
+    print(f"tools/c906sim: building {name}", file=sys.stderr)
+    if not (folder / "build.ninja").exists():
+        twin = ["--cross-file", "cross/c906sim.ini"] if cross else []
+        check_call(["meson", "setup", *twin, *options, folder])
+    check_call(["ninja", "-C", folder, program])
+    return folder / program
+
+
+def build_recipe(recipe: str, options: tuple[str, ...] = ()) -> Path:
+    check_call(["/usr/bin/python3", "tests/seeded.py", BUILD / "models", recipe])
+    name = "-".join([recipe, *(option.partition("=")[2] for option in options)])
+    return build(name, [f"-Dmodel={BUILD / 'models' / recipe}.bin", "-Dspeech=disabled", *options], recipe)
+
+
+def decode(simulator: Simulator) -> None:
+    print("| model | tokens | " + " | ".join(f"{bandwidth} GB/s" for bandwidth in BANDWIDTHS) + " |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in DECODES:
+        program = str(build_recipe(row.recipe, row.build))
+        cells = []
+        for bandwidth in BANDWIDTHS:
+            if bandwidth in row.bandwidths:
+                report = simulator.tokens([f"bw={bandwidth}"], 2, row.last, [program, *row.run])
+                cells.append(f"{1 / report.counts['seconds']:.1f} tok/s")
+            else:
+                cells.append("")
+        print(f"| {row.label} | 2 to {row.last} | " + " | ".join(cells) + " |", flush=True)
+
+
+def kernels(simulator: Simulator) -> None:
+    """The cycles of a token by kernel, of stories15M's shape in int8 at 1.3 GB/s."""
+    program = str(build_recipe("stories15M_q8"))
+    report = simulator.tokens(["bw=1.3"], 2, 34, [program, "-t", "0"], by_function=True)
+    print(f"{report.counts['cycles'] / 1e6:.1f} million cycles a token\n")
+    print("| kernel | calls | cycles | ms a call | GB/s | cycles a MAC |\n| --- | --- | --- | --- | --- | --- |")
+    rest = report.counts["cycles"]
+    spent = sorted(((cycles, calls, name) for name, (calls, cycles) in report.functions.items() if cycles >= 1000), reverse=True)
+    for (cycles, calls, _), name in zip(spent, plain_names([name for _, _, name in spent])):
+        rest -= cycles
+        ms, speed, macs = f"{cycles / max(calls, 1) / 850e3:.3f}", "", ""
+        if shape := re.fullmatch(r"matmul_q8_(\d+)x(\d+)", name):
+            products = int(shape[1]) * int(shape[2])
+            speed = f"{products * (1 + 4 / 32) / (cycles / calls / 0.85):.2f}"  # bytes: int8, and a scale a group of 32
+            macs = f"{cycles / calls / products:.2f}"
+        print(f"| {name} | {calls} | {cycles:,} | {ms} | {speed} | {macs} |")
+    print(f"| what takes less than 1,000 cycles | | {rest:,.0f} | | | |", flush=True)
+
+
+def selftest(simulator: Simulator) -> None:
+    program = str(build_recipe("stories15M_q8"))
+    for bandwidth in BANDWIDTHS:
+        report = simulator.run([f"bw={bandwidth}"], [program, "--selftest"])
+        print(f"--selftest of stories15M's shape in int8 at {bandwidth} GB/s: {report.counts['seconds']:.2f} s", flush=True)
+
+
+def robot(simulator: Simulator) -> None:
+    """What the storyteller's steps take; wish.wav is the robot's own."""
+    if not SPEECH.is_dir():
+        raise SimulatorError(f"no {SPEECH.relative_to(ROOT)} to hear with; run: tools/toolchain speech", 66)
+    own = build("native", ["-Dspeech=enabled"], "storyteller", cross=False)
+    wish: list[str | Path] = ["-i", "Tell me a story about a dragon.", "--max-sentences", "1", "--wav", BUILD / "wish.wav"]
+    check_call([own, *wish])
+    program = str(build("storyteller", ["-Dspeech=enabled"], "storyteller"))
+    print("| step | " + " | ".join(f"{bandwidth} GB/s" for bandwidth in BANDWIDTHS) + " |\n| --- | --- | --- | --- |")
+    for row in ROBOT:
+        ends = [f"begin={address_of(row.begin, program)}", f"end={address_of(row.end, program)}"]
+        reports = [simulator.run([f"bw={bandwidth}", *ends], [program, *row.arguments]) for bandwidth in BANDWIDTHS]
+        print(f"| {row.label} | " + " | ".join(f"{r.counts['seconds']:.3f} s" for r in reports) + " |", flush=True)
+
+
+FIGURES: dict[str, Callable[[Simulator], None]] = {
+    "decode": decode, "kernels": kernels, "selftest": selftest, "robot": robot,
+}  # fmt: skip
+
+
+def print_figures(names: list[str]) -> None:
+    """Prints the figures of these names, of all where there is none. Raises SimulatorError."""
+    for name in names:
+        if name not in FIGURES:
+            raise SimulatorError(f"no figures {name}: expected {', '.join(FIGURES)}", 2)
+    simulator = prepare()
+    for name in names or FIGURES:
+        print(f"\n## {name}\n")
+        FIGURES[name](simulator)
