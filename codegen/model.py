@@ -119,6 +119,13 @@ class Model:
         """Whether there is a tensor of this name in every layer, not one for the model."""
         return self.tensor_shapes().get(tensor, (0, 0, 0))[0] > 0
 
+    def shape_of(self, tensor: str) -> tuple[int, ...]:
+        """The shape of a tensor of one layer: (rows, columns), or (length,) of a norm's weights; or that of "rope"."""
+        if tensor == "rope":
+            return (2, self.seq_len, self.head_size // 2)  # cosines, then sines
+        _, rows, columns = self.tensor_shapes()["token_embedding_table" if tensor == "wcls" else tensor]
+        return (columns,) if tensor in NORMS else (rows, columns)
+
     def tensor_shapes(self) -> dict[str, tuple[int, int, int]]:
         """(layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
         shapes = {

@@ -3,9 +3,8 @@
     Model + Target -> Plan
 
 The layout of a single matrix is codegen.layout's.
-The packed weights are one stream in the order in which a token reads them: per layer rms_att, wq, wk, wv, wo,
-rms_ffn, w1, w3, w2; then rms_final and the classifier. Tables that are read at random (RoPE, an embedding that is not
-the classifier) lie in front. Every section starts at a multiple of 64 bytes.
+The packed weights are one stream in the order in which the steps of the schedule read them. Tables that are read at
+random (RoPE, an embedding that is not the classifier) lie in front. Every section starts at a multiple of 64 bytes.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import math
 from dataclasses import dataclass
 
 from codegen.layout import Matrix, TileRun, lay_out
-from codegen.model import QUANTIZED, Model
+from codegen.model import Model
 from codegen.rvv import RvvPlan, make_rvv_plan
+from codegen.schedule import VECTORS, Schedule, Step, Vector, make_schedule
 from codegen.targets import Target
 
-LAYER_ORDER = ("rms_att_weight", "wq", "wk", "wv", "wo", "rms_ffn_weight", "w1", "w3", "w2")
+AT_RANDOM = ("rope", "embed")  # the steps that read a part of a table only
 ALIGN = 64  # bytes: a cache line on every target, and the widest vector
 
 
@@ -49,13 +49,16 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Section:
-    """A piece of the packed weights: `matrix` is None for the float32 vectors and tables."""
+    """A piece of the packed weights. `matrix` is None for the float32 vectors and tables, `at_random` says that a token
+    does not read it from end to end."""
 
     tensor: str
     layer: int
     offset: int
     bytes: int
-    matrix: Matrix | None = None
+    shape: tuple[int, ...]
+    matrix: Matrix | None
+    at_random: bool
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ class Buffer:
     shape: str
     comment: str
     count: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where something that a step writes lies: `rows` pieces of `length` elements, `stride` apart; 0 rows: as many as
+    there are positions."""
+
+    name: str
+    rows: int
+    length: int
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,7 @@ class Plan:
 
     model: Model
     target: Target
+    schedule: Schedule
     sections: tuple[Section, ...]
     kernels: tuple[Kernel, ...]
     ops: tuple[Op, ...]
@@ -107,9 +122,15 @@ class Plan:
         later = self.sections[self.sections.index(section) + 1 :]
         return later[0].offset if later else self.weights_bytes
 
+    @property
+    def layer_tensors(self) -> tuple[str, ...]:
+        """The tensors that layers have, in their order of use."""
+        return tuple(dict.fromkeys(s.tensor for s in self.sections if self.model.has_layers(s.tensor)))
+
     def layer_offsets(self, layer: int) -> list[int]:
-        """The offsets of a layer's tensors, in their order of use."""
-        return [self.section(tensor, layer).offset for tensor in LAYER_ORDER]
+        """The offsets of a layer's tensors in the order of `layer_tensors`; 0 for those that its kind has not."""
+        offsets = {s.tensor: s.offset for s in self.sections if s.layer == layer}
+        return [offsets.get(tensor, 0) for tensor in self.layer_tensors]
 
     @property
     def weights_bytes(self) -> int:
@@ -119,16 +140,53 @@ class Plan:
 
     @property
     def macs_per_token(self) -> int:
-        return sum(s.matrix.macs for s in self.sections if s.matrix and s.tensor != "token_embedding_table")
+        return sum(s.matrix.macs for s in self.products if s.matrix)
+
+    @property
+    def products(self) -> tuple[Section, ...]:
+        """The matrices that a token is multiplied with."""
+        return tuple(s for s in self.sections if s.matrix and not s.at_random)
 
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that a token reads: everything but the tables that are read at random."""
-        return sum(s.bytes for s in self.sections if s.tensor not in ("rope", "token_embedding_table"))
+        return sum(s.bytes for s in self.sections if not s.at_random)
 
     def runs_of(self, rows: int) -> tuple[TileRun, ...]:
         """The tiles of a matrix of `rows` rows: threads take the same share of each run, and of the vector it makes."""
         return next(kernel.matrix.runs for kernel in self.kernels if kernel.matrix.rows == rows)
+
+    # -- the schedule ------------------------------------------------------------------------------------------------
+
+    def kernel_name(self, step: Step) -> str:
+        """The function that computes a step."""
+        if step.op == "matmul":
+            return self.kernel(step.weight).name
+        return f"quantize_{self.length(step.x)}" if step.op == "quantize" else step.op
+
+    def length(self, operand: str) -> int:
+        """The length of a vector of the schedule, of which an operand may say where it begins."""
+        vector = next(v for v in VECTORS if v.name == operand.split(" ")[0])
+        return int(getattr(self.model, vector.dim))
+
+    def results(self, step: Step) -> tuple[Result, ...]:
+        """What a step writes."""
+        m = self.model
+        if step.op == "quantize":
+            length, groups = self.length(step.x), self.length(step.x) // m.group_size
+            return (
+                Result("own.xq.q", 0, length, self.quantized_stride(length)),
+                Result("own.xq.s", 0, groups, self.stride(groups)),
+            )
+        if step.op == "cache_kv":
+            keys, values = step.outs
+            return (
+                Result(keys, 1, self.key_elements, self.key_elements),
+                Result(values, m.n_kv_heads * m.seq_len, m.head_size, self.value_stride),
+            )
+        rows = {v.name: 0 if v.batched else 1 for v in VECTORS}
+        lengths = {out: self.length(out) for out in step.outs}
+        return tuple(Result(out, rows[out], length, self.stride(length)) for out, length in lengths.items())
 
     # -- weight types ------------------------------------------------------------------------------------------------
 
@@ -144,7 +202,7 @@ class Plan:
     @property
     def quantized_lengths(self) -> tuple[int, ...]:
         """The lengths of the vectors that quantised matrices multiply."""
-        return tuple(sorted({k.matrix.columns for k in self.kernels if k.matrix.quantized}))
+        return tuple(sorted({self.length(step.x) for step in self.schedule.steps if step.op == "quantize"}))
 
     @property
     def biases(self) -> tuple[int, ...]:
@@ -224,29 +282,24 @@ class Plan:
         return self.model.cached_bytes * self.model.n_layers * (self.key_elements + self.value_elements)
 
     @property
+    def strided_dims(self) -> tuple[str, ...]:
+        """The model's dimensions that are lengths of vectors of a batch."""
+        return tuple(dict.fromkeys(v.dim for v in VECTORS if v.batched))
+
+    @property
     def state_buffers(self) -> tuple[Buffer, ...]:
-        """The vectors that all threads share, for each position of a batch."""
-        m, n = self.model, self.target.max_batch
-        rows = (
-            ("x", m.dim, "activation at the current positions"),
-            ("q", m.att_dim, "query"),
-            ("k", m.kv_dim, "key"),
-            ("v", m.kv_dim, "value"),
-            ("xb", m.att_dim, "output of the attention"),
-            ("xb2", m.dim, "output of wo and w2"),
-            ("hb", m.hidden_dim, "hidden dimension of the ffn"),
-            ("hb2", m.hidden_dim, "the same, of w3"),
-        )
-        return tuple(Buffer(name, f"({n},{length})", text, n * self.stride(length)) for name, length, text in rows)
+        """The vectors that all threads share."""
+        return tuple(self._buffer(vector) for vector in VECTORS if vector.name.startswith("s."))
 
     @property
     def scratch_buffers(self) -> tuple[Buffer, ...]:
         """The vectors that a thread keeps for itself."""
-        m, n = self.model, self.target.max_batch
-        return (
-            Buffer("xb", f"({n},{m.dim})", "after an rmsnorm", n * self.stride(m.dim)),
-            self._scores(),
-        )
+        return *(self._buffer(vector) for vector in VECTORS if vector.name.startswith("own.")), self._scores()
+
+    def _buffer(self, vector: Vector) -> Buffer:
+        length, n = self.length(vector.name), self.target.max_batch if vector.batched else 1
+        shape = f"({n},{length})" if vector.batched else f"({length},)"
+        return Buffer(vector.name.partition(".")[2], shape, vector.about, n * self.stride(length))
 
     def _scores(self) -> Buffer:
         together, padded = self.heads_together, self.seq_blocks * self.target.lanes
@@ -271,49 +324,33 @@ class Plan:
     @property
     def activation_bytes(self) -> int:
         """Static memory besides the key/value cache, with one thread's scratch."""
-        floats = sum(b.count for b in self.state_buffers + self.scratch_buffers) + self.stride(self.model.vocab_size)
-        return 4 * floats + self.quantized_bytes
+        return 4 * sum(b.count for b in self.state_buffers + self.scratch_buffers) + self.quantized_bytes
 
 
 def make_plan(model: Model, target: Target) -> Plan:
     """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use."""
-    shapes = model.tensor_shapes()
-    order: list[tuple[str, int]] = [("rope", 0)]
-    if not model.shared_classifier:
-        order.append(("token_embedding_table", 0))
-    order += [(tensor, layer) for layer in range(model.n_layers) for tensor in LAYER_ORDER]
-    order += [("rms_final_weight", 0), ("wcls", 0)]
+    schedule = make_schedule(model)
+    read_by = {step.weight: step.op for step in schedule.steps if step.weight}  # the last one, if there are two
+    order = [(tensor, 0) for op in AT_RANDOM for tensor in read_by if read_by[tensor] == op]
+    places = [*enumerate(schedule.layers), (0, schedule.classifier)]
+    order += [(s.weight, i) for i, part in places for s in part.steps if read_by.get(s.weight, "rope") not in AT_RANDOM]
 
     sections: list[Section] = []
     uses: dict[Matrix, list[str]] = {}
     offset = 0
     for tensor, layer in order:
-        layout = None
-        if tensor == "rope":
-            size = 4 * model.seq_len * model.head_size  # (seq_len, head_size / 2) cosines, then as many sines
-        elif tensor.startswith("rms_"):
-            size = 4 * model.dim
-        elif tensor == "token_embedding_table":
-            rows, columns = shapes[tensor][1:]  # read a row at a time
-            layout = lay_out(model.type_of(tensor), rows, columns, model.group_size, target, (1,))
-            size = layout.bytes
-        else:
-            rows, columns = (model.vocab_size, model.dim) if tensor == "wcls" else shapes[tensor][1:]
-            layout = lay_out(model.type_of(tensor), rows, columns, model.group_size, target)
-            size = layout.bytes
-            if tensor not in uses.setdefault(layout, []):
-                uses[layout].append(tensor)
-        sections.append(Section(tensor, layer, offset, size, layout))
+        op, shape, layout = read_by[tensor], model.shape_of(tensor), None
+        if op in ("embed", "matmul"):
+            tiles = (1,) if op == "embed" else ()  # a table is read a row at a time
+            layout = lay_out(model.type_of(tensor), shape[0], shape[1], model.group_size, target, tiles)
+        if layout and op == "matmul" and tensor not in uses.setdefault(layout, []):
+            uses[layout].append(tensor)
+        size = layout.bytes if layout else 4 * math.prod(shape)
+        sections.append(Section(tensor, layer, offset, size, shape, layout, op in AT_RANDOM))
         offset = round_up(offset + size, ALIGN)
 
     kernels = tuple(Kernel(layout, tuple(tensors)) for layout, tensors in uses.items())
-    return Plan(model, target, tuple(sections), kernels, _ops(model, kernels))
-
-
-def _ops(model: Model, kernels: tuple[Kernel, ...]) -> tuple[Op, ...]:
-    """The rows of the profile: the matrix products first, then the rest in order of use, then waiting."""
-    names = ["embed", "rmsnorm", "rope", "cache_kv", "attention", "add", "swiglu", "wait"]
-    if model.quantized:
-        names.insert(2, "quantize")
     products = [Op(kernel.name, kernel.matrix.bytes, kernel.matrix.macs) for kernel in kernels]
-    return tuple(products + [Op(name, 0, 0) for name in names])
+    others = dict.fromkeys(step.op for step in schedule.steps if step.op != "matmul")
+    ops = (*products, *(Op(name, 0, 0) for name in (*others, "wait")))
+    return Plan(model, target, schedule, tuple(sections), kernels, ops)

@@ -23,11 +23,13 @@ struct Context {
         }
     }
 
-    /// Waits for the other threads of the team, and charges the wait to the operation `op`.
-    void wait(int op) const {
+    /// Waits for the other threads of the team, and charges the wait to the row of its own.
+    void wait() const {
         if (team.size > 1) {
             team.sync();
-            mark(op);
+            if (profile != nullptr) {
+                profile->mark_wait(n);
+            }
         }
     }
 

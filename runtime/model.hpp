@@ -39,7 +39,7 @@ struct ModelFacts {
 /// Generated, from the checkpoint's header alone.
 extern const ModelFacts kModel;
 
-/// Rows of the profile: one an operation and shape, in the order of their first use.
+/// Rows of the profile: one an operation and shape, in the order of their first use; waiting is the last.
 extern const std::span<const OpFacts> kOps;
 
 /// Which positions of a batch the classifier is computed for.

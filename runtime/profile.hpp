@@ -40,6 +40,9 @@ public:
         last_ = now;
     }
 
+    /// Charges a wait for other threads: the last row.
+    void mark_wait(int positions) { mark(static_cast<int>(rows_.size()) - 1, positions); }
+
 private:
     std::span<Row> rows_;
     std::int64_t last_ = 0;

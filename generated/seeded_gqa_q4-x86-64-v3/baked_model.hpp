@@ -33,27 +33,28 @@ constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 160;
 
-// Offsets into the packed weights, in bytes, in the order in which a token reads them.
-constexpr std::size_t kRope = 0;  // cosines, then sines (seq_len, head_size / 2)
+// Offsets into the packed weights, in bytes.
+constexpr std::size_t kRope = 0;  // (2,128,8)
+constexpr std::size_t kRmsFinalWeight = 32896;  // (64,)
+constexpr std::size_t kWcls = 33152;  // (512,64)
 
+// Those of a layer, in the order in which a token reads them.
 struct LayerOffsets {
-    std::size_t rms_att;  // (dim,)
-    std::size_t wq;       // (att_dim, dim)
-    std::size_t wk;       // (kv_dim, dim)
-    std::size_t wv;       // (kv_dim, dim)
-    std::size_t wo;       // (dim, att_dim)
-    std::size_t rms_ffn;  // (dim,)
-    std::size_t w1;       // (hidden_dim, dim)
-    std::size_t w3;       // (hidden_dim, dim)
-    std::size_t w2;       // (dim, hidden_dim)
+    std::size_t rms_att_weight;  // (64,)
+    std::size_t wq;  // (64,64)
+    std::size_t wk;  // (32,64)
+    std::size_t wv;  // (32,64)
+    std::size_t wo;  // (64,64)
+    std::size_t rms_ffn_weight;  // (64,)
+    std::size_t w1;  // (160,64)
+    std::size_t w3;  // (160,64)
+    std::size_t w2;  // (64,160)
 };
 
 constexpr LayerOffsets kLayers[kNLayers] = {
     {8192, 8448, 10752, 11904, 13056, 15360, 15616, 21376, 27136},
 };
 
-constexpr std::size_t kRmsFinal = 32896;  // (dim,)
-constexpr std::size_t kWcls = 33152;  // (vocab_size, dim); also the embedding
 constexpr std::size_t kWeightsBytes = 98688;
 
 // One layer's key cache is (n_kv_heads, seq_blocks, head_size, lanes): the scores of kLanes positions are computed
@@ -75,7 +76,7 @@ struct State {
     alignas(64) float xb2[1024];  // (16,64) output of wo and w2
     alignas(64) float hb[2560];  // (16,160) hidden dimension of the ffn
     alignas(64) float hb2[2560];  // (16,160) the same, of w3
-    alignas(64) float logits[512];  // (512,)
+    alignas(64) float logits[512];  // (512,) of the last position
     alignas(64) Cached key_cache[kNLayers][4096];
     alignas(64) Cached value_cache[kNLayers][4096];
 };

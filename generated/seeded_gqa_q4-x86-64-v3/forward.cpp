@@ -124,41 +124,41 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     if (team.rank == 0) {
         embed(c, s.x, tokens, w + kWcls);
     }
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 0: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q4_64x64(c, s.q, own.xq, w + kLayers[0].wq);
     matmul_q4_32x64(c, s.k, own.xq, w + kLayers[0].wk);
     matmul_q4_32x64(c, s.v, own.xq, w + kLayers[0].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[0], s.value_cache[0], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[0], s.value_cache[0], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     quantize_64(c, own.xq, s.xb);
     matmul_q4_64x64(c, s.xb2, own.xq, w + kLayers[0].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q4_160x64(c, s.hb, own.xq, w + kLayers[0].w1);
     matmul_q4_160x64(c, s.hb2, own.xq, w + kLayers[0].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     quantize_160(c, own.xq, s.hb);
     matmul_q4_64x160(c, s.xb2, own.xq, w + kLayers[0].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- final rmsnorm and the classifier, for the last position alone
     if (wanted == Logits::kLast) {
         const Context last = {1, team, profile};
-        rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinal);
+        rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
         matmul_f16_512x64(last, s.logits, own.xb, w + kWcls);
         if (team.rank == 0) {
             sharers = team.size;

@@ -3,322 +3,10 @@
 //   Target: portable (C++ for any processor; the compiler's own vectors)
 //   A token: 118,784 MACs, 134,912 bytes of weights, 15 matrix products of 5 shapes
 // clang-format off
-#include "kernels.hpp"
-
-#include <cmath>
 #include <cstring>
-#include <limits>
 
-#include "exp.hpp"
-
-namespace storybake::plain {
-
-using namespace baked;
-
-namespace {
-
-const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
-
-/// Tiles [first, last) of kRows rows of W, group by group: group_size x kRows int8, column by column, then kRows scales.
-/// Integers are summed within a group, groups in order, as runq.c's matmul does.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
-    constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
-    for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kGroups * kGroupBytes;
-        for (int p = 0; p < n; ++p) {
-            float sum[kRows] = {};
-            for (int g = 0; g < kGroups; ++g) {
-                const auto* q = reinterpret_cast<const std::int8_t*>(tile + g * kGroupBytes);
-                const float* s = floats(tile + g * kGroupBytes + kRows * kGroupSize);
-                const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
-                std::int32_t isum[kRows] = {};
-                for (int j = 0; j < kGroupSize; ++j) {
-                    for (int r = 0; r < kRows; ++r) {
-                        isum[r] += q[j * kRows + r] * xq[j];
-                    }
-                }
-                const float xs = x.s[p * kScaleStride + g];
-                for (int r = 0; r < kRows; ++r) {
-                    sum[r] += static_cast<float>(isum[r]) * s[r] * xs;
-                }
-            }
-            std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);
-        }
-    }
-}
-
-/// Row `row` of tiles of kRows rows, dequantised.
-template <int kRows>
-void embed_row(float* x, const std::byte* tiles, int row) {
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * (kDim / kGroupSize) * kGroupBytes;
-    const int r = row % kRows;
-    for (int i = 0; i < kDim; ++i) {
-        const std::byte* group = tile + i / kGroupSize * kGroupBytes;
-        float scale = 0;
-        std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
-        const int at = i % kGroupSize * kRows + r;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(group[at])) * scale;
-    }
-}
-
-constexpr float kSmallestScale = std::numeric_limits<float>::min();
-
-/// q = x (kGroupSize,) / scale: the largest magnitude becomes 127, halves round away from zero. Returns the scale.
-float quantize_group(std::int8_t* q, const float* x) {
-    float wmax = 0;
-    for (int i = 0; i < kGroupSize; ++i) {
-        const float magnitude = std::fabs(x[i]);
-        wmax = magnitude > wmax ? magnitude : wmax;
-    }
-    const float scale = wmax / 127.0F;
-    if (!(scale >= kSmallestScale)) {  // llama2.c divides 0 by 0 here: all zeros instead
-        std::memset(q, 0, kGroupSize);
-        return 0;
-    }
-    for (int i = 0; i < kGroupSize; ++i) {
-        const float quotient = x[i] / scale;
-        q[i] = std::fabs(quotient) <= 127.5F ? static_cast<std::int8_t>(std::round(quotient)) : 0;
-    }
-    return scale;
-}
-
-/// xq, xs = x (kLength,) in groups.
-template <int kLength, int kXStride, int kXqStride, int kScaleStride>
-void quantize(Quantized& xq, const float* x, int n) {
-    for (int p = 0; p < n; ++p) {
-        for (int g = 0; g < kLength / kGroupSize; ++g) {
-            std::int8_t* q = xq.q + p * kXqStride + g * kGroupSize;
-            xq.s[p * kScaleStride + g] = quantize_group(q, x + p * kXStride + g * kGroupSize);
-        }
-    }
-}
-
-}  // namespace
-
-// 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
-void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
-    c.mark(k_matmul_q8_64x64);
-}
-
-// 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
-void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
-    c.mark(k_matmul_q8_32x64);
-}
-
-// 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
-void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(10);
-    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
-    c.mark(k_matmul_q8_160x64);
-}
-
-// 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
-void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
-    c.mark(k_matmul_q8_64x160);
-}
-
-// 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
-void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(32);
-    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
-    c.mark(k_matmul_q8_512x64);
-}
-
-void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
-    for (int p = 0; p < c.n; ++p) {
-        const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<1>(x + p * kDimStride, w + 0, token - 0);
-    }
-    c.mark(k_embed);
-}
-
-void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
-    for (int p = 0; p < c.n; ++p) {
-        const float* xp = x + p * kDimStride;
-        float ss = 0;
-        for (int j = 0; j < kDim; ++j) {
-            ss += xp[j] * xp[j];
-        }
-        ss = 1.0F / std::sqrt(ss / kDim + 1e-05F);
-        for (int j = 0; j < kDim; ++j) {
-            o[p * kDimStride + j] = floats(weight)[j] * (ss * xp[j]);
-        }
-    }
-    c.mark(k_rmsnorm);
-}
-
-void quantize_64(const Context& c, Quantized& xq, const float* x) {
-    quantize<64, 64, 64, 16>(xq, x, c.n);
-    c.mark(k_quantize);
-}
-
-void quantize_160(const Context& c, Quantized& xq, const float* x) {
-    quantize<160, 160, 192, 16>(xq, x, c.n);
-    c.mark(k_quantize);
-}
-
-void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
-    const Team::Slice heads = c.team.slice(kNKvHeads);
-    const auto rotate = [](float* head, const float* fcr, const float* fci) {
-        for (int i = 0; i < kHeadSize / 2; ++i) {
-            const float v0 = head[2 * i];
-            const float v1 = head[2 * i + 1];
-            head[2 * i] = v0 * fcr[i] - v1 * fci[i];
-            head[2 * i + 1] = v0 * fci[i] + v1 * fcr[i];
-        }
-    };
-    for (int p = 0; p < c.n; ++p) {
-        const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
-        const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
-            rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
-        }
-        for (int h = heads.begin; h < heads.end; ++h) {
-            rotate(k + p * kKvDimStride + h * kHeadSize, fcr, fci);
-        }
-    }
-    c.mark(k_rope);
-}
-
-void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
-    const Team::Slice heads = c.team.slice(kNKvHeads);
-    for (int p = 0; p < c.n; ++p) {
-        const int t = pos + p;
-        for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
-            Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
-            const float* head = k + p * kKvDimStride + h * kHeadSize;
-            for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = head[i];
-            }
-            std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
-        }
-    }
-    c.mark(k_cache_kv);
-}
-
-void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
-               float* att, int pos) {
-    const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
-        for (int p = 0; p < c.n; ++p) {
-            const float* qh = q + p * kAttDimStride + h * kHeadSize;
-            const int length = pos + p + 1;
-
-            // scores: lanes are positions, each a sum over the head in order
-            for (int t = 0; t < length; t += kLanes) {
-                float score[kLanes] = {};
-                for (int i = 0; i < kHeadSize; ++i) {
-                    for (int lane = 0; lane < kLanes; ++lane) {
-                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kLanes + lane];
-                    }
-                }
-                for (int lane = 0; lane < kLanes; ++lane) {
-                    att[t + lane] = score[lane] / 4.0F;  // sqrt(head_size)
-                }
-            }
-
-            // softmax
-            float max = att[0];
-            for (int t = 1; t < length; ++t) {
-                max = att[t] > max ? att[t] : max;
-            }
-            float sum = 0;
-            for (int t = 0; t < length; ++t) {
-                att[t] = exp_f32(att[t] - max);
-                sum += att[t];
-            }
-            for (int t = 0; t < length; ++t) {
-                att[t] /= sum;
-            }
-
-            // weighted values: lanes are the head, each a sum over the positions in order
-            float out[kHeadSize] = {};
-            for (int t = 0; t < length; ++t) {
-                for (int i = 0; i < kHeadSize; ++i) {
-                    out[i] += att[t] * values[t * kValueStride + i];
-                }
-            }
-            std::memcpy(xb + p * kAttDimStride + h * kHeadSize, out, sizeof out);
-        }
-    }
-    c.mark(k_attention);
-}
-
-void add(const Context& c, float* x, const float* y) {
-    const Rows rows16 = c.own_rows(0, 4, 16);
-    for (int p = 0; p < c.n; ++p) {
-        for (int i = rows16.begin; i < rows16.end; ++i) {
-            x[p * kDimStride + i] += y[p * kDimStride + i];
-        }
-    }
-    c.mark(k_add);
-}
-
-void swiglu(const Context& c, float* hb, const float* hb2) {
-    const Rows rows16 = c.own_rows(0, 10, 16);
-    for (int p = 0; p < c.n; ++p) {
-        float* h = hb + p * kHiddenDimStride;
-        for (int i = rows16.begin; i < rows16.end; ++i) {
-            h[i] *= 1.0F / (1.0F + exp_f32(-h[i]));
-            h[i] *= hb2[p * kHiddenDimStride + i];
-        }
-    }
-    c.mark(k_swiglu);
-}
-
-LogitsFacts scan(const float* logits, int n) {
-    std::uint32_t broken = 0;
-    int largest = 0;
-    for (int i = 0; i < n; ++i) {
-        broken |= static_cast<std::uint32_t>(!(std::fabs(logits[i]) <= std::numeric_limits<float>::max()));
-    }
-    for (int i = 1; i < n; ++i) {
-        largest = logits[i] > logits[largest] ? i : largest;
-    }
-    return {largest, broken == 0};
-}
-
-float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
-    constexpr int kUnroll = 4;  // so that a processor without speculation computes that many side by side
-    float sum = 0;
-    int i = 0;
-    for (; i + kUnroll <= n; i += kUnroll) {
-        float x[kUnroll];
-        bool in_range = true;
-        for (int k = 0; k < kUnroll; ++k) {
-            x[k] = logits[i + k] / temperature - largest;
-            in_range &= x[k] >= kLowestExp && x[k] <= 0.0F;
-        }
-        for (int k = 0; in_range && k < kUnroll; ++k) {
-            p[i + k] = exp_f32_in_range(x[k]);
-        }
-        for (int k = 0; !in_range && k < kUnroll; ++k) {
-            p[i + k] = exp_f32(x[k]);
-        }
-        for (int k = 0; k < kUnroll; ++k) {
-            sum += p[i + k];
-        }
-    }
-    for (; i < n; ++i) {
-        p[i] = exp_f32(logits[i] / temperature - largest);
-        sum += p[i];
-    }
-    return sum;
-}
-
-}  // namespace storybake::plain
+#include "kernels.hpp"
+#include "plain.hpp"
 
 namespace storybake {
 
@@ -336,7 +24,7 @@ struct Side {
 
 const std::size_t kComparisonBytes = 2 * sizeof(Side);
 
-// One batch at the end of the context goes through the first layer and the classifier, twice, a step at a time.
+// One batch at the end of the context goes through every step, twice: by the kernel and in plain C++.
 std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<const char*> names) noexcept {
     Side& mine = reinterpret_cast<Side*>(memory)[0];
     Side& other = reinterpret_cast<Side*>(memory)[1];
@@ -370,12 +58,14 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
         tokens[i] = static_cast<int>(static_cast<long long>(kVocabSize - 1) * i / kCount);
     }
 
-    baked::embed(c, mine.s.x, tokens, w + kEmbedding);
-    plain::embed(c, other.s.x, tokens, w + kEmbedding);
-    equal("embed", mine.s.x, other.s.x, c.n, 64, kDimStride);
-    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att);
-    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_att);
-    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, kDimStride);
+    baked::embed(c, mine.s.x, tokens, w + kTokenEmbeddingTable);
+    plain::embed(c, other.s.x, tokens, w + kTokenEmbeddingTable);
+    equal("embed", mine.s.x, other.s.x, c.n, 64, 64);
+
+    // ---- layer 0
+    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att_weight);
+    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_att_weight);
+    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::quantize_64(c, mine.own.xq, mine.own.xb);
     plain::quantize_64(c, other.own.xq, other.own.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, c.n, 64, 64);
@@ -391,19 +81,18 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("matmul_q8_32x64", mine.s.v, other.s.v, c.n, 32, 32);
     baked::rope(c, mine.s.q, mine.s.k, w + kRope, kPos);
     plain::rope(c, other.s.q, other.s.k, w + kRope, kPos);
-    equal("rope", mine.s.q, other.s.q, c.n, 64, kAttDimStride);
-    equal("rope", mine.s.k, other.s.k, c.n, 32, kKvDimStride);
-
+    equal("rope", mine.s.q, other.s.q, c.n, 64, 64);
+    equal("rope", mine.s.k, other.s.k, c.n, 32, 32);
     // The same keys and values fill the whole context.
     for (int pos = kPos % kCount; pos <= kPos; pos += kCount) {
         baked::cache_kv(c, mine.s.key_cache[0], mine.s.value_cache[0], mine.s.k, mine.s.v, pos);
         plain::cache_kv(c, other.s.key_cache[0], other.s.value_cache[0], other.s.k, other.s.v, pos);
     }
     equal("cache_kv", mine.s.key_cache[0], other.s.key_cache[0], 1, 4096, 4096);
-    equal("cache_kv", mine.s.value_cache[0], other.s.value_cache[0], kNKvHeads * kSeqLen, kHeadSize, kValueStride);
+    equal("cache_kv", mine.s.value_cache[0], other.s.value_cache[0], 256, 16, 16);
     baked::attention(c, mine.s.xb, mine.s.q, mine.s.key_cache[0], mine.s.value_cache[0], mine.own.att, kPos);
     plain::attention(c, other.s.xb, other.s.q, other.s.key_cache[0], other.s.value_cache[0], other.own.att, kPos);
-    equal("attention", mine.s.xb, other.s.xb, c.n, 64, kAttDimStride);
+    equal("attention", mine.s.xb, other.s.xb, c.n, 64, 64);
     baked::quantize_64(c, mine.own.xq, mine.s.xb);
     plain::quantize_64(c, other.own.xq, other.s.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, c.n, 64, 64);
@@ -413,7 +102,10 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("matmul_q8_64x64", mine.s.xb2, other.s.xb2, c.n, 64, 64);
     baked::add(c, mine.s.x, mine.s.xb2);
     plain::add(c, other.s.x, other.s.xb2);
-    equal("add", mine.s.x, other.s.x, c.n, 64, kDimStride);
+    equal("add", mine.s.x, other.s.x, c.n, 64, 64);
+    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_ffn_weight);
+    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_ffn_weight);
+    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::quantize_64(c, mine.own.xq, mine.own.xb);
     plain::quantize_64(c, other.own.xq, other.own.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, c.n, 64, 64);
@@ -426,7 +118,7 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("matmul_q8_160x64", mine.s.hb2, other.s.hb2, c.n, 160, 160);
     baked::swiglu(c, mine.s.hb, mine.s.hb2);
     plain::swiglu(c, other.s.hb, other.s.hb2);
-    equal("swiglu", mine.s.hb, other.s.hb, c.n, 160, kHiddenDimStride);
+    equal("swiglu", mine.s.hb, other.s.hb, c.n, 160, 160);
     baked::quantize_160(c, mine.own.xq, mine.s.hb);
     plain::quantize_160(c, other.own.xq, other.s.hb);
     equal("quantize_160", mine.own.xq.q, other.own.xq.q, c.n, 160, 192);
@@ -434,19 +126,21 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     baked::matmul_q8_64x160(c, mine.s.xb2, mine.own.xq, w + kLayers[0].w2);
     plain::matmul_q8_64x160(c, other.s.xb2, other.own.xq, w + kLayers[0].w2);
     equal("matmul_q8_64x160", mine.s.xb2, other.s.xb2, c.n, 64, 64);
+    baked::add(c, mine.s.x, mine.s.xb2);
+    plain::add(c, other.s.x, other.s.xb2);
+    equal("add", mine.s.x, other.s.x, c.n, 64, 64);
 
     const Context last = {1, Team{}, nullptr};
-    baked::rmsnorm(last, mine.own.xb, mine.s.x, w + kRmsFinal);
-    plain::rmsnorm(last, other.own.xb, other.s.x, w + kRmsFinal);
-    equal("rmsnorm", mine.own.xb, other.own.xb, 1, 64, kDimStride);
+    baked::rmsnorm(last, mine.own.xb, mine.s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
+    plain::rmsnorm(last, other.own.xb, other.s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
+    equal("rmsnorm", mine.own.xb, other.own.xb, last.n, 64, 64);
     baked::quantize_64(last, mine.own.xq, mine.own.xb);
     plain::quantize_64(last, other.own.xq, other.own.xb);
-    equal("quantize_64", mine.own.xq.q, other.own.xq.q, 1, 64, 64);
-    equal("quantize_64", mine.own.xq.s, other.own.xq.s, 1, 2, 16);
+    equal("quantize_64", mine.own.xq.q, other.own.xq.q, last.n, 64, 64);
+    equal("quantize_64", mine.own.xq.s, other.own.xq.s, last.n, 2, 16);
     baked::matmul_q8_512x64(last, mine.s.logits, mine.own.xq, w + kWcls);
     plain::matmul_q8_512x64(last, other.s.logits, other.own.xq, w + kWcls);
     equal("matmul_q8_512x64", mine.s.logits, other.s.logits, 1, 512, 512);
-
     const LogitsFacts facts = plain::scan(other.s.logits, kVocabSize);
     const LogitsFacts found = baked::scan(mine.s.logits, kVocabSize);
     if (found.finite != facts.finite || (facts.finite && found.largest != facts.largest)) {

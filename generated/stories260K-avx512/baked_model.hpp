@@ -32,19 +32,22 @@ constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 176;
 
-// Offsets into the packed weights, in bytes, in the order in which a token reads them.
-constexpr std::size_t kRope = 0;  // cosines, then sines (seq_len, head_size / 2)
+// Offsets into the packed weights, in bytes.
+constexpr std::size_t kRope = 0;  // (2,512,4)
+constexpr std::size_t kRmsFinalWeight = 935424;  // (64,)
+constexpr std::size_t kWcls = 935680;  // (512,64)
 
+// Those of a layer, in the order in which a token reads them.
 struct LayerOffsets {
-    std::size_t rms_att;  // (dim,)
-    std::size_t wq;       // (att_dim, dim)
-    std::size_t wk;       // (kv_dim, dim)
-    std::size_t wv;       // (kv_dim, dim)
-    std::size_t wo;       // (dim, att_dim)
-    std::size_t rms_ffn;  // (dim,)
-    std::size_t w1;       // (hidden_dim, dim)
-    std::size_t w3;       // (hidden_dim, dim)
-    std::size_t w2;       // (dim, hidden_dim)
+    std::size_t rms_att_weight;  // (64,)
+    std::size_t wq;  // (64,64)
+    std::size_t wk;  // (32,64)
+    std::size_t wv;  // (32,64)
+    std::size_t wo;  // (64,64)
+    std::size_t rms_ffn_weight;  // (64,)
+    std::size_t w1;  // (172,64)
+    std::size_t w3;  // (172,64)
+    std::size_t w2;  // (64,172)
 };
 
 constexpr LayerOffsets kLayers[kNLayers] = {
@@ -55,8 +58,6 @@ constexpr LayerOffsets kLayers[kNLayers] = {
     {751616, 751872, 768256, 776448, 784640, 801024, 801280, 846336, 891392},
 };
 
-constexpr std::size_t kRmsFinal = 935424;  // (dim,)
-constexpr std::size_t kWcls = 935680;  // (vocab_size, dim); also the embedding
 constexpr std::size_t kWeightsBytes = 1066752;
 
 // One layer's key cache is (n_kv_heads, seq_blocks, head_size, lanes): the scores of kLanes positions are computed
@@ -78,7 +79,7 @@ struct State {
     alignas(64) float xb2[1024];  // (16,64) output of wo and w2
     alignas(64) float hb[2816];  // (16,172) hidden dimension of the ffn
     alignas(64) float hb2[2816];  // (16,172) the same, of w3
-    alignas(64) float logits[512];  // (512,)
+    alignas(64) float logits[512];  // (512,) of the last position
     alignas(64) Cached key_cache[kNLayers][16384];
     alignas(64) Cached value_cache[kNLayers][16384];
 };

@@ -120,137 +120,137 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     if (team.rank == 0) {
         embed(c, s.x, tokens, w + kWcls);
     }
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 0: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[0].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[0].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[0].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[0], s.value_cache[0], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[0], s.value_cache[0], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     matmul_f32_64x64(c, s.xb2, s.xb, w + kLayers[0].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[0].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[0].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     matmul_f32_64x172(c, s.xb2, s.hb, w + kLayers[0].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 1: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[1].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[1].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[1].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[1], s.value_cache[1], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[1], s.value_cache[1], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     matmul_f32_64x64(c, s.xb2, s.xb, w + kLayers[1].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[1].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[1].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     matmul_f32_64x172(c, s.xb2, s.hb, w + kLayers[1].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 2: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[2].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[2].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[2].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[2], s.value_cache[2], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[2], s.value_cache[2], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     matmul_f32_64x64(c, s.xb2, s.xb, w + kLayers[2].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[2].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[2].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     matmul_f32_64x172(c, s.xb2, s.hb, w + kLayers[2].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 3: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[3].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[3].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[3].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[3], s.value_cache[3], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[3], s.value_cache[3], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     matmul_f32_64x64(c, s.xb2, s.xb, w + kLayers[3].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[3].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[3].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     matmul_f32_64x172(c, s.xb2, s.hb, w + kLayers[3].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- layer 4: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_att);
+    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[4].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[4].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[4].wv);
-    c.wait(k_wait);
+    c.wait();
     // RoPE, then multihead attention over the positions so far
     rope(c, s.q, s.k, w + kRope, pos);
     cache_kv(c, s.key_cache[4], s.value_cache[4], s.k, s.v, pos);
     attention(c, s.xb, s.q, s.key_cache[4], s.value_cache[4], own.att, pos);
-    c.wait(k_wait);
+    c.wait();
     // its output, and the residual connection back into x
     matmul_f32_64x64(c, s.xb2, s.xb, w + kLayers[4].wo);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_ffn);
+    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[4].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[4].w3);
     swiglu(c, s.hb, s.hb2);
-    c.wait(k_wait);
+    c.wait();
     matmul_f32_64x172(c, s.xb2, s.hb, w + kLayers[4].w2);
     add(c, s.x, s.xb2);
-    c.wait(k_wait);
+    c.wait();
 
     // ---- final rmsnorm and the classifier, for the last position alone
     if (wanted == Logits::kLast) {
         const Context last = {1, team, profile};
-        rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinal);
+        rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
         matmul_f32_512x64(last, s.logits, own.xb, w + kWcls);
         if (team.rank == 0) {
             sharers = team.size;

@@ -15,6 +15,7 @@ import seeded  # noqa: E402
 
 from codegen import __main__ as generator  # noqa: E402
 from codegen import goldens  # noqa: E402
+from codegen.emit import OUTPUTS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_machine_that_lacks_the_target_is_warned_of(
 
 def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, written in (
-        ("code", {"baked_model.hpp", "forward.cpp", "kernels.cpp", "kernels.hpp", "kernels.inc", "selftest.cpp"}),
+        ("code", set(OUTPUTS)),
         ("data", {"weights.bin", "tokenizer.baked", "packed_data.cpp"}),
     ):
         folder = tmp_path / command

@@ -1,0 +1,214 @@
+"""What a token goes through, as data: the steps of the embedding, of every layer and of the classifier.
+
+    Model -> Schedule
+
+The printed forward pass, the self-test, the order of the packed weights, the layers' offsets, the rows of the profile
+and which vectors are quantised are walks over it (codegen.plan). A kind of layer is a function that lists its steps,
+in the order and the names of llama2.c's forward(); a model whose layers differ has several. codegen.golden_run and the
+oracle of the tests know nothing of this page: they judge it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from codegen.model import QUANTIZED, Model
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector of one position. What begins with "s." is in the State, which all threads share, with "own." in a thread's
+    own Scratch. `dim` names the model's dimension that is its length; `batched`: there is one for each position of a batch.
+    """
+
+    name: str
+    dim: str
+    about: str
+    batched: bool = True
+
+
+VECTORS = (
+    Vector("s.x", "dim", "activation at the current positions"),
+    Vector("s.q", "att_dim", "query"),
+    Vector("s.k", "kv_dim", "key"),
+    Vector("s.v", "kv_dim", "value"),
+    Vector("s.xb", "att_dim", "output of the attention"),
+    Vector("s.xb2", "dim", "output of wo and w2"),
+    Vector("s.hb", "hidden_dim", "hidden dimension of the ffn"),
+    Vector("s.hb2", "hidden_dim", "the same, of w3"),
+    Vector("s.logits", "vocab_size", "of the last position", batched=False),
+    Vector("own.xb", "dim", "after an rmsnorm"),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The call of a kernel: what it writes and reads, and the tensor that it takes its weights from.
+
+    `out` and `x` are arguments in C++, separated by ", ". `weight` is llama2.c's name, "rope" the table of cosines and
+    sines, empty for none. `at_pos`: the kernel has to know the first position of the batch.
+    """
+
+    op: str
+    out: str
+    x: str = ""
+    weight: str = ""
+    at_pos: bool = False
+
+    @property
+    def outs(self) -> tuple[str, ...]:
+        """What it writes."""
+        return tuple(self.out.split(", "))
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """What it writes, then what it reads."""
+        return self.outs + tuple(self.x.split(", ") if self.x else ())
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Lets every thread finish what the next step reads. It is no call of a kernel, hence no `op`."""
+
+    op: str = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Steps that are read together, under a comment."""
+
+    about: str
+    steps: tuple[Step | Wait, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The steps of a layer, and the name of its kind: layers of one kind differ in their weights and caches alone."""
+
+    kind: str
+    paragraphs: tuple[Paragraph, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Its calls, in order."""
+        return tuple(step for paragraph in self.paragraphs for step in paragraph.steps if isinstance(step, Step))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All steps of a forward pass; those of `classifier` are for the last position of a batch alone."""
+
+    embed: Step
+    layers: tuple[Layer, ...]
+    classifier: Layer
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The calls of the whole pass, in order."""
+        return (self.embed, *chain.from_iterable(layer.steps for layer in self.layers), *self.classifier.steps)
+
+    @property
+    def examples(self) -> tuple[int, ...]:
+        """The first layer of every kind."""
+        kinds = [layer.kind for layer in self.layers]
+        return tuple(kinds.index(kind) for kind in dict.fromkeys(kinds))
+
+
+def llama_layer(layer: int) -> Layer:
+    """A layer of llama2.c's."""
+    keys, values = f"s.key_cache[{layer}]", f"s.value_cache[{layer}]"
+    return Layer(
+        "llama",
+        (
+            Paragraph(
+                "attention rmsnorm, qkv",
+                (
+                    Step("rmsnorm", out="own.xb", x="s.x", weight="rms_att_weight"),
+                    Step("matmul", out="s.q", x="own.xb", weight="wq"),
+                    Step("matmul", out="s.k", x="own.xb", weight="wk"),
+                    Step("matmul", out="s.v", x="own.xb", weight="wv"),
+                    Wait(),
+                ),
+            ),
+            Paragraph(
+                "RoPE, then multihead attention over the positions so far",
+                (
+                    Step("rope", out="s.q, s.k", weight="rope", at_pos=True),
+                    Step("cache_kv", out=f"{keys}, {values}", x="s.k, s.v", at_pos=True),
+                    Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True),
+                    Wait(),
+                ),
+            ),
+            Paragraph(
+                "its output, and the residual connection back into x",
+                (
+                    Step("matmul", out="s.xb2", x="s.xb", weight="wo"),
+                    Step("add", out="s.x", x="s.xb2"),
+                    Wait(),
+                ),
+            ),
+            Paragraph(
+                "ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection",
+                (
+                    Step("rmsnorm", out="own.xb", x="s.x", weight="rms_ffn_weight"),
+                    Step("matmul", out="s.hb", x="own.xb", weight="w1"),
+                    Step("matmul", out="s.hb2", x="own.xb", weight="w3"),
+                    Step("swiglu", out="s.hb", x="s.hb2"),
+                    Wait(),
+                    Step("matmul", out="s.xb2", x="s.hb", weight="w2"),
+                    Step("add", out="s.x", x="s.xb2"),
+                    Wait(),
+                ),
+            ),
+        ),
+    )
+
+
+CLASSIFIER = Layer(
+    "classifier",
+    (
+        Paragraph(
+            "final rmsnorm and the classifier, for the last position alone",
+            (
+                Step("rmsnorm", out="own.xb", x="s.x + (c.n - 1) * kDimStride", weight="rms_final_weight"),
+                Step("matmul", out="s.logits", x="own.xb", weight="wcls"),
+            ),
+        ),
+    ),
+)
+
+
+def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
+    """What makes each layer of a model, told its number."""
+    return (llama_layer,) * model.n_layers
+
+
+def make_schedule(model: Model) -> Schedule:
+    """The steps of a model, vectors being quantised where a matrix of integers multiplies them."""
+    table = "wcls" if model.shared_classifier else "token_embedding_table"
+    return Schedule(
+        embed=Step("embed", out="s.x", x="tokens", weight=table),
+        layers=tuple(quantize_inputs(kind(layer), model) for layer, kind in enumerate(kinds(model))),
+        classifier=quantize_inputs(CLASSIFIER, model),
+    )
+
+
+def quantize_inputs(layer: Layer, model: Model) -> Layer:
+    """Has every product of a quantised matrix read own.xq, and fills that first unless it holds the vector already."""
+    held = ""
+    paragraphs = []
+    for paragraph in layer.paragraphs:
+        steps: list[Step | Wait] = []
+        for step in paragraph.steps:
+            if isinstance(step, Step):
+                if step.op == "matmul" and model.type_of(step.weight) in QUANTIZED:
+                    if held != step.x:
+                        steps.append(Step("quantize", out="own.xq", x=step.x))
+                        held = step.x
+                    step = replace(step, x="own.xq")
+                held = "" if held in step.outs else held
+            steps.append(step)
+        paragraphs.append(replace(paragraph, steps=tuple(steps)))
+    return replace(layer, paragraphs=tuple(paragraphs))
