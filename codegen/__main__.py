@@ -5,7 +5,7 @@
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     values   writes the values of the converted weights, unpacked, for the oracle of the tests
-    explain  prints the plan as a page of text
+    explain  prints the plan as a page of text, and which boards it fits (tools/explain)
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from codegen.boards import read_boards, this_machine
 from codegen.checkpoint import TensorSource, read_bytes
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
-from codegen.explain import explain
+from codegen.explain import explain, explain_json
 from codegen.export import write_values
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
@@ -76,11 +77,13 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "values":
         write_values(source, Path(args.output))
     else:
-        print(explain(plan, args.ram_budget), end="")
+        on = (*read_boards(), this_machine())
+        print((explain_json if args.json else explain)(plan, args.ram_budget, on), end="")
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="codegen", description="Bakes a llama2.c checkpoint into C++ and data.")
+    name, usage = ("tools/explain", "tools/explain MODEL [OPTION...]") if argv[:1] == ["explain"] else ("codegen", None)
+    parser = argparse.ArgumentParser(prog=name, usage=usage, description="Bakes a llama2.c checkpoint into C++ and data.")
     parser.add_argument("command", choices=("facts", "code", "data", "values", "explain"))
     parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
@@ -91,11 +94,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--context", type=int, default=0, help="positions; 0: as many as the model has")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
+    parser.add_argument("--json", action="store_true", help="with explain: all of it as one JSON object")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
         run(parser.parse_args(argv))
     except BakeError as error:
-        print(f"storybake: {error}", file=sys.stderr)
+        print(f"{'storybake' if name == 'codegen' else name}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

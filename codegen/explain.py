@@ -1,16 +1,21 @@
-"""Prints a plan as a page of text: `python3 -m codegen explain MODEL`."""
+"""Says what a plan is, as a page of text or as JSON, and which boards it is for: tools/explain MODEL."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
+from codegen import boards
+from codegen.boards import Board
 from codegen.emit import describe
 from codegen.emit import thousands as n
 from codegen.memory import PROGRAM_BYTES, memory_of
 from codegen.plan import Plan
 
 
-def explain(plan: Plan, budget: int = 0) -> str:
+def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:
     """What the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
-    being the target's."""
+    being the target's; whether it fits each board of `on`."""
     m = plan.model
     lines = [describe(m), f"target {plan.target.name}: {plan.target.about}", ""]
     lines += ["kernels, one a distinct shape:"]
@@ -37,4 +42,32 @@ def explain(plan: Plan, budget: int = 0) -> str:
         "",
         f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
     ]
+    if on:
+        lines += ["", *boards.table([boards.judge(m, board) for board in on])]
     return "\n".join(lines) + "\n"
+
+
+def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:
+    """The same figures as one JSON object."""
+    memory = memory_of(plan)
+    return json.dumps(
+        {
+            "model": dataclasses.asdict(plan.model),
+            "target": plan.target.name,
+            "kernels": [
+                {
+                    "name": kernel.name,
+                    "tensors": list(kernel.uses),
+                    "macs": kernel.matrix.macs,
+                    "bytes": kernel.matrix.bytes,
+                }
+                for kernel in plan.kernels
+            ],
+            "memory": {**dataclasses.asdict(memory), "program": PROGRAM_BYTES, "total": memory.total},
+            "budget_mb": budget or plan.target.ram_budget or None,
+            "macs_per_token": plan.macs_per_token,
+            "bytes_per_token": plan.bytes_per_token,
+            "boards": [boards.facts(boards.judge(plan.model, board)) for board in on],
+        },
+        indent=2,
+    ) + "\n"

@@ -52,7 +52,8 @@ def check_budget(plan: Plan, budget: int) -> None:
     memory = memory_of(plan)
     if not limit or memory.total <= limit:
         return
-    fitting = ", ".join(_what_fits(plan.model, plan.target, limit)) or "no option"
+    proposals = [f"{options} ({total:.1f} MB)" for options, _, total in what_fits(plan.model, plan.target, limit)]
+    fitting = ", ".join(proposals) or "no option"
     raise BakeError(
         f"{plan.model.name}: needs {_mb(memory.total)} MB (weights {_mb(memory.weights)}, key/value cache "
         f"{_mb(memory.kv)}, activations {_mb(memory.activations)}, program {_mb(PROGRAM_BYTES)}), expected at most "
@@ -79,8 +80,8 @@ def _mb(size: int) -> str:
     return f"{size / MB:.1f}"
 
 
-def _what_fits(model: Model, target: Target, limit: int) -> Iterator[str]:
-    """The options, alone or together, with which a model fits."""
+def what_fits(model: Model, target: Target, limit: int) -> Iterator[tuple[str, Model, float]]:
+    """The options, alone or together, with which a model takes at most `limit` bytes; the model with them, and its MB."""
     variants = [("", model)]
     for weight_type in QUANTIZED:
         with contextlib.suppress(BakeError):  # q4 does not fit every row length
@@ -91,11 +92,11 @@ def _what_fits(model: Model, target: Target, limit: int) -> Iterator[str]:
         smaller_cache = (f"{option} -Dkv=f16".lstrip(), replace(variant, kv_type="f16"))
         for options, candidate in dict.fromkeys([(option, variant), smaller_cache]):
             if candidate != model and (total := _total(candidate, target)) <= limit:
-                yield f"{options} ({_mb(total)} MB)"
+                yield options, candidate, total / MB
                 break
             if context := _longest_context(candidate, target, limit):
-                total = _total(replace(candidate, seq_len=context), target)
-                yield f"{options} -Dcontext={context} ({_mb(total)} MB)".lstrip()
+                shorter = replace(candidate, seq_len=context)
+                yield f"{options} -Dcontext={context}".lstrip(), shorter, _total(shorter, target) / MB
 
 
 def _total(model: Model, target: Target) -> int:

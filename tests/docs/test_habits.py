@@ -71,3 +71,9 @@ def test_the_version_is_the_newest_of_the_changelog() -> None:
     released = re.findall(r"^## (\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert meson and released and released[0] == meson[1]
     assert released == sorted(released, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+
+
+def test_the_readme_names_every_tool() -> None:
+    tools = {path.name for path in (ROOT / "tools").iterdir() if path.is_file()} - {"riscv64", "run-riscv"}  # cross files'
+    row = re.search(r"^\| `tools/` .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row and tools == set(re.findall(r"`([\w-]+)`", row[0]))
