@@ -1,0 +1,93 @@
+"""The builds of tests/matrix.toml, each configured, built and tested."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from checks.results import BUILD, MODELS, ROOT, Counts, pytest, run
+
+# What of tests/cli makes sense in an emulator.
+CROSS_CLI = ("test_faults.py", "test_selftest.py", "test_promises.py::test_no_network_and_no_shell")
+
+
+@dataclass(frozen=True)
+class Bake:
+    """A build of one model and what is tested of it; tests/matrix.toml says what each field means."""
+
+    name: str
+    model: str = ""
+    options: tuple[str, ...] = ()  # as `meson setup` takes them
+    cross: tuple[str, ...] = ()
+    compiler: str = "g++"
+    suites: tuple[str, ...] = ("model",)
+    cli: bool = False
+    whole: bool = False
+    quick: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it is built."""
+        return BUILD / self.name
+
+
+def read_matrix(path: Path = ROOT / "tests" / "matrix.toml") -> tuple[Bake, ...]:
+    """The builds of a matrix file, in its order; TypeError or KeyError for one that says what no build can."""
+    matrix = tomllib.loads(path.read_text(encoding="utf-8"))
+    bakes = []
+    for name, row in matrix["bakes"].items():
+        options = {key: value for one in row.pop("sets", ()) for key, value in matrix["sets"][one].items()}
+        options |= row.pop("options", {})
+        words = tuple(f"-D{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in options.items())
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        bakes.append(Bake(name, options=words, **fields))
+    return tuple(bakes)
+
+
+def configure(bake: Bake, counts: Counts) -> Path | None:
+    """Sets a build up; the model's path. None when it is not at hand or can't be set up, which is counted."""
+    import seeded  # needs NumPy, which `tools/check --help` does without
+
+    model = MODELS / bake.model
+    if bake.model in seeded.RECIPES:
+        model = seeded.write(BUILD / "models" / bake.name, bake.model)
+    elif bake.model and not model.is_file():
+        counts.add_skip(f"{bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
+        return None
+    setup = ["meson", "setup", str(bake.folder), "-Dtests=enabled", *bake.options]
+    setup += [f"-Dmodel={model}"] if bake.model else []
+    setup += [word for name in bake.cross for word in ("--cross-file", f"cross/{name}.ini")]
+    if not (bake.folder / "build.ninja").exists() and not run(setup, CXX=f"ccache {bake.compiler}"):
+        counts.add(False, f"{bake.name}: meson setup")
+        return None
+    return model
+
+
+def check_bake(bake: Bake, counts: Counts) -> None:
+    """Configures, builds and tests one build."""
+    model = configure(bake, counts)
+    if model is None:
+        return
+    if bake.whole and not run(["meson", "compile", "-C", str(bake.folder)]):
+        counts.add(False, f"{bake.name}: meson compile")
+        return
+    junit = bake.folder / "meson-logs" / "testlog.junit.xml"
+    junit.unlink(missing_ok=True)
+    suites = [word for suite in bake.suites for word in ("--suite", suite)]
+    # It builds what these tests need: the programs of tests are no part of what `meson compile` builds from Meson 1.7 on.
+    ok = run(["meson", "test", "-C", str(bake.folder), "--print-errorlogs", *suites])
+    before = counts.failed
+    if junit.exists():
+        counts.add_junit(junit, bake.name)
+    if not ok and counts.failed == before:
+        counts.add(False, f"{bake.name}: meson test")
+    elif not junit.exists():
+        counts.add(False, f"{bake.name}: meson test ran no test")
+    if bake.cli:
+        own = model.with_name(f"{model.stem}.tokenizer.bin")
+        tokenizer = own if own.is_file() else MODELS / "tok512.bin"
+        cli = {"STORYBAKE_BIN": bake.folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": tokenizer}
+        runner = {"STORYBAKE_RUN": f"{ROOT}/tools/run-riscv"} if bake.cross else {}
+        tests = [f"tests/cli/{name}" for name in CROSS_CLI] if bake.cross else ["tests/cli"]
+        pytest(counts, f"{bake.name} cli", tests, **{name: str(path) for name, path in cli.items()}, **runner)
