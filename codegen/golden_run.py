@@ -69,7 +69,7 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
             heads = (len(tokens), -1, model.head_size)
             q = rope(matmul(source.tensor("wq", layer), xb).reshape(heads), table)
             k = rope(matmul(source.tensor("wk", layer), xb).reshape(heads), table)
-            v = matmul(source.tensor("wv", layer), xb).reshape(heads)
+            v: FloatArray = matmul(source.tensor("wv", layer), xb).reshape(heads)
             if kv_type == "f16":
                 k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
             att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1))
@@ -98,7 +98,8 @@ def rmsnorm(x: FloatArray, weight: Tensor, norm_eps: np.float32) -> FloatArray:
     assert not isinstance(weight, Quantized)
     ss = np.add.accumulate(x * x, axis=1)[:, -1:]  # in order
     ss = ONE / np.sqrt(ss / np.float32(x.shape[1]) + norm_eps)
-    return weight.reshape(-1) * (ss * x)
+    scaled: FloatArray = np.multiply(weight.reshape(-1), ss * x)
+    return scaled
 
 
 def quantize(x: FloatArray, group_size: int) -> Quantized:
@@ -130,7 +131,7 @@ def matmul(w: Tensor, x: FloatArray) -> FloatArray:
     # Sums of whole numbers are exact, in the order of a library too, as long as they fit the mantissa.
     number = np.float32 if group_size * 128 * 127 <= EXACT_IN_F32 else np.float64
     wg = w.q.astype(number).reshape(rows, groups, group_size).transpose(1, 2, 0)
-    isum = (xq.q.astype(number).reshape(-1, groups, group_size).transpose(1, 0, 2) @ wg).astype(np.float32)
+    isum = np.matmul(xq.q.astype(number).reshape(-1, groups, group_size).transpose(1, 0, 2), wg).astype(np.float32)
     ws, xs = np.ascontiguousarray(w.s.T), xq.s
     for g in range(groups):
         np.multiply(isum[g], ws[g], out=product)

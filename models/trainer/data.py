@@ -69,7 +69,7 @@ def batches(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[l
     order = rng.permutation(len(lengths))
     cut: list[list[int]] = []
     for start in range(0, len(order), batch * WINDOW):
-        window = sorted(order[start:start + batch * WINDOW].tolist(), key=lambda i: (lengths[i], i))
+        window = sorted((int(i) for i in order[start:start + batch * WINDOW]), key=lambda i: (lengths[i], i))
         cut += [window[i:i + batch] for i in range(0, len(window) - batch + 1, batch)]
     return [cut[i] for i in rng.permutation(len(cut))]
 
