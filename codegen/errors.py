@@ -7,6 +7,7 @@ import reprlib
 USAGE = 2
 BAD_DATA = 65
 MISSING_FILE = 66
+UNAVAILABLE = 69
 IO = 74
 
 

@@ -1,18 +1,22 @@
 """The golden generated sources: `generated/models.toml` says of which models and targets, this renders and compares.
 
-    python3 -m codegen.goldens           rewrites generated/<model>-<target>/
-    python3 -m codegen.goldens --check   compares, prints the differences, and fails when there are any
+    tools/regen                   rewrites generated/<model>-<target>/
+    tools/regen --check           compares, prints the differences, and fails when there are any
+    tools/regen MODEL --diff      what the working tree changes in the code of a model of yours (codegen.changes)
 """
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from codegen.changes import changes
 from codegen.emit import render
+from codegen.errors import BakeError
 from codegen.model import Model, check_dims, check_name
 from codegen.output import write_if_changed
 from codegen.plan import make_plan
@@ -53,15 +57,60 @@ def orphans(folder: Path, texts: dict[Path, str]) -> list[Path]:
 
 
 def main(argv: list[str]) -> int:
-    if argv == ["--check"]:
-        found = list(differences())
-        print(*found, sep="", end="")
-        if found:
-            print("generated/ is not what the generator emits: run tools/regen and review the diff", file=sys.stderr)
-        return 1 if found else 0
-    if argv:
-        print(f"regen: expected nothing or --check, found {' '.join(argv)}", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="tools/regen",
+        description="Rewrites the golden sources in generated/ and names the files that changed; or shows what an edit of a "
+        "template, of the plan or of a target changes in the code of your model.",
+        epilog="For example: tools/regen; git diff generated     or: tools/regen models/tinytales_q8.bin --target duo --diff",
+    )
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="with --diff: the model whose code is compared")
+    parser.add_argument("--check", action="store_true", help="only compare the golden sources, and fail when they differ")
+    parser.add_argument(
+        "--diff", nargs="?", const="HEAD", metavar="COMMIT", help="compare with the generator of a commit (default HEAD, the last)"
+    )
+    for option, about in (
+        ("--target", "the target whose code is compared (default: this machine's)"),
+        ("--weights", "the type of the weights, as -Dweights="),
+        ("--classifier", "of classifier and embedding, as -Dclassifier="),
+        ("--kv", "of the key/value cache, as -Dkv="),
+        ("--context", "positions, as -Dcontext="),
+    ):
+        parser.add_argument(option, metavar="NAME", help=about)
+    args = parser.parse_args(argv)
+    bake = {name: value for name in ("target", "weights", "classifier", "kv", "context") if (value := getattr(args, name))}
+    if bool(args.model) != bool(args.diff) or args.check and args.model or bake and not args.model:
+        parser.error("expected nothing, --check, or a model and --diff: tools/regen MODEL [--target NAME] --diff [COMMIT]")
+    if args.model:
+        return show_changes([args.model, *(word for name in bake for word in (f"--{name}", bake[name]))], args.diff)
+    return check() if args.check else rewrite()
+
+
+def show_changes(arguments: list[str], commit: str) -> int:
+    """Prints what changed in the code of a model since a commit; the exit code, 0 also when something has."""
+    if "--target" not in arguments:
+        arguments += ["--target", "native"]
+    try:
+        found = list(changes(arguments, commit))
+    except BakeError as error:
+        print(f"tools/regen: {error}", file=sys.stderr)
+        return error.exit_code
+    print(*found, sep="", end="")
+    if not found:
+        print(f"tools/regen: the code is what {commit} generates", file=sys.stderr)
+    return 0
+
+
+def check() -> int:
+    """Compares the golden sources with what is emitted now; the exit code."""
+    found = list(differences())
+    print(*found, sep="", end="")
+    if found:
+        print("generated/ is not what the generator emits: run tools/regen and review the diff", file=sys.stderr)
+    return 1 if found else 0
+
+
+def rewrite() -> int:
+    """Writes the golden sources and names those that changed; the exit code."""
     texts = golden_sources()
     for path, text in texts.items():
         if write_if_changed(path, text.encode()):

@@ -89,5 +89,7 @@ def test_goldens_are_compared_written_and_tidied(
     assert "-by hand" in said.out and "orphan.cpp: nothing emits this file" in said.out and "tools/regen" in said.err
     assert goldens.main([]) == 0
     assert capsys.readouterr().out.splitlines() == [written[0], "generated/orphan.cpp removed"]
-    assert goldens.main(["--chekc"]) == 2
-    assert "expected nothing or --check, found --chekc" in capsys.readouterr().err
+    for arguments in (["--chekc"], ["--diff"], ["--check", "a.bin"], ["a.bin"], ["--target", "duo"]):
+        with pytest.raises(SystemExit) as stopped:
+            goldens.main(arguments)
+        assert stopped.value.code == 2 and "tools/regen: error: " in capsys.readouterr().err
