@@ -71,8 +71,9 @@ ROBOT = (
 def check_call(command: list[str | Path]) -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = (result.stderr.strip() or result.stdout.strip()).splitlines() or [f"exit code {result.returncode}"]
-        raise SimulatorError(f"{' '.join(map(str, command))}: {said[-1]}", 1)
+        said = [f"exit code {result.returncode}", *result.stderr.splitlines(), *result.stdout.splitlines()]
+        why = next((line for line in said if "error" in line.lower()), said[-1])
+        raise SimulatorError(f"{' '.join(map(str, command))}: {why}", 1)
 
 
 def build(name: str, options: list[str], program: str, cross: bool = True) -> Path:
@@ -89,7 +90,7 @@ def build(name: str, options: list[str], program: str, cross: bool = True) -> Pa
 def build_recipe(recipe: str, options: tuple[str, ...] = ()) -> Path:
     check_call(["/usr/bin/python3", "tests/seeded.py", BUILD / "models", recipe])
     name = "-".join([recipe, *(option.partition("=")[2] for option in options)])
-    return build(name, [f"-Dmodel={BUILD / 'models' / recipe}.bin", "-Dspeech=disabled", *options], recipe)
+    return build(name, [f"-Dmodel={BUILD / 'models' / recipe}.bin", "-Dstoryteller=disabled", *options], recipe)
 
 
 def decode(simulator: Simulator) -> None:
@@ -137,10 +138,10 @@ def robot(simulator: Simulator) -> None:
     """What the storyteller's steps take; wish.wav is the robot's own."""
     if not SPEECH.is_dir():
         raise SimulatorError(f"no {SPEECH.relative_to(ROOT)} to hear with; run: tools/toolchain speech", 66)
-    own = build("native", ["-Dspeech=enabled"], "storyteller", cross=False)
+    own = build("native", ["-Dstoryteller=enabled"], "storyteller", cross=False)
     wish: list[str | Path] = ["-i", "Tell me a story about a dragon.", "--max-sentences", "1", "--wav", BUILD / "wish.wav"]
     check_call([own, *wish])
-    program = str(build("storyteller", ["-Dspeech=enabled"], "storyteller"))
+    program = str(build("storyteller", ["-Dstoryteller=enabled"], "storyteller"))
     print("| step | " + " | ".join(f"{bandwidth} GB/s" for bandwidth in BANDWIDTHS) + " |\n| --- | --- | --- | --- |")
     for row in ROBOT:
         ends = [f"begin={address_of(row.begin, program)}", f"end={address_of(row.end, program)}"]
