@@ -4,7 +4,7 @@
              arguments and header, and the files that it all is read from, a line each; a warning when this CPU lacks it
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
-    values   writes the values of the converted weights, unpacked, for the oracle of the tests
+    values   writes the values of the weights, unpacked, for the oracle of the tests (codegen/values.py)
     explain  prints the plan as a page of text, and which boards it fits (tools/explain)
 """
 
@@ -20,7 +20,6 @@ from codegen.checkpoint import TensorSource, read_bytes
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain, explain_json
-from codegen.export import write_values
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.memory import check_budget, check_reach, cut_context
@@ -29,6 +28,7 @@ from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, find_tokenizer
+from codegen.values import write_values
 from codegen.weights import convert, types_text
 
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         _, tokenizer = tokenizer_of(source, args.tokenizer)
         write_packed(source, plan, bake(tokenizer), args.embed == "true", Path(args.output))
     elif args.command == "values":
-        write_values(source, Path(args.output))
+        write_values(source, model, Path(args.output))
     else:
         on = (*read_boards(), this_machine())
         print((explain_json if args.json else explain)(plan, args.ram_budget, on), end="")

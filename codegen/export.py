@@ -24,7 +24,6 @@ from codegen.tokenizer import to_bytes
 from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
-VALUES_VERSION = 100  # of write_values(): no llama2.c format, and none that is read again
 INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # llama2.c's own is model_q80.bin
 INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -65,18 +64,6 @@ def export(
             file.write(_header(model, int(form[1]), (model.group_size,) if form == "v2" else ()))
         _write_tensors(file, source, V0_ORDER if form == "v0" else V1_ORDER)
     return judged.model
-
-
-def write_values(source: TensorSource, out: Path) -> None:
-    """Writes what a source of any weight types holds as plain values, for the oracle: float types as float32, quantised
-    ones as int8 with float32 scales. The layout is v2's, with version VALUES_VERSION and two group sizes, that of the
-    layers and that of classifier and embedding, 0 standing for float32."""
-    model = source.model
-    check_holds(model, "v2")
-    groups = [model.group_size if model.type_of(name) in QUANTIZED else 0 for name in ("wq", "wcls")]
-    with atomic_output(out) as file:
-        file.write(_header(model, VALUES_VERSION, groups))
-        _write_tensors(file, source, V1_ORDER)
 
 
 def check_holds(model: Model, form: str) -> None:

@@ -7,7 +7,6 @@ Weights are normal with a standard deviation of 1/sqrt(row length), 0.02 for the
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,31 +23,60 @@ from codegen.tokenizer import BYTE_TOKENS, TokenizerData, to_bytes  # noqa: E402
 
 @dataclass(frozen=True)
 class Recipe:
-    """dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len; the classifier; the file's version."""
+    """dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len; the file's form, llama2.c's v0, v1, v2, or one of
+    FOREIGN, with its encoding; the classifier; the constants that llama2.c's own files have no place for."""
 
     dims: tuple[int, int, int, int, int, int, int]
     form: str = "v0"
     group_size: int | None = None
     shared: bool = True
+    encoding: str = "F32"
+    head_size: int = 0  # 0: dim / n_heads
+    rope_theta: float = Model.rope_theta
+    norm_eps: float = Model.norm_eps
+
+    def model(self, name: str) -> Model:
+        dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = self.dims
+        model = Model(
+            name, dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len,
+            head_size=self.head_size or dim // n_heads, shared_classifier=self.shared, rope_theta=self.rope_theta,
+            norm_eps=self.norm_eps,
+        )  # fmt: skip
+        return check_dims(model, name)
 
 
 STORIES = {
     "stories15M": (288, 768, 6, 6, 6, 32000, 256),
     "stories42M": (512, 1376, 8, 8, 8, 32000, 1024),
     "stories110M": (768, 2048, 12, 12, 12, 32000, 1024),
-    "stories260K_shape": (64, 172, 5, 8, 4, 512, 512),
     "wide1B": (2048, 5632, 2, 32, 4, 32000, 2048),  # TinyLlama's 1.1 billion, but for 20 of its 22 layers
 }
+STORIES260K = (64, 172, 5, 8, 4, 512, 512)
+GQA = (64, 160, 2, 4, 2, 512, 128)
 RECIPES = {
     **{name: Recipe(dims) for name, dims in STORIES.items()},
     **{f"{name}_q8": Recipe(dims, "v2", 32) for name, dims in STORIES.items()},
+    # the shape of stories260K: two queries a key, a classifier that is the embedding, groups of 4 at most
+    "seeded260K": Recipe(STORIES260K),
+    "seeded260K_q8": Recipe(STORIES260K, "v2", 4),
+    # a classifier of its own, groups of 32
+    "seeded_gqa_untied": Recipe(GQA, shared=False),
+    "seeded_gqa_untied_v1": Recipe(GQA, "v1", shared=False),
+    "seeded_gqa_untied_q8": Recipe(GQA, "v2", 32, shared=False),
     # nothing a multiple of anything: heads of 6, 3 queries a key, rows that are left over by every tile
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
     "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),
+    # other programs' formats, and what only they can say: heads longer or shorter than dim / n_heads, another RoPE base,
+    # another epsilon
+    "seeded_hf": Recipe((48, 80, 2, 4, 2, 320, 40), "hf", None, False, "BF16", 20, 500000.0, 1e-6),
+    "seeded_gguf": Recipe((64, 96, 2, 4, 2, 320, 40), "gguf", None, True, "Q8_0", 8, 1000000.0, 1e-6),
+    "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
+# What a recipe's file is called, where it is not llama2.c's .bin with a .tokenizer.bin beside it.
+FOREIGN = {"hf": "{}", "gguf": "{}.gguf", "pt": "{}.pt"}
 
 
 @dataclass(frozen=True)
@@ -77,19 +105,46 @@ def tokenizer(vocab_size: int) -> TokenizerData:
     return TokenizerData(tuple(pieces[:vocab_size]), tuple(float(-i) for i in range(vocab_size)))
 
 
+def file_name(name: str) -> str:
+    """What `write` calls the model of a recipe."""
+    return FOREIGN.get(RECIPES[name].form, "{}.bin").format(name)
+
+
 def write(folder: Path, name: str) -> Path:
-    """Writes <name>.bin and <name>.tokenizer.bin into a folder; returns the checkpoint's path."""
+    """Writes the model of a recipe and its tokenizer into a folder; returns the model's path."""
     recipe = RECIPES[name]
-    dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = recipe.dims
-    model = Model(
-        name, dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len,
-        head_size=dim // n_heads, shared_classifier=recipe.shared,
-    )  # fmt: skip
-    path = folder / f"{name}.bin"
+    source = Seeded(recipe.model(name))
+    pieces = tokenizer(recipe.dims[5])
     folder.mkdir(parents=True, exist_ok=True)
-    export(Seeded(check_dims(dataclasses.replace(model), name)), path, recipe.form, recipe.group_size)
-    (folder / f"{name}.tokenizer.bin").write_bytes(to_bytes(tokenizer(vocab_size)))
+    path = folder / file_name(name)
+    if recipe.form in ("hf", "gguf"):
+        write_foreign(path, source, recipe, pieces)
+        return path
+    if recipe.form == "pt":
+        write_foreign(path, source, recipe, pieces)
+    else:
+        export(source, path, recipe.form, recipe.group_size)
+    (folder / f"{name}.tokenizer.bin").write_bytes(to_bytes(pieces))
     return path
+
+
+def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerData) -> None:
+    """Writes one of FOREIGN with the writers of the generator's tests, the tokenizer inside where the format has one."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "codegen"))
+    import model_files
+    import vocabulary_files
+
+    model = source.model
+    tensors = {key: source.tensor(*key) for key in model_files.keys(model)}
+    vocabulary = vocabulary_files.pieces_of(to_bytes(pieces), model.vocab_size)
+    if recipe.form == "hf":
+        model_files.hf_folder(path, model, tensors, recipe.encoding)
+        (path / "tokenizer.model").write_bytes(vocabulary_files.sentencepiece_model(vocabulary))
+    elif recipe.form == "gguf":
+        keys = model_files.gguf_kv(model) | vocabulary_files.gguf_keys(vocabulary)
+        path.write_bytes(model_files.gguf(keys, model_files.gguf_tensors(tensors, recipe.encoding)))
+    else:
+        path.write_bytes(model_files.pt_zip(*model_files.pt_saved(model, tensors)))
 
 
 def main(argv: list[str]) -> int:

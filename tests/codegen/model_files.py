@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from codegen.checkpoint import open_checkpoint
 from codegen.model import Model
@@ -24,6 +23,8 @@ Tensors = dict[tuple[str, int], np.ndarray]
 
 def test_model(name: str) -> Path:
     """A test model's file; the test is skipped when the folder of models is not there."""
+    import pytest
+
     path = MODELS / name
     if not path.is_file():
         pytest.skip(f"no {path}: set STORYBAKE_MODELS to the folder of the test models")
@@ -306,7 +307,7 @@ def pickled(value: Any) -> bytes:
 
 def pt_args(model: Model) -> dict[str, Any]:
     dims = {name: getattr(model, name) for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size")}
-    return dims | {"multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0}
+    return dims | {"multiple_of": 32, "max_seq_len": model.seq_len, "dropout": 0.0, "norm_eps": model.norm_eps}
 
 
 def pt_saved(model: Model, tensors: Tensors, prefix: str = "_orig_mod.") -> tuple[dict[str, Any], dict[str, bytes]]:

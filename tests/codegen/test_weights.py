@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from hypothesis.extra import numpy as arrays
 
 from codegen.checkpoint import Quantized
 from codegen.errors import BAD_DATA, USAGE, BakeError
-from codegen.export import VALUES_VERSION, main, write_values
+from codegen.export import main
 from codegen.formats import open_model
 from codegen.model import WEIGHT_TYPES, Model
 from codegen.quantize import dequantize, quantize_q4, round_to_half
+from codegen.values import write_values
 from codegen.weights import convert, retype
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -191,19 +191,31 @@ def test_an_unknown_type_is_refused(option: str) -> None:
 # --- the values, for the oracle and for others ---
 
 
-def test_values_have_a_group_size_for_layers_and_one_for_the_classifier(tmp_path: Path) -> None:
-    source = convert(Tensors(*files.tiny(shared=False)), "q4", classifier="f16")
-    write_values(source, tmp_path / "values")
-    data = (tmp_path / "values").read_bytes()
-    assert struct.unpack_from("<Ii", data) == (0x616B3432, VALUES_VERSION)
-    assert struct.unpack_from("<2i", data, 37) == (32, 0)
-    embedding = np.frombuffer(data, "<f4", 40 * 32, 256 + 4 * 5 * 32).reshape(40, 32)
-    assert np.array_equal(embedding, source.tensor("token_embedding_table"))
-    wq = np.frombuffer(data, np.int8, 32 * 32, 256 + 4 * 5 * 32 + embedding.nbytes).reshape(32, 32)
-    expected = source.tensor("wq")
-    assert isinstance(expected, Quantized) and np.array_equal(wq, expected.q)
-    with pytest.raises(BakeError, match="version: expected 1"):
-        open_model(tmp_path / "values")
+def test_values_say_what_they_are(tmp_path: Path) -> None:
+    """The header is read by its words alone; every tensor is where its lines say, and nothing is left over."""
+    model, tensors = files.tiny(shared=False, head_size=10, rope_theta=500000.0, norm_eps=1e-6)
+    source = convert(Tensors(model, tensors), "q4", classifier="f16")
+    write_values(source, dataclasses.replace(source.model, seq_len=7), tmp_path / "values")
+    head, _, data = (tmp_path / "values").read_bytes().partition(b"\nend\n")
+    magic, *lines = head.decode().splitlines()
+    facts = dict(line.split() for line in lines if not line.startswith("tensor "))
+    assert magic == "storybake values 1"
+    assert {name: int(facts.pop(name)) for name in ("dim", "n_heads", "head_size", "seq_len")} == {
+        "dim": 32, "n_heads": 4, "head_size": 10, "seq_len": 7,
+    }  # fmt: skip
+    assert float.fromhex(facts["rope_theta"]) == 500000 and np.float32(float.fromhex(facts["norm_eps"])) == np.float32(1e-6)
+    seen = set()
+    for _, name, layer, rows, columns, group in (line.split() for line in lines if line.startswith("tensor ")):
+        tensor, shape = source.tensor(name, int(layer)), (int(rows), int(columns))
+        seen.add((name, int(layer)))
+        if int(group):
+            assert isinstance(tensor, Quantized) and name in ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
+            q, data = np.frombuffer(data, np.int8, tensor.q.size).reshape(shape), data[tensor.q.size :]
+            assert np.array_equal(q, tensor.q)
+            tensor, shape = tensor.s, (shape[0], shape[1] // int(group))
+        assert np.array_equal(np.frombuffer(data, "<f4", tensor.size).reshape(shape), tensor)
+        data = data[tensor.nbytes :]
+    assert seen == set(files.keys(model)) and not data
 
 
 @pytest.mark.parametrize(("options", "words"), [

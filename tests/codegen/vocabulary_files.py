@@ -90,7 +90,7 @@ def tokenizer_json(pieces: Pieces, old: bool = False, **changes: Any) -> dict[st
     return root
 
 
-def gguf_vocabulary(pieces: Pieces, **changes: tuple[int, Any] | None) -> bytes:
+def gguf_keys(pieces: Pieces, **changes: tuple[int, Any] | None) -> files.KV:
     kv: dict[str, Any] = {
         "tokenizer.ggml.model": (STRING, "llama"),
         "tokenizer.ggml.tokens": (ARRAY, (STRING, [text for text, _, _ in pieces])),
@@ -101,7 +101,11 @@ def gguf_vocabulary(pieces: Pieces, **changes: tuple[int, Any] | None) -> bytes:
         "tokenizer.ggml.unknown_token_id": (U32, 0),
         "tokenizer.ggml.add_space_prefix": (BOOL, 1),
     } | {f"tokenizer.ggml.{key}": value for key, value in changes.items()}
-    return files.gguf({key: value for key, value in kv.items() if value is not None}, [])
+    return {key: value for key, value in kv.items() if value is not None}
+
+
+def gguf_vocabulary(pieces: Pieces, **changes: tuple[int, Any] | None) -> bytes:
+    return files.gguf(gguf_keys(pieces, **changes), [])
 
 
 def dumped(root: Any) -> bytes:

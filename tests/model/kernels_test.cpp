@@ -1,4 +1,6 @@
 // The kernels that every weight type has, against the oracle's operations: bit for bit, on guarded buffers.
+#include <cstdlib>
+
 #include "exp.hpp"
 #include "kernel_cases.hpp"
 #include "oracle.hpp"
@@ -35,12 +37,15 @@ std::string position(int p) {
 }
 
 TEST(Kernels, RmsnormEqualsTheOracle) {
+    const char* values = std::getenv("STORYBAKE_VALUES");
+    ASSERT_NE(values, nullptr) << "STORYBAKE_VALUES names the values of what was baked: python3 -m codegen values";
+    const float norm_eps = oracle::read_facts(values).norm_eps;
     Batch x(kDim, kDimStride, 1);
     Batch weight(kDim, kDimStride, 2);
     Guarded<float> o(static_cast<std::size_t>(kMaxBatch * kDimStride));
     rmsnorm(Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), reinterpret_cast<const std::byte*>(weight.at(0)));
     for (int p = 0; p < kMaxBatch; ++p) {
-        expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0]),
+        expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0], norm_eps),
                      o.data() + p * kDimStride, position(p));
     }
 }

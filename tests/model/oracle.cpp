@@ -4,7 +4,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <utility>
 
 namespace oracle {
 
@@ -12,47 +16,84 @@ namespace {
 
 using Floats = std::vector<float>;
 
-constexpr int kValuesVersion = 100;  // as codegen.export writes it
+[[noreturn]] void fail(int code, const std::string& message) {
+    std::fprintf(stderr, "oracle: %s\n", message.c_str());
+    std::exit(code);
+}
 
-class Reader {
-public:
-    explicit Reader(const std::string& path) : file_(std::fopen(path.c_str(), "rb")) {
-        if (file_ == nullptr) {
-            std::fprintf(stderr, "oracle: %s: can't be opened\n", path.c_str());
-            std::exit(66);
-        }
-    }
-    Reader(const Reader&) = delete;
-    Reader& operator=(const Reader&) = delete;
-    ~Reader() { std::fclose(file_); }
-
-    void seek(long offset) { std::fseek(file_, offset, SEEK_SET); }
-
-    template <typename T>
-    std::vector<T> read(std::size_t count) {
-        std::vector<T> values(count);
-        if (std::fread(values.data(), sizeof(T), count, file_) != count) {
-            std::fprintf(stderr, "oracle: the checkpoint ends too early\n");
-            std::exit(65);
-        }
-        return values;
-    }
-
-    Matrix matrix(int rows, int columns, int group_size) {
-        Matrix m{rows, columns, group_size, {}, {}, {}};
-        const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-        if (group_size == 0) {
-            m.f = read<float>(count);
-        } else {
-            m.q = read<std::int8_t>(count);
-            m.s = read<float>(count / static_cast<std::size_t>(group_size));
-        }
-        return m;
-    }
-
-private:
-    std::FILE* file_;
+/// A line of the header that stands for a tensor.
+struct Record {
+    std::string name;
+    int layer = 0, rows = 0, columns = 0, group_size = 0;
 };
+
+struct Header {
+    Facts facts;
+    std::vector<Record> records;
+};
+
+Header read_header(std::istream& in, const std::string& path) {
+    Header header;
+    Facts& f = header.facts;
+    const std::map<std::string, int*> whole = {
+        {"dim", &f.dim},         {"hidden_dim", &f.hidden_dim}, {"n_layers", &f.n_layers},
+        {"n_heads", &f.n_heads}, {"n_kv_heads", &f.n_kv_heads}, {"vocab_size", &f.vocab_size},
+        {"seq_len", &f.seq_len}, {"head_size", &f.head_size},
+    };
+    const std::map<std::string, float*> real = {{"rope_theta", &f.rope_theta}, {"norm_eps", &f.norm_eps}};
+    std::set<std::string> found;
+    std::string line;
+    if (!std::getline(in, line) || line != "storybake values 1") {
+        fail(65, path + ": expected a first line of storybake values 1");
+    }
+    while (std::getline(in, line) && line != "end") {
+        std::istringstream words(line);
+        std::string name;
+        std::string value;
+        words >> name;
+        if (name == "tensor") {
+            Record r;
+            words >> r.name >> r.layer >> r.rows >> r.columns >> r.group_size;
+            header.records.push_back(r);
+        } else if (whole.contains(name)) {
+            words >> *whole.at(name);
+        } else if (real.contains(name)) {
+            words >> value;
+            *real.at(name) = std::strtof(value.c_str(), nullptr);
+        } else {
+            fail(65, path + ": " + name + " is not known here: teach it to tests/model/oracle.cpp");
+        }
+        if (!words || words.rdbuf()->in_avail() > 0) {
+            fail(65, path + ": can't be read: " + line);
+        }
+        found.insert(name);
+    }
+    if (line != "end" || found.size() != whole.size() + real.size() + 1) {
+        fail(65, path + ": the header lacks facts or its end");
+    }
+    return header;
+}
+
+template <typename T>
+std::vector<T> read(std::istream& in, std::size_t count) {
+    std::vector<T> values(count);
+    if (!in.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(count * sizeof(T)))) {
+        fail(65, "the values end too early");
+    }
+    return values;
+}
+
+Matrix read_matrix(std::istream& in, const Record& r) {
+    Matrix m{r.rows, r.columns, r.group_size, {}, {}, {}};
+    const std::size_t count = static_cast<std::size_t>(r.rows) * static_cast<std::size_t>(r.columns);
+    if (r.group_size == 0) {
+        m.f = read<float>(in, count);
+    } else {
+        m.q = read<std::int8_t>(in, count);
+        m.s = read<float>(in, count / static_cast<std::size_t>(r.group_size));
+    }
+    return m;
+}
 
 Floats row(const Matrix& m, int r) {
     Floats x(static_cast<std::size_t>(m.columns));
@@ -67,13 +108,13 @@ Floats row(const Matrix& m, int r) {
 
 }  // namespace
 
-Floats rmsnorm(const Floats& x, const Floats& weight) {
+Floats rmsnorm(const Floats& x, const Floats& weight, float norm_eps) {
     float ss = 0.0F;
     for (const float v : x) {
         ss += v * v;
     }
     ss /= static_cast<float>(x.size());
-    ss += 1e-5F;
+    ss += norm_eps;
     ss = 1.0F / std::sqrt(ss);
     Floats o(x.size());
     for (std::size_t j = 0; j < x.size(); ++j) {
@@ -157,10 +198,10 @@ Floats swiglu(const Floats& hb, const Floats& hb2) {
     return out;
 }
 
-void rope(Floats& x, int head_size, int pos) {
+void rope(Floats& x, int head_size, int pos, float rope_theta) {
     for (std::size_t i = 0; i < x.size(); i += 2) {
         const int head_dim = static_cast<int>(i) % head_size;
-        const float freq = 1.0F / std::pow(10000.0F, static_cast<float>(head_dim) / static_cast<float>(head_size));
+        const float freq = 1.0F / std::pow(rope_theta, static_cast<float>(head_dim) / static_cast<float>(head_size));
         const float val = static_cast<float>(pos) * freq;
         const float fcr = std::cos(val);
         const float fci = std::sin(val);
@@ -171,63 +212,46 @@ void rope(Floats& x, int head_size, int pos) {
     }
 }
 
-Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
-    Reader in(path);
-    std::uint32_t magic = in.read<std::uint32_t>(1)[0];
-    const int version = magic == 0x616b3432U ? in.read<std::int32_t>(1)[0] : 0;
-    in.seek(version == 0 ? 0 : 8);
-    const auto header = in.read<std::int32_t>(7);
-    bool shared = header[5] > 0;
-    if (version > 0) {
-        shared = in.read<std::uint8_t>(1)[0] != 0;
-        group_size = version >= 2 ? in.read<std::int32_t>(1)[0] : 0;
-        classifier_group_size = version == kValuesVersion ? in.read<std::int32_t>(1)[0] : group_size;
-        in.seek(256);
-    }
-    dim = header[0], hidden_dim = header[1], n_layers = header[2], n_heads = header[3], n_kv_heads = header[4];
-    vocab_size = std::abs(header[5]), seq_len = header[6];
-    const int kv_dim = dim / n_heads * n_kv_heads;
-    layers.resize(static_cast<std::size_t>(n_layers));
+Facts read_facts(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return read_header(in, path).facts;
+}
 
-    const auto vector = [&] { return in.read<float>(static_cast<std::size_t>(dim)); };
-    const auto matrices = [&](Matrix Layer::*member, int rows, int columns) {
-        for (Layer& layer : layers) {
-            layer.*member = in.matrix(rows, columns, group_size);
+Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
+    std::ifstream in(path, std::ios::binary);
+    const Header header = read_header(in, path);
+    static_cast<Facts&>(*this) = header.facts;
+    layers.resize(static_cast<std::size_t>(n_layers));
+    const std::map<std::string, Matrix Layer::*> matrices = {
+        {"wq", &Layer::wq}, {"wk", &Layer::wk}, {"wv", &Layer::wv}, {"wo", &Layer::wo},
+        {"w1", &Layer::w1}, {"w2", &Layer::w2}, {"w3", &Layer::w3},
+    };
+    for (const Record& r : header.records) {
+        Matrix m = read_matrix(in, r);
+        Layer& layer = layers.at(static_cast<std::size_t>(r.layer));
+        group_size = std::max(group_size, r.group_size);
+        if (r.name == "token_embedding_table") {
+            embedding = std::move(m);
+        } else if (r.name == "wcls") {
+            wcls = std::move(m);
+        } else if (r.name == "rms_final_weight") {
+            rms_final = std::move(m.f);
+        } else if (r.name == "rms_att_weight") {
+            layer.rms_att = std::move(m.f);
+        } else if (r.name == "rms_ffn_weight") {
+            layer.rms_ffn = std::move(m.f);
+        } else if (matrices.contains(r.name)) {
+            layer.*matrices.at(r.name) = std::move(m);
+        } else {
+            fail(65, path + ": a tensor " + r.name + " is not known here: teach it to tests/model/oracle.cpp");
         }
-    };
-    const auto norms = [&](Floats Layer::*member) {
-        for (Layer& layer : layers) {
-            layer.*member = vector();
-        }
-    };
-    const auto attention = [&] {
-        matrices(&Layer::wq, dim, dim);
-        matrices(&Layer::wk, kv_dim, dim);
-        matrices(&Layer::wv, kv_dim, dim);
-        matrices(&Layer::wo, dim, dim);
-    };
-    const auto ffn = [&] {
-        matrices(&Layer::w1, hidden_dim, dim);
-        matrices(&Layer::w2, dim, hidden_dim);
-        matrices(&Layer::w3, hidden_dim, dim);
-    };
-    if (version == 0) {
-        embedding = in.matrix(vocab_size, dim, 0);
-        norms(&Layer::rms_att);
-        attention();
-        norms(&Layer::rms_ffn);
-        ffn();
-        rms_final = vector();
-        in.read<float>(static_cast<std::size_t>(seq_len) * static_cast<std::size_t>(dim / n_heads));
-    } else {
-        norms(&Layer::rms_att);
-        norms(&Layer::rms_ffn);
-        rms_final = vector();
-        embedding = in.matrix(vocab_size, dim, classifier_group_size);
-        attention();
-        ffn();
     }
-    wcls = shared ? embedding : in.matrix(vocab_size, dim, classifier_group_size);
+    if (in.peek() != std::istream::traits_type::eof()) {
+        fail(65, path + ": more follows than the header says");
+    }
+    if (wcls.rows == 0) {
+        wcls = embedding;
+    }
     restart();
 }
 
@@ -237,7 +261,6 @@ void Model::restart() {
 }
 
 Floats Model::forward(int token) {
-    const int head_size = dim / n_heads;
     const int kv_mul = n_heads / n_kv_heads;
     const int pos = static_cast<int>(keys_[0].size());
     Floats x = row(embedding, token);
@@ -248,11 +271,11 @@ Floats Model::forward(int token) {
     };
     for (std::size_t l = 0; l < layers.size(); ++l) {
         const Layer& layer = layers[l];
-        const Floats normed = rmsnorm(x, layer.rms_att);
+        const Floats normed = rmsnorm(x, layer.rms_att, norm_eps);
         Floats q = matmul(layer.wq, normed);
         Floats k = matmul(layer.wk, normed);
-        rope(q, head_size, pos);
-        rope(k, head_size, pos);
+        rope(q, head_size, pos, rope_theta);
+        rope(k, head_size, pos, rope_theta);
         Floats v = matmul(layer.wv, normed);
         if (f16_cache_) {
             std::transform(k.begin(), k.end(), k.begin(), rounded_to_half);
@@ -260,7 +283,7 @@ Floats Model::forward(int token) {
         }
         keys_[l].push_back(k);
         values_[l].push_back(v);
-        Floats xb(x.size(), 0.0F);
+        Floats xb(q.size(), 0.0F);
         for (int h = 0; h < n_heads; ++h) {
             const auto head = static_cast<std::size_t>(h * head_size);
             const auto kv_head = static_cast<std::size_t>(h / kv_mul * head_size);
@@ -280,10 +303,10 @@ Floats Model::forward(int token) {
             }
         }
         add(matmul(layer.wo, xb));
-        const Floats ffn = rmsnorm(x, layer.rms_ffn);
+        const Floats ffn = rmsnorm(x, layer.rms_ffn, norm_eps);
         add(matmul(layer.w2, swiglu(matmul(layer.w1, ffn), matmul(layer.w3, ffn))));
     }
-    return matmul(wcls, rmsnorm(x, rms_final));
+    return matmul(wcls, rmsnorm(x, rms_final, norm_eps));
 }
 
 }  // namespace oracle

@@ -1,5 +1,5 @@
-// The oracle: llama2.c's forward pass as plain loops over a checkpoint file, with the C library's expf, powf, cosf and
-// sinf. Written by hand, generated from nothing; it shares no code with what it judges.
+// The oracle: llama2.c's forward pass as plain loops over a model's values (codegen/values.py), with the C library's
+// expf, powf, cosf and sinf. Written by hand, generated from nothing; it shares no code with what it judges.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace oracle {
 
-/// A weight matrix as the checkpoint has it, row-major: float32, or small integers in groups with their scales.
+/// A weight matrix, row-major: float32, or small integers in groups with their scales.
 struct Matrix {
     int rows = 0;
     int columns = 0;
@@ -25,7 +25,7 @@ struct Quantized {
 };
 
 // The operations, each as run.c and runq.c have them.
-std::vector<float> rmsnorm(const std::vector<float>& x, const std::vector<float>& weight);
+std::vector<float> rmsnorm(const std::vector<float>& x, const std::vector<float>& weight, float norm_eps);
 Quantized quantize(const std::vector<float>& x, int group_size);
 /// W (rows, columns) @ x (columns,), quantising x first when W is integers.
 std::vector<float> matmul(const Matrix& w, const std::vector<float>& x);
@@ -33,17 +33,26 @@ void softmax(std::vector<float>& x);
 /// The value of the nearest float16, of two equally near the even one; infinity from 65520 on.
 float rounded_to_half(float x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
-/// Rotates pairs of a vector of whole heads at a position.
-void rope(std::vector<float>& x, int head_size, int pos);
+/// Rotates pairs of a vector of whole heads at a position; rope_theta is the base of the frequencies.
+void rope(std::vector<float>& x, int head_size, int pos, float rope_theta = 10000.0F);
 
 struct Layer {
     std::vector<float> rms_att, rms_ffn;
     Matrix wq, wk, wv, wo, w1, w2, w3;
 };
 
-/// A llama2.c checkpoint of version 0, 1 or 2, or plain values of converted weights (codegen.export.write_values, where
-/// float16 is float32 and int4 is int8: what they mean is the same); trusted: the tests choose it.
-class Model {
+/// What the header of a file of values says of the model, under the names that it has there.
+struct Facts {
+    int dim = 0, hidden_dim = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, vocab_size = 0, seq_len = 0, head_size = 0;
+    float rope_theta = 0.0F, norm_eps = 0.0F;
+};
+
+/// The facts alone of a file of values.
+Facts read_facts(const std::string& path);
+
+/// A model of any format, by its values; trusted: the build wrote them. A header with a word that is not known here
+/// ends the program, so that no kind of model is judged by an oracle that ignores what is new in it.
+class Model : public Facts {
 public:
     /// With `f16_cache`, keys and values are rounded to float16 before they are kept.
     explicit Model(const std::string& path, bool f16_cache = false);
@@ -53,9 +62,7 @@ public:
     /// Starts again at position 0.
     void restart();
 
-    int dim = 0, hidden_dim = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, vocab_size = 0, seq_len = 0;
-    int group_size = 0;             // of the layers' matrices; 0: float32
-    int classifier_group_size = 0;  // of embedding and wcls
+    int group_size = 0;  // of the quantised matrices; 0: there are none
     Matrix embedding, wcls;
     std::vector<Layer> layers;
     std::vector<float> rms_final;

@@ -35,7 +35,7 @@ DECODES = (
     Decode("stories15M shape, int8 in groups of 32", "stories15M_q8"),
     Decode("stories15M shape, int4 in groups of 32", "stories15M", ("-Dweights=q4",)),
     Decode("stories15M shape, float16", "stories15M", ("-Dweights=f16",)),
-    Decode("stories260K shape, float32", "stories260K_shape", last=66),
+    Decode("stories260K shape, float32", "seeded260K", last=66),
     Decode("stories15M shape, int8, sampled with -t 1", "stories15M_q8", run=("-t", "1", "-s", "1"), bandwidths=("1.3",)),
 )
 

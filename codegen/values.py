@@ -1,0 +1,47 @@
+"""Writes a model's values for an oracle: what its weights mean, unpacked, with a header that says what everything is.
+
+The header is lines of text: `storybake values 1`; a line `NAME VALUE` for each of FACTS, numbers that are not whole as
+hexadecimal floats; a line `tensor NAME LAYER ROWS COLUMNS GROUP` for each tensor; `end`. The tensors follow in that order,
+row by row: float32 (little-endian) where GROUP is 0, else int8 and behind them a float32 scale a GROUP of a row. What
+float16 and int4 mean is the same in float32 and int8. One seam for every format: no oracle has to read any of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from codegen.checkpoint import Quantized, TensorSource
+from codegen.model import QUANTIZED, Model
+from codegen.output import atomic_output
+
+MAGIC = "storybake values 1"
+FACTS = (
+    "dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len", "head_size", "rope_theta", "norm_eps",
+)  # fmt: skip
+
+
+def header(model: Model) -> str:
+    """What stands before the tensors of a model."""
+    lines = [MAGIC]
+    for name in FACTS:
+        value = getattr(model, name)
+        lines.append(f"{name} {value if isinstance(value, int) else float(np.float32(value)).hex()}")
+    for name, (layers, rows, columns) in model.tensor_shapes().items():
+        group = model.group_size if model.type_of(name) in QUANTIZED else 0
+        lines += [f"tensor {name} {layer} {rows} {columns} {group}" for layer in range(max(layers, 1))]
+    return "\n".join([*lines, "end\n"])
+
+
+def write_values(source: TensorSource, model: Model, out: Path) -> None:
+    """Writes the tensors of a source and the facts of the planned `model`, which may have fewer positions."""
+    with atomic_output(out) as file:
+        file.write(header(model).encode())
+        for name, (layers, _, _) in model.tensor_shapes().items():
+            for layer in range(max(layers, 1)):
+                tensor = source.tensor(name, layer)
+                if isinstance(tensor, Quantized):
+                    file.write(np.ascontiguousarray(tensor.q).tobytes())
+                    tensor = tensor.s
+                file.write(tensor.astype("<f4", copy=False).tobytes())
