@@ -7,6 +7,7 @@ Weights are normal with a standard deviation of 1/sqrt(row length), 0.02 for the
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,7 @@ def write(folder: Path, name: str) -> Path:
 def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerData) -> None:
     """Writes one of FOREIGN with the writers of the generator's tests, the tokenizer inside where the format has one."""
     sys.path.insert(0, str(Path(__file__).resolve().parent / "codegen"))
-    import model_files
-    import vocabulary_files
+    model_files, vocabulary_files = (importlib.import_module(name) for name in ("model_files", "vocabulary_files"))
 
     model = source.model
     tensors = {key: source.tensor(*key) for key in model_files.keys(model)}
