@@ -3,12 +3,14 @@
     tools/regen                   rewrites generated/<model>-<target>/
     tools/regen --check           compares, prints the differences, and fails when there are any
     tools/regen MODEL --diff      what the working tree changes in the code of a model of yours (codegen.changes)
+    tools/regen --examples        rewrites what the READMEs show of their commands (tests/docs/examples.py)
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -65,6 +67,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="with --diff: the model whose code is compared")
     parser.add_argument("--check", action="store_true", help="only compare the golden sources, and fail when they differ")
+    parser.add_argument("--examples", action="store_true", help="rewrite what the READMEs show of their commands, running them")
     parser.add_argument(
         "--diff", nargs="?", const="HEAD", metavar="COMMIT", help="compare with the generator of a commit (default HEAD, the last)"
     )
@@ -78,8 +81,12 @@ def main(argv: list[str]) -> int:
         parser.add_argument(option, metavar="NAME", help=about)
     args = parser.parse_args(argv)
     bake = {name: value for name in ("target", "weights", "classifier", "kv", "context") if (value := getattr(args, name))}
-    if bool(args.model) != bool(args.diff) or args.check and args.model or bake and not args.model:
-        parser.error("expected nothing, --check, or a model and --diff: tools/regen MODEL [--target NAME] --diff [COMMIT]")
+    if bool(args.model) != bool(args.diff) or args.check + args.examples + bool(args.model) > 1 or bake and not args.model:
+        parser.error(
+            "expected nothing, --check, --examples, or a model and --diff: tools/regen MODEL [--target NAME] --diff [COMMIT]"
+        )
+    if args.examples:
+        return subprocess.run([sys.executable, str(FOLDER.parent / "tests/docs/examples.py")], check=False).returncode
     if args.model:
         return show_changes([args.model, *(word for name in bake for word in (f"--{name}", bake[name]))], args.diff)
     return check() if args.check else rewrite()

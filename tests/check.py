@@ -30,8 +30,9 @@ from checks.style import check_style, check_tidy
 USUALLY = "about 40 minutes on two cores the first time, 20 once ccache has the objects"
 USUALLY_QUICK = "about three minutes on two cores the first time, one once ccache has the objects"
 
-# The programs of tests/storyteller, which the builds of these names have made by then.
-STORYTELLERS = {
+# The programs of tests/storyteller and tests/docs, which the builds of these names have made by then.
+PROGRAMS = {
+    "STORYBAKE_TINYTALES": str(BUILD / "default" / "tinytales_q8"),
     "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
     "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
@@ -74,7 +75,7 @@ def bake_step(bake: Bake) -> Step:
 def pytest_step(folder: Path) -> Step:
     """A folder of tests/ that pytest runs."""
     return Step(
-        folder.name, lambda counts: pytest(counts, folder.name, [str(folder)], **STORYTELLERS),
+        folder.name, lambda counts: pytest(counts, folder.name, [str(folder)], **PROGRAMS),
         BUILD / folder.name, after=True, quick=folder.name == "codegen",
     )  # fmt: skip
 

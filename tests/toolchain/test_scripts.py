@@ -71,14 +71,54 @@ def test_toolchain_refuses_an_unknown_part_before_it_downloads_any(tmp_path: Pat
     assert "expected gcc, gcc10, qemu5, qemu or speech" in one_line(run(tools / "toolchain", "qemu5", "gcc9"), 2)
 
 
-def test_toolchain_names_what_to_install(tmp_path: Path) -> None:
+def test_toolchain_installs_what_it_needs_itself(tmp_path: Path) -> None:
+    """By tools/setup cross, once, before it downloads anything; and ends when that can't."""
     tools = checkout(tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("dirname", "readlink", "mkdir", "flock", "apt-get", "dpkg"):
         (programs / name).symlink_to(shutil.which(name) or name)
+    (tools / "setup").write_text('#!/bin/sh\necho "tools/setup: called with $*" >&2\nexit 1\n')
     result = run("/bin/bash", tools / "toolchain", "qemu5", env={"PATH": str(programs)})
-    assert one_line(result, 1) == "tools/toolchain: patchelf is not here; run: tools/setup cross\n"
+    assert one_line(result, 69) == "tools/setup: called with cross\n"
+
+
+def stand_in(folder: Path, name: str, text: str) -> str:
+    """A PATH with a script of that name first."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+    return f"{folder}:{PATH}"
+
+
+URIS = """case "$*" in *--print-uris*)
+    printf "'http://host/%s' %s %s SHA256:0\\n" a.deb a.deb 150000000 b.deb b.deb 50000000 ;; esac"""
+
+
+def test_toolchain_says_beforehand_what_it_will_download(tmp_path: Path) -> None:
+    """What an interrupted call has left is not counted again."""
+    tools = checkout(tmp_path)
+    path = stand_in(tmp_path / "bin", "apt-get", URIS)
+    told = run(tools / "toolchain", "--dry-run", "qemu5", "gcc10", env=environment(PATH=path))
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "gcc10: 200 MB to download\n" in told.stderr
+    assert "400 MB in all, about 2 minutes at 10 MB/s and 8 at 1; unpacked at most 1600 MB in " in told.stderr
+    assert [path.name for path in (tmp_path / "checkout/.toolchain").iterdir()] == ["lock"], "nothing else is left"
+    left = tmp_path / "checkout/.toolchain/apt/qemu5"
+    left.mkdir(parents=True)
+    (left / "a.deb").write_text("")
+    told = run(tools / "toolchain", "--dry-run", "qemu5", env=environment(PATH=path))
+    assert "qemu5: 50 MB to download\n" in told.stderr
+
+
+def test_toolchain_wants_room_before_it_downloads(tmp_path: Path) -> None:
+    tools = checkout(tmp_path)
+    stand_in(tmp_path / "bin", "df", "echo Filesystem; echo none 1 1 100000 1%")
+    path = stand_in(tmp_path / "bin", "apt-get", URIS)
+    need("gcc")  # whose needs are this test's: patchelf and the keyring
+    result = run(tools / "toolchain", "qemu5", env=environment(PATH=path))
+    assert result.returncode == 74
+    assert "expected room for 800 MB, found 100; free some" in result.stderr.splitlines()[-1]
 
 
 def test_toolchain_says_so_when_no_mirror_answers(tmp_path: Path) -> None:
@@ -89,7 +129,7 @@ def test_toolchain_says_so_when_no_mirror_answers(tmp_path: Path) -> None:
     (tmp_path / "apt-get").chmod(0o755)
     variables = environment(PATH=f"{tmp_path}:{PATH}")
     result = run(tools / "toolchain", "qemu5", env=variables)
-    assert result.returncode == 1
+    assert result.returncode == 69
     assert "tools/toolchain: reached no Debian mirror with bullseye" in result.stderr.splitlines()[-1]
     assert not (tmp_path / "checkout/.toolchain/qemu5").exists()
 
