@@ -65,7 +65,7 @@ int main() {
     if (!opened) {
         return report_failure(opened.failure());
     }
-    const BakedModel& model = **opened;
+    const BakedModel& model = *opened;
     Engine engine(model.weights->data(), model.threads, 1, nullptr);
     bool written = put(static_cast<std::uint32_t>(kModel.vocab_size)) &&
                    put(static_cast<std::uint32_t>(kModel.seq_len)) && put(kModel.weights_bytes);

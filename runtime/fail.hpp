@@ -57,17 +57,4 @@ private:
     Failure failure_{};
 };
 
-/// Prints "name: message" as one line on standard error: a control character, from a file's name for example, becomes
-/// a question mark.
-inline void print_message(const char* name, const std::string& message) {
-    std::string line = std::string(name) + ": " + message;
-    for (char& c : line) {
-        if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
-            c = '?';
-        }
-    }
-    line += '\n';
-    std::fputs(line.c_str(), stderr);
-}
-
 }  // namespace storybake

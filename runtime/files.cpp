@@ -137,6 +137,21 @@ Result<std::string> read_stream(int fd, std::size_t limit) {
     return text;
 }
 
+Result<std::string> read_text(const std::string& path, const char* what, std::size_t limit) {
+    Result<InputFile> file = InputFile::open(path, what);
+    if (!file) {
+        return file.failure();
+    }
+    std::string text(limit + 1, '\0');
+    const Result<std::size_t> size = file->read(std::as_writable_bytes(std::span(text.data(), text.size())));
+    if (!size) {
+        return size.failure();
+    }
+    text.resize(*size);
+    text.shrink_to_fit();
+    return text;
+}
+
 Result<OutputFile> OutputFile::create(const std::string& path) {
     struct stat status {};
     const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);

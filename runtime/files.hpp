@@ -51,6 +51,9 @@ Result<std::vector<std::byte>> read_file(const std::string& path, const char* wh
 /// it is too long. Fails with 74.
 Result<std::string> read_stream(int fd, std::size_t limit);
 
+/// A text file, likewise one byte more than `limit` at most. Fails with 66 and 74.
+Result<std::string> read_text(const std::string& path, const char* what, std::size_t limit);
+
 /// A file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
 /// otherwise. What is no regular file (a device, a pipe) is written to directly.
 class OutputFile {

@@ -22,18 +22,20 @@
 namespace storybake {
 namespace {
 
+/// The prompt that is read from standard input or a file, without its last newline. Fails with 2, 66 and 74.
 std::optional<Failure> read_prompt(Options& options) {
-    if (!options.prompt_from_stdin) {
+    if (!options.prompt_from_stdin && options.prompt_file.empty()) {
         return std::nullopt;
     }
-    Result<std::string> text = read_stream(STDIN_FILENO, kMaxPromptBytes);
+    Result<std::string> text = options.prompt_from_stdin ? read_stream(STDIN_FILENO, kMaxPromptBytes)
+                                                         : read_text(options.prompt_file, "prompt", kMaxPromptBytes);
     if (!text) {
         return text.failure();
     }
     if (text->size() > kMaxPromptBytes) {
-        return failure(kExitUsage,
-                       "the prompt on standard input has more than %zu bytes, the most that is read: shorten it",
-                       kMaxPromptBytes);
+        const bool in = !options.prompt_from_stdin;
+        return failure(kExitUsage, "the prompt %s has more than %zu bytes, the most that is read: shorten it",
+                       in ? ("in " + options.prompt_file).c_str() : "on standard input", kMaxPromptBytes);
     }
     for (const char end : {'\n', '\r'}) {
         if (!text->empty() && text->back() == end) {
@@ -54,11 +56,10 @@ TextOutput standard_output() {
 }
 
 int run(Options& options) {
-    const Result<std::unique_ptr<BakedModel>> opened = BakedModel::open(options);
-    if (!opened) {
-        return report_failure(opened.failure());
+    const Result<BakedModel> model = BakedModel::open(options);
+    if (!model) {
+        return report_failure(model.failure());
     }
-    const BakedModel& model = **opened;
     if (const auto failed = read_prompt(options)) {
         return report_failure(*failed);
     }
@@ -75,11 +76,11 @@ int run(Options& options) {
 
     std::vector<Profile::Row> rows(options.profile ? kOps.size() : 0);
     Profile profile(rows);
-    Engine engine(model.weights->data(), model.threads, model.batch, options.profile ? &profile : nullptr);
+    Engine engine(model->weights->data(), model->threads, model->batch, options.profile ? &profile : nullptr);
     const std::uint64_t seed = choose_seed(options.seed);
     Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed);
     TextOutput out = standard_output();
-    Session session(engine, *model.tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
+    Session session(engine, *model->tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
                     choose_steps(options.steps), stop_signal);
 
     const std::int64_t start = now_ns();
@@ -89,10 +90,17 @@ int run(Options& options) {
     }
     int stories = 0;
     for (; options.mode == Mode::kGenerate && stories < options.repeat && !failed && stop_signal == 0; ++stories) {
+        if (stories > 0) {
+            out.write(options.separator);
+            out.write("\n");
+        }
         sampler.restart(nth_seed(seed, stories));
         failed = session.generate(options.prompt.value_or(""));
     }
     const double took = seconds_since(start);
+    if (!failed) {
+        failed = model->weights->changed(kPackedData);
+    }
     if (!failed && logits_file && stop_signal == 0) {
         failed = logits_file->commit();
     }
@@ -103,11 +111,24 @@ int run(Options& options) {
         return report_failure(*failed);
     }
     warn(session.warning());
-    print_stats(stderr, kModel, session.stats(),
-                {model.threads, options.temperature != 0.0F, seed, stories, model.loading});
+    const RunFacts facts{model->threads, options.temperature != 0.0F, seed, stories, model->loading};
+    std::optional<ProfileFacts> where;
     if (options.profile) {
-        print_profile(stderr, kOps, rows, took, model.loading,
-                      measure_machine({model.weights->data(), static_cast<std::size_t>(kPackedData.weights_size)}));
+        where = {kOps, rows, took,
+                 measure_machine({model->weights->data(), static_cast<std::size_t>(kPackedData.weights_size)})};
+    }
+    if (options.json) {
+        print_json(stderr, kModel, session.stats(), facts, take_warnings(), where);
+    } else {
+        if (!options.quiet) {
+            print_stats(stderr, kModel, session.stats(), facts);
+        }
+        if (where) {
+            print_profile(stderr, *where, model->loading);
+        }
+    }
+    if (options.json && std::ferror(stderr) != 0) {
+        return kExitIo;  // and nowhere to say so
     }
     return stop_signal == 0 ? kExitOk : 128 + static_cast<int>(stop_signal);
 }
@@ -118,6 +139,7 @@ int main(int argc, char** argv) {
     if (!options) {
         return report_failure(options.failure());
     }
+    set_warnings(options->json ? Warnings::kKeep : options->quiet ? Warnings::kDrop : Warnings::kPrint);
     const std::string help = help_text(kModel.name, kModel.seq_len, most_threads(), kModel.max_batch);
     if (const std::optional<int> answered = answer_options(*options, kModel.name, help)) {
         return *answered;

@@ -5,15 +5,14 @@
 // several hundred kilobytes to a static executable whose own code has about a hundred.
 #pragma once
 
-#include <getopt.h>
-
 #include <cstdint>
-#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fail.hpp"
+#include "option_table.hpp"
 #include "weights.hpp"
 
 namespace storybake {
@@ -31,7 +30,9 @@ struct Options {
     int repeat = 1;          // stories, each with the next seed
     std::optional<std::string> prompt;
     bool prompt_from_stdin = false;
-    std::string tokenizer;  // empty: the baked one
+    std::string prompt_file;        // empty: none
+    std::string separator = "---";  // the line between two stories
+    std::string tokenizer;          // empty: the baked one
     Mode mode = Mode::kGenerate;
     std::optional<std::string> system_prompt;
     std::optional<int> threads;
@@ -40,22 +41,16 @@ struct Options {
     std::string weights;       // file to read; empty: the baked ones
     std::optional<Load> load;  // how; none: what suits the memory
     bool profile = false;
+    bool quiet = false;                 // no report and no warning
+    bool json = false;                  // the report and the warnings are one JSON object
     std::vector<std::string> warnings;  // values that llama2.c replaces silently
 };
 
-/// The long options that another program has beside these, which a C array ends with a row of zeros. Their codes start
-/// at kMoreOptions; `set` takes each with its value (null without one).
-struct MoreOptions {
-    const option* rows;
-    std::function<std::optional<Failure>(int code, const char* text)> set;
-};
-constexpr int kMoreOptions = 1024;
+/// The rows of the program's options, headings between them.
+std::span<const OptionRow> option_rows();
 
 /// Reads the arguments. Fails with 2; what llama2.c clamps is clamped as it does, with a warning.
-Result<Options> parse_options(int argc, char* const* argv, const MoreOptions& more = {nullptr, nullptr});
-
-/// A whole number in decimal within limits, as the value of the option `name`. Fails with 2.
-Result<int> parse_number_in(const char* name, const char* text, int least, int most);
+Result<Options> parse_options(int argc, char* const* argv);
 
 /// The text of --help. `most_threads` and `max_batch` are the largest values of their options.
 std::string help_text(const char* name, int seq_len, int most_threads, int max_batch);

@@ -1,5 +1,6 @@
 #include "program.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,12 +10,14 @@
 #include <ctime>
 #include <new>
 #include <span>
+#include <utility>
 
 #include "clock.hpp"
 #include "files.hpp"
 #include "model.hpp"
 #include "report.hpp"
 #include "selftest.hpp"
+#include "text_output.hpp"
 
 namespace storybake {
 namespace {
@@ -45,6 +48,25 @@ void lost_page(int signal, siginfo_t* info, void* /*context*/) {
     std::fprintf(stderr, "%s: out of memory: close other programs\n", program_name);
     std::_Exit(kExitNoMemory);
 }
+
+/// Prints "program: message" as one line on standard error.
+void print_message(const std::string& message) {
+    std::fprintf(stderr, "%s: %s\n", program_name, printable(message).c_str());
+}
+
+/// Takes the descriptors 0 to 2 that are closed: the next file would get them, and the story or the messages with it.
+/// Each is opened the wrong way round, so that reading and writing fail as they do on a closed one.
+void fill_standard_descriptors() {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(fd, F_GETFD) == -1 && ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            print_message(std::string("/dev/null: cannot be opened: ") + std::strerror(errno));
+            std::_Exit(kExitIo);
+        }
+    }
+}
+
+Warnings warnings = Warnings::kPrint;
+std::vector<std::string> kept_warnings;
 
 /// How the work is cut up.
 struct Shares {
@@ -118,6 +140,7 @@ void catch_signals() {
 
 void prepare_process(const char* name) {
     program_name = name;
+    fill_standard_descriptors();
     std::set_new_handler(out_of_memory);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
@@ -128,14 +151,27 @@ void prepare_process(const char* name) {
 }
 
 int report_failure(const Failure& failed) {
-    print_message(program_name, failed.message);
+    print_message(failed.message);
     return failed.exit_code;
 }
 
 void warn(const std::string& message) {
-    if (!message.empty()) {
-        print_message(program_name, "warning: " + message);
+    if (message.empty() || warnings == Warnings::kDrop) {
+        return;
     }
+    if (warnings == Warnings::kKeep) {
+        kept_warnings.push_back(message);
+    } else {
+        print_message("warning: " + message);
+    }
+}
+
+void set_warnings(Warnings how) {
+    warnings = how;
+}
+
+std::vector<std::string> take_warnings() {
+    return std::exchange(kept_warnings, {});
 }
 
 int finish_stdout() {
@@ -186,31 +222,34 @@ std::optional<int> answer_options(const Options& options, const char* program, c
     return std::nullopt;
 }
 
-Result<std::unique_ptr<BakedModel>> BakedModel::open(const Options& options) {
-    auto model = std::make_unique<BakedModel>();
+Result<BakedModel> BakedModel::open(const Options& options) {
+    BakedModel model;
     const Result<Shares> shares = choose_shares(options);
     if (!shares) {
         return shares.failure();
     }
-    model->threads = shares->threads;
-    model->batch = shares->batch;
+    model.threads = shares->threads;
+    model.batch = shares->batch;
     if (!options.checkpoint.empty()) {
-        if (const auto failed = check_checkpoint(options.checkpoint, kPackedData, kModel.name)) {
+        if (auto failed = check_checkpoint(options.checkpoint, kPackedData, kModel.name)) {
+            if (failed->exit_code == kExitMissingFile) {
+                failed->message += ": a story's beginning is given as -i \"TEXT\"";
+            }
             return *failed;
         }
     }
-    Result<Tokenizer> tokenizer = open_tokenizer(options.tokenizer, model->tokenizer_blob);
+    Result<Tokenizer> tokenizer = open_tokenizer(options.tokenizer, model.tokenizer_blob);
     if (!tokenizer) {
         return tokenizer.failure();
     }
-    model->tokenizer.emplace(*tokenizer);
+    model.tokenizer.emplace(*tokenizer);
     const std::int64_t start = now_ns();
     Result<Weights> weights = Weights::load(kPackedData, kModel.name, options.weights, how_to_load(options));
     if (!weights) {
         return weights.failure();
     }
-    model->loading = {weights->how(), kPackedData.weights_size, seconds_since(start)};
-    model->weights.emplace(std::move(*weights));
+    model.loading = {weights->how(), kPackedData.weights_size, seconds_since(start)};
+    model.weights.emplace(std::move(*weights));
     return model;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <csignal>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,14 +22,22 @@ void catch_signals();
 
 /// For the beginning of main(), with the program's name for its messages: running out of memory ends the process with
 /// 71, losing a page of a mapped file with 74, and writing to a pipe that was closed, or beyond the file size that the
-/// user may write, is an error instead of a signal.
+/// user may write, is an error instead of a signal. Of the descriptors 0, 1 and 2, one that is closed is taken by
+/// something that can't be read or written, so that no file is opened in its place.
 void prepare_process(const char* name);
 
 /// Prints why; the exit code.
 int report_failure(const Failure& failed);
 
-/// Prints a warning, unless it is empty.
+/// What becomes of warnings: printed when they occur, kept for take_warnings(), or dropped.
+enum class Warnings { kPrint, kKeep, kDrop };
+void set_warnings(Warnings how);
+
+/// Prints a warning, or does what set_warnings() said; unless it is empty.
 void warn(const std::string& message);
+
+/// Those that were kept.
+std::vector<std::string> take_warnings();
 
 /// The exit code after everything has been printed to stdout: 0 or 74.
 int finish_stdout();
@@ -53,7 +60,7 @@ struct BakedModel {
     int batch = 1;
 
     /// Fails with 2, 65, 66, 71 and 74.
-    static Result<std::unique_ptr<BakedModel>> open(const Options& options);
+    static Result<BakedModel> open(const Options& options);
 };
 
 /// The positions that --steps asks for; the model's at most.

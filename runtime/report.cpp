@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fingerprint.hpp"
+#include "text_output.hpp"
 #include "tokenizer.hpp"
 
 namespace storybake {
@@ -20,6 +21,36 @@ double per(double a, double seconds) {
 
 void print_memory(std::FILE* to, const char* name, std::uint64_t bytes) {
     std::fprintf(to, "%-18s %12" PRIu64 " bytes  %9.3f MB\n", name, bytes, static_cast<double>(bytes) / kMega);
+}
+
+/// A text in JSON's quotes.
+std::string json_string(const std::string& text) {
+    std::string quoted = "\"";
+    for (const char c : printable(text)) {
+        quoted.append(c == '"' || c == '\\' ? 1 : 0, '\\').append(1, c);
+    }
+    return quoted + "\"";
+}
+
+void print_json_profile(std::FILE* to, const ProfileFacts& profile) {
+    std::fprintf(to, "{\"seconds\": %.9f, \"reading_bytes_per_second\": %.0f, \"hertz\": ", profile.seconds,
+                 profile.machine.bytes_per_second);
+    if (profile.machine.hertz > 0.0) {
+        std::fprintf(to, "%.0f", profile.machine.hertz);
+    } else {
+        std::fputs("null", to);
+    }
+    std::fputs(", \"operations\": [", to);
+    for (std::size_t i = 0; i < profile.ops.size(); ++i) {
+        const OpFacts& op = profile.ops[i];
+        const Profile::Row& row = profile.rows[i];
+        std::fprintf(to,
+                     "%s{\"name\": %s, \"calls\": %" PRIu64 ", \"positions\": %" PRIu64
+                     ", \"seconds\": %.9f, \"bytes\": %" PRIu64 ", \"macs\": %" PRIu64 "}",
+                     i > 0 ? ", " : "", json_string(op.name).c_str(), row.calls, row.positions,
+                     static_cast<double>(row.ns) * 1e-9, op.bytes, op.macs);
+    }
+    std::fputs("]}", to);
 }
 
 }  // namespace
@@ -56,15 +87,15 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
     std::fputc('\n', to);
 }
 
-void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
-                   const Loading& weights, const MachineFacts& machine) {
+void print_profile(std::FILE* to, const ProfileFacts& profile, const Loading& weights) {
+    const auto& [ops, rows, run_seconds, machine] = profile;
     double total = 0.0;
     int width = static_cast<int>(sizeof "outside of the model") - 1;
     for (std::size_t i = 0; i < ops.size(); ++i) {
         total += static_cast<double>(rows[i].ns) * 1e-9;
         width = std::max(width, static_cast<int>(std::char_traits<char>::length(ops[i].name)));
     }
-    seconds = std::max(seconds, total);
+    const double seconds = std::max(run_seconds, total);
     std::fprintf(to, "%-*s %10s %12s %7s %8s %8s%s\n", width, "operation", "calls", "ms", "share", "GB/s", "ns/MAC",
                  machine.hertz > 0.0 ? " cycles/MAC" : "");
     for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -95,6 +126,50 @@ void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const 
     std::fprintf(to, "loading the weights: %.1f MB %s in %.1f ms, %.1f MB/s\n", bytes / kMega, load_name(weights.how),
                  1000.0 * weights.seconds, per(bytes, weights.seconds) / kMega);
     std::fprintf(to, "reading the weights, one thread: %.2f GB/s\n", machine.bytes_per_second / kGiga);
+}
+
+void print_json(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run,
+                std::span<const std::string> warnings, const std::optional<ProfileFacts>& profile) {
+    std::fprintf(to, "{\"model\": %s, \"target\": %s, \"weight_type\": %s", json_string(model.name).c_str(),
+                 json_string(model.target).c_str(), json_string(model.weight_type).c_str());
+    std::fprintf(to, ", \"stories\": %d, \"threads\": %d, \"seed\": ", run.stories, run.threads);
+    if (run.sampled) {
+        std::fprintf(to, "%" PRIu64, run.seed);
+    } else {
+        std::fputs("null", to);
+    }
+    std::fprintf(to, ", \"prompt_tokens\": %" PRId64 ", \"prompt_seconds\": %.9f", stats.prompt_positions,
+                 stats.prompt_seconds);
+    std::fprintf(to, ", \"tokens\": %" PRId64 ", \"seconds\": %.9f, \"tokens_per_second\": ", stats.positions,
+                 stats.seconds);
+    if (stats.positions > 0) {
+        std::fprintf(to, "%.6f", per(static_cast<double>(stats.positions), stats.seconds));
+    } else {
+        std::fputs("null", to);
+    }
+    std::fprintf(to, ", \"bytes_per_token\": %" PRIu64 ", \"loading\": ", model.bytes_per_token);
+    if (run.weights) {
+        std::fprintf(to, "{\"how\": \"%s\", \"bytes\": %" PRIu64 ", \"seconds\": %.9f}", load_name(run.weights->how),
+                     run.weights->bytes, run.weights->seconds);
+    } else {
+        std::fputs("null", to);
+    }
+    if (stats.logits.empty()) {
+        std::fputs(", \"logits\": null", to);
+    } else {
+        std::fprintf(to, ", \"logits\": \"0x%016" PRIx64 "\"", fingerprint(std::as_bytes(stats.logits)));
+    }
+    std::fputs(", \"warnings\": [", to);
+    for (std::size_t i = 0; i < warnings.size(); ++i) {
+        std::fprintf(to, "%s%s", i > 0 ? ", " : "", json_string(warnings[i]).c_str());
+    }
+    std::fputs("], \"profile\": ", to);
+    if (profile) {
+        print_json_profile(to, *profile);
+    } else {
+        std::fputs("null", to);
+    }
+    std::fputs("}\n", to);
 }
 
 void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed, Load load) {

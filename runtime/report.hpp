@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "generate.hpp"
 #include "machine.hpp"
@@ -26,10 +27,22 @@ struct RunFacts {
 /// a token, GB/s of weights, the prompt's tok/s, threads, the seed and the fingerprint of the last logits.
 void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run);
 
-/// Where the time went: a row an operation, and what was spent outside of the model. `seconds` is the whole run's. Then
-/// the machine, what loading took, and cycles a multiply-accumulate where the clock is known.
-void print_profile(std::FILE* to, std::span<const OpFacts> ops, std::span<const Profile::Row> rows, double seconds,
-                   const Loading& weights, const MachineFacts& machine);
+/// Where the time of a run went.
+struct ProfileFacts {
+    std::span<const OpFacts> ops;
+    std::span<const Profile::Row> rows;  // of each operation
+    double seconds;                      // the whole run's
+    MachineFacts machine;
+};
+
+/// A row an operation, and what was spent outside of the model. Then the machine, what loading took, and cycles a
+/// multiply-accumulate where the clock is known.
+void print_profile(std::FILE* to, const ProfileFacts& profile, const Loading& weights);
+
+/// All of it as one JSON object in one line: numbers in seconds and bytes, null for what was not measured, the
+/// fingerprint of the last logits and the warnings as texts.
+void print_json(std::FILE* to, const ModelFacts& model, const Stats& stats, const RunFacts& run,
+                std::span<const std::string> warnings, const std::optional<ProfileFacts>& profile);
 
 /// The facts of the baked model: dimensions, cost of a token, memory, how its weights are loaded, fingerprints.
 void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed, Load load);

@@ -1,5 +1,7 @@
 #include "text_output.hpp"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <span>
 
@@ -12,6 +14,28 @@ constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
 bool is_white_space(unsigned char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/// Whether a character is invisible and changes how others are shown: the direction of writing, lines, annotations,
+/// tags. (Not the joiners U+200C and U+200D, which scripts and emoji are written with.)
+bool steers(char32_t c) {
+    constexpr char32_t kRanges[][2] = {{0x061c, 0x061c}, {0x200e, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f},
+                                       {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+    for (const auto& range : kRanges) {
+        if (c >= range[0] && c <= range[1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The character of a whole sequence of 2 to 4 bytes.
+char32_t decode(std::string_view sequence) {
+    char32_t c = static_cast<unsigned char>(sequence[0]) & (0x7fU >> sequence.size());
+    for (const char byte : sequence.substr(1)) {
+        c = c << 6 | (static_cast<unsigned char>(byte) & 0x3fU);
+    }
+    return c;
 }
 
 }  // namespace
@@ -57,7 +81,8 @@ void TextSink::add(unsigned char byte) {
         put(kReplacement);
     }
     if (byte < 0x80) {
-        if (is_white_space(byte) || (byte > ' ' && byte != 0x7f)) {
+        const bool blank = terminal_ ? byte == ' ' || byte == '\t' || byte == '\n' : is_white_space(byte);
+        if (blank || (byte > ' ' && byte != 0x7f)) {
             const char c = static_cast<char>(byte);
             put({&c, 1});
         }
@@ -76,9 +101,10 @@ void TextSink::add(unsigned char byte) {
 
 void TextSink::put_character() {
     // U+0080 to U+009F are control characters too (C1).
-    const bool control = need_ == 2 && sequence_[0] == '\xc2' && static_cast<unsigned char>(sequence_[1]) < 0xa0;
-    if (!control) {
-        put({sequence_, static_cast<std::size_t>(need_)});
+    const std::string_view sequence(sequence_, static_cast<std::size_t>(need_));
+    const char32_t c = decode(sequence);
+    if (c >= 0xa0 && !(terminal_ && steers(c))) {
+        put(sequence);
     }
     have_ = 0;
 }
@@ -98,8 +124,33 @@ void TextSink::flush() {
     used_ = 0;
 }
 
+TextOutput::TextOutput(int fd, bool flush_tokens, std::int64_t pause_ms)
+    : TextSink(flush_tokens, pause_ms, ::isatty(fd) == 1 ? For::kTerminal : For::kReader), fd_(fd) {}
+
 int TextOutput::emit(std::string_view text) {
     return write_all(fd_, std::as_bytes(std::span(text)));
+}
+
+std::string printable(std::string_view text) {
+    class Line final : public TextSink {
+    public:
+        Line() : TextSink(false, 0, For::kTerminal) {}
+        std::string text;
+
+    private:
+        int emit(std::string_view part) override {
+            text += part;
+            return 0;
+        }
+    };
+    std::string line(text);
+    for (char& c : line) {
+        c = static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
+    }
+    Line shown;
+    shown.write(line);
+    shown.finish();
+    return shown.text;
 }
 
 }  // namespace storybake

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "clock.hpp"
@@ -12,14 +13,20 @@ namespace storybake {
 /// Puts the bytes of tokens together to UTF-8 text. A token may end in the middle of a character, which is written
 /// when it is whole. A sequence that is cut or is not UTF-8 becomes U+FFFD. Control characters other than white space
 /// are dropped, so that no text can steer a terminal (llama2.c drops them as well, when they are a token of their own).
-/// Where the text goes is the derived class's.
+/// Of white space, a terminal gets spaces, tabs and line feeds alone, and none of the characters that turn the
+/// direction of writing or are otherwise invisible. Where the text goes is the derived class's.
 class TextSink {
 public:
+    enum class For { kReader, kTerminal };
+
     /// With flush_tokens, end_token() emits at once, unless less than `pause_ms` have passed since it did: nobody sees
     /// that, and waking a reader for each token would take as long as a token of a small model. Otherwise text is
     /// emitted in blocks.
-    explicit TextSink(bool flush_tokens, std::int64_t pause_ms = 0)
-        : flush_tokens_(flush_tokens), pause_(pause_ms * 1'000'000), flushed_(now_ns() - pause_) {}
+    explicit TextSink(bool flush_tokens, std::int64_t pause_ms = 0, For reader = For::kReader)
+        : flush_tokens_(flush_tokens),
+          terminal_(reader == For::kTerminal),
+          pause_(pause_ms * 1'000'000),
+          flushed_(now_ns() - pause_) {}
 
     TextSink(const TextSink&) = delete;
     TextSink& operator=(const TextSink&) = delete;
@@ -50,6 +57,7 @@ private:
     static constexpr std::size_t kBlock = 4096;
 
     bool flush_tokens_;
+    bool terminal_;
     std::int64_t pause_;  // nanoseconds
     std::int64_t flushed_;
     int error_ = 0;
@@ -64,15 +72,19 @@ private:
     char block_[kBlock];
 };
 
-/// Text for a file descriptor; with flush_tokens for whoever reads along.
+/// Text for a file descriptor, which may be a terminal; with flush_tokens for whoever reads along.
 class TextOutput final : public TextSink {
 public:
-    TextOutput(int fd, bool flush_tokens, std::int64_t pause_ms = 0) : TextSink(flush_tokens, pause_ms), fd_(fd) {}
+    TextOutput(int fd, bool flush_tokens, std::int64_t pause_ms = 0);
 
 private:
     int emit(std::string_view text) override;
 
     int fd_;
 };
+
+/// Text as it may be shown anywhere, in one line: '?' for each control character, U+FFFD for what is not UTF-8, nothing
+/// for what a terminal doesn't get.
+std::string printable(std::string_view text);
 
 }  // namespace storybake

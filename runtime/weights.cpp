@@ -217,7 +217,20 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
         return wrong_fingerprint("weights", name, actual, packed.weights_fingerprint, model_name);
     }
     const std::byte* const data = memory.data();
-    return Weights(data, std::move(memory), how);
+    Weights weights(data, std::move(memory), how);
+    weights.file_ = how == Load::kMap ? name : "";
+    return weights;
+}
+
+std::optional<Failure> Weights::changed(const PackedData& packed) const {
+    if (file_.empty() || fingerprint({data_, packed.weights_size}) == packed.weights_fingerprint) {
+        return std::nullopt;
+    }
+    return failure(
+        kExitBadData,
+        "weights %s: were written to during the run, so this is not the model's story: tell it again, or use "
+        "--load read",
+        file_.c_str());
 }
 
 std::optional<Failure> check_checkpoint(const std::string& path, const PackedData& packed, const char* model_name) {

@@ -47,6 +47,10 @@ public:
     /// How it was done: those inside the executable stay there when there is no memory for a copy.
     [[nodiscard]] Load how() const { return how_; }
 
+    /// Whether those that are mapped from a file are no longer the baked ones: whoever writes into the file changes
+    /// them in the middle of a run. Then 65.
+    [[nodiscard]] std::optional<Failure> changed(const PackedData& packed) const;
+
 private:
     static Weights inside(const std::byte* weights, std::size_t size, Load how);
 
@@ -55,6 +59,7 @@ private:
     Mapping memory_;  // none when the data is the executable's
     const std::byte* data_;
     Load how_;
+    std::string file_;  // that data_ is mapped from; empty when it is not
 };
 
 /// Checks that a checkpoint is the one that was baked: its size, and the fingerprint of its bytes. Fails with 65 when

@@ -52,7 +52,7 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         }
         robot->lock_ = std::move(*lock);
     }
-    robot->seed_ = choose_seed(options.model.seed);
+    robot->seed_ = choose_seed(options.seed);
     if (options.loop || options.push || !options.button.empty()) {
         std::optional<Button> button;
         if (!options.button.empty()) {
@@ -88,8 +88,7 @@ std::optional<Failure> Robot::run() {
             }
         }
         if (!failed && wish && stop_signal == 0) {
-            const Story story =
-                options_.model.prompt ? Story{*options_.model.prompt, Echo::kYes, seed_} : story_about(wish->topic);
+            const Story story = options_.prompt ? Story{*options_.prompt, Echo::kYes, seed_} : story_about(wish->topic);
             failed = tell(story, wish->topic);
         }
     }

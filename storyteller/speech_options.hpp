@@ -14,8 +14,7 @@
 
 namespace storybake::speech {
 
-struct SpeechOptions {
-    Options model;
+struct SpeechOptions : Options {
     std::optional<std::string> wish;  // "-" becomes a line of standard input, of each story with --loop
 
     // How it is told.

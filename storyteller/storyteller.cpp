@@ -64,12 +64,12 @@ int main(int argc, char** argv) {
         return report_failure(options.failure());
     }
     set_language(options->language);
-    if (options->model.action == Action::kInfo) {
-        print_info(stdout, kModel, kPackedData, how_to_load(options->model));
+    if (options->action == Action::kInfo) {
+        print_info(stdout, kModel, kPackedData, how_to_load(*options));
         print_speech_info(*options);
         return finish_stdout();
     }
-    if (const std::optional<int> answered = answer_options(options->model, kName, speech_help_text(kName))) {
+    if (const std::optional<int> answered = answer_options(*options, kName, speech_help_text(kName))) {
         return *answered;
     }
     if (const std::optional<Failure> failed = run(*options)) {

@@ -37,7 +37,7 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
             players = std::move(*found);
         }
     }
-    Result<std::unique_ptr<BakedModel>> model = BakedModel::open(options.model);
+    Result<BakedModel> model = BakedModel::open(options);
     if (!model) {
         return model.failure();
     }
@@ -54,20 +54,20 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
 }
 
 Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
-               std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model)
+               std::unique_ptr<Voice> voice, BakedModel model)
     : options_(options),
       begun_(std::move(begun)),
       players_(std::move(players)),
       voice_(std::move(voice)),
       model_(std::move(model)),
       screen_(STDOUT_FILENO, true),
-      engine_(model_->weights->data(), model_->threads, model_->batch, nullptr) {
+      engine_(model_.weights->data(), model_.threads, model_.batch, nullptr) {
     controls_.volume = options.volume;
 }
 
 std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
                                     std::chrono::steady_clock::time_point since) {
-    const int wanted = choose_steps(options_.model.steps);
+    const int wanted = choose_steps(options_.steps);
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
@@ -76,8 +76,8 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
     }
-    Sampler sampler(kModel.vocab_size, options_.model.temperature, options_.model.topp, story.seed);
-    Session session(engine_, *model_->tokenizer, sampler, narrator, nullptr,
+    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
+    Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr,
                     std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
     const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
     const std::optional<Failure> unheard = narrator.end();
@@ -88,7 +88,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     warn(session.warning());
     if (options_.report) {
         print_stats(stderr, kModel, session.stats(),
-                    {model_->threads, options_.model.temperature != 0.0F, story.seed, 1, model_->loading});
+                    {model_.threads, options_.temperature != 0.0F, story.seed, 1, model_.loading});
     }
     if (const auto first = speaker.first_sound()) {
         char seconds[16];

@@ -53,7 +53,7 @@ public:
 
 private:
     Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
-           std::unique_ptr<Voice> voice, std::unique_ptr<BakedModel> model);
+           std::unique_ptr<Voice> voice, BakedModel model);
 
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
@@ -64,7 +64,7 @@ private:
     std::optional<WavFile> wav_;
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;
-    std::unique_ptr<BakedModel> model_;
+    BakedModel model_;
     TextOutput screen_;
     Engine engine_;
 };

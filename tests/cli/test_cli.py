@@ -81,12 +81,12 @@ def test_stories_one_after_another(binary: str, tmp_path: Path) -> None:
     logits = tmp_path / "logits.f32"
     together = run(binary, "-s", str(highest - 1), "-n", "40", "-i", "One", "--repeat", "3", "--logits", str(logits))
     assert together.returncode == 0
-    assert together.stdout == b"".join(story.stdout for story in alone)
+    assert together.stdout == b"---\n".join(story.stdout for story in alone)
     assert logits_of(together) == logits_of(alone[-1])
     assert f", 3 stories, seeds {highest - 1} and up".encode() in together.stderr
     assert run(binary, "-s", str(highest), "-n", "40", "-i", "One", "-r", "1").stderr.count(b"stories") == 0
     greedy = run(binary, "-t", "0", "-n", "40", "-r", "2")
-    assert greedy.stdout == 2 * run(binary, "-t", "0", "-n", "40").stdout
+    assert greedy.stdout == b"---\n".join(2 * [run(binary, "-t", "0", "-n", "40").stdout])
 
 
 def test_the_checkpoint_may_be_named_as_llama2c_wants_it(

@@ -49,7 +49,7 @@ USAGE = {
     "-p nan": Fault(("-p", "nan"), f'-p "nan": {NAN}'),
     "-p 0.9x": Fault(("-p", "0.9x"), f'-p "0.9x": {NAN}'),
     "-n junk": Fault(("-n", "junk"), '-n "junk": expected a whole number'),
-    "-n 99999999999": Fault(("-n", "99999999999"), '-n "99999999999": expected a number of at most ten digits'),
+    "-n 99999999999": Fault(("-n", "99999999999"), '-n "99999999999": expected a whole number of at most ten digits'),
     "-n 1.5": Fault(("-n", "1.5"), '-n "1.5": expected a whole number'),
     "-s -1": Fault(("-s", "-1"), '-s "-1": expected a whole number from 0'),
     "-s 2^64": Fault(("-s", str(1 << 64)), "expected a whole number from 0"),

@@ -254,6 +254,28 @@ TEST_F(FilesTest, WeightsOfTheModelAreLoaded) {
     }
 }
 
+TEST_F(FilesTest, WeightsThatAreWrittenToWhileTheyAreMappedAreFound) {
+    const std::string bytes = random_bytes(300001);
+    const PackedData packed = packed_for(bytes);
+    const std::string file = write("w", bytes);
+    for (const Load how : {Load::kRead, Load::kMap}) {
+        const auto weights = Weights::load(packed, "model", file, how);
+        ASSERT_TRUE(weights);
+        EXPECT_FALSE(weights->changed(packed));
+        const int fd = ::open(file.c_str(), O_WRONLY | O_CLOEXEC);
+        const char other = static_cast<char>(bytes[200000] ^ 1);
+        ASSERT_EQ(::pwrite(fd, &other, 1, 200000), 1);
+        const auto changed = weights->changed(packed);
+        EXPECT_EQ(changed.has_value(), how == Load::kMap);
+        if (changed) {
+            EXPECT_EQ(changed->exit_code, kExitBadData);
+            EXPECT_NE(changed->message.find(file), std::string::npos);
+        }
+        ASSERT_EQ(::pwrite(fd, &bytes[200000], 1, 200000), 1);
+        ::close(fd);
+    }
+}
+
 TEST_F(FilesTest, EmbeddedWeightsAreUsedWhereTheyAre) {
     const std::string bytes = random_bytes(100);
     PackedData packed = packed_for(bytes);

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <initializer_list>
+#include <set>
 
 namespace storybake {
 namespace {
@@ -129,31 +131,69 @@ TEST(Options, UnknownOptionsAreNamed) {
     expect_refused({"model.bin", "upon", "a"}, "unexpected argument \"upon\"");
 }
 
+TEST(Options, APromptComesFromOnePlace) {
+    EXPECT_EQ(parse({"-f", "prompt.txt"})->prompt_file, "prompt.txt");
+    EXPECT_TRUE(parse({"-f", "-"})->prompt_from_stdin);
+    EXPECT_EQ(parse({"--prompt-file=-"})->prompt_file, "");
+    expect_refused({"-f", "-", "-m", "chat"}, "-m chat");
+    expect_refused({"-f", "prompt.txt", "-i", "Once"}, "-i and -f");
+    expect_refused({"-f", ""}, "-f \"\"");
+}
+
+TEST(Options, WhatIsTold) {
+    const auto options = parse({"-q", "--json", "--separator", "* * *", "-r", "2"});
+    ASSERT_TRUE(options);
+    EXPECT_TRUE(options->quiet && options->json);
+    EXPECT_EQ(options->separator, "* * *");
+    EXPECT_EQ(parse({})->separator, "---");
+    EXPECT_FALSE(parse({})->quiet || parse({})->json);
+}
+
+TEST(Options, OneRowAnOption) {
+    std::set<std::string> names;
+    std::set<char> letters;
+    for (const OptionRow& row : option_rows()) {
+        if (row.name == nullptr) {
+            continue;
+        }
+        EXPECT_TRUE(names.insert(row.name).second) << row.name;
+        EXPECT_TRUE(row.letter == 0 || letters.insert(row.letter).second) << row.name;
+        EXPECT_NE(row.set, nullptr) << row.name;
+        EXPECT_GT(std::strlen(row.help), 5U) << row.name;
+        const std::string name = std::string("--") + row.name;
+        if (row.metavar != nullptr) {
+            expect_refused({name.c_str()}, "needs a value");
+        } else {
+            EXPECT_TRUE(parse({name.c_str()})) << name;
+            expect_refused({(name + "=1").c_str()}, "unknown option or value -");
+        }
+    }
+    EXPECT_GT(names.size(), 20U);
+}
+
 TEST(Options, HelpNamesEveryOption) {
     const std::string help = help_text("stories", 512, 4, 8);
-    for (const char* name : {"-i, --prompt",
-                             "-t, --temperature",
-                             "-p, --top-p",
-                             "-s, --seed",
-                             "-n, --steps",
-                             "-m, --mode",
-                             "-y, --system-prompt",
-                             "-z, --tokenizer",
-                             "--threads",
-                             "--batch",
-                             "--weights",
-                             "--load",
-                             "--logits",
-                             "--profile",
-                             "--info",
-                             "-h, --help",
-                             "--version",
-                             "all 512",
-                             "1 to 4",
-                             "1 to 8"}) {
-        EXPECT_NE(help.find(name), std::string::npos) << name;
+    for (const OptionRow& row : option_rows()) {
+        const std::string letter = row.letter != 0 ? std::string("  -") + row.letter + ", " : "      ";
+        const std::string line = row.name != nullptr ? letter + "--" + row.name : std::string(row.help) + ":\n";
+        EXPECT_NE(help.find("\n" + line), std::string::npos) << line;
     }
-    EXPECT_EQ(help.back(), '\n') << "nothing was cut";
+    std::size_t width = 0;
+    std::string words;
+    for (const char c : help) {
+        width = c == '\n' ? 0 : width + 1;
+        EXPECT_LE(width, 80U) << words;
+        if (c != ' ' && c != '\n') {
+            words += c;
+        } else if (!words.empty() && words.back() != ' ') {
+            words += ' ';
+        }
+    }
+    for (const char* fact : {" all 512 ", " 1 to 4 ", " 1 to 8 "}) {
+        EXPECT_NE(words.find(fact), std::string::npos) << fact;
+    }
+    EXPECT_EQ(help.find('{'), std::string::npos) << "a fact without a value";
+    EXPECT_EQ(help.back(), '\n');
     EXPECT_EQ(version_text("stories", "duo", "q8").rfind("stories (q8, duo), baked by storybake ", 0), 0U);
 }
 

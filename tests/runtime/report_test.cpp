@@ -58,7 +58,7 @@ TEST(Report, ProfileSharesAddUp) {
     rows[0] = {10, 20, 1000000};  // 10 calls of 1000 bytes in 1 ms: 0.01 GB/s; 20 positions of 10 MACs: 5 µs each
     rows[1] = {5, 5, 500000};
     EXPECT_EQ(printed([&](std::FILE* to) {
-                  print_profile(to, kOps, rows, 0.002, {Load::kRead, 17100000, 0.8}, {0.0, 2.5e9});
+                  print_profile(to, {kOps, rows, 0.002, {0.0, 2.5e9}}, {Load::kRead, 17100000, 0.8});
               }),
               "operation                 calls           ms   share     GB/s   ns/MAC\n"
               "first                        10        1.000   50.0%     0.01 5000.0000\n"
@@ -72,8 +72,45 @@ TEST(Report, ProfileSharesAddUp) {
 TEST(Report, AKnownClockMakesCycles) {
     std::array<Profile::Row, 2> rows;
     rows[0] = {10, 20, 1000000};
-    const std::string text = printed([&](std::FILE* to) { print_profile(to, kOps, rows, 0.002, {}, {850e6, 1e9}); });
+    const std::string text = printed([&](std::FILE* to) { print_profile(to, {kOps, rows, 0.002, {850e6, 1e9}}, {}); });
     for (const char* part : {" ns/MAC cycles/MAC\n", "0.01 5000.0000   4250.000\n", "clock: 850.0 MHz, of rdcycle\n"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+    }
+}
+
+TEST(Report, JsonIsOneLineWithNullForWhatWasNotMeasured) {
+    const Stats none;
+    EXPECT_EQ(printed([&](std::FILE* to) {
+                  print_json(to, kModel, none, {1, false, 42}, {}, std::nullopt);
+              }),
+              "{\"model\": \"fake\", \"target\": \"test\", \"weight_type\": \"f32\", \"stories\": 1, \"threads\": 1, "
+              "\"seed\": "
+              "null, \"prompt_tokens\": 0, \"prompt_seconds\": 0.000000000, \"tokens\": 0, \"seconds\": 0.000000000, "
+              "\"tokens_per_second\": null, \"bytes_per_token\": 1000, \"loading\": null, \"logits\": null, "
+              "\"warnings\": [], "
+              "\"profile\": null}\n");
+}
+
+TEST(Report, JsonHasWarningsAndTheProfile) {
+    const std::array<float, 4> logits{1, 2, 3, 4};
+    Stats stats;
+    stats.positions = 200;
+    stats.seconds = 2.0;
+    stats.logits = logits;
+    std::array<Profile::Row, 2> rows;
+    rows[0] = {10, 20, 1000000};
+    const std::string warnings[] = {"a \"quote\" and a \\", "a\nline \xff \xe2\x80\xae"};
+    const std::string text = printed([&](std::FILE* to) {
+        print_json(to, kModel, stats, {2, true, 18446744073709551615U, 3, Loading{Load::kMap, 7, 0.25}}, warnings,
+                   ProfileFacts{kOps, rows, 0.002, {0.0, 2.5e9}});
+    });
+    EXPECT_EQ(text.find('\n'), text.size() - 1);
+    for (const char* part :
+         {"\"seed\": 18446744073709551615", "\"tokens_per_second\": 100.000000", "\"stories\": 3",
+          "\"loading\": {\"how\": \"mapped\", \"bytes\": 7, \"seconds\": 0.250000000}",
+          "\"logits\": \"0x04d29434f75b611b\"",
+          "\"warnings\": [\"a \\\"quote\\\" and a \\\\\", \"a?line \xef\xbf\xbd \"]", "\"hertz\": null",
+          "{\"name\": \"first\", \"calls\": 10, \"positions\": 20, \"seconds\": 0.001000000"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
     }
 }

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -140,6 +142,60 @@ TEST(TextOutput, TokensThatComeSoonAfterOneAnotherAreWrittenTogether) {
     EXPECT_EQ(pipe.read(), "Once");
     out.finish();
     EXPECT_EQ(pipe.read(), " upon a");
+}
+
+/// What a terminal is sent of a text; it adds a carriage return to each line feed itself.
+std::string shown(std::string_view text) {
+    int terminal = -1;
+    int program = -1;
+    if (::openpty(&terminal, &program, nullptr, nullptr, nullptr) != 0) {
+        return "no terminal here";
+    }
+    termios raw{};
+    ::cfmakeraw(&raw);
+    ::tcsetattr(program, TCSANOW, &raw);
+    TextOutput out(program, true);
+    out.write(text);
+    out.finish();
+    EXPECT_EQ(out.error(), 0);
+    std::string got(4096, '\0');
+    const ssize_t size = ::read(terminal, got.data(), got.size());
+    got.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    ::close(program);
+    ::close(terminal);
+    return got;
+}
+
+TEST(TextOutput, ATerminalGetsTextLineFeedsAndTabs) {
+    EXPECT_EQ(shown("a\tb c\nd"), "a\tb c\nd");
+    std::string controls;
+    for (char c = 1; c < ' '; ++c) {
+        controls += c;
+    }
+    EXPECT_EQ(shown(controls + "\x7f|"), "\t\n|");
+    EXPECT_EQ(shown("\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0"), "\xc2\xa0") << "C1";
+}
+
+TEST(TextOutput, NothingTurnsATerminalsWriting) {
+    const std::string steering =
+        "\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f"                              // marks
+        "\xe2\x80\xaa\xe2\x80\xab\xe2\x80\xac\xe2\x80\xad\xe2\x80\xae"  // embeddings and overrides
+        "\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9"              // isolates
+        "\xe2\x80\xa8\xe2\x80\xa9\xef\xbb\xbf\xef\xbf\xb9\xf3\xa0\x80\x81\xf3\xa0\x81\xbf";
+    EXPECT_EQ(shown("a" + steering + "b"), "ab");
+    EXPECT_EQ(written("a" + steering + "b"), "a" + steering + "b") << "a pipe gets what llama2.c writes";
+    const std::string neighbours =
+        "\xd8\x9b\xd8\x9d\xe2\x80\x8c\xe2\x80\x8d\xe2\x80\x90\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\x9f\xe2\x81\xb0\xef\xbb"
+        "\xbe"
+        "\xef\xbf\xb8\xef\xbf\xbc\xf3\xa0\x82\x80\xf0\x9f\xa6\x99";
+    EXPECT_EQ(shown(neighbours), neighbours);
+}
+
+TEST(TextOutput, APrintableTextIsOneLine) {
+    EXPECT_EQ(printable("two\nlines\x1b[2J\x7f"), "two?lines?[2J?");
+    EXPECT_EQ(printable("\xc2\x9b\xe2\x80\xae\xff\xc3\xa4"), kBad + "\xc3\xa4");
+    EXPECT_EQ(printable(std::string(10000, 'x')), std::string(10000, 'x'));
+    EXPECT_EQ(printable(""), "");
 }
 
 TEST(TextOutput, AFullDeviceIsReported) {

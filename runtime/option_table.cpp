@@ -1,0 +1,136 @@
+#include "option_table.hpp"
+
+#include <getopt.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdlib>
+#include <string_view>
+
+namespace storybake {
+namespace {
+
+constexpr int kFirstLongCode = 256;  // getopt's codes of rows: the letter, else this and on
+constexpr std::size_t kHelpColumn = 28;
+constexpr std::size_t kColumns = 80;
+
+/// "  -i, --prompt TEXT", or without a letter "      --threads NUMBER".
+std::string label(const OptionRow& row) {
+    std::string text = row.letter != 0 ? std::string("  -") + row.letter + ", --" : "      --";
+    text += row.name;
+    return row.metavar == nullptr ? text : text + " " + row.metavar;
+}
+
+/// A help text with its facts in place of their words.
+std::string filled(const char* help, std::span<const HelpFact> facts) {
+    std::string text = help;
+    for (const HelpFact& fact : facts) {
+        const std::string word = std::string("{") + fact.word + "}";
+        for (std::size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += fact.text.size()) {
+            text.replace(at, word.size(), fact.text);
+        }
+    }
+    return text;
+}
+
+/// Adds words from kHelpColumn on, in as many lines as they need; the last line is ended.
+void add_wrapped(std::string& to, std::size_t column, std::string_view words) {
+    while (!words.empty()) {
+        const std::string_view word = words.substr(0, words.find(' '));
+        if (column > kHelpColumn && column + 1 + word.size() > kColumns) {
+            to.append("\n").append(kHelpColumn, ' ');
+            column = kHelpColumn;
+        } else if (column > kHelpColumn) {
+            to += ' ';
+            ++column;
+        }
+        to += word;
+        column += word.size();
+        words.remove_prefix(std::min(words.size(), word.size() + 1));
+    }
+    to += '\n';
+}
+
+}  // namespace
+
+std::string OptionRow::shown() const {
+    return letter != 0 ? std::string("-") + letter : std::string("--") + name;
+}
+
+std::optional<Failure> read_arguments(int argc, char* const* argv, std::span<const OptionRow> rows, Options& options,
+                                      std::vector<const char*>& operands) {
+    std::string letters = ":";  // which tells a missing value (':') from an unknown option ('?')
+    std::vector<option> names;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const OptionRow& row = rows[i];
+        if (row.name != nullptr) {
+            const int code = row.letter != 0 ? row.letter : kFirstLongCode + static_cast<int>(i);
+            names.push_back({row.name, row.metavar != nullptr ? required_argument : no_argument, nullptr, code});
+        }
+        if (row.letter != 0) {
+            letters.append(1, row.letter).append(row.metavar != nullptr ? ":" : "");
+        }
+    }
+    names.push_back({nullptr, 0, nullptr, 0});
+    opterr = 0;
+    optind = 0;  // from the beginning, however often this is called
+    int code = 0;
+    while ((code = ::getopt_long(argc, argv, letters.c_str(), names.data(), nullptr)) != -1) {
+        if (code == ':') {
+            return failure(kExitUsage, "%s needs a value: see --help", argv[optind - 1]);
+        }
+        if (code == '?') {
+            const char letter[] = {'-', static_cast<char>(optopt), '\0'};
+            const bool is_letter = optopt > 0 && optopt < kFirstLongCode;
+            return failure(kExitUsage, "unknown option or value %s: see --help", is_letter ? letter : argv[optind - 1]);
+        }
+        const auto row = code < kFirstLongCode
+                             ? std::find_if(rows.begin(), rows.end(), [&](auto& known) { return known.letter == code; })
+                             : rows.begin() + (code - kFirstLongCode);
+        if (std::optional<Failure> failed = row->set(options, *row, optarg)) {
+            return failed;
+        }
+    }
+    operands.assign(argv + optind, argv + argc);
+    return std::nullopt;
+}
+
+std::string table_text(std::span<const OptionRow> rows, std::span<const HelpFact> facts) {
+    std::string text;
+    for (const OptionRow& row : rows) {
+        if (row.name == nullptr) {
+            text.append("\n").append(row.help).append(":\n");
+            continue;
+        }
+        std::string line = label(row);
+        if (line.size() + 2 > kHelpColumn) {
+            text += line + "\n";
+            line.clear();
+        }
+        line.resize(kHelpColumn, ' ');
+        text += line;
+        add_wrapped(text, kHelpColumn, filled(row.help, facts));
+    }
+    return text;
+}
+
+Failure not_a(const char* expected, const OptionRow& row, const char* text) {
+    return failure(kExitUsage, "%s \"%s\": expected %s: see --help", row.shown().c_str(), text, expected);
+}
+
+Result<int> parse_number_in(const char* name, const char* text, int least, int most) {
+    char* end = nullptr;
+    errno = 0;
+    const long value = std::strtol(text, &end, 10);
+    if (end != text && *end == '\0' && std::isspace(static_cast<unsigned char>(*text)) == 0 && errno != ERANGE &&
+        value >= least && value <= most) {
+        return static_cast<int>(value);
+    }
+    if (least == INT_MIN && most == INT_MAX) {
+        return failure(kExitUsage, "%s \"%s\": expected a whole number of at most ten digits: see --help", name, text);
+    }
+    return failure(kExitUsage, "%s \"%s\": expected a whole number from %d to %d: see --help", name, text, least, most);
+}
+
+}  // namespace storybake
