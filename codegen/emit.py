@@ -81,7 +81,7 @@ def banner(plan: Plan, template: str) -> str:
 
 
 def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
-    """The one Jinja environment, for the templates of a folder: ${ } so that C++ braces need no escape, and no undefined name goes unnoticed."""
+    """The one Jinja environment, for a folder's templates: ${ } so that C++ braces need no escape; undefined names are errors."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         variable_start_string="${",

@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.checkpoint import Quantized, Tensor, TensorSource, label_of
 from codegen.errors import USAGE, BakeError
-from codegen.model import QUANTIZED, WEIGHT_TYPES, Model, group_sizes
+from codegen.model import WEIGHT_TYPES, Model, group_sizes
 from codegen.quantize import dequantize, quantize_q4, quantize_q8, round_to_half
 
 # The largest group that is chosen when none is asked for.

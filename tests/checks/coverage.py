@@ -6,7 +6,7 @@ import json
 import re
 
 from checks.bakes import Bake, check_bake
-from checks.results import BUILD, MODELS, ROOT, Counts, pytest, run
+from checks.results import MODELS, ROOT, Counts, pytest, run
 
 BAKE = Bake("coverage", options=("-Db_coverage=true", "-Doptimization=1"), suites=("runtime", "faults"), whole=True)
 

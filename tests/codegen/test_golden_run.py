@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from codegen import golden_run
-from codegen.checkpoint import FloatArray
-from codegen.errors import BakeError
 from codegen.formats import open_model, open_tokenizer
-from codegen.model import Model
 from codegen.tokenizer import FIRST_BYTE, TokenizerData
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,5 @@
 // The kernels that every weight type has, against the oracle's operations: bit for bit, on guarded buffers.
+#include <algorithm>
 #include <cstdlib>
 
 #include "exp.hpp"

@@ -45,7 +45,7 @@ def tell(path: Path, *words: str | Path, **options: object) -> subprocess.Comple
     """Runs a storyteller, through tools/run-riscv where it is none of this machine's; no exit code is checked."""
     runner = [] if path == Path(os.environ.get("STORYBAKE_STORYTELLER", "")) else [ROOT / "tools/run-riscv"]
     command = [str(word) for word in [*runner, path, *words]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
 def samples(path: Path) -> np.ndarray:

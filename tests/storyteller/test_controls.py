@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import RATE, ROOT, Running, command, on_this_machine, record, said, samples, tell, until
+from programs import RATE, Running, command, on_this_machine, record, said, samples, tell, until
 
 SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
 TYPE_A_WISH = "type a wish"

@@ -98,7 +98,8 @@ def test_an_espeak_that_is_broken_is_tried_twice(script: str, message: str, tmp_
 
 def test_one_crash_of_espeak_is_not_noticed(tmp_path: Path) -> None:
     """It is started anew for each sentence, and again when it failed."""
-    command(tmp_path / "espeak-ng", f'[ -e {tmp_path}/crashed ] || {{ touch {tmp_path}/crashed; kill -KILL $$; }}\nexec /usr/bin/espeak-ng "$@"')
+    crash = f"[ -e {tmp_path}/crashed ] || {{ touch {tmp_path}/crashed; kill -KILL $$; }}"
+    command(tmp_path / "espeak-ng", f'{crash}\nexec /usr/bin/espeak-ng "$@"')
     result = say(tmp_path / "say.wav", "--voice", "espeak", env=os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert result.returncode == 0 and (tmp_path / "crashed").exists()
     expected = spoken(tmp_path / "plain.wav", "--voice", "espeak")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import signal
 import subprocess
-import time
-import wave
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import programs
 import pytest
-from programs import RATE, command, record, said
+from programs import RATE, record, said
 
 WISHES = (
     "tell me a story about a dragon", "tell me a story about the sea", "tell me a story about sharing", "a story about a rabbit",

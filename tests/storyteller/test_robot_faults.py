@@ -253,7 +253,8 @@ def test_hooks_come_in_order_with_what_they_are_for(tmp_path: Path) -> None:
     log = tmp_path / "hooks"
     hook = command(
         tmp_path / "hook",
-        f'[ "$STORYTELLER_EVENT" = listen ] && sleep 0.3\nread -r line && exit 9\necho "$STORYTELLER_EVENT:$STORYTELLER_TEXT" >>{log}\necho lamp',
+        '[ "$STORYTELLER_EVENT" = listen ] && sleep 0.3\nread -r line && exit 9\n'
+        f'echo "$STORYTELLER_EVENT:$STORYTELLER_TEXT" >>{log}\necho lamp',
     )
     other = said("the quick brown fox jumps over the lazy dog", "slt", tmp_path)
     recording = record(tmp_path / "wish.wav", 0.5, other, 1.5, said("a story about a rabbit", "slt", tmp_path), 1.5)

@@ -32,8 +32,8 @@ def test_word_by_word_equals_whole_text(trained: tokenizer.Tokenizer, documents:
 
 
 def test_best_score_wins_and_ties_go_left() -> None:
-    pieces = ("<unk>", "\n<s>\n", "\n</s>\n") + tuple(f"<0x{b:02X}>" for b in range(256)) + ("ab", "bc", "aa", " ", "a",
-                                                                                          "b", "c")
+    letters = ("ab", "bc", "aa", " ", "a", "b", "c")
+    pieces = ("<unk>", "\n<s>\n", "\n</s>\n") + tuple(f"<0x{b:02X}>" for b in range(256)) + letters
     toy = tokenizer.Tokenizer(pieces, (0.0,) * 259 + (-5.0, -1.0, -2.0, -9.0, -9.0, -9.0, -9.0))
     names = [toy.pieces[i] for i in toy.encode("abc")]
     assert names == [" ", "a", "bc"]
