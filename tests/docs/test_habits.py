@@ -77,3 +77,21 @@ def test_the_readme_names_every_tool() -> None:
     tools = {path.name for path in (ROOT / "tools").iterdir() if path.is_file()} - {"riscv64", "run-riscv"}  # cross files'
     row = re.search(r"^\| `tools/` .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row and tools == set(re.findall(r"`([\w-]+)`", row[0]))
+
+
+def test_the_readme_names_every_folder_and_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True).stdout.splitlines()
+    folders = {path.partition("/")[0] for path in listed if "/" in path and not path.startswith(".")}
+    assert folders == set(re.findall(r"^\| `(\w+)/` ", readme, re.MULTILINE))
+    pages = {path for path in listed if re.fullmatch(r"docs/\w+\.md", path)}
+    row = re.search(r"^\| `docs/` .*$", readme, re.MULTILINE)
+    assert row and pages == set(re.findall(r"\]\((docs/\w+\.md)\)", row[0]))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_is_for_strangers(page: Path) -> None:
+    """No place that only the project's own machines have."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"\.\./shared|/work/|/home/\w|\bTODO\b|\bFIXME\b|\bXXX\b", text)
+    assert not found, f"{page.name} has {found}"
