@@ -23,12 +23,13 @@ from codegen.explain import explain, explain_json
 from codegen.formats import open_model, open_tokenizer
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.memory import check_budget, check_reach, cut_context
-from codegen.model import WEIGHT_TYPES, check_name
+from codegen.model import check_name
 from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, find_tokenizer
 from codegen.values import write_values
+from codegen.weight_types import WEIGHT_TYPES
 from codegen.weights import convert, types_text
 
 

@@ -14,6 +14,7 @@ from codegen.memory import MB, memory_of, what_fits
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.targets import find_target, native_target
+from codegen.weights import types_text
 
 TABLE = Path(__file__).with_name("boards.toml")
 MIB = 1 << 20
@@ -188,7 +189,7 @@ def how_it_fits(verdict: Verdict) -> str:
         return "no"
     first = verdict.ways[0].model
     if verdict.fits:
-        return f"as it is: {'-'.join(first.weight_types)}, {first.seq_len:,} positions"
+        return f"as it is: {types_text(first)}, {first.seq_len:,} positions"
     return "with " + ", or ".join(f"{way.options} ({way.needs:,.1f})" for way in verdict.ways)
 
 

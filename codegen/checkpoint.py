@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.errors import MISSING_FILE, BakeError
-from codegen.model import QUANTIZED, Model, check_dims, check_name
-
-FloatArray = npt.NDArray[np.float32]
-Int8Array = npt.NDArray[np.int8]
+from codegen.model import Model, check_dims, check_name
+from codegen.tensor import Quantized, Tensor, check_finite
+from codegen.weight_types import F32, Q8
 
 MAGIC = 0x616B3432  # "ak42"
 V0_HEADER = 28
@@ -34,25 +33,11 @@ V1_ORDER = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """A matrix of integers in groups along its rows: value[r, c] = q[r, c] * s[r, c // group_size].
-
-    q: (rows, columns) int8, of q4 -8 to 7; s: (rows, columns / group_size) float32, of q4 representable as float16.
-    """
-
-    q: Int8Array
-    s: FloatArray
-
-
-Tensor = FloatArray | Quantized
-
-
 class TensorSource(Protocol):
     """What every reader of a model gives: llama2.c's own (`Checkpoint`) and those of codegen.formats.
 
     `tensor` returns a tensor by llama2.c's name, in llama2.c's order of rows: (rows, columns) float32, or Quantized
-    when `model.type_of(name)` is one of QUANTIZED. Raises BakeError.
+    when `model.type_of(name)` is quantised. Raises BakeError.
     """
 
     @property
@@ -107,18 +92,6 @@ class Checkpoint:
 def label_of(source: TensorSource, name: str, layer: int) -> str:
     """What messages call a tensor of a source."""
     return f"{source.path.name}: {name}" + (f"[{layer}]" if source.model.tensor_shapes()[name][0] else "")
-
-
-def check_finite(values: npt.NDArray[Any], label: str) -> FloatArray:
-    """Returns the values when all are finite; raises BakeError with their count otherwise."""
-    floats: FloatArray = values.astype(np.float32, copy=False)
-    bad = int(floats.size - np.count_nonzero(np.isfinite(floats)))
-    if bad:
-        raise BakeError(
-            f"{label}: expected finite numbers, found {bad} NaN or infinity of {floats.size}; "
-            "the checkpoint is damaged: export it again"
-        )
-    return floats
 
 
 def read_bytes(path: Path, count: int) -> bytes:
@@ -192,7 +165,7 @@ def _model(name: str, source: str, dims: tuple[int, ...], shared: bool, group_si
         seq_len=seq_len,
         head_size=dim // n_heads,
         shared_classifier=shared,
-        weight_type="q8" if group_size else "f32",
+        weight_type=(Q8 if group_size else F32).name,
         group_size=group_size,
     )
     return check_dims(model, source)
@@ -210,11 +183,10 @@ def _check_length(path: Path, model: Model, version: int, size: int) -> Checkpoi
         if tensor not in shapes:
             continue
         layers, rows, columns = shapes[tensor]
-        quantized = model.type_of(tensor) in QUANTIZED
+        weight_type = model.type_of(tensor)
         for layer in range(max(layers, 1)):
-            spans[tensor, layer] = Span(offset, rows, columns, quantized)
-            count = rows * columns
-            offset += count + 4 * count // model.group_size if quantized else 4 * count
+            spans[tensor, layer] = Span(offset, rows, columns, weight_type.quantized)
+            offset += rows * weight_type.row_bytes(columns, model.group_size)
     if size != offset:
         what = "truncated" if size < offset else "too long"
         raise BakeError(

@@ -53,7 +53,7 @@ def describe(model: Model) -> str:
     """The model's facts in one line."""
     classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
     layers = f"{model.n_layers} layer{'s' if model.n_layers > 1 else ''}"
-    cache = ", key/value cache f16" if model.kv_type == "f16" else ""
+    cache = f", key/value cache {model.kv_type}" if model.half_cache else ""
     return (
         f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {layers}, heads {model.n_heads}/{model.n_kv_heads}, "
         f"vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights_text(model)}{cache}"
@@ -62,7 +62,7 @@ def describe(model: Model) -> str:
 
 def weights_text(model: Model) -> str:
     """For example "q4, classifier q8, in groups of 32"."""
-    text = f"{model.weight_type}, classifier {model.classifier}," if model.classifier else model.weight_type
+    text = f"{model.weight_type}, classifier {model.classifier_type}," if model.classifier_type else model.weight_type
     return f"{text} in groups of {model.group_size}" if model.quantized else text.rstrip(",")
 
 

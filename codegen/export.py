@@ -14,13 +14,15 @@ from typing import BinaryIO
 import numpy as np
 
 from codegen.byte_level import ByteLevelData
-from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, FloatArray, Quantized, Tensor, TensorSource
+from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, TensorSource
 from codegen.emit import weights_text
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
-from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
+from codegen.model import Model
 from codegen.output import atomic_output
+from codegen.tensor import FloatArray, Quantized, Tensor
 from codegen.tokenizer import to_bytes
+from codegen.weight_types import F32, Q8, WEIGHT_TYPES
 from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
@@ -42,18 +44,18 @@ def export(
     check_holds(source.model, form)
     if form == "v2":
         for option, asked in (("weights", weights), ("classifier", classifier)):
-            if asked not in ("auto", "q8"):
+            if asked not in ("auto", Q8.name):
                 raise BakeError(
                     f"--{option} {asked}: llama2.c's v2 is int8, expected q8; --format v0 or v1 has the values of {asked} "
                     "weights as float32, and a build has them as they are (-Dweights=)",
                     USAGE,
                 )
-        weights = classifier = "q8"
-    if group_size is not None and not {weights, classifier} & set(QUANTIZED):
+        weights = classifier = Q8.name
+    if group_size is not None and not any(WEIGHT_TYPES[t].quantized for t in (weights, classifier) if t != "auto"):
         raise BakeError(f"--group: expected with --format v2 or quantised --weights only, found {form}; leave it out", USAGE)
     judged = source = convert(source, weights, group_size, classifier)
     if form != "v2":
-        source = convert(judged, "f32")
+        source = convert(judged, F32.name)
     refuse_same_file(source.path, out)
     model = source.model
     with atomic_output(out) as file:
@@ -180,7 +182,7 @@ def _export(options: argparse.Namespace) -> str:
     model = open_model(source)
     if form is None:
         plain = options.weights == options.classifier == "auto"
-        form = "v2" if plain and (model.model.weight_type == "q8" or options.group is not None) else "v0"
+        form = "v2" if plain and (model.model.type_of("wq") is Q8 or options.group is not None) else "v0"
     if form != "v2" and INT8_NAME.search(out.name):
         print(
             f"tools/export: warning: {out.name} is the name of an int8 checkpoint, and {form} holds float32: "
@@ -189,7 +191,7 @@ def _export(options: argparse.Namespace) -> str:
         )
     written = export(model, out, form, options.group, options.weights, options.classifier)
     what = f"int8 in groups of {written.group_size}" if form == "v2" else "float32"
-    if form != "v2" and written.weight_types != ("f32",):
+    if form != "v2" and written.weight_types != (F32,):
         what += f", the values of {weights_text(written)}"
     return f"llama2.c {form}, {what}, {out.stat().st_size} bytes"
 

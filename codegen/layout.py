@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.model import QUANTIZED
 from codegen.targets import Target
-
-# Bytes of a float type's weight.
-FLOAT_BYTES = {"f32": 4, "f16": 2}
-Q4_BIAS = 8  # what is added to the packed int4, so that they are 0 to 15
+from codegen.weight_types import WeightType
 
 
 @dataclass(frozen=True)
@@ -43,20 +39,20 @@ class Matrix:
               `together` bytes: the first half of them the lower nibbles, the second half the upper ones, so that an AND
               and a shift unpack a whole vector
 
-    `bias` is added to every integer where a kernel wants them unsigned: 8 to q4; 128 to q8 where the dot product does.
+    `offset` is added to every integer where a kernel wants them unsigned: 8 to q4; 128 to q8 where the dot product does.
     """
 
-    weight_type: str
+    weight_type: WeightType
     rows: int
     columns: int
     group_size: int
     together: int
-    bias: int
+    offset: int
     runs: tuple[TileRun, ...]
 
     @property
     def quantized(self) -> bool:
-        return self.weight_type in QUANTIZED
+        return self.weight_type.quantized
 
     @property
     def padded_rows(self) -> int:
@@ -73,6 +69,16 @@ class Matrix:
         return self.columns // self.group_size if self.group_size else 1
 
     @property
+    def group_bytes(self) -> int:
+        """Bytes of a row of a group, its scale included; of a row of a column for float types."""
+        return self.weight_type.group_bytes(self.group_size)
+
+    @property
+    def scale_at(self) -> int:
+        """Bytes of a row of a group before its scale."""
+        return self.weight_type.weight_bytes(self.group_size)
+
+    @property
     def macs(self) -> int:
         return self.rows * self.columns
 
@@ -81,16 +87,8 @@ class Matrix:
         return f"{self.rows}x{self.columns}"
 
 
-def row_bytes(weight_type: str, columns: int, group_size: int) -> int:
-    """Bytes of a row of `columns` weights, its scales included."""
-    if weight_type in FLOAT_BYTES:
-        return FLOAT_BYTES[weight_type] * columns
-    groups = columns // group_size
-    return columns + 4 * groups if weight_type == "q8" else columns // 2 + 2 * groups
-
-
 def lay_out(
-    weight_type: str, rows: int, columns: int, group_size: int, target: Target, tiles: tuple[int, ...] = ()
+    weight_type: WeightType, rows: int, columns: int, group_size: int, target: Target, tiles: tuple[int, ...] = ()
 ) -> Matrix:
     """Cuts a matrix into runs of tiles: as many of the largest size as fit, then of the next; the rest is padded.
 
@@ -98,22 +96,22 @@ def lay_out(
     Columns lie together only when a group is a whole number of them; else the kernels take one at a time.
     """
     tiles = tiles or target.tiles(weight_type)
-    group_size = group_size if weight_type in QUANTIZED else 0
-    together, bias = 1, 0
-    if weight_type == "q8" and group_size % target.q8_columns == 0:
-        together, bias = target.q8_columns, target.q8_bias
-    elif weight_type == "q4":
-        together, bias = target.q4_columns if group_size % (2 * target.q4_columns) == 0 else 1, Q4_BIAS
+    group_size = group_size if weight_type.quantized else 0
+    together, offset = 1, 0
+    if weight_type.quantized:
+        together = target.int_columns if group_size % (target.int_columns * weight_type.a_byte) == 0 else 1
+        unsigned = weight_type.a_byte > 1 or (target.unsigned and together > 1)
+        offset = weight_type.offset if unsigned else 0
     runs: list[TileRun] = []
-    row = offset = 0
+    row = at = 0
     for size in tiles:
         count = (rows - row) // size
         if size == tiles[-1]:
             count = -(-(rows - row) // size)
         if count < 1:
             continue
-        tile_bytes = size * row_bytes(weight_type, columns, group_size)
-        runs.append(TileRun(size, count, row, offset, tile_bytes))
+        tile_bytes = size * weight_type.row_bytes(columns, group_size)
+        runs.append(TileRun(size, count, row, at, tile_bytes))
         row += count * size
-        offset += count * tile_bytes
-    return Matrix(weight_type, rows, columns, group_size, together, bias, tuple(runs))
+        at += count * tile_bytes
+    return Matrix(weight_type, rows, columns, group_size, together, offset, tuple(runs))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from codegen.errors import USAGE, BakeError
-from codegen.model import QUANTIZED, Model
+from codegen.model import Model
 from codegen.plan import Plan, make_plan
 from codegen.targets import Target
+from codegen.weight_types import WEIGHT_TYPES
 from codegen.weights import retype
 
 MB = 1_000_000
@@ -83,7 +84,7 @@ def _mb(size: int) -> str:
 def what_fits(model: Model, target: Target, limit: int) -> Iterator[tuple[str, Model, float]]:
     """The options, alone or together, with which a model takes at most `limit` bytes; the model with them, and its MB."""
     variants = [("", model)]
-    for weight_type in QUANTIZED:
+    for weight_type in (name for name, its in WEIGHT_TYPES.items() if its.quantized):
         with contextlib.suppress(BakeError):  # q4 does not fit every row length
             smaller = retype(model, weight_type)
             if _total(smaller, target) < _total(model, target):

@@ -10,12 +10,8 @@ import re
 from dataclasses import dataclass
 
 from codegen.errors import BakeError
+from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 
-# The types that a weight matrix may have (docs/arithmetic.md). Those of QUANTIZED are integers in groups with a scale each,
-# multiplied with activations that are quantised as well.
-FLOATS = ("f32", "f16")
-QUANTIZED = ("q8", "q4")
-WEIGHT_TYPES = FLOATS + QUANTIZED
 NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")  # float32 always
 EMBEDDINGS = ("token_embedding_table", "wcls")
 
@@ -45,10 +41,10 @@ LIMITS = {
 class Model:
     """Dimensions and constants of a llama2.c transformer, in llama2.c's names.
 
-    `head_size` is dim / n_heads in llama2.c's own files. `weight_type` is that of the layers' matrices, `classifier` that
-    of classifier and embedding when it is another one (else empty); `group_size` counts the weights, and activations,
-    that share a scale (0 when no matrix is quantised). `kv_type`, "f32" or "f16", is that of the
-    key/value cache, no file's affair.
+    `head_size` is dim / n_heads in llama2.c's own files. `weight_type` names that of the layers' matrices,
+    `classifier_type` that of classifier and embedding when it is another one (else empty); `group_size` counts the
+    weights, and activations, that share a scale (0 when no matrix is quantised). `kv_type`, "f32" or "f16", is that of
+    the key/value cache, no file's affair.
     """
 
     name: str
@@ -61,32 +57,33 @@ class Model:
     seq_len: int
     head_size: int
     shared_classifier: bool
-    weight_type: str = "f32"
+    weight_type: str = F32.name
     group_size: int = 0
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
-    classifier: str = ""
-    kv_type: str = "f32"
+    classifier_type: str = ""
+    kv_type: str = F32.name
 
-    def type_of(self, tensor: str) -> str:
+    def type_of(self, tensor: str) -> WeightType:
         """The weight type of a tensor by llama2.c's name."""
         if tensor in NORMS:
-            return "f32"
-        return self.classifier or self.weight_type if tensor in EMBEDDINGS else self.weight_type
+            return F32
+        return WEIGHT_TYPES[self.classifier_type or self.weight_type if tensor in EMBEDDINGS else self.weight_type]
 
     @property
-    def classifier_type(self) -> str:
-        return self.type_of("wcls")
-
-    @property
-    def weight_types(self) -> tuple[str, ...]:
+    def weight_types(self) -> tuple[WeightType, ...]:
         """The distinct types of the matrices, the layers' first."""
-        return tuple(dict.fromkeys((self.weight_type, self.classifier_type)))
+        return tuple(dict.fromkeys((self.type_of("wq"), self.type_of("wcls"))))
 
     @property
     def quantized(self) -> bool:
         """Whether any matrix is."""
-        return any(t in QUANTIZED for t in self.weight_types)
+        return any(weight_type.quantized for weight_type in self.weight_types)
+
+    @property
+    def half_cache(self) -> bool:
+        """Whether keys and values are kept as float16."""
+        return self.kv_type == F16.name
 
     @property
     def att_dim(self) -> int:
@@ -101,7 +98,7 @@ class Model:
     @property
     def cached_bytes(self) -> int:
         """Bytes of an element of the key/value cache."""
-        return 2 if self.kv_type == "f16" else 4
+        return WEIGHT_TYPES[self.kv_type].weight_bytes(1)
 
     @property
     def kv_mul(self) -> int:
@@ -111,7 +108,7 @@ class Model:
     @property
     def row_lengths(self) -> tuple[int, ...]:
         """Every distinct row length of the quantised matrices, of all when none is: what a group has to divide."""
-        if self.quantized and self.weight_type not in QUANTIZED:
+        if self.quantized and not self.type_of("wq").quantized:
             return (self.dim,)
         return tuple(sorted({self.dim, self.att_dim, self.hidden_dim}))
 
@@ -185,7 +182,7 @@ def check_dims(model: Model, source: str) -> Model:
             f"{source}: head size: expected an even number (RoPE rotates pairs), found {model.head_size}; "
             "export the model again"
         )
-    for weight_type in model.weight_types:
+    for weight_type in (model.weight_type, model.classifier_type or model.weight_type):
         if weight_type not in WEIGHT_TYPES:
             raise BakeError(f"{source}: weight type: expected one of {', '.join(WEIGHT_TYPES)}, found {weight_type!r}")
     if model.quantized:

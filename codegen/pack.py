@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codegen.checkpoint import Quantized, Tensor, TensorSource
+from codegen.checkpoint import TensorSource
 from codegen.emit import environment
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
-from codegen.layout import FLOAT_BYTES, Matrix
+from codegen.layout import Matrix
 from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.rope import rope_table
+from codegen.tensor import Quantized, Tensor
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -27,20 +28,20 @@ def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
     parts: list[Bytes] = []
     for run in layout.runs:
         if isinstance(tensor, Quantized):
-            q: Bytes = _tiles(tensor.q.view(np.uint8) + np.uint8(layout.bias), run.first_row, run.count, run.rows)
+            q: Bytes = _tiles(tensor.q.view(np.uint8) + np.uint8(layout.offset), run.first_row, run.count, run.rows)
             s = _tiles(tensor.s, run.first_row, run.count, run.rows)
-            if layout.weight_type == "q4":
+            if layout.weight_type.a_byte == 2:
                 halves = q.reshape(run.count, run.rows, -1, 2, layout.together)
                 q = halves[..., 0, :] | (halves[..., 1, :] << np.uint8(4))
             columns = q.reshape(run.count, run.rows, layout.groups, -1, layout.together).transpose(0, 2, 3, 1, 4)
-            scales = s.transpose(0, 2, 1).astype("<f4" if layout.weight_type == "q8" else "<f2", order="C")
+            scales = s.transpose(0, 2, 1).astype(layout.weight_type.scale, order="C")
             parts_of_group = (np.ascontiguousarray(columns), scales)
             tiles = np.concatenate(
                 [part.view(np.uint8).reshape(run.count, layout.groups, -1) for part in parts_of_group], axis=2
             )
         else:
             rows = _tiles(tensor, run.first_row, run.count, run.rows)
-            tiles = rows.transpose(0, 2, 1).astype(f"<f{FLOAT_BYTES[layout.weight_type]}", order="C").view(np.uint8)
+            tiles = rows.transpose(0, 2, 1).astype(f"<f{layout.weight_type.weight_bytes(1)}", order="C").view(np.uint8)
         parts.append(tiles.reshape(-1))
     return np.concatenate(parts)
 

@@ -17,6 +17,7 @@ from codegen.model import Model
 from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.schedule import VECTORS, Schedule, Step, Vector, make_schedule
 from codegen.targets import Target
+from codegen.weight_types import F16, WEIGHT_TYPES, WeightType
 
 AT_RANDOM = ("rope", "embed")  # the steps that read a part of a table only
 ALIGN = 64  # bytes: a cache line on every target, and the widest vector
@@ -37,7 +38,7 @@ class Kernel:
     @property
     def name(self) -> str:
         """<op>_<weight type>_<rows>x<columns>."""
-        return f"matmul_{self.matrix.weight_type}_{self.matrix.shape}"
+        return f"matmul_{self.matrix.weight_type.name}_{self.matrix.shape}"
 
     @property
     def tiles_text(self) -> str:
@@ -190,14 +191,31 @@ class Plan:
 
     # -- weight types ------------------------------------------------------------------------------------------------
 
-    def matrix_of(self, weight_type: str) -> Matrix | None:
-        """The first matrix of a weight type, whose `together` and `bias` all others of it share; None without any."""
-        return next((k.matrix for k in self.kernels if k.matrix.weight_type == weight_type), None)
+    @property
+    def typical(self) -> tuple[Matrix, ...]:
+        """The first matrix of every weight type that is multiplied with: all others of it lie in groups alike."""
+        first = {kernel.matrix.weight_type: kernel.matrix for kernel in reversed(self.kernels)}
+        return tuple(matrix for weight_type in WEIGHT_TYPES.values() if (matrix := first.get(weight_type)))
 
-    def tile_sizes(self, weight_type: str) -> tuple[int, ...]:
+    def matmul_template(self, matrix: Matrix) -> str:
+        """The template of the products of a weight type: the target's own, or the portable one where it has none."""
+        name, family = matrix.weight_type.name, self.target.kernels
+        if matrix.quantized and (family == "x86" and matrix.together == 1 or self.rvv and name not in self.rvv.rings):
+            family = "portable"
+        if family == "x86" and not matrix.quantized:
+            name = "float"
+        return f"{family}_matmul_{name}.jinja"
+
+    def tile_sizes(self, weight_type: WeightType) -> tuple[int, ...]:
         """The rows of the tiles that matrices of a weight type have, largest first."""
-        runs = {run.rows for k in self.kernels if k.matrix.weight_type == weight_type for run in k.matrix.runs}
+        runs = {run.rows for k in self.kernels if k.matrix.weight_type is weight_type for run in k.matrix.runs}
         return tuple(sorted(runs, reverse=True))
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether a kernel reads or writes float16: weights, scales, keys or values."""
+        scales = any(matrix.weight_type.scale == "<f2" for matrix in self.typical)
+        return scales or F16 in self.model.weight_types or self.model.half_cache
 
     @property
     def quantized_lengths(self) -> tuple[int, ...]:
@@ -205,9 +223,9 @@ class Plan:
         return tuple(sorted({self.length(step.x) for step in self.schedule.steps if step.op == "quantize"}))
 
     @property
-    def biases(self) -> tuple[int, ...]:
+    def offsets(self) -> tuple[int, ...]:
         """What is added to quantised weights, for each of which the activations know what to take off again."""
-        return tuple(sorted({k.matrix.bias for k in self.kernels} - {0}))
+        return tuple(sorted({k.matrix.offset for k in self.kernels} - {0}))
 
     @property
     def longest(self) -> int:
@@ -319,7 +337,7 @@ class Plan:
         n = self.target.max_batch
         scales = 4 * self.stride(self.longest // self.model.group_size)
         copies = 2 if self.rvv and self.rvv.quad_flags else 1
-        return n * (copies * self.quantized_stride(self.longest) + (1 + len(self.biases)) * scales)
+        return n * (copies * self.quantized_stride(self.longest) + (1 + len(self.offsets)) * scales)
 
     @property
     def activation_bytes(self) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.checkpoint import FloatArray, Quantized, check_finite
 from codegen.errors import BakeError
+from codegen.tensor import FloatArray, Quantized, check_finite
 
 LARGEST_HALF = np.float32(65504)
 

@@ -13,8 +13,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from codegen.checkpoint import FloatArray
 from codegen.model import Model
+from codegen.tensor import FloatArray
 
 HALF_PI = float.fromhex("0x1.921FB54442D18p0")
 INVERSE_HALF_PI_24 = float.fromhex("0x1.45F306DC9C883p+23")  # 2/pi * 2^24

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from codegen.model import Model
 from codegen.targets import Target
+from codegen.weight_types import Q8
 
 BLOCK = 16  # floats: a cache line, to which all vectors are padded
-LONGEST_GROUP = 64  # columns that the q8 kernel unrolls; llama2.c's export.py makes no larger groups
-LONGEST_Q4_GROUP = 32  # columns whose products, of -8 to 7 and at most 127, sum up to 16 bits
 LMULS = (8, 4, 2, 1)
 
 
@@ -69,8 +68,7 @@ class RvvPlan:
     block_lmul: int  # of BLOCK floats
     quad_flags: bool  # whether the activations say where four columns fit 16 bits
     quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
-    q8: Ring | None  # None: the portable loops
-    q4: Ring | None
+    rings: dict[str, Ring]  # of a quantised type; none: the portable loops
     value_passes: tuple[ValuePass, ...]
     rope_lmul: int  # of the first elements of a head's pairs that are rotated at once; 0: the portable loop
 
@@ -107,16 +105,18 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
     """Chooses register groups for a model's dimensions and a target's vector length."""
     lanes, byte_lanes = target.vlen // 32, target.vlen // 8
     size = model.group_size
-    q8 = make_ring(size, byte_lanes) if "q8" in model.weight_types and size <= LONGEST_GROUP else None
-    q4 = make_ring(size // 2, byte_lanes) if "q4" in model.weight_types and size <= LONGEST_Q4_GROUP else None
+    rings = {
+        weight_type.name: make_ring(weight_type.weight_bytes(size), byte_lanes)
+        for weight_type in model.weight_types
+        if 0 < size <= weight_type.largest_group
+    }
     return RvvPlan(
         float_lanes=lanes,
         byte_lanes=byte_lanes,
         block_lmul=BLOCK // lanes,
-        quad_flags=q8 is not None and size % 4 == 0,
+        quad_flags=Q8.name in rings and size % 4 == 0,
         quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
-        q8=q8,
-        q4=q4,
+        rings=rings,
         value_passes=value_passes(target.padded_head(model), lanes),
         rope_lmul=next((lmul for lmul in (4, 2, 1) if model.head_size % (2 * lmul * lanes) == 0), 0),
     )

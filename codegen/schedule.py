@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from codegen.model import QUANTIZED, Model
+from codegen.model import Model
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def quantize_inputs(layer: Layer, model: Model) -> Layer:
         steps: list[Step | Wait] = []
         for step in paragraph.steps:
             if isinstance(step, Step):
-                if step.op == "matmul" and model.type_of(step.weight) in QUANTIZED:
+                if step.op == "matmul" and model.type_of(step.weight).quantized:
                     if held != step.x:
                         steps.append(Step("quantize", out="own.xq", x=step.x))
                         held = step.x

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import USAGE, BakeError
-from codegen.model import QUANTIZED, Model
+from codegen.model import Model
+from codegen.weight_types import WeightType
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ class Target:
 
     A weight matrix is cut into tiles of rows, and a tile is stored column by column, so that the rows of a tile are
     the lanes of a vector. `float_tiles` (f32, f16) and `int_tiles` (q8, q4) list the rows that a tile may have, largest
-    first; the rows that are left over after the last one are padded with zeros. `q8_columns` and `q4_columns` columns of
-    a row lie together (a dot-product instruction takes four), as far as the group size allows, q8 with `q8_bias` added.
+    first; the rows that are left over after the last one are padded with zeros. `int_columns` columns of a row of integers
+    lie together (a dot-product instruction takes four), as far as the group size allows; `unsigned`: such an instruction
+    takes weights of 0 or more.
     `lanes` positions of the key cache lie together.
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
@@ -67,12 +69,11 @@ class Target:
     kernels: str  # templates/kernels_<kernels>.cpp.jinja
     float_tiles: tuple[int, ...]
     int_tiles: tuple[int, ...]
-    q8_columns: int
-    q4_columns: int
+    int_columns: int
     lanes: int
     max_batch: int
     max_threads: int
-    q8_bias: int = 0
+    unsigned: bool = False
     width: int = 1
     registers: int = 1
     max_positions: int = 1
@@ -85,9 +86,9 @@ class Target:
     dialect: Dialect | None = None
     half_floats: bool = False  # vectors of float16 can be converted (of RVV 1.0, Zvfhmin)
 
-    def tiles(self, weight_type: str) -> tuple[int, ...]:
+    def tiles(self, weight_type: WeightType) -> tuple[int, ...]:
         """The rows that a tile of a weight type may have."""
-        return self.int_tiles if weight_type in QUANTIZED else self.float_tiles
+        return self.int_tiles if weight_type.quantized else self.float_tiles
 
     @property
     def over_read(self) -> int:
@@ -109,8 +110,7 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
         kernels="rvv",
         float_tiles=(8 * lanes, 4 * lanes, 2 * lanes, lanes),
         int_tiles=(vlen // 8,),
-        q8_columns=1,
-        q4_columns=1,
+        int_columns=1,
         lanes=16,
         max_batch=8,
         max_threads=max_threads,
@@ -137,8 +137,7 @@ TARGETS = {
             kernels="portable",
             float_tiles=(16, 4),
             int_tiles=(16, 4),
-            q8_columns=1,
-            q4_columns=1,
+            int_columns=1,
             lanes=16,
             max_batch=8,
             max_threads=64,
@@ -149,8 +148,7 @@ TARGETS = {
             kernels="x86",
             float_tiles=(48, 8),
             int_tiles=(48, 8),
-            q8_columns=4,
-            q4_columns=4,
+            int_columns=4,
             lanes=8,
             max_batch=16,
             max_threads=64,
@@ -168,12 +166,11 @@ TARGETS = {
             kernels="x86",
             float_tiles=(48, 16),
             int_tiles=(48, 16),
-            q8_columns=4,
-            q4_columns=4,
+            int_columns=4,
             lanes=16,
             max_batch=16,
             max_threads=64,
-            q8_bias=128,
+            unsigned=True,
             width=16,
             registers=32,
             max_positions=8,

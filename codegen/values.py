@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import Quantized, TensorSource
-from codegen.model import QUANTIZED, Model
+from codegen.checkpoint import TensorSource
+from codegen.model import Model
 from codegen.output import atomic_output
+from codegen.tensor import Quantized
 
 MAGIC = "storybake values 1"
 FACTS = (
@@ -29,7 +30,7 @@ def header(model: Model) -> str:
         value = getattr(model, name)
         lines.append(f"{name} {value if isinstance(value, int) else float(np.float32(value)).hex()}")
     for name, (layers, rows, columns) in model.tensor_shapes().items():
-        group = model.group_size if model.type_of(name) in QUANTIZED else 0
+        group = model.group_size if model.type_of(name).quantized else 0
         lines += [f"tensor {name} {layer} {rows} {columns} {group}" for layer in range(max(layers, 1))]
     return "\n".join([*lines, "end\n"])
 

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import Quantized, Tensor, TensorSource, label_of
+from codegen.checkpoint import TensorSource, label_of
 from codegen.errors import USAGE, BakeError
-from codegen.model import WEIGHT_TYPES, Model, group_sizes
-from codegen.quantize import dequantize, quantize_q4, quantize_q8, round_to_half
-
-# The largest group that is chosen when none is asked for.
-LARGEST_GROUP = 64
-LARGEST_Q4_GROUP = 32
+from codegen.model import Model, group_sizes
+from codegen.quantize import dequantize
+from codegen.tensor import Quantized, Tensor
+from codegen.weight_types import F16, Q4, Q8, WEIGHT_TYPES
 
 
 @dataclass(frozen=True)
@@ -32,18 +30,13 @@ class Converted:
     def tensor(self, name: str, layer: int = 0) -> Tensor:
         """As TensorSource.tensor; splitting groups repeats their scales and loses nothing."""
         tensor, wanted, group_size = self.source.tensor(name, layer), self.model.type_of(name), self.model.group_size
-        if wanted == "q8" and isinstance(tensor, Quantized):
+        if wanted is Q8 and isinstance(tensor, Quantized):
             times = tensor.q.shape[1] // tensor.s.shape[1] // group_size
             return Quantized(tensor.q, np.repeat(tensor.s, times, axis=1))
-        if wanted == self.source.model.type_of(name):
+        if wanted is self.source.model.type_of(name):
             return tensor
         values = dequantize(tensor) if isinstance(tensor, Quantized) else tensor
-        label = label_of(self.source, name, layer)
-        if wanted == "f16":
-            return round_to_half(values, label)
-        if wanted == "q8":
-            return quantize_q8(values, group_size)
-        return quantize_q4(values, group_size, label) if wanted == "q4" else values
+        return wanted.round(values, group_size, label_of(self.source, name, layer))
 
 
 def convert(
@@ -65,23 +58,24 @@ def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_
             raise BakeError(f"{option}: expected auto or one of {', '.join(WEIGHT_TYPES)}, found {asked!r}", USAGE)
     body = model.weight_type if weights == "auto" else weights
     if classifier == "auto":
-        classifier = model.classifier_type if weights == "auto" else body
-    wanted = dataclasses.replace(model, weight_type=body, classifier="" if classifier == body else classifier)
+        classifier = model.type_of("wcls").name if weights == "auto" else body
+    wanted = dataclasses.replace(model, weight_type=body, classifier_type="" if classifier == body else classifier)
     return dataclasses.replace(wanted, group_size=choose_group(model, wanted, group_size) if wanted.quantized else 0)
 
 
 def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
     """The group size of `model` with the quantised types of `wanted`: the one asked for, the model's own, or the largest
-    up to 64 that divides every quantised row; with q4 among them the largest even one up to 32.
+    that divides every quantised row and that the types take (q8 up to 64, q4 even ones up to 32).
 
     Raises BakeError (usage) when the one asked for does not divide every row, when it would quantise int8 weights again,
     and when q4 finds none.
     """
-    kept = model.group_size if "q8" in wanted.weight_types else 0  # of int8 weights that stay as they are
-    with_q4 = "q4" in wanted.weight_types
-    if kept and not with_q4 and asked is None:
+    types = [weight_type for weight_type in wanted.weight_types if weight_type.quantized]
+    kept = model.group_size if Q8 in types else 0  # of int8 weights that stay as they are
+    if kept and types == [Q8] and asked is None:
         return kept
-    divisors = [n for n in group_sizes(wanted, largest=max(wanted.row_lengths)) if not with_q4 or n % 2 == 0]
+    a_byte = max(weight_type.a_byte for weight_type in types)
+    divisors = [n for n in group_sizes(wanted, largest=max(wanted.row_lengths)) if n % a_byte == 0]
     whole = [n for n in divisors if not kept or kept % n == 0]
     if asked is not None:
         if asked not in divisors:
@@ -95,12 +89,12 @@ def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
                 USAGE,
             )
         return asked
-    fitting = [n for n in whole if n <= (LARGEST_Q4_GROUP if with_q4 else LARGEST_GROUP)]
+    fitting = [n for n in whole if n <= min(weight_type.largest_group for weight_type in types)]
     if not fitting:
         lengths = ", ".join(str(length) for length in wanted.row_lengths)
         raise BakeError(
-            f"{model.name}: q4 stores weights in pairs: expected rows with an even common divisor, found rows of "
-            f"{lengths}; take q8 or f16",
+            f"{model.name}: {Q4.name} stores weights in pairs: expected rows with an even common divisor, found rows of "
+            f"{lengths}; take {Q8.name} or {F16.name}",
             USAGE,
         )
     return fitting[0]
@@ -108,4 +102,4 @@ def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
 
 def types_text(model: Model) -> str:
     """For example "q8" or "q4-q8": the layers' weight type, and the classifier's when it is another one."""
-    return "-".join(model.weight_types)
+    return "-".join(weight_type.name for weight_type in model.weight_types)

@@ -13,7 +13,7 @@ from codegen.__main__ import tokenizer_of
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from codegen.formats import open_model
-from codegen.model import WEIGHT_TYPES
+from codegen.weight_types import WEIGHT_TYPES
 from evaluation.loss import Loss, log_softmax
 from evaluation.programs import ROOT, Program, Variant, compiled, configure
 from evaluation.texts import framed, read_texts

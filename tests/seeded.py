@@ -16,9 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from codegen.checkpoint import FloatArray  # noqa: E402
 from codegen.export import export  # noqa: E402
 from codegen.model import Model, check_dims  # noqa: E402
+from codegen.tensor import FloatArray  # noqa: E402
 from codegen.tokenizer import BYTE_TOKENS, TokenizerData, to_bytes  # noqa: E402
 
 

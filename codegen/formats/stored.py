@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import FloatArray, Quantized, Tensor, check_finite
 from codegen.errors import MISSING_FILE, BakeError, shown
-from codegen.model import NORMS, QUANTIZED, Model
+from codegen.model import NORMS, Model
+from codegen.tensor import FloatArray, Quantized, Tensor, check_finite
 
 # Encoding: (values a block, bytes a block). Blocks are ggml's: https://github.com/ggml-org/ggml, ggml-common.h.
 BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18)}
@@ -59,7 +59,7 @@ class StoredCheckpoint:
         if stored.crc is not None and zlib.crc32(raw) != stored.crc:
             raise BakeError(f"{label}: expected CRC-32 {stored.crc:08x}, found {zlib.crc32(raw):08x}; copy it again")
         columns = stored.shape[-1]
-        if self.model.type_of(name) in QUANTIZED:
+        if self.model.type_of(name).quantized:
             blocks = np.frombuffer(raw, Q8_0)
             s = check_finite(blocks["d"].reshape(-1, columns // 32), f"{label}: scales")
             return Quantized(np.ascontiguousarray(blocks["q"]).reshape(-1, columns), s)

@@ -85,7 +85,7 @@ struct State {
 struct Quantized {
     alignas(64) std::int8_t q[1536];  // (8,160)
     alignas(64) float s[128];  // (8,5)
-    alignas(64) std::int32_t bias8[128];  // (8,5) -8 * the sum of q
+    alignas(64) std::int32_t start8[128];  // (8,5) -8 * the sum of q
 };
 
 /// What a thread keeps for itself.

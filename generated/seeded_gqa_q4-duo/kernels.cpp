@@ -174,9 +174,8 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 }
 
 /// Tiles [first, last) of kRows rows of W times x.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
-    constexpr std::size_t kTileBytes = sizeof(std::uint16_t) * kRows * kColumns;
     // A batch takes each tile for all of its positions, while the tile is in the cache.
     const int step = n == 1 ? last - first : 1;
     for (int t = first; t < last; t += step) {
@@ -192,13 +191,13 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
 
 /// `tiles` tiles of 16 rows of W times one position; every row is a lane:
 ///
-///     for each group: isum = bias; for each column j: isum += (w[j] + 8) * xq[j]; sum += float(isum) * s * xs
+///     for each group: isum = start; for each column j: isum += (w[j] + 8) * xq[j]; sum += float(isum) * s * xs
 ///
 /// A byte holds a row's w[j] + 8 in its lower half and w[j + 1] + 8 in its upper half: v0 to v15, from which v16 takes the
 /// lower ones. isum (v20) starts at -8 * the sum of xq and ends within 16 bits; what overflows before that wraps around
 /// and back. The float sums are in v28, the scales of the rows as float16 in v22. Weights are loaded
 /// 4 steps of four pairs of columns ahead, also past the last tile.
-[[gnu::noinline]] void matmul_q4_rows(float* xout, const std::int8_t* xq, const std::int32_t* bias, const float* xs,
+[[gnu::noinline]] void matmul_q4_rows(float* xout, const std::int8_t* xq, const std::int32_t* starts, const float* xs,
                                       const std::byte* w, long tiles, long count) {
     const std::int8_t* x;
     const float* scale;
@@ -223,7 +222,7 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
         th.vmv.v.i v28, 0
         mv %[x], %[xq]
         mv %[scale], %[xs]
-        mv %[start], %[bias]
+        mv %[start], %[starts]
         mv %[groups], %[count]
         lb %[x0], 0(%[x])
         lb %[x1], 1(%[x])
@@ -356,15 +355,14 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
                  : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [scale] "=&r"(scale),
                    [start] "=&r"(start), [groups] "=&r"(groups), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2),
                    [x3] "=&r"(x3), [first] "=&r"(first), [vl] "=&r"(vl), [s] "=&f"(s)
-                 : [xq] "r"(xq), [bias] "r"(bias), [xs] "r"(xs), [count] "r"(count)
+                 : [xq] "r"(xq), [starts] "r"(starts), [xs] "r"(xs), [count] "r"(count)
                  : STORYBAKE_VECTORS);
 }
 
 /// Tiles [first, last) of W times x.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
-    constexpr std::size_t kTileBytes = std::size_t{kGroups} * kRows * (kGroupSize / 2 + 2);
     static_assert(kRows == 16);
     // A batch takes each tile for all of its positions, while the tile is in the cache.
     const int step = n == 1 ? last - first : 1;
@@ -372,18 +370,19 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
         for (int p = 0; p < n; ++p) {
             float* out = xout + p * kOutStride + t * kRows;
             const std::byte* tile = w + t * kTileBytes;
-            matmul_q4_rows(out, x.q + p * kXStride, x.bias8 + p * kScaleStride, x.s + p * kScaleStride, tile, step, kGroups);
+            matmul_q4_rows(out, x.q + p * kXStride, x.start8 + p * kScaleStride, x.s + p * kScaleStride, tile, step, kGroups);
         }
     }
 }
 
 /// Row `row` of tiles of kRows rows.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kRows * kDim * sizeof(std::uint16_t);
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
+    const int r = row % kRows;
     for (int i = 0; i < kDim; ++i) {
         std::uint16_t half = 0;
-        std::memcpy(&half, tile + (i * kRows + row % kRows) * sizeof half, sizeof half);
+        std::memcpy(&half, tile + static_cast<std::size_t>(i * kRows + r) * sizeof half, sizeof half);
         x[i] = half_to_float(half);
     }
 }
@@ -456,7 +455,7 @@ void quantize(Quantized& xq, const float* x, int n) {
         std::int8_t* q = xq.q + p * kXqStride;
         for (int g = 0; g < kLength / kGroupSize; ++g) {
             xq.s[p * kScaleStride + g] = quantize_group_fast(q + g * kGroupSize, x + p * kXStride + g * kGroupSize);
-            xq.bias8[p * kScaleStride + g] = -8 * std::accumulate(q + g * kGroupSize, q + (g + 1) * kGroupSize, 0);
+            xq.start8[p * kScaleStride + g] = -8 * std::accumulate(q + g * kGroupSize, q + (g + 1) * kGroupSize, 0);
         }
     }
 }
@@ -466,42 +465,42 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q4_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q4_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_q4_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q4_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 16 tiles of 32 rows: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(16);
-    matmul_f16_tiles<32, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f16_tiles<32, 4096, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<32>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<32, 4096>(x + p * kDimStride, w + 0, token - 0);
     }
     c.mark(k_embed);
 }

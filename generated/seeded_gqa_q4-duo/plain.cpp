@@ -24,10 +24,10 @@ const float* floats(const std::byte* bytes) { return reinterpret_cast<const floa
 
 /// Tiles [first, last) of kRows rows of W, column by column, times x: as float32, into which every half is converted
 /// exactly.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kRows * kColumns * sizeof(std::uint16_t);
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int j = 0; j < kColumns; ++j) {
@@ -45,20 +45,20 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
 /// Tiles [first, last) of kRows rows of W, group by group: kRows * kGroupSize int4 with 8 added, then kRows scales as halves.
 /// Two columns of a row share a byte, the first of them its lower half.
 /// Integers are summed within a group from -8 times the sum of x on, which takes the 8 off again; groups in order.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kTogether = 1;
     constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * (kGroupSize / 2 + 2);
+    constexpr int kGroupBytes = kRows * 18;  // of a row: its weights, then its scale
     for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kGroups * kGroupBytes;
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int g = 0; g < kGroups; ++g) {
                 const auto* q = reinterpret_cast<const std::uint8_t*>(tile + g * kGroupBytes);
                 const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
                 std::int32_t isum[kRows];
-                std::fill_n(isum, kRows, x.bias8[p * kScaleStride + g]);
+                std::fill_n(isum, kRows, x.start8[p * kScaleStride + g]);
                 for (int j = 0; j < kGroupSize; j += 2 * kTogether) {
                     for (int r = 0; r < kRows; ++r) {
                         for (int k = 0; k < kTogether; ++k) {
@@ -68,7 +68,7 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
                     }
                 }
                 std::uint16_t s[kRows];
-                std::memcpy(s, q + kRows * kGroupSize / 2, sizeof s);
+                std::memcpy(s, q + kRows * 16, sizeof s);
                 const float xs = x.s[p * kScaleStride + g];
                 for (int r = 0; r < kRows; ++r) {
                     sum[r] += static_cast<float>(isum[r]) * half_to_float(s[r]) * xs;
@@ -80,12 +80,13 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
 }
 
 /// Row `row` of tiles of kRows rows.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kRows * kDim * sizeof(std::uint16_t);
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
+    const int r = row % kRows;
     for (int i = 0; i < kDim; ++i) {
         std::uint16_t half = 0;
-        std::memcpy(&half, tile + (i * kRows + row % kRows) * sizeof half, sizeof half);
+        std::memcpy(&half, tile + static_cast<std::size_t>(i * kRows + r) * sizeof half, sizeof half);
         x[i] = half_to_float(half);
     }
 }
@@ -118,7 +119,7 @@ void quantize(Quantized& xq, const float* x, int n) {
         for (int g = 0; g < kLength / kGroupSize; ++g) {
             std::int8_t* q = xq.q + p * kXqStride + g * kGroupSize;
             xq.s[p * kScaleStride + g] = quantize_group(q, x + p * kXStride + g * kGroupSize);
-            xq.bias8[p * kScaleStride + g] = -8 * std::accumulate(q, q + kGroupSize, 0);
+            xq.start8[p * kScaleStride + g] = -8 * std::accumulate(q, q + kGroupSize, 0);
         }
     }
 }
@@ -128,42 +129,42 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q4_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q4_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_q4_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q4_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 16 tiles of 32 rows: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.team.slice(16);
-    matmul_f16_tiles<32, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f16_tiles<32, 4096, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<32>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<32, 4096>(x + p * kDimStride, w + 0, token - 0);
     }
     c.mark(k_embed);
 }

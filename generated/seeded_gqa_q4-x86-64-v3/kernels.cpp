@@ -139,9 +139,8 @@ void multiply_f16_tile(float* xout, const float* x, const std::byte* w) {
 }
 
 /// Tiles [first, last) of kRows rows of W, times n positions.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
-    constexpr int kTileBytes = kRows * (2 * kColumns);
     for (int t = first; t < last; ++t) {
         const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         const auto multiply_by = [&](auto count, int p) {
@@ -169,15 +168,15 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
 /// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions. A vector has 4 columns of its
 /// rows in the lower int4 and the 4 after them in the upper ones.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w, int first) {
-    constexpr int kGroupBytes = kRows * (kGroupSize / 2 + 2);
+void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w, int first) {
+    constexpr int kGroupBytes = kRows * 18;  // of a row: its weights, then its scale
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
         const std::byte* group = w + g * kGroupBytes;
         Ints isum[kCount][kVectors];
         for (int p = 0; p < kCount; ++p) {
             for (int v = 0; v < kVectors; ++v) {
-                isum[p][v] = (Ints)_mm256_set1_epi32(bias[p * kScaleStride + g]);
+                isum[p][v] = (Ints)_mm256_set1_epi32(start[p * kScaleStride + g]);
             }
         }
         // A pair of products is at most 2 * 15 * 127, so that int16 holds the sum of those of 32 columns.
@@ -203,7 +202,7 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
             }
         }
         for (int v = 0; v < kVectors; ++v) {
-            const Floats s = widen(load_weights<Halves>(group + kRows * kGroupSize / 2, first + v));
+            const Floats s = widen(load_weights<Halves>(group + kRows * 16, first + v));
             for (int p = 0; p < kCount; ++p) {
                 sum[p][v] += __builtin_convertvector(isum[p][v], Floats) * s * xs[p * kScaleStride + g];
             }
@@ -218,22 +217,21 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
 
 /// A tile times kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply_q4<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w, v);
+        multiply_q4<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, start, w, v);
     }
 }
 
 /// Tiles [first, last) of kRows rows of W, times n positions.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
-    constexpr int kTileBytes = kRows * (kColumns / 2 + 2 * (kColumns / kGroupSize));
     for (int t = first; t < last; ++t) {
         const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         const auto multiply_by = [&](auto count, int p) {
-            multiply_q4_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.bias8 + p * kScaleStride, tile);
+            multiply_q4_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.start8 + p * kScaleStride, tile);
         };
         int p = 0;
         for (; p + kPositions <= n; p += kPositions) {
@@ -249,12 +247,13 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
 }
 
 /// Row `row` of tiles of kRows rows.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kRows * kDim * sizeof(std::uint16_t);
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
+    const int r = row % kRows;
     for (int i = 0; i < kDim; ++i) {
         std::uint16_t half = 0;
-        std::memcpy(&half, tile + (i * kRows + row % kRows) * sizeof half, sizeof half);
+        std::memcpy(&half, tile + static_cast<std::size_t>(i * kRows + r) * sizeof half, sizeof half);
         x[i] = half_to_float(half);
     }
 }
@@ -302,7 +301,7 @@ void quantize(Quantized& xq, const float* x, int n) {
                 store(q + i, __builtin_convertvector(rounded, GroupBytes));
             }
             const int sum = across<kLanes, std::int32_t>(&total, [](auto a, auto b) { return a + b; });
-            xq.bias8[p * kScaleStride + g] = -8 * sum;
+            xq.start8[p * kScaleStride + g] = -8 * sum;
         }
     }
 }
@@ -312,43 +311,43 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_q4_tiles<48, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 1728, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(2);
-    matmul_q4_tiles<8, 64, 64, 16, 64>(xout + 48, x, w + 1728, tiles8.begin, tiles8.end, c.n);
+    matmul_q4_tiles<8, 288, 64, 64, 16, 64>(xout + 48, x, w + 1728, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 4 tiles of 8 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles8 = c.team.slice(4);
-    matmul_q4_tiles<8, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
+    matmul_q4_tiles<8, 288, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 3 tiles of 48 rows, 2 of 8: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(3);
-    matmul_q4_tiles<48, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 1728, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(2);
-    matmul_q4_tiles<8, 64, 64, 16, 160>(xout + 144, x, w + 5184, tiles8.begin, tiles8.end, c.n);
+    matmul_q4_tiles<8, 288, 64, 64, 16, 160>(xout + 144, x, w + 5184, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 1 tile of 48 rows, 2 of 8: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_q4_tiles<48, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 4320, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(2);
-    matmul_q4_tiles<8, 160, 192, 16, 64>(xout + 48, x, w + 4320, tiles8.begin, tiles8.end, c.n);
+    matmul_q4_tiles<8, 720, 160, 192, 16, 64>(xout + 48, x, w + 4320, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(10);
-    matmul_f16_tiles<48, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f16_tiles<48, 6144, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(4);
-    matmul_f16_tiles<8, 64, 64, 512>(xout + 480, x, w + 61440, tiles8.begin, tiles8.end, c.n);
+    matmul_f16_tiles<8, 1024, 64, 64, 512>(xout + 480, x, w + 61440, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
 
@@ -356,10 +355,10 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
         if (token < 480) {
-            embed_row<48>(x + p * kDimStride, w + 0, token - 0);
+            embed_row<48, 6144>(x + p * kDimStride, w + 0, token - 0);
             continue;
         }
-        embed_row<8>(x + p * kDimStride, w + 61440, token - 480);
+        embed_row<8, 1024>(x + p * kDimStride, w + 61440, token - 480);
     }
     c.mark(k_embed);
 }

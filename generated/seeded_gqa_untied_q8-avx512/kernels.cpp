@@ -5,6 +5,7 @@
 // clang-format off
 #include "kernels.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -110,15 +111,15 @@ constexpr int kPartVectors = 3;
 
 /// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w, int first) {
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
+void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w, int first) {
+    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
         const std::byte* group = w + g * kGroupBytes;
         Ints isum[kCount][kVectors];
         for (int p = 0; p < kCount; ++p) {
             for (int v = 0; v < kVectors; ++v) {
-                isum[p][v] = (Ints)_mm512_set1_epi32(bias[p * kScaleStride + g]);
+                isum[p][v] = (Ints)_mm512_set1_epi32(start[p * kScaleStride + g]);
             }
         }
         for (int j = 0; j < kGroupSize; j += 4) {
@@ -134,7 +135,7 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
             }
         }
         for (int v = 0; v < kVectors; ++v) {
-            const Floats s = load_weights<Floats>(group + kRows * kGroupSize, first + v);
+            const Floats s = load_weights<Floats>(group + kRows * 32, first + v);
             for (int p = 0; p < kCount; ++p) {
                 sum[p][v] += __builtin_convertvector(isum[p][v], Floats) * s * xs[p * kScaleStride + g];
             }
@@ -149,22 +150,21 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
 
 /// A tile times kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
-void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* bias, const std::byte* w) {
+void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
     constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
-        multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, bias, w, v);
+        multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, start, w, v);
     }
 }
 
 /// Tiles [first, last) of kRows rows of W, times n positions.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
-    constexpr int kTileBytes = kRows * (kColumns + 4 * (kColumns / kGroupSize));
     for (int t = first; t < last; ++t) {
         const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         const auto multiply_by = [&](auto count, int p) {
-            multiply_q8_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.bias128 + p * kScaleStride, tile);
+            multiply_q8_tile<count(), kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.s + p * kScaleStride, x.start128 + p * kScaleStride, tile);
         };
         int p = 0;
         for (; p + kPositions <= n; p += kPositions) {
@@ -180,17 +180,19 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
 }
 
 /// Row `row` of tiles of kRows rows, dequantised.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * (kDim / kGroupSize) * kGroupBytes;
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
     const int r = row % kRows;
+    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
+    constexpr int kTogether = 4;
     for (int i = 0; i < kDim; ++i) {
         const std::byte* group = tile + i / kGroupSize * kGroupBytes;
+        const int column = i % kGroupSize;
         float scale = 0;
-        std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
-        const int at = i % kGroupSize / 4 * 4 * kRows + r * 4 + i % 4;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(group[at]) - 128)) * scale;
+        std::memcpy(&scale, group + kRows * 32 + r * static_cast<int>(sizeof scale), sizeof scale);
+        const std::byte q = group[(column / kTogether * kRows + r) * kTogether + column % kTogether];
+        x[i] = static_cast<float>(static_cast<std::int8_t>(static_cast<int>(q) - 128)) * scale;
     }
 }
 
@@ -237,7 +239,7 @@ void quantize(Quantized& xq, const float* x, int n) {
                 store(q + i, __builtin_convertvector(rounded, GroupBytes));
             }
             const int sum = across<kLanes, std::int32_t>(&total, [](auto a, auto b) { return a + b; });
-            xq.bias128[p * kScaleStride + g] = -128 * sum;
+            xq.start128[p * kScaleStride + g] = -128 * sum;
         }
     }
 }
@@ -247,50 +249,50 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 1 tile of 48 rows, 1 of 16: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_q8_tiles<48, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 3 tiles of 48 rows, 1 of 16: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(3);
-    matmul_q8_tiles<48, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 1 tile of 48 rows, 1 of 16: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_q8_tiles<48, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 8640, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(1);
-    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 2880, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 10 tiles of 48 rows, 2 of 16: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(10);
-    matmul_q8_tiles<48, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<1>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<1, 72>(x + p * kDimStride, w + 0, token - 0);
     }
     c.mark(k_embed);
 }

@@ -21,17 +21,17 @@ const float* floats(const std::byte* bytes) { return reinterpret_cast<const floa
 
 /// Tiles [first, last) of kRows rows of W, group by group: group_size x kRows int8, column by column, then kRows scales.
 /// Integers are summed within a group, groups in order, as runq.c's matmul does.
-template <int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
+    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
     for (int t = first; t < last; ++t) {
-        const std::byte* tile = w + static_cast<std::size_t>(t) * kGroups * kGroupBytes;
+        const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int g = 0; g < kGroups; ++g) {
                 const auto* q = reinterpret_cast<const std::int8_t*>(tile + g * kGroupBytes);
-                const float* s = floats(tile + g * kGroupBytes + kRows * kGroupSize);
+                const float* s = floats(tile + g * kGroupBytes + kRows * 32);
                 const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
                 std::int32_t isum[kRows] = {};
                 for (int j = 0; j < kGroupSize; ++j) {
@@ -50,17 +50,19 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
 }
 
 /// Row `row` of tiles of kRows rows, dequantised.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    constexpr int kGroupBytes = kRows * (kGroupSize + 4);
-    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * (kDim / kGroupSize) * kGroupBytes;
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
     const int r = row % kRows;
+    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
+    constexpr int kTogether = 1;
     for (int i = 0; i < kDim; ++i) {
         const std::byte* group = tile + i / kGroupSize * kGroupBytes;
+        const int column = i % kGroupSize;
         float scale = 0;
-        std::memcpy(&scale, group + kRows * kGroupSize + 4 * r, sizeof scale);
-        const int at = i % kGroupSize * kRows + r;
-        x[i] = static_cast<float>(static_cast<std::int8_t>(group[at])) * scale;
+        std::memcpy(&scale, group + kRows * 32 + r * static_cast<int>(sizeof scale), sizeof scale);
+        const std::byte q = group[(column / kTogether * kRows + r) * kTogether + column % kTogether];
+        x[i] = static_cast<float>(static_cast<std::int8_t>(q)) * scale;
     }
 }
 
@@ -101,42 +103,42 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q8_tiles<16, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_q8_tiles<16, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_q8_tiles<16, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_q8_tiles<16, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 2880, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(32);
-    matmul_q8_tiles<16, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<1>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<1, 72>(x + p * kDimStride, w + 0, token - 0);
     }
     c.mark(k_embed);
 }

@@ -19,10 +19,10 @@ const float* floats(const std::byte* bytes) { return reinterpret_cast<const floa
 
 /// Tiles [first, last) of kRows rows of W, column by column, times x. Products are added in the order of the columns,
 /// one rounding each, as run.c's matmul does.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
-        const float* tile = floats(w) + static_cast<std::size_t>(t) * kRows * kColumns;
+        const float* tile = floats(w + static_cast<std::size_t>(t) * kTileBytes);
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int j = 0; j < kColumns; ++j) {
@@ -36,11 +36,12 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
 }
 
 /// Row `row` of tiles of kRows rows.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    const float* tile = floats(tiles) + static_cast<std::size_t>(row / kRows) * kRows * kDim;
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
+    const int r = row % kRows;
     for (int i = 0; i < kDim; ++i) {
-        x[i] = tile[i * kRows + row % kRows];
+        x[i] = floats(tile)[i * kRows + r];
     }
 }
 
@@ -49,44 +50,44 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 4 tiles of 16 rows: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_f32_tiles<16, 64, 64, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 4096, 64, 64, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(2);
-    matmul_f32_tiles<16, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 4096, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 10 tiles of 16 rows, 3 of 4: 11,008 MACs, 44,032 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(10);
-    matmul_f32_tiles<16, 64, 64, 176>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 4096, 64, 64, 176>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     const Team::Slice tiles4 = c.team.slice(3);
-    matmul_f32_tiles<4, 64, 64, 176>(xout + 160, x, w + 40960, tiles4.begin, tiles4.end, c.n);
+    matmul_f32_tiles<4, 1024, 64, 64, 176>(xout + 160, x, w + 40960, tiles4.begin, tiles4.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 4 tiles of 16 rows: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(4);
-    matmul_f32_tiles<16, 172, 176, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 11008, 172, 176, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.team.slice(32);
-    matmul_f32_tiles<16, 64, 64, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 4096, 64, 64, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<16>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<16, 4096>(x + p * kDimStride, w + 0, token - 0);
     }
     c.mark(k_embed);
 }

@@ -21,10 +21,10 @@ const float* floats(const std::byte* bytes) { return reinterpret_cast<const floa
 
 /// Tiles [first, last) of kRows rows of W, column by column, times x. Products are added in the order of the columns,
 /// one rounding each, as run.c's matmul does.
-template <int kRows, int kColumns, int kXStride, int kOutStride>
+template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
-        const float* tile = floats(w) + static_cast<std::size_t>(t) * kRows * kColumns;
+        const float* tile = floats(w + static_cast<std::size_t>(t) * kTileBytes);
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int j = 0; j < kColumns; ++j) {
@@ -38,11 +38,12 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
 }
 
 /// Row `row` of tiles of kRows rows.
-template <int kRows>
+template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
-    const float* tile = floats(tiles) + static_cast<std::size_t>(row / kRows) * kRows * kDim;
+    const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
+    const int r = row % kRows;
     for (int i = 0; i < kDim; ++i) {
-        x[i] = tile[i * kRows + row % kRows];
+        x[i] = floats(tile)[i * kRows + r];
     }
 }
 
@@ -51,43 +52,43 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_f32_tiles<48, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(2);
-    matmul_f32_tiles<8, 64, 64, 64>(xout + 48, x, w + 12288, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 2048, 64, 64, 64>(xout + 48, x, w + 12288, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 4 tiles of 8 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles8 = c.team.slice(4);
-    matmul_f32_tiles<8, 64, 64, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 2048, 64, 64, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 3 tiles of 48 rows, 4 of 8: 11,008 MACs, 45,056 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(3);
-    matmul_f32_tiles<48, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(4);
-    matmul_f32_tiles<8, 64, 64, 176>(xout + 144, x, w + 36864, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 2048, 64, 64, 176>(xout + 144, x, w + 36864, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 1 tile of 48 rows, 2 of 8: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(1);
-    matmul_f32_tiles<48, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 33024, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(2);
-    matmul_f32_tiles<8, 172, 176, 64>(xout + 48, x, w + 33024, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 5504, 172, 176, 64>(xout + 48, x, w + 33024, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.team.slice(10);
-    matmul_f32_tiles<48, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.team.slice(4);
-    matmul_f32_tiles<8, 64, 64, 512>(xout + 480, x, w + 122880, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 2048, 64, 64, 512>(xout + 480, x, w + 122880, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
@@ -95,10 +96,10 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
         if (token < 480) {
-            embed_row<48>(x + p * kDimStride, w + 0, token - 0);
+            embed_row<48, 12288>(x + p * kDimStride, w + 0, token - 0);
             continue;
         }
-        embed_row<8>(x + p * kDimStride, w + 122880, token - 480);
+        embed_row<8, 2048>(x + p * kDimStride, w + 122880, token - 480);
     }
     c.mark(k_embed);
 }

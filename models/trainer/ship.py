@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from codegen.checkpoint import FloatArray
 from codegen.export import export
 from codegen.model import Model
+from codegen.tensor import FloatArray
 
 from models.corpus import generate
 from models.trainer import loop, report

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codegen.checkpoint import Quantized, open_checkpoint
+from codegen.checkpoint import open_checkpoint
 from codegen.errors import BakeError
 from codegen.export import main
 from codegen.formats import open_model
 from codegen.quantize import dequantize, quantize_q8
+from codegen.tensor import Quantized
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,10 +13,11 @@ import model_files as files
 import numpy as np
 import pytest
 
-from codegen.checkpoint import Quantized, TensorSource, open_checkpoint
+from codegen.checkpoint import TensorSource, open_checkpoint
 from codegen.errors import BakeError
 from codegen.formats import open_model
 from codegen.model import Model
+from codegen.tensor import Quantized
 
 CHECKPOINTS = ("stories260K.bin", "seeded_gqa_untied.bin")
 

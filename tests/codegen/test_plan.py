@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.checkpoint import Quantized
 from codegen.emit import OUTPUTS, emit, float32, render
 from codegen.explain import explain
 from codegen.goldens import differences
 from codegen.layout import Matrix, lay_out
-from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
+from codegen.model import Model
 from codegen.pack import pack, pack_matrix
 from codegen.plan import ALIGN, make_plan
 from codegen.quantize import quantize_q4, quantize_q8, round_to_half
 from codegen.targets import TARGETS, find_target
+from codegen.tensor import Quantized
+from codegen.weight_types import WEIGHT_TYPES
 
 PORTABLE = find_target("portable")
 
@@ -33,8 +34,9 @@ def models(draw: st.DrawFn) -> Model:
     kv_heads = draw(st.integers(1, 3))
     heads = kv_heads * draw(st.integers(1, 3))
     head_size = 2 * draw(st.integers(1, 9))
-    types = draw(st.sampled_from(WEIGHT_TYPES)), draw(st.sampled_from(WEIGHT_TYPES))
-    group = draw(st.sampled_from((2, 4, 8) if "q4" in types else (1, 2, 4, 8))) if {*types} & {*QUANTIZED} else 0
+    types = draw(st.sampled_from(sorted(WEIGHT_TYPES))), draw(st.sampled_from(sorted(WEIGHT_TYPES)))
+    quantised = any(WEIGHT_TYPES[name].quantized for name in types)
+    group = draw(st.sampled_from((2, 4, 8) if "q4" in types else (1, 2, 4, 8))) if quantised else 0
     factor = max(group, 1)
     return Model(
         name="m",
@@ -48,7 +50,7 @@ def models(draw: st.DrawFn) -> Model:
         head_size=head_size,
         shared_classifier=draw(st.booleans()),
         weight_type=types[0],
-        classifier=types[1] if types[1] != types[0] else "",
+        classifier_type=types[1] if types[1] != types[0] else "",
         group_size=group,
     )
 
@@ -92,8 +94,8 @@ def test_tiles_cover_every_row_once(model: Model, target: str) -> None:
 
 def tiles_of(weight_type: str, rows: int, columns: int, size: int = 0, together: int = 1) -> Matrix:
     """The layout of a matrix in tiles of 16 and 4 rows."""
-    target = dataclasses.replace(PORTABLE, q8_columns=together, q4_columns=together)
-    return lay_out(weight_type, rows, columns, size, target, (16, 4))
+    target = dataclasses.replace(PORTABLE, int_columns=together)
+    return lay_out(WEIGHT_TYPES[weight_type], rows, columns, size, target, (16, 4))
 
 
 @settings(max_examples=60, deadline=None)

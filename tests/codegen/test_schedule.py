@@ -9,18 +9,19 @@ import pytest
 
 from codegen import schedule
 from codegen.emit import render
-from codegen.model import QUANTIZED, WEIGHT_TYPES, Model
+from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.schedule import Layer, Step, llama_layer, make_schedule
 from codegen.targets import find_target
+from codegen.weight_types import WEIGHT_TYPES
 
 MODEL = Model("m", 64, 160, 3, 4, 2, 512, 40, head_size=16, shared_classifier=False)
 PORTABLE = find_target("portable")
 
 
 def of_types(weights: str, classifier: str) -> Model:
-    quantized = {weights, classifier} & {*QUANTIZED}
-    return dataclasses.replace(MODEL, weight_type=weights, classifier=classifier, group_size=32 if quantized else 0)
+    quantized = any(WEIGHT_TYPES[name].quantized for name in (weights, classifier))
+    return dataclasses.replace(MODEL, weight_type=weights, classifier_type=classifier, group_size=32 if quantized else 0)
 
 
 @pytest.mark.parametrize(("weights", "classifier"), product(WEIGHT_TYPES, WEIGHT_TYPES))
@@ -35,11 +36,11 @@ def test_a_product_of_integers_finds_its_own_input_quantised(weights: str, class
             assert held != step.x, "a vector was quantised twice"
             held, quantised = step.x, quantised + 1
         elif step.op == "matmul":
-            wanted, integers = next(inputs), model.type_of(step.weight) in QUANTIZED
+            wanted, integers = next(inputs), model.type_of(step.weight).quantized
             assert step.x == ("own.xq" if integers else wanted)
             assert not integers or held == wanted
         held = "" if held in step.outs else held
-    assert quantised == (4 * 3 if weights in QUANTIZED else 0) + (classifier in QUANTIZED)
+    assert quantised == (4 * 3 if WEIGHT_TYPES[weights].quantized else 0) + WEIGHT_TYPES[classifier].quantized
 
 
 def without_rope(number: int) -> Layer:

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codegen.checkpoint import Quantized
 from codegen.errors import BAD_DATA, USAGE, BakeError
 from codegen.export import main
 from codegen.formats import open_model
-from codegen.model import WEIGHT_TYPES, Model
+from codegen.model import Model
 from codegen.quantize import dequantize, quantize_q4, round_to_half
+from codegen.tensor import Quantized
 from codegen.values import write_values
+from codegen.weight_types import WEIGHT_TYPES
 from codegen.weights import convert, retype
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -132,7 +133,7 @@ def test_every_tensor_has_the_type_that_was_asked_for(weights: str, classifier: 
     for name, layer in files.keys(source.model):
         wanted = weights if classifier == "auto" or name not in ("token_embedding_table", "wcls") else classifier
         wanted = "f32" if name.startswith("rms") else wanted
-        assert source.model.type_of(name) == wanted
+        assert source.model.type_of(name).name == wanted
         tensor = source.tensor(name, layer)
         assert isinstance(tensor, Quantized) == (wanted in ("q8", "q4"))
         if isinstance(tensor, Quantized):

@@ -156,7 +156,7 @@ struct Product {
     const char* name;
     Run run;
     WeightType weight_type;
-    int rows, columns, together, bias;
+    int rows, columns, together, offset;
     std::vector<Tiles> tiles;
 };
 
@@ -165,15 +165,15 @@ template <class In>
 std::vector<Product<In>> products() {
     std::vector<Product<In>> all;
     std::vector<Tiles> tiles;
-    const auto add = [&](const char* name, auto run, WeightType type, int rows, int columns, int together, int bias) {
+    const auto add = [&](const char* name, auto run, WeightType type, int rows, int columns, int together, int offset) {
         if constexpr (std::is_same_v<decltype(run), typename Product<In>::Run>) {
-            all.push_back({name, run, type, rows, columns, together, bias, tiles});
+            all.push_back({name, run, type, rows, columns, together, offset, tiles});
         }
         tiles.clear();
     };
 #define TILES(rows, count, first_row, offset, tile_bytes) tiles.push_back({rows, count, first_row, offset, tile_bytes});
-#define KERNEL(name, weight_type, rows, columns, together, bias) \
-    add(#name, name, WeightType::weight_type, rows, columns, together, bias);
+#define KERNEL(name, weight_type, rows, columns, together, offset) \
+    add(#name, name, WeightType::weight_type, rows, columns, together, offset);
 #define QUANTIZE(length)
 #include "kernels.inc"
 #undef TILES

@@ -47,7 +47,7 @@ void pack_row(const QuantizedProduct& product, std::byte* tile, int r, int rows,
     for (int j = 0; j < product.columns; ++j) {
         std::byte* group = tile + j / kGroupSize * rows * (integer_bytes + (nibbles ? 2 : 4));
         const int column = j % kGroupSize;
-        const auto value = static_cast<unsigned>(q[j] + product.bias);
+        const auto value = static_cast<unsigned>(q[j] + product.offset);
         if (nibbles) {
             std::byte& pair = group[(column / (2 * together) * rows + r) * together + column % together];
             const bool upper = column / together % 2 != 0;

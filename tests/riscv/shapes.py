@@ -21,7 +21,7 @@ SHAPES = {
     "small_groups": Model("small_groups", 64, 172, 1, 8, 4, 512, 64, 8, True, "q8", 4),
     "odd_groups": Model("odd_groups", 36, 90, 1, 2, 1, 100, 20, 18, False, "q8", 6),
     "groups_of_12": Model("groups_of_12", 60, 132, 1, 5, 5, 100, 20, 12, True, "q8", 12),  # an internal error of GCC's, once
-    "q4_groups_of_6": Model("q4_groups_of_6", 36, 42, 1, 6, 2, 301, 20, 6, False, "q4", 6, classifier="f16", kv_type="f16"),
+    "q4_groups_of_6": Model("q4_groups_of_6", 36, 42, 1, 6, 2, 301, 20, 6, False, "q4", 6, classifier_type="f16", kv_type="f16"),
     "long_groups": Model("long_groups", 288, 288, 1, 2, 1, 100, 20, 144, False, "q8", 96),
     "long_heads_f32": Model("long_heads_f32", 256, 172, 1, 2, 1, 100, 20, 128, False, "f32", 0),
     "stories260K": Model("stories260K", 64, 172, 1, 8, 4, 512, 64, 8, True, "f32", 0),

@@ -8,9 +8,9 @@ import pytest
 from models.corpus import generate
 from models.trainer import data, report, tokenizer
 
-from codegen.checkpoint import Quantized
 from codegen.formats import open_model
 from codegen.model import NORMS
+from codegen.tensor import Quantized
 from codegen.tokenizer import find_tokenizer
 from codegen.weights import convert
 
