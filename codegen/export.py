@@ -200,3 +200,7 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]):
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
     return int(text[:9])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -96,6 +96,13 @@ def all_steps() -> list[Step]:
     return steps
 
 
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text[:9]) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
+    return int(text[:9])
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -109,7 +116,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--fuzz", action="store_true", help="let every fuzz target search too, a minute each")
     parser.add_argument("--coverage", action="store_true", help="say which lines and branches the tests reach too")
     parser.add_argument("--install", action="store_true", help=argparse.SUPPRESS)  # tools/check's: what is missing, first
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="steps at once; one a core without it")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count(), metavar="N", help="steps at once; one a core without it")
     return parser.parse_args(argv)
 
 

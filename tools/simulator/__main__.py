@@ -26,6 +26,8 @@ trust it.
 options: bw=GB/s of memory reads (1.3), lat=ns of a miss that no prefetch saw coming (130), ghz=clock (0.85), l1kb=data
 cache (64)
 
+For example:
+
     meson setup --cross-file cross/c906sim.ini build-sim && meson compile -C build-sim
     tools/c906sim bw=0.95 2 34 build-sim/tinytales_q8 -t 0
 """

@@ -1,0 +1,85 @@
+"""Every file in tools/ tells what it does, with an example, where nothing is installed; and under whichever shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from riscv_tools import ROOT, one_line, run
+
+TOOLS = sorted(path.name for path in (ROOT / "tools").iterdir() if path.is_file() and os.access(path, os.X_OK) and path.name != "train")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with tools/ and the files of tests/ that tools/check is, and a folder bin/ with shells and Python alone."""
+    folder = tmp_path_factory.mktemp("bare")
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/checks", folder / "tests/checks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/check.py", folder / "tests")
+    shutil.copy(ROOT / "tests/matrix.toml", folder / "tests")
+    (folder / "bin").mkdir()
+    for program in ("sh", "bash", "env", "python3"):
+        (folder / "bin" / program).symlink_to(f"/usr/bin/{program}")
+    (folder / "no-packages").mkdir()
+    return folder
+
+
+def in_bare(bare: Path, *words: str) -> str:
+    """What a command prints on standard output in the bare checkout; without NumPy and its like, where root may hide them."""
+    hidden: list[str | Path] = []
+    if os.geteuid() == 0:
+        script = 'mount --bind "$0" /usr/lib/python3/dist-packages && PATH=$1 && shift && exec "$@"'
+        hidden = ["unshare", "--mount", "bash", "-c", script, bare / "no-packages", bare / "bin"]
+    def files() -> list[Path]:
+        return sorted(path for path in bare.rglob("*") if "__pycache__" not in path.parts)
+
+    before = files()
+    result = run(*hidden, *words, cwd=bare, env={"PATH": os.environ["PATH"] if hidden else str(bare / "bin")})
+    assert (result.returncode, result.stderr) == (0, ""), (words, result)
+    assert files() == before
+    return result.stdout
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_says_what_and_how_with_nothing_installed(tool: str, bare: Path) -> None:
+    told = in_bare(bare, f"tools/{tool}", "--help")
+    assert len(told.splitlines()) >= 5 and f"tools/{tool}" in told
+    assert re.search(r"[Ff]or example|example:", told)
+    assert in_bare(bare, f"tools/{tool}", "-h") == told
+
+
+def test_help_is_found_from_other_folders(bare: Path) -> None:
+    told = in_bare(bare, "tools/story", "--help")
+    assert told == in_bare(bare, str(bare / "tools/story"), "--help") == in_bare(bare, "sh", "-c", "cd tools; bash story -h")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_option_is_told(tool: str) -> None:
+    """What a tool's Python part knows as options stands in the comment that --help prints."""
+    module = re.search(r"^[^#\n]*python3 -m (codegen explain|[\w.]+)", (ROOT / "tools" / tool).read_text(), re.MULTILINE)
+    if module is None:
+        return  # not a shell script before a Python program
+    asked = run("/usr/bin/python3", "-m", *module[1].split(), "--help", cwd=ROOT)
+    assert asked.returncode == 0, asked
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", asked.stdout)) - {"--help"}
+    told = run(ROOT / "tools" / tool, "--help").stdout
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", told))
+
+
+def test_the_wrong_shell_hands_over_to_the_right_one(bare: Path) -> None:
+    for tool in ("story", "setup", "toolchain", "run-riscv", "fresh"):
+        assert in_bare(bare, "sh", f"tools/{tool}", "--help") == in_bare(bare, f"tools/{tool}", "--help")
+    assert "unknown subset" in one_line(run("sh", bare / "tools/setup", "everything"), 2)
+
+
+def test_check_names_the_steps_that_there_are() -> None:
+    """Before anything is installed or deleted."""
+    message = one_line(run(ROOT / "tools/check", "--only", "style,typo"), 2)
+    assert message.startswith("tools/check: --only typo: expected steps among style default ")
+    for option in ("--fast", "--jobs=0"):
+        result = run(ROOT / "tools/check", option)
+        assert (result.returncode, result.stdout) == (2, ""), result

@@ -1,0 +1,22 @@
+# Sourced first by the shell scripts of this folder (by the path of the script without its last part). With --help or -h
+# before any word that is no option it prints the script's opening comment, with the shell alone, and ends the script; one
+# that another shell was told to run goes on in its own.
+IFS= read -r line <"$0"
+case $line in
+    *bash) [ -n "${BASH_VERSION:-}" ] || exec /bin/bash "$0" "$@" ;;
+esac
+for word do
+    case $word in
+        -h | --help)
+            while IFS= read -r line; do
+                case $line in
+                    '#!'*) ;;
+                    '#'*) line=${line#\#}; printf '%s\n' "${line# }" ;;
+                    *) exit 0 ;;
+                esac
+            done <"$0" ;;
+        -*) ;;
+        *) break ;;
+    esac
+done
+unset line word
