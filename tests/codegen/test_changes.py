@@ -23,7 +23,8 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("codegen", "templates"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "tools").mkdir()
-    shutil.copy(ROOT / "tools/regen", root / "tools")
+    for name in ("regen", "help.sh"):
+        shutil.copy(ROOT / "tools" / name, root / "tools")
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first")
