@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         emit(plan, Path(args.output))
     elif args.command == "data":
         _, tokenizer = tokenizer_of(source, args.tokenizer)
-        write_packed(source, plan, bake(tokenizer), args.embed == "true", Path(args.output))
+        write_packed(source, plan, bake(tokenizer), args.embed == "true", args.certify == "true", Path(args.output))
     elif args.command == "values":
         write_values(source, model, Path(args.output))
     else:
@@ -96,6 +96,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory; 0: the target's")
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
     parser.add_argument("--json", action="store_true", help="with explain: all of it as one JSON object")
+    parser.add_argument("--certify", choices=("true", "false"), default="true", help="leave out rows of the classifier that prove needless")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
         run(parser.parse_args(argv))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from codegen.certificate import Tail, find_tail, reorder
 from codegen.checkpoint import TensorSource
 from codegen.emit import environment
 from codegen.fingerprint import fingerprint, fingerprint_file
@@ -55,15 +56,23 @@ def _tiles(values: npt.NDArray[Any], first: int, count: int, rows: int) -> npt.N
     return chosen.reshape(count, rows, values.shape[1])
 
 
-def pack(source: TensorSource, plan: Plan) -> bytes:
-    """The packed weights of a plan. Raises BakeError naming a tensor that is not finite."""
+def classifier_of(source: TensorSource) -> Tensor:
+    """The classifier, which may be the embedding."""
+    return source.tensor("token_embedding_table" if source.model.shared_classifier else "wcls")
+
+
+def pack(source: TensorSource, plan: Plan, tail: Tail | None = None) -> bytes:
+    """The packed weights of a plan, those of the classifier in the order that its tail wants. Raises BakeError naming a
+    tensor that is not finite."""
     image = bytearray(plan.weights_bytes)
     for section in plan.sections:
         if section.tensor == "rope":
             data = rope_table(plan.model).tobytes()
         else:
-            tied = section.tensor == "wcls" and plan.model.shared_classifier
-            tensor = source.tensor("token_embedding_table" if tied else section.tensor, section.layer)
+            if section.tensor == "wcls":
+                tensor = classifier_of(source) if tail is None else reorder(classifier_of(source), tail)
+            else:
+                tensor = source.tensor(section.tensor, section.layer)
             if section.matrix is not None:
                 data = pack_matrix(section.matrix, tensor).tobytes()
             else:
@@ -75,9 +84,18 @@ def pack(source: TensorSource, plan: Plan) -> bytes:
     return bytes(image)
 
 
-def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool, folder: Path) -> None:
-    """Writes weights.bin (or <name>.weights), tokenizer.baked and packed_data.cpp, each only when it changes."""
-    weights = pack(source, plan)
+def tail_of(source: TensorSource, plan: Plan) -> Tail | None:
+    """The rows of the classifier that a certificate can leave out, or None."""
+    norm = source.tensor("rms_final_weight")
+    assert not isinstance(norm, Quantized)
+    return find_tail(classifier_of(source), norm.reshape(-1), plan.kernel("wcls").matrix.runs[0].rows)
+
+
+def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool, certify: bool, folder: Path) -> None:
+    """Writes weights.bin (or <name>.weights), tokenizer.baked and packed_data.cpp, each only when it changes; with a
+    certificate where `certify` and the classifier has a tail."""
+    tail = tail_of(source, plan) if certify else None
+    weights = pack(source, plan, tail)
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)
     write_if_changed(folder / "tokenizer.baked", tokenizer)
@@ -95,5 +113,6 @@ def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool
         checkpoint_fingerprint=fingerprint_file(source.path) if is_file else 0,
         tokenizer_size=len(tokenizer),
         tokenizer_fingerprint=fingerprint(tokenizer),
+        tail=tail,
     )
     write_if_changed(folder / "packed_data.cpp", text.encode())

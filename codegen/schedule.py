@@ -39,6 +39,7 @@ VECTORS = (
     Vector("s.hb", "hidden_dim", "hidden dimension of the ffn"),
     Vector("s.hb2", "hidden_dim", "the same, of w3"),
     Vector("s.logits", "vocab_size", "of the last position", batched=False),
+    Vector("s.ordered", "vocab_size", "the same by token, where the classifier's rows are packed in another order", batched=False),
     Vector("own.xb", "dim", "after an rmsnorm"),
 )
 
@@ -189,7 +190,7 @@ def make_schedule(model: Model) -> Schedule:
     """The steps of a model, vectors being quantised where a matrix of integers multiplies them."""
     table = "wcls" if model.shared_classifier else "token_embedding_table"
     return Schedule(
-        embed=Step("embed", out="s.x", x="tokens", weight=table),
+        embed=Step("embed", out="s.x", x="rows" if model.shared_classifier else "tokens", weight=table),
         layers=tuple(quantize_inputs(kind(layer), model) for layer, kind in enumerate(kinds(model))),
         classifier=quantize_inputs(CLASSIFIER, model),
     )

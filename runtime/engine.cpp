@@ -126,23 +126,35 @@ Engine::Engine(const std::byte* weights, int threads, int batch, Profile* profil
 #endif
 }
 
-std::span<float> Engine::forward(std::span<const int> tokens, int pos, Logits wanted) {
+/// Calls `work` for every thread of the team. The profile is rank 0's: marks of several threads would race.
+template <typename Work>
+void Engine::run_team(const Work& work) {
     if (threads_ == 1) {
-        storybake::forward(weights_, tokens, pos, wanted, Team{}, profile_);
+        work(Team{}, profile_);
     } else {
 #ifdef _OPENMP
-        // The profile is rank 0's: marks of several threads would race.
 #pragma omp parallel num_threads(threads_)
         {
             const Team team{omp_get_thread_num(), omp_get_num_threads(), &barrier_};
-            storybake::forward(weights_, tokens, pos, wanted, team, team.rank == 0 ? profile_ : nullptr);
+            work(team, team.rank == 0 ? profile_ : nullptr);
         }
 #endif
     }
+}
+
+std::span<float> Engine::forward(std::span<const int> tokens, int pos, Logits wanted) {
+    run_team(
+        [&](const Team& team, Profile* profile) { storybake::forward(weights_, tokens, pos, wanted, team, profile); });
     return wanted == Logits::kLast ? logits() : std::span<float>{};
 }
 
-std::span<float> Engine::prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop) {
+std::span<float> Engine::complete() {
+    run_team([this](const Team& team, Profile* profile) { complete_logits(weights_, team, profile); });
+    return logits();
+}
+
+std::span<float> Engine::prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop,
+                                 Logits wanted) {
     const auto batch = static_cast<std::size_t>(batch_);
     for (; tokens.size() > batch; tokens = tokens.subspan(batch), pos += batch_) {
         forward(tokens.first(batch), pos, Logits::kNone);
@@ -150,7 +162,7 @@ std::span<float> Engine::prefill(std::span<const int> tokens, int pos, const vol
             return {};
         }
     }
-    return forward(tokens, pos, Logits::kLast);
+    return forward(tokens, pos, wanted);
 }
 
 }  // namespace storybake

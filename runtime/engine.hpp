@@ -44,13 +44,20 @@ public:
     /// wanted, (vocab_size,); else nothing.
     std::span<float> forward(std::span<const int> tokens, int pos, Logits wanted);
 
-    /// Computes any number of positions in batches, and the classifier for the last one only: its logits. Stops early
-    /// between two batches when `*stop` is not 0, and has no logits then.
-    std::span<float> prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop);
+    /// Computes any number of positions in batches, and the classifier for the last one only: its logits, if all are
+    /// `wanted`. Stops early between two batches when `*stop` is not 0, and has no logits then.
+    std::span<float> prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop,
+                             Logits wanted = Logits::kLast);
+
+    /// Computes the logits that Logits::kHead left out; all of the last position.
+    std::span<float> complete();
 
     [[nodiscard]] int threads() const { return threads_; }
 
 private:
+    template <typename Work>
+    void run_team(const Work& work);
+
     const std::byte* weights_;
     int threads_;
     int batch_;

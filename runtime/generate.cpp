@@ -26,7 +26,9 @@ Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, T
 /// Computes the tokens at pos_ and on; logits_ are those of the last one, none when the user interrupted.
 std::optional<Failure> Session::compute(std::span<const int> tokens) {
     if (logits_file_ == nullptr) {
-        logits_ = engine_.prefill(tokens, pos_, stop_);
+        const Logits wanted = wanted_logits();
+        logits_ = engine_.prefill(tokens, pos_, stop_, wanted);
+        head_ = wanted == Logits::kHead && stop_ == 0;
         pos_ += static_cast<int>(tokens.size());
     } else {
         for (const int& token : tokens) {
@@ -43,15 +45,53 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
     return std::nullopt;
 }
 
-std::optional<Failure> Session::sample(int& token) {
-    const LogitsFacts facts = logits_facts();
-    if (!facts.finite) {
+/// Whether the classifier's head is worth trying: where there is a tail to leave out, nobody reads all logits, and half
+/// of the draws so far, beyond the first few, were proved.
+Logits Session::wanted_logits() const {
+    constexpr std::int64_t kFew = 32;
+    const bool worth = stats_.certified + kFew >= stats_.fallen_back;
+    return kPackedData.certificate.head_rows > 0 && worth ? Logits::kHead : Logits::kLast;
+}
+
+/// Has all logits of the last position there.
+void Session::complete() {
+    if (head_) {
+        logits_ = engine_.complete();
+        stats_.logits = logits_;
+        head_ = false;
+    }
+}
+
+std::optional<Failure> Session::check_finite(bool finite) const {
+    if (!finite) {
         const bool f16 = std::string_view(kModel.kv_type) == "f16";
         return failure(
             kExitBadData,
             "the logits of position %d are not finite, expected numbers: the weights are damaged%s: bake the "
             "model again%s",
             pos_ - 1, f16 ? ", or keys and values too large for float16" : "", f16 ? " with -Dkv=f32" : "");
+    }
+    return std::nullopt;
+}
+
+std::optional<Failure> Session::sample(int& token) {
+    if (head_) {
+        const HeadLogits head = head_logits();
+        if (std::optional<Failure> failed = check_finite(head.facts.finite)) {
+            return failed;
+        }
+        if (const std::optional<int> proven = sampler_.sample_head(head)) {
+            ++stats_.certified;
+            stats_.tail_rows = kModel.vocab_size - kPackedData.certificate.head_rows;
+            token = *proven;
+            return std::nullopt;
+        }
+        ++stats_.fallen_back;
+        complete();
+    }
+    const LogitsFacts facts = logits_facts();
+    if (std::optional<Failure> failed = check_finite(facts.finite)) {
+        return failed;
     }
     token = sampler_.sample(logits_, facts.largest);
     return std::nullopt;
@@ -139,6 +179,7 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     }
     out_.write("\n");
     out_.finish();
+    complete();  // for the fingerprint
     return failed ? failed : output_failure();
 }
 
@@ -246,6 +287,7 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
     }
     out_.write("\n");
     out_.finish();
+    complete();
     return failed ? failed : output_failure();
 }
 

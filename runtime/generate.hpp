@@ -26,6 +26,9 @@ struct Stats {
     std::int64_t positions = 0;
     double prompt_seconds = 0.0;
     double seconds = 0.0;
+    std::int64_t certified = 0;     // tokens drawn from the classifier's head alone
+    std::int64_t fallen_back = 0;   // tokens for which its tail was computed after all
+    int tail_rows = 0;              // of the classifier, that were left out for the former
     std::span<const float> logits;  // of the last position that was computed with them
 };
 
@@ -59,6 +62,9 @@ public:
 private:
     std::optional<Failure> compute(std::span<const int> tokens);
     std::optional<Failure> sample(int& token);
+    std::optional<Failure> check_finite(bool finite) const;
+    [[nodiscard]] Logits wanted_logits() const;
+    void complete();
     std::optional<Failure> answer(int previous, int& last);
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
@@ -72,8 +78,9 @@ private:
     int steps_;
     const volatile std::sig_atomic_t& stop_;
     int pos_ = 0;              // positions computed
-    std::span<float> logits_;  // of position pos_ - 1
-    std::string input_;        // read from the user, lines yet to come
+    std::span<float> logits_;  // of position pos_ - 1; empty with the head's alone, which head_ says
+    bool head_ = false;
+    std::string input_;  // read from the user, lines yet to come
     Stats stats_;
     std::string warning_;
 };

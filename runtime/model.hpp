@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "certificate.hpp"
 #include "profile.hpp"
 #include "team.hpp"
 
@@ -33,7 +34,8 @@ struct ModelFacts {
     const char* kv_type;             // of its elements: "f32", "f16"
     std::uint64_t activation_bytes;  // everything else that is static, scratch of one thread
     std::uint64_t macs_per_token;    // multiply-accumulates with weights
-    std::uint64_t bytes_per_token;   // bytes of weights read
+    std::uint64_t bytes_per_token;   // bytes of weights read, of all rows of the classifier
+    std::uint64_t classifier_bytes;  // of them
 };
 
 /// Generated, from the checkpoint's header alone.
@@ -43,7 +45,8 @@ extern const ModelFacts kModel;
 extern const std::span<const OpFacts> kOps;
 
 /// Which positions of a batch the classifier is computed for.
-enum class Logits { kNone, kLast };
+/// kHead: for the last one, but for the rows that are the certificate's tail, if it has one.
+enum class Logits { kNone, kHead, kLast };
 
 /// The first instruction-set extension that the target needs and this CPU lacks; null when nothing is missing. To be
 /// asked before forward(), which would die of an illegal instruction.
@@ -60,18 +63,17 @@ void forward(const std::byte* weights, std::span<const int> tokens, int pos, Log
 /// needs to be set before the first call.
 std::span<std::byte> working_memory() noexcept;
 
-/// The logits of the last position that was computed with Logits::kLast. (vocab_size,)
+/// The logits of the last position that was computed with Logits::kLast, or completed. (vocab_size,)
 std::span<float> logits() noexcept;
-
-/// What choosing a token asks of the logits: the index of the largest, the first of equals, and whether all are finite;
-/// if not, there is no largest.
-struct LogitsFacts {
-    int largest;
-    bool finite;
-};
 
 /// Of logits().
 LogitsFacts logits_facts() noexcept;
+
+/// After Logits::kHead, of a model whose certificate has a tail: what the head says, and where the tail lies.
+HeadLogits head_logits() noexcept;
+
+/// Computes what Logits::kHead left out, so that logits() has all of the last position. As forward() for threads.
+void complete_logits(const std::byte* weights, const Team& team, Profile* profile) noexcept;
 
 /// p = e^(logits / temperature - largest), which a sampler makes probabilities of. Returns the sum, first to last.
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept;
@@ -103,6 +105,7 @@ struct PackedData {
     // The golden run (codegen/golden_run.py): tokens at the positions 0, 1, ... and the fingerprint of their logits.
     std::span<const int> golden_tokens;
     std::uint64_t golden_fingerprint;
+    Certificate certificate;  // of the classifier
 };
 extern const PackedData kPackedData;
 

@@ -14,6 +14,15 @@ namespace {
 constexpr double kGiga = 1e9;
 constexpr double kMega = 1e6;
 
+/// The bytes of weights that a token read on average: the tail of the classifier was left out for those that are
+/// proved.
+double bytes_a_token(const ModelFacts& model, const Stats& stats) {
+    const auto drawn = static_cast<double>(std::max<std::int64_t>(stats.certified + stats.fallen_back, 1));
+    const double share = static_cast<double>(stats.tail_rows) / model.vocab_size;
+    return static_cast<double>(model.bytes_per_token) -
+           static_cast<double>(model.classifier_bytes) * share * static_cast<double>(stats.certified) / drawn;
+}
+
 /// a / b for a time b, which a coarse clock may measure as 0.
 double per(double a, double seconds) {
     return a / std::max(seconds, 1e-9);
@@ -64,7 +73,7 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
     std::fprintf(to, "%" PRId64 " tokens", stats.positions);
     if (stats.positions > 0) {
         std::fprintf(to, ", %.1f tok/s, %.3f ms a token, %.2f GB/s of weights", rate,
-                     1000.0 * stats.seconds / positions, rate * static_cast<double>(model.bytes_per_token) / kGiga);
+                     1000.0 * stats.seconds / positions, rate * bytes_a_token(model, stats) / kGiga);
     }
     if (stats.prompt_positions > 1) {
         std::fprintf(to, ", prompt %" PRId64 " tokens at %.1f tok/s", stats.prompt_positions,
@@ -80,6 +89,10 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
     if (run.sampled) {
         std::fprintf(to, ", seed%s %" PRIu64 "%s", run.stories > 1 ? "s" : "", run.seed,
                      run.stories > 1 ? " and up" : "");
+    }
+    if (stats.certified + stats.fallen_back > 0) {
+        std::fprintf(to, ", %" PRId64 " of %" PRId64 " tokens fell back to all logits", stats.fallen_back,
+                     stats.certified + stats.fallen_back);
     }
     if (!stats.logits.empty()) {
         std::fprintf(to, ", logits 0x%016" PRIx64, fingerprint(std::as_bytes(stats.logits)));
@@ -195,6 +208,10 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
         std::fprintf(to, "%-18s %12d\n", dim.name, dim.value);
     }
     std::fprintf(to, "%-18s %s\n", "classifier", model.shared_classifier ? "the embedding table" : "its own");
+    if (packed.certificate.head_rows > 0) {
+        std::fprintf(to, "%-18s %12d of %d, the others proved needless for most\n", "rows a token needs",
+                     packed.certificate.head_rows, model.vocab_size);
+    }
     const Result<Tokenizer> tokenizer = Tokenizer::view(packed.tokenizer, model.vocab_size);
     std::fprintf(to, "%-18s %s\n", "tokenizer", tokenizer ? tokenizer->kind() : "damaged");
     std::fprintf(to, "%-18s %12d\n", "positions a batch", model.max_batch);

@@ -54,7 +54,8 @@ int Sampler::sample(std::span<const float> logits, int largest) {
     // quotient is that of the largest logit.
     const float sum =
         exponentials(exponentials_, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
-    const float coin = draw();
+    const float coin = coin_ ? *coin_ : draw();
+    coin_.reset();
     if (!(sum > 0.0F)) {
         return largest;  // the quotients overflowed, or the logits are no numbers
     }
@@ -87,13 +88,13 @@ float Sampler::smallest_quotient(float cutoff, float sum) {
 int Sampler::sample_topp(float coin, float sum) {
     // A token below the cutoff cannot be in the smallest set that exceeds topp.
     const float cutoff = (1.0F - topp_) / static_cast<float>(exponentials_.size() - 1);
-    const std::size_t count = find_candidates(smallest_quotient(cutoff, sum), sum);
+    const std::size_t count = find_candidates(exponentials_, smallest_quotient(cutoff, sum), sum);
     if (count == 0) {
         // So flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The set
         // would be the single most probable token.
         return argmax(exponentials_);
     }
-    const std::size_t kept = keep_most_probable(count);
+    const std::size_t kept = keep_most_probable(count, topp_);
     sort_candidates(kept);
     // The sums of the first, of the first two, ... Nobody needs the exponentials any more.
     std::vector<float>& sums = exponentials_;
@@ -110,11 +111,11 @@ int Sampler::sample_topp(float coin, float sum) {
 }
 
 /// Collects the tokens whose exponential is at least `smallest`, in order; returns how many there are.
-std::size_t Sampler::find_candidates(float smallest, float sum) {
+std::size_t Sampler::find_candidates(std::span<const float> exponentials, float smallest, float sum) {
     constexpr std::size_t kBlock = 16;  // tokens passed over at once, since few are candidates
     std::size_t count = 0;
-    for (std::size_t begin = 0; begin < exponentials_.size(); begin += kBlock) {
-        const std::span<const float> block(&exponentials_[begin], std::min(kBlock, exponentials_.size() - begin));
+    for (std::size_t begin = 0; begin < exponentials.size(); begin += kBlock) {
+        const std::span<const float> block = exponentials.subspan(begin, std::min(kBlock, exponentials.size() - begin));
         int found = 0;
         for (const float x : block) {
             found |= static_cast<int>(x >= smallest);
@@ -131,21 +132,21 @@ std::size_t Sampler::find_candidates(float smallest, float sum) {
     return count;
 }
 
-/// Drops those of the first `count` candidates that are too improbable for the set to reach them, so that they need not
-/// be sorted; returns how many are left, in their order.
-std::size_t Sampler::keep_most_probable(std::size_t count) {
+/// Drops those of the first `count` candidates that are too improbable to be among the most probable ones that together
+/// exceed `enough`, so that they need not be sorted; returns how many are left, in their order.
+std::size_t Sampler::keep_most_probable(std::size_t count, double enough) {
     if (count <= kFew) {
         return count;
     }
     // Candidates by the upper bits of their keys, eight ranges of probabilities from one power of two to the next. Once
-    // the lower ends of the ranges add up to more than topp, so do the probabilities, even when they are added in
+    // the lower ends of the ranges add up to more than `enough`, so do the probabilities, even when they are added in
     // float32 and every addition loses 2^-24 of the sum.
     constexpr int kLowerBits = 20;
     std::uint32_t counts[1U << (30 - kLowerBits)] = {};
     for (std::size_t i = 0; i < count; ++i) {
         ++counts[candidates_[i].key >> kLowerBits];
     }
-    const double enough = static_cast<double>(topp_) * (1.0 + 0x1p-23 * static_cast<double>(count));
+    enough *= 1.0 + 0x1p-23 * static_cast<double>(count);
     double sum = 0.0;
     std::uint32_t range = 0;
     while (range <= kOneBits >> kLowerBits && !(sum > enough)) {

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
+
+#include "certificate.hpp"
 
 namespace storybake {
 
@@ -22,6 +25,10 @@ public:
     /// that no probabilities come of them, the argmax.
     int sample(std::span<const float> logits, int largest);
     int sample(std::span<const float> logits) { return sample(logits, argmax(logits)); }
+
+    /// The token that sample() would draw from all logits, where those of the head and the bracket of the others prove
+    /// it (docs/arithmetic.md); otherwise nothing, and the next sample() draws it with the same random number.
+    std::optional<int> sample_head(const HeadLogits& head);
 
     /// Draws from another seed from now on.
     void restart(std::uint64_t seed) { state_ = seed; }
@@ -50,13 +57,16 @@ private:
     static float smallest_quotient(float cutoff, float sum);
     int sample_all(float coin, float sum) const;
     int sample_topp(float coin, float sum);
-    std::size_t find_candidates(float smallest, float sum);
-    std::size_t keep_most_probable(std::size_t count);
+    std::size_t find_candidates(std::span<const float> exponentials, float smallest, float sum);
+    std::size_t keep_most_probable(std::size_t count, double enough);
     void sort_candidates(std::size_t count);
+    std::optional<int> prove_all(const HeadLogits& head, const TailBracket& tail, float coin) const;
+    std::optional<int> prove_topp(const HeadLogits& head, const TailBracket& tail, float coin);
 
     float temperature_;
     float topp_;
     std::uint64_t state_;
+    std::optional<float> coin_;        // drawn by sample_head() for the sample() that follows
     std::vector<float> exponentials_;  // (vocab_size,): probabilities, not yet divided by their sum; sums of them after
     std::vector<Candidate> candidates_;  // (vocab_size,), for top-p
     std::vector<Candidate> spare_;       // as many, to sort them

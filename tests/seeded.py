@@ -35,6 +35,7 @@ class Recipe:
     head_size: int = 0  # 0: dim / n_heads
     rope_theta: float = Model.rope_theta
     norm_eps: float = Model.norm_eps
+    collapsed: bool = False
 
     def model(self, name: str) -> Model:
         dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = self.dims
@@ -68,6 +69,8 @@ RECIPES = {
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
+    "collapsed": Recipe((64, 160, 2, 4, 2, 600, 64), collapsed=True),
+    "collapsed_q8": Recipe((64, 160, 2, 4, 2, 600, 64), "v2", 32, shared=False, collapsed=True),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
     "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),
     # other programs' formats, and what only they can say: heads longer or shorter than dim / n_heads, another RoPE base,
@@ -85,6 +88,7 @@ class Seeded:
     """Tensors from a generator that is seeded by their name, so that they do not depend on each other."""
 
     model: Model
+    collapsed: bool = False  # rows of tokens that no training text has lie together, as in a trained classifier
     path: Path = Path("seeded")
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
@@ -93,7 +97,13 @@ class Seeded:
             return np.ones((1, columns), np.float32)
         deviation = 0.02 if name == "token_embedding_table" else columns**-0.5
         random = np.random.default_rng([*name.encode(), layer])
-        return random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
+        if self.collapsed and name in ("token_embedding_table", "wcls"):
+            deviation = 4 * columns**-0.5  # logits that have a top
+        values = random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
+        if self.collapsed and name in ("token_embedding_table", "wcls"):
+            untouched = np.arange(rows) % 3 > 0
+            values[untouched] = np.float32(0.1) * values[0] + np.float32(0.002) * values[untouched]
+        return values
 
 
 def tokenizer(vocab_size: int) -> TokenizerData:
@@ -114,7 +124,7 @@ def file_name(name: str) -> str:
 def write(folder: Path, name: str) -> Path:
     """Writes the model of a recipe and its tokenizer into a folder; returns the model's path."""
     recipe = RECIPES[name]
-    source = Seeded(recipe.model(name))
+    source = Seeded(recipe.model(name), recipe.collapsed)
     pieces = tokenizer(recipe.dims[5])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)

@@ -53,13 +53,13 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     constexpr int kCount = kMaxBatch < kSeqLen ? kMaxBatch : kSeqLen;
     constexpr int kPos = kSeqLen - kCount;
     const Context c = {kCount, Team{}, nullptr};
-    int tokens[kCount];
+    int rows[kCount];
     for (int i = 0; i < kCount; ++i) {
-        tokens[i] = static_cast<int>(static_cast<long long>(kVocabSize - 1) * i / kCount);
+        rows[i] = static_cast<int>(static_cast<long long>(kVocabSize - 1) * i / kCount);
     }
 
-    baked::embed(c, mine.s.x, tokens, w + kWcls);
-    plain::embed(c, other.s.x, tokens, w + kWcls);
+    baked::embed(c, mine.s.x, rows, w + kWcls);
+    plain::embed(c, other.s.x, rows, w + kWcls);
     equal("embed", mine.s.x, other.s.x, c.n, 64, 64);
 
     // ---- layer 0

@@ -31,9 +31,10 @@ const ModelFacts kModel = {
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 32768,
     .kv_type = "f32",
-    .activation_bytes = 27648,
+    .activation_bytes = 29696,
     .macs_per_token = 75776,
     .bytes_per_token = 90496,
+    .classifier_bytes = 65536,
 };
 
 namespace {
@@ -57,6 +58,7 @@ constexpr OpFacts kOpFacts[] = {
 
 State state;
 Scratch scratch[kMaxThreads];
+const Certificate& certificate = kPackedData.certificate;
 
 }  // namespace
 
@@ -64,11 +66,43 @@ const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(std::span(&state, 1)); }
 
-std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
+namespace {
+
+bool in_order = false;  // state.ordered has the logits of state.logits
+
+/// Facts of the first `rows` logits, which were the last to be computed, in the order of the rows.
+LogitsFacts computed_facts(int rows) {
+    LogitsFacts facts = scan(state.logits, rows);
+    return facts;
+}
+
+}  // namespace
+
+std::span<float> logits() noexcept {
+    if (certificate.row_of_token.empty()) {
+        return {state.logits, kVocabSize};
+    }
+    for (std::size_t token = 0; !in_order && token < kVocabSize; ++token) {
+        state.ordered[token] = state.logits[certificate.row_of_token[token]];
+    }
+    in_order = true;
+    return {state.ordered, kVocabSize};
+}
 
 LogitsFacts logits_facts() noexcept {
-    LogitsFacts facts = scan(state.logits, kVocabSize);
+    const bool all_in_order = certificate.row_of_token.empty();
+    LogitsFacts facts = all_in_order ? computed_facts(kVocabSize) : scan(logits().data(), kVocabSize);
     return facts;
+}
+
+HeadLogits head_logits() noexcept {
+    double x[kDim];  // what the classifier multiplied
+    for (int j = 0; j < kDim; ++j) {
+        x[j] = static_cast<double>(scratch[0].xb[j]);
+    }
+    const LogitRange range = tail_range(certificate, x);
+    const std::span<const float> head(state.logits, static_cast<std::size_t>(certificate.head_rows));
+    return {head, certificate.token_of_row, computed_facts(certificate.head_rows), range};
 }
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
@@ -89,7 +123,12 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     }
 
     if (team.rank == 0) {
-        embed(c, s.x, tokens, w + kWcls);
+        int rows[kMaxBatch];  // of the classifier, which is packed in an order of its own
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            const auto token = static_cast<std::size_t>(tokens[i]);
+            rows[i] = certificate.row_of_token.empty() ? tokens[i] : static_cast<int>(certificate.row_of_token[token]);
+        }
+        embed(c, s.x, rows, w + kWcls);
     }
     c.wait();
 
@@ -123,11 +162,25 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- final rmsnorm and the classifier, for the last position alone
-    if (wanted == Logits::kLast) {
-        const Context last = {1, team, profile};
+    if (wanted != Logits::kNone) {
+        const int end = wanted == Logits::kHead && certificate.head_rows > 0 ? certificate.head_rows : kAllRows;
+        const Context last = {1, team, profile, {0, end}};
         rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
         matmul_f16_512x64(last, s.logits, own.xb, w + kWcls);
+        if (team.rank == 0) {
+            in_order = false;
+        }
     }
+}
+
+void complete_logits(const std::byte* w, const Team& team, Profile* profile) noexcept {
+    State& s = state;
+    Scratch& own = scratch[team.rank];
+    const Context tail = {1, team, profile, {certificate.head_rows, kAllRows}};
+    if (profile != nullptr) {
+        profile->start();
+    }
+    matmul_f16_512x64(tail, s.logits, own.xb, w + kWcls);
 }
 
 }  // namespace storybake

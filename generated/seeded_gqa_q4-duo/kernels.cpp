@@ -464,35 +464,35 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 // 4 tiles of 16 rows: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
+    const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(2);
+    const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(10);
+    const Team::Slice tiles16 = c.own_tiles(0, 10, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
+    const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
     matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 16 tiles of 32 rows: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles32 = c.team.slice(16);
+    const Team::Slice tiles32 = c.own_tiles(0, 16, 32);
     matmul_f16_tiles<32, 4096, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
@@ -585,11 +585,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kKeyBlock] = head[i];
+                keys[i * kLanes] = head[i];
             }
             const float* value = v + p * kKvDimStride + h * kHeadSize;
             const std::size_t vl4 = __riscv_vsetvlmax_e32m4();
@@ -601,20 +601,20 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 
 namespace {
 
-/// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kKeyBlock). Lanes are
+/// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kLanes). Lanes are
 /// positions, each a sum over the head in order. Lanes past `length` repeat the first score.
 void scores(float* att, const float* q, const Cached* keys, int length) {
     const std::size_t vl = block_vl();
-    for (int t = 0; t < length; t += kKeyBlock, keys += kHeadSize * kKeyBlock) {
+    for (int t = 0; t < length; t += kLanes, keys += kHeadSize * kLanes) {
         vfloat32m4_t score = __riscv_vfmv_v_f_f32m4(0.0F, vl);
 #pragma GCC unroll 4
         for (int i = 0; i < kHeadSize; ++i) {
-            const vfloat32m4_t k = __riscv_vle32_v_f32m4(keys + i * kKeyBlock, vl);
+            const vfloat32m4_t k = __riscv_vle32_v_f32m4(keys + i * kLanes, vl);
             score = __riscv_vfadd_vv_f32m4(score, __riscv_vfmul_vf_f32m4(k, q[i], vl), vl);
         }
         __riscv_vse32_v_f32m4(att + t, __riscv_vfdiv_vf_f32m4(score, 4.0F, vl), vl);  // sqrt(head_size)
     }
-    for (int t = length; t % kKeyBlock != 0; ++t) {
+    for (int t = length; t % kLanes != 0; ++t) {
         att[t] = att[0];
     }
 }
@@ -696,7 +696,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const int length = pos + p + 1;

@@ -126,35 +126,35 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 // 4 tiles of 16 rows: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
+    const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(2);
+    const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(10);
+    const Team::Slice tiles16 = c.own_tiles(0, 10, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(4);
+    const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
     matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles16 = c.team.slice(32);
+    const Team::Slice tiles16 = c.own_tiles(0, 32, 16);
     matmul_f16_tiles<16, 2048, 64, 64, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
@@ -220,11 +220,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kKeyBlock] = head[i];
+                keys[i * kLanes] = head[i];
             }
             std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
@@ -236,21 +236,21 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
 
             // scores: lanes are positions, each a sum over the head in order
-            for (int t = 0; t < length; t += kKeyBlock) {
-                float score[kKeyBlock] = {};
+            for (int t = 0; t < length; t += kLanes) {
+                float score[kLanes] = {};
                 for (int i = 0; i < kHeadSize; ++i) {
-                    for (int lane = 0; lane < kKeyBlock; ++lane) {
-                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kKeyBlock + lane];
+                    for (int lane = 0; lane < kLanes; ++lane) {
+                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kLanes + lane];
                     }
                 }
-                for (int lane = 0; lane < kKeyBlock; ++lane) {
+                for (int lane = 0; lane < kLanes; ++lane) {
                     att[t + lane] = score[lane] / 4.0F;  // sqrt(head_size)
                 }
             }

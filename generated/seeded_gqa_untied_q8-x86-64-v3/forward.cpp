@@ -31,9 +31,10 @@ const ModelFacts kModel = {
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 65536,
     .kv_type = "f32",
-    .activation_bytes = 53248,
+    .activation_bytes = 55296,
     .macs_per_token = 118784,
     .bytes_per_token = 134912,
+    .classifier_bytes = 36864,
 };
 
 namespace {
@@ -57,6 +58,7 @@ constexpr OpFacts kOpFacts[] = {
 
 State state;
 Scratch scratch[kMaxThreads];
+const Certificate& certificate = kPackedData.certificate;
 
 /// What each thread found in the logits that it computed, and how many did: another core would have to fetch them.
 struct alignas(64) Share {
@@ -85,20 +87,61 @@ LogitsFacts scan_rows(const Rows& rows) {
     return {rows.begin + facts.largest, facts.finite};
 }
 
+/// Leaves what this thread's rows of the classifier say.
+void share_facts(const Context& c) {
+    if (c.team.rank == 0) {
+        sharers = c.team.size;
+    }
+    shares[c.team.rank].facts = scan_rows(c.own_rows(0, 10, 48));
+    shares[c.team.rank].facts = of_both(shares[c.team.rank].facts, scan_rows(c.own_rows(480, 4, 8)));
+}
+
 }  // namespace
 
 const std::span<const OpFacts> kOps = kOpFacts;
 
 std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(std::span(&state, 1)); }
 
-std::span<float> logits() noexcept { return {state.logits, kVocabSize}; }
+namespace {
 
-LogitsFacts logits_facts() noexcept {
+bool in_order = false;  // state.ordered has the logits of state.logits
+
+/// Facts of the first `rows` logits, which were the last to be computed, in the order of the rows.
+LogitsFacts computed_facts() {
     LogitsFacts facts = shares[0].facts;
     for (int rank = 1; rank < sharers; ++rank) {
         facts = of_both(facts, shares[rank].facts);
     }
     return facts;
+}
+
+}  // namespace
+
+std::span<float> logits() noexcept {
+    if (certificate.row_of_token.empty()) {
+        return {state.logits, kVocabSize};
+    }
+    for (std::size_t token = 0; !in_order && token < kVocabSize; ++token) {
+        state.ordered[token] = state.logits[certificate.row_of_token[token]];
+    }
+    in_order = true;
+    return {state.ordered, kVocabSize};
+}
+
+LogitsFacts logits_facts() noexcept {
+    const bool all_in_order = certificate.row_of_token.empty();
+    LogitsFacts facts = all_in_order ? computed_facts() : scan(logits().data(), kVocabSize);
+    return facts;
+}
+
+HeadLogits head_logits() noexcept {
+    double x[kDim];  // what the classifier multiplied
+    for (int j = 0; j < kDim; ++j) {
+        x[j] = static_cast<double>(scratch[0].xq.q[j]) * static_cast<double>(scratch[0].xq.s[j / kGroupSize]);
+    }
+    const LogitRange range = tail_range(certificate, x);
+    const std::span<const float> head(state.logits, static_cast<std::size_t>(certificate.head_rows));
+    return {head, certificate.token_of_row, computed_facts(), range};
 }
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
@@ -185,17 +228,27 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- final rmsnorm and the classifier, for the last position alone
-    if (wanted == Logits::kLast) {
-        const Context last = {1, team, profile};
+    if (wanted != Logits::kNone) {
+        const int end = wanted == Logits::kHead && certificate.head_rows > 0 ? certificate.head_rows : kAllRows;
+        const Context last = {1, team, profile, {0, end}};
         rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
         quantize_64(last, own.xq, own.xb);
         matmul_q8_512x64(last, s.logits, own.xq, w + kWcls);
+        share_facts(last);
         if (team.rank == 0) {
-            sharers = team.size;
+            in_order = false;
         }
-        shares[team.rank].facts = scan_rows(c.own_rows(0, 10, 48));
-        shares[team.rank].facts = of_both(shares[team.rank].facts, scan_rows(c.own_rows(480, 4, 8)));
     }
+}
+
+void complete_logits(const std::byte* w, const Team& team, Profile* profile) noexcept {
+    State& s = state;
+    Scratch& own = scratch[team.rank];
+    const Context tail = {1, team, profile, {certificate.head_rows, kAllRows}};
+    if (profile != nullptr) {
+        profile->start();
+    }
+    matmul_q8_512x64(tail, s.logits, own.xq, w + kWcls);
 }
 
 }  // namespace storybake

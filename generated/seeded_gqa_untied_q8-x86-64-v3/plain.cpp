@@ -103,43 +103,43 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(1);
+    const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
     matmul_q8_tiles<48, 3456, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(2);
+    const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
 // 4 tiles of 8 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles8 = c.team.slice(4);
+    const Team::Slice tiles8 = c.own_tiles(0, 4, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
 // 3 tiles of 48 rows, 2 of 8: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(3);
+    const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
     matmul_q8_tiles<48, 3456, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(2);
+    const Team::Slice tiles8 = c.own_tiles(144, 2, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
 // 1 tile of 48 rows, 2 of 8: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(1);
+    const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
     matmul_q8_tiles<48, 8640, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(2);
+    const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_q8_tiles<8, 1440, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(10);
+    const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
     matmul_q8_tiles<48, 3456, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(4);
+    const Team::Slice tiles8 = c.own_tiles(480, 4, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
@@ -205,11 +205,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kKeyBlock] = head[i];
+                keys[i * kLanes] = head[i];
             }
             std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
@@ -221,21 +221,21 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
 
             // scores: lanes are positions, each a sum over the head in order
-            for (int t = 0; t < length; t += kKeyBlock) {
-                float score[kKeyBlock] = {};
+            for (int t = 0; t < length; t += kLanes) {
+                float score[kLanes] = {};
                 for (int i = 0; i < kHeadSize; ++i) {
-                    for (int lane = 0; lane < kKeyBlock; ++lane) {
-                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kKeyBlock + lane];
+                    for (int lane = 0; lane < kLanes; ++lane) {
+                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kLanes + lane];
                     }
                 }
-                for (int lane = 0; lane < kKeyBlock; ++lane) {
+                for (int lane = 0; lane < kLanes; ++lane) {
                     att[t + lane] = score[lane] / 4.0F;  // sqrt(head_size)
                 }
             }

@@ -60,9 +60,9 @@ constexpr LayerOffsets kLayers[kNLayers] = {
 
 constexpr std::size_t kWeightsBytes = 1056512;
 
-// One layer's key cache is (n_kv_heads, seq_blocks, head_size, key_block): the scores of kKeyBlock positions are computed
+// One layer's key cache is (n_kv_heads, seq_blocks, head_size, lanes): the scores of kLanes positions are computed
 // side by side. Its value cache is (n_kv_heads, seq_len, value_stride), of which head_size are used.
-constexpr int kKeyBlock = 16;
+constexpr int kLanes = 16;
 constexpr int kSeqBlocks = 32;
 constexpr int kValueStride = 8;
 constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by side
@@ -80,6 +80,7 @@ struct State {
     alignas(64) float hb[1408];  // (8,172) hidden dimension of the ffn
     alignas(64) float hb2[1408];  // (8,172) the same, of w3
     alignas(64) float logits[512];  // (512,) of the last position
+    alignas(64) float ordered[512];  // (512,) the same by token, where the classifier's rows are packed in another order
     alignas(64) Cached key_cache[kNLayers][16384];
     alignas(64) Cached value_cache[kNLayers][16384];
 };

@@ -51,43 +51,43 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(1);
+    const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
     matmul_f32_tiles<48, 12288, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(2);
+    const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 64>(xout + 48, x, w + 12288, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 4 tiles of 8 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles8 = c.team.slice(4);
+    const Team::Slice tiles8 = c.own_tiles(0, 4, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 3 tiles of 48 rows, 4 of 8: 11,008 MACs, 45,056 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(3);
+    const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
     matmul_f32_tiles<48, 12288, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(4);
+    const Team::Slice tiles8 = c.own_tiles(144, 4, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 176>(xout + 144, x, w + 36864, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
 // 1 tile of 48 rows, 2 of 8: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(1);
+    const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
     matmul_f32_tiles<48, 33024, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(2);
+    const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_f32_tiles<8, 5504, 172, 176, 64>(xout + 48, x, w + 33024, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
-    const Team::Slice tiles48 = c.team.slice(10);
+    const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
     matmul_f32_tiles<48, 12288, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
-    const Team::Slice tiles8 = c.team.slice(4);
+    const Team::Slice tiles8 = c.own_tiles(480, 4, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 512>(xout + 480, x, w + 122880, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
@@ -147,11 +147,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kKeyBlock] = head[i];
+                keys[i * kLanes] = head[i];
             }
             std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
@@ -163,21 +163,21 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
 
             // scores: lanes are positions, each a sum over the head in order
-            for (int t = 0; t < length; t += kKeyBlock) {
-                float score[kKeyBlock] = {};
+            for (int t = 0; t < length; t += kLanes) {
+                float score[kLanes] = {};
                 for (int i = 0; i < kHeadSize; ++i) {
-                    for (int lane = 0; lane < kKeyBlock; ++lane) {
-                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kKeyBlock + lane];
+                    for (int lane = 0; lane < kLanes; ++lane) {
+                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kLanes + lane];
                     }
                 }
-                for (int lane = 0; lane < kKeyBlock; ++lane) {
+                for (int lane = 0; lane < kLanes; ++lane) {
                     att[t + lane] = score[lane] / 2.828427F;  // sqrt(head_size)
                 }
             }

@@ -15,7 +15,7 @@ from program import refused, run
 
 from codegen.formats import open_model, open_tokenizer
 from codegen.memory import cut_context
-from codegen.pack import pack
+from codegen.pack import pack, tail_of
 from codegen.plan import Plan, make_plan
 from codegen.targets import find_target
 from codegen.tokenizer import bake
@@ -50,7 +50,7 @@ def copy(binary: str, checkpoint: Path, info: dict[str, str], tmp_path: Path) ->
     if info["weights are"] == "in a file":
         holder = program.with_name(f"{info['model']}.weights")
         shutil.copy(Path(binary).with_name(holder.name), holder)
-    at = holder.read_bytes().find(pack(source, plan))
+    at = holder.read_bytes().find(pack(source, plan, tail_of(source, plan)))
     assert at >= 0, "the packed weights are not those of the checkpoint"
     return Copy(program, holder, at, plan)
 

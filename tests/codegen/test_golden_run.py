@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from codegen import golden_run
+from codegen.errors import BakeError
 from codegen.formats import open_model, open_tokenizer
+from codegen.model import Model
+from codegen.tensor import FloatArray
 from codegen.tokenizer import FIRST_BYTE, TokenizerData
 
 ROOT = Path(__file__).resolve().parents[2]

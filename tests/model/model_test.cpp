@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "baked_weights.hpp"
 #include "engine.hpp"
 #include "oracle.hpp"
-#include "weights.hpp"
 
 namespace storybake {
 namespace {
@@ -61,11 +61,8 @@ protected:
         for (const int token : tokens_) {
             expected_.push_back(oracle_->forward(token));
         }
-        const char* beside = std::getenv("STORYBAKE_WEIGHTS");  // null when they are inside
-        static Result<Weights> weights =
-            Weights::load(kPackedData, kModel.name, beside != nullptr ? beside : "", Load::kMap);
-        ASSERT_TRUE(weights) << weights.failure().message;
-        weights_ = weights->data();
+        ASSERT_TRUE(baked_weights()) << baked_weights().failure().message;
+        weights_ = baked_weights()->data();
     }
     static void TearDownTestSuite() { oracle_.reset(); }
 

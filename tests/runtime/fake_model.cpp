@@ -30,6 +30,7 @@ const ModelFacts kModel = {
     .activation_bytes = 34,
     .macs_per_token = 5000000,
     .bytes_per_token = 1000,
+    .classifier_bytes = 0,
 };
 
 namespace {
@@ -87,6 +88,14 @@ LogitsFacts logits_facts() noexcept {
     }
     return {argmax(fake_logits), finite};
 }
+
+HeadLogits head_logits() noexcept {
+    return {};
+}  // the model has no tail
+
+void complete_logits(const std::byte*, const Team&, Profile*) noexcept {}
+
+const PackedData kPackedData = {};
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {
     float sum = 0.0F;
