@@ -1,0 +1,8 @@
+"""The story engine: streams stories with their prompts and event logs by (seed, index)."""
+
+from .casting import Focus
+from .lexicon import held_out
+from .prompts import topics
+from .story import Document, Story, document, documents, tell
+
+__all__ = ["Document", "Focus", "Story", "document", "documents", "held_out", "tell", "topics"]

@@ -1,0 +1,104 @@
+"""The small language in which clause forms are written, and its expansion into literals and slots.
+
+`[a|b|c]` chooses one branch (they nest; a branch may be empty), `~[a|b]` often says nothing at all, `{A.his}` is a
+slot that the realiser fills from the world, `{@name}` a shared passage.  A form is parsed once and expanded often.
+"""
+
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Union
+
+_TOKEN = re.compile(r"~?\[|[|\]]|\{[^{}]*\}|[^~\[|\]{}]+|[~{}]")
+_LEFT_OUT = 0.6  # how often a "~[...]" says nothing
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One `{key.case}` of a form; a passage has the key `@name`."""
+
+    key: str
+    case: str
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A bracket: its branches, and whether it was marked with ~."""
+
+    often_left_out: bool
+    branches: "tuple[tuple[Part, ...], ...]"
+
+
+Part = Union[str, Slot, _Choice]
+
+
+@lru_cache(maxsize=None)
+def parse(form: str) -> tuple[Part, ...]:
+    """A form as literals, slots and choices.  Raises ValueError when brackets or braces do not match."""
+    stack: list[list[list[Part]]] = [[[]]]
+    marks: list[bool] = []
+    for piece in _TOKEN.findall(form):
+        if piece in ("[", "~["):
+            stack.append([[]])
+            marks.append(piece == "~[")
+        elif piece == "|" and marks:
+            stack[-1].append([])
+        elif piece == "]" and marks:
+            branches = tuple(tuple(branch) for branch in stack.pop())
+            stack[-1][-1].append(_Choice(marks.pop(), branches))
+        elif piece in ("]", "|", "{", "}", "~"):
+            raise ValueError(f"form {form!r}: {piece} stands alone; close every bracket and brace")
+        elif piece.startswith("{"):
+            key, _, case = piece[1:-1].partition(".")
+            stack[-1][-1].append(Slot(key, case))
+        else:
+            stack[-1][-1].append(piece)
+    if marks:
+        raise ValueError(f"form {form!r}: a bracket is not closed")
+    return tuple(stack[0][0])
+
+
+def expand(form: str, passages: Mapping[str, tuple[str, ...]], rng: random.Random) -> "Iterator[str | Slot]":
+    """The literals and slots of one reading of a form, passages included.
+
+    Raises ValueError for a passage that nobody wrote.
+    """
+    yield from _expand(parse(form), passages, rng)
+
+
+def _expand(parts: tuple[Part, ...], passages: Mapping[str, tuple[str, ...]],
+            rng: random.Random) -> "Iterator[str | Slot]":
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, _Choice):
+            if not (part.often_left_out and rng.random() < _LEFT_OUT):
+                yield from _expand(part.branches[int(rng.random() * len(part.branches))], passages, rng)
+        elif part.key.startswith("@"):
+            options = passages.get(part.key[1:])
+            if not options:
+                raise ValueError(f"passage {part.key} is not written; add it to a file of passages")
+            yield from _expand(parse(options[int(rng.random() * len(options))]), passages, rng)
+        else:
+            yield part
+
+
+@lru_cache(maxsize=None)
+def own_words(form: str) -> frozenset[str]:
+    """The words that a form may say by itself, outside its slots."""
+    return frozenset(re.findall(r"[^\W\d_]+", re.sub(r"\{[^{}]*\}", " ", form).lower()))
+
+
+@lru_cache(maxsize=None)
+def slots(form: str) -> frozenset[str]:
+    """The keys of every slot that a form may use, its passages not included."""
+    def walk(parts: tuple[Part, ...]) -> Iterator[str]:
+        for part in parts:
+            if isinstance(part, Slot):
+                yield part.key
+            elif isinstance(part, _Choice):
+                for branch in part.branches:
+                    yield from walk(branch)
+    return frozenset(walk(parse(form)))

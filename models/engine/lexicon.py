@@ -1,0 +1,170 @@
+"""Words and what they allow: names, kinds of persons, things in classes with affordances, places.
+
+All of it is read from text files beside this one.  A tenth of the things and names is never used in training: the
+CRC-32 of the word decides (but for the commonest things), so the same words are held out everywhere and always.
+"""
+
+import random
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+_HELD_OUT_PART = 10
+
+
+@lru_cache(maxsize=None)
+def _common() -> frozenset[str]:
+    return frozenset(_commas(sections(FOLDER / "things.txt")["common"]))
+
+
+@lru_cache(maxsize=65536)
+def held_out(word: str) -> bool:
+    """Whether training never sees a noun or name: one in ten, by its CRC-32, of what is not common."""
+    return zlib.crc32(word.encode("utf-8")) % _HELD_OUT_PART == 3 and word not in _common()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of person: its noun, group, gender ("f", "m" or "" for either), traits, and what it can by nature."""
+
+    noun: str
+    group: str
+    gender: str
+    adjectives: tuple[str, ...]
+    gifts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of things: what its things allow, by affordance ("use", "detail", "break", "mend", ...)."""
+
+    name: str
+    allows: dict[str, tuple[str, ...]] = field(hash=False)
+    adjectives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A thing: its noun, class, and "one" (a kite), "some" (some soup) or "many" (some plums)."""
+
+    word: str
+    kind: Class
+    number: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place with "the": its noun, its preposition, its groups and what is there."""
+
+    noun: str
+    at: str
+    groups: frozenset[str]
+    there: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Everything the engine can name."""
+
+    names: dict[str, tuple[str, ...]]
+    syllables: dict[str, tuple[str, ...]]
+    kinds: dict[str, Kind]
+    homes: dict[str, tuple[str, ...]]
+    hobbies: dict[str, tuple[str, ...]]
+    nouns: dict[str, Noun]
+    by_class: dict[str, tuple[Noun, ...]]
+    places: dict[str, Place]
+    common: frozenset[str]
+
+    def made_up_name(self, gender: str, rng: random.Random) -> str:
+        """A name out of syllables, two or three of them."""
+        first, middle, last = (self.syllables[key] for key in ("first", "middle", f"last {gender}"))
+        name = rng.choice(first) + (rng.choice(middle) if rng.random() < 0.4 else "") + rng.choice(last)
+        return name[:1].upper() + name[1:]
+
+
+def sections(path: Path) -> dict[str, list[str]]:
+    """The `== title` sections of a file, their lines without comments (`//`) and blanks."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("== "):
+            lines = found.setdefault(line[3:].strip(), [])
+        elif line.strip() and not line.startswith("//"):
+            lines.append(line.strip())
+    return found
+
+
+def _commas(lines: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for line in lines for word in line.split(",") if word.strip()))
+
+
+def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Lines `noun m: gift, gift` in sections by group; `home`, `hobby` and `traits` sections beside them."""
+    kinds: dict[str, Kind] = {}
+    found = sections(FOLDER / "kinds.txt")
+    traits = {title[7:]: _commas(lines) for title, lines in found.items() if title.startswith("traits ")}
+    homes = {title[6:]: tuple(lines) for title, lines in found.items() if title.startswith("homes ")}
+    hobbies = {title[8:]: tuple(lines) for title, lines in found.items() if title.startswith("hobbies ")}
+    for title, lines in found.items():
+        if not title.startswith("kinds "):
+            continue
+        group = title[6:]
+        for line in lines:
+            head, _, gifts = line.partition(":")
+            noun, _, gender = head.strip().partition("/")
+            kinds[noun] = Kind(noun, group, gender, traits.get(group, ()) + traits["all"],
+                               frozenset(gifts.split()) | {group})
+    return kinds, homes, hobbies
+
+
+def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
+    """Sections `class`, with lines `one: a, b`, `many: ...`, `some: ...`, `like: adjectives`, `use: ...`."""
+    nouns: dict[str, Noun] = {}
+    by_class: dict[str, list[Noun]] = {}
+    found = sections(FOLDER / "things.txt")
+    del found["common"]
+    for name, lines in found.items():
+        allows: dict[str, list[str]] = {}
+        words: list[tuple[str, str]] = []
+        adjectives: list[str] = []
+        for line in lines:
+            key, _, rest = line.partition(":")
+            if key in ("one", "many", "some"):
+                words += [(word, key) for word in _commas([rest])]
+            elif key == "like":
+                adjectives += _commas([rest])
+            else:
+                allows.setdefault(key, []).append(rest.strip())
+        kind = Class(name, {key: tuple(forms) for key, forms in allows.items()}, tuple(adjectives))
+        for word, number in words:
+            if word not in nouns:
+                nouns[word] = Noun(word, kind, number)
+                by_class.setdefault(name, []).append(nouns[word])
+    return nouns, {name: tuple(members) for name, members in by_class.items()}
+
+
+def _read_places() -> dict[str, Place]:
+    """Lines `at noun: group group; feature, feature`."""
+    places = {}
+    for line in sections(FOLDER / "places.txt")["places"]:
+        head, _, rest = line.partition(":")
+        at, _, noun = head.strip().partition(" ")
+        groups, _, there = rest.partition(";")
+        places[noun] = Place(noun, at, frozenset(groups.split()), _commas([there]))
+    return places
+
+
+@lru_cache(maxsize=None)
+def load() -> Lexicon:
+    """The lexicon, read once."""
+    names = sections(FOLDER / "names.txt")
+    kinds, homes, hobbies = _read_kinds()
+    nouns, by_class = _read_nouns()
+    return Lexicon(
+        names={gender: _commas(names[f"names {gender}"]) for gender in "fm"},
+        syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
+        kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
+        common=_common())

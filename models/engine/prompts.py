@@ -1,0 +1,249 @@
+"""What is asked for: drawn first, so that topics come evenly; worded last, from what the story really tells of."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from . import lexicon
+from .casting import Focus, allowed_kinds, allowed_nouns, allowed_places
+from .planner import Plot, library
+from .world import World
+
+NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
+_SHARES = ((NOTHING, 0.25), (WISH, 0.41), (UNKNOWN, 0.15), (CHILD, 0.13), (ODD, 0.04), (BAD, 0.02))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How it is asked, what about ("kind", "thing", "place", "theme", "two", "name", "mixed"), and the focus."""
+
+    manner: str
+    about: str
+    focus: Focus
+    theme: str = ""
+
+
+@lru_cache(maxsize=None)
+def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Kinds of heroes, nouns and places that some plot has a role for, and the themes with their plots."""
+    kinds: set[str] = set()
+    nouns: set[str] = set()
+    places: set[str] = set()
+    themes = []
+    for plot in library().plots.values():
+        kinds |= {kind.noun for kind in allowed_kinds(plot.cast["A"])}
+        for words in plot.things.values():
+            nouns |= {noun.word for noun in allowed_nouns(words)}
+        for words in plot.places.values():
+            places |= {place.noun for place in allowed_places(words) if "sea" not in place.groups}
+        themes += [(theme, plot.name) for theme in plot.themes if "{" not in theme]
+    return tuple(sorted(kinds)), tuple(sorted(nouns)), tuple(sorted(places)), tuple(sorted(themes))
+
+
+def article(text: str) -> str:
+    """A phrase with "a" or "an" before it."""
+    return ("an " if re.match(r"(?:[aeio]|u(?!ni|se|ku)|hour|honest)", text) else "a ") + text
+
+
+def topics() -> list[str]:
+    """Everything a prompt asks for by name: kinds, common things, places and themes."""
+    kinds, nouns, places, themes = _catalogue()
+    lex = lexicon.load()
+    found = [article(kind) for kind in kinds]
+    found += [article(noun) if lex.nouns[noun].number == "one" else noun for noun in nouns if noun in lex.common]
+    found += [f"the {place}" for place in places]
+    return list(dict.fromkeys(found + [theme for theme, _ in themes]))
+
+
+def draw(rng: random.Random, held_out: bool) -> Wish:
+    """A wish; its focus says what the story must have."""
+    manner = rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0]
+    kinds, nouns, places, themes = _catalogue()
+    lex = lexicon.load()
+    if manner in (NOTHING, ODD, BAD):
+        return Wish(manner, "", Focus(held_out=held_out, teller=True))
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (20, 28, 10, 20, 12, 10, 14))[0]
+    if manner == UNKNOWN:
+        about = rng.choice(("name", "thing", "thing", "kind"))
+        if about != "name" and rng.random() < 0.7:
+            return _never_heard_of(about, rng, held_out)
+    kind, thing, name, place, plot, theme = "", "", "", "", "", ""
+    if about in ("kind", "two", "mixed") or about == "name" and rng.random() < 0.6:
+        kind = rng.choice(kinds)
+    if about == "thing" or about == "mixed" and rng.random() < 0.6:
+        nouns = tuple(noun for noun in nouns if lexicon.held_out(noun) == held_out)
+        common = [noun for noun in nouns if noun in lex.common]
+        thing = rng.choice(common if common and manner != UNKNOWN and rng.random() < 0.4 else nouns)
+    if about == "place" or about == "mixed" and not thing:
+        place = rng.choice(places)
+    gender = rng.choice("fm")
+    if about == "name" and manner == UNKNOWN:
+        while not name or lexicon.held_out(name) != held_out:
+            name = lex.made_up_name(gender, rng)
+    if about == "theme":
+        theme, plot = rng.choice(themes)
+    if kind and lex.kinds[kind].gender:
+        gender = lex.kinds[kind].gender
+    return Wish(manner, about, Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, about in ("theme", "thing", "place")), theme)
+
+
+def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
+    """A wish for a thing or a kind that no lexicon has: made up of syllables, or of two words."""
+    lex = lexicon.load()
+    while True:
+        if rng.random() < 0.5:
+            word = lex.made_up_name(rng.choice("fm"), rng).lower()
+        else:
+            first = rng.choice(tuple(lex.nouns))
+            second = rng.choice(tuple(lex.nouns) if about == "thing" else tuple(lex.kinds))
+            word = f"{first.split()[-1]} {second.split()[-1]}"
+        if lexicon.held_out(word) == held_out and word not in lex.nouns and word not in lex.kinds and len(set(word.split())) == len(word.split()):
+            break
+    if about == "kind":
+        return Wish(UNKNOWN, about, Focus(kinds=(word,), held_out=held_out))
+    return Wish(UNKNOWN, about, Focus(thing=word, thing_class=rng.choice(("toy", "shiny", "house", "box", "tool")), held_out=held_out))
+
+
+_FORMS = ("Tell me a story about {}.",) * 12 + (
+    "Tell me a story about {}", "Tell me a story about {}!", "Please tell me a story about {}.", "A story about {}.",
+    "A story about {}", "Tell me about {}.", "I want a story about {}.", "Can you tell me a story about {}?",
+    "Could you tell a story about {}, please?", "Tell us a story about {}.", "Story about {}", "I would like a story about {}.",
+    "Write a story about {}.", "Make up a story about {}.", "Once more, a story about {}.", "A bedtime story about {}, please.",
+    "Tell me a funny story about {}.", "Tell me a short story about {}.", "Do you know a story about {}?")
+_CHILD = ("tell me a story about {}", "tell me a story about {} please", "please tell me a story about {}",
+          "i want a story about {}", "i want a story about {} please", "a story about {}", "{} please", "{}",
+          "story about {}", "can you tell me about {}", "can i have a story about {}", "tell us about {}",
+          "one with {}", "i want {}", "i want one about {}", "a funny story about {}", "please a story with {}",
+          "make a story about {}", "do one about {}", "now a story about {}", "tell me one about {} please please")
+_WHERE = ("i want a story where {}", "tell me a story where {}", "a story where {} please", "can you tell one where {}",
+          "please tell me a story where {}", "a story in which {}", "tell me how {}")
+
+
+def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """The prompt, and the roles that it names."""
+    if wish.manner == NOTHING:
+        return "", ()
+    if wish.manner == ODD:
+        return _odd(rng), ()
+    if wish.manner == BAD:
+        things, wheres = _forbidden()
+        if rng.random() < 0.2:
+            return rng.choice(_WHERE).format(rng.choice(wheres)), ()
+        return rng.choice(rng.choice((_FORMS, _CHILD))).format(rng.choice(things)), ()
+    topic, asked = _topic(wish, world, story, plot, rng)
+    if wish.manner == CHILD:
+        where = _where(world, plot, story, rng) if rng.random() < 0.35 else ("", ())
+        if where[0]:
+            return rng.choice(_WHERE).format(where[0]), where[1]
+        return rng.choice(_CHILD).format(topic.lower()), asked
+    return rng.choice(_FORMS).format(topic), asked
+
+
+@lru_cache(maxsize=None)
+def _odd_prompts() -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(lines) for lines in lexicon.sections(lexicon.FOLDER / "prompts.txt").values())
+
+
+@lru_cache(maxsize=None)
+def _forbidden() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What no story tells of: things, and clauses of what happens."""
+    found = lexicon.sections(lexicon.FOLDER / "forbidden.txt")
+    return tuple(", ".join(found["things"]).split(", ")), tuple(", ".join(found["where"]).split(", "))
+
+
+def _odd(rng: random.Random) -> str:
+    """A question, another language, or something that is no wish at all; any story answers it."""
+    lex = lexicon.load()
+
+    def word(match: "re.Match[str]") -> str:
+        return {"d": str(rng.randrange(1, 100)), "noun": rng.choice(tuple(lex.nouns)), "kind": rng.choice(tuple(lex.kinds)),
+                "junk": "".join(rng.choice("abcdefghijklmnopqrstuvwxyzäöüéß?!.,;:-0123456789 ") for _ in range(rng.randrange(3, 16))),
+                "name": rng.choice(lex.names[rng.choice("fm")])}[match.group(1)]
+
+    return re.sub(r"\{(\w+)\}", word, rng.choice(rng.choice(_odd_prompts()))).strip() or "?"
+
+
+def answered(wish: Wish, story: str) -> bool:
+    """Whether the story names every kind, thing and place that the wish is about."""
+    words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place)
+    return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words if word)
+
+
+def fill(text: str, world: World) -> tuple[str, tuple[str, ...]]:
+    """A theme's slots filled from the world, and the roles they name."""
+    roles = []
+
+    def word(match: "re.Match[str]") -> str:
+        key, _, case = match.group(1).partition(".")
+        roles.append(key)
+        if key in world.persons:
+            person = world.persons[key]
+            noun = f"{person.trait} {person.kind.noun}" if case == "tk" else person.kind.noun
+            return person.name if case == "n" else noun
+        if key in world.things:
+            return world.things[key].noun.word
+        if key in world.places:
+            place = world.places[key]
+            return f"{place.at} the {place.noun}" if case == "at" else f"the {place.noun}"
+        return world.values[key]
+
+    filled = re.sub(r"\{([^{}]+)\}", word, text)
+    return re.sub(r"\ba (?=(?:[aeio]|u(?!ni|se|ku)|hour|honest))", "an ", filled), tuple(roles)
+
+
+def _where(world: World, plot: Plot, story: str, rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """What happens in the story, as a clause: "a dragon loses a kite"."""
+    if not plot.wants:
+        return "", ()
+    text, roles = fill(rng.choice(plot.wants), world)
+    return (text.lower(), roles) if _all_told(roles, world, story) else ("", ())
+
+
+def _all_told(roles: tuple[str, ...], world: World, story: str) -> bool:
+    words = [world.persons[role].kind.noun for role in roles if role in world.persons]
+    words += [world.things[role].noun.word for role in roles if role in world.things]
+    words += [world.places[role].noun for role in roles if role in world.places]
+    return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words)
+
+
+def _thing(world: World, role: str) -> str:
+    noun = world.things[role].noun
+    return article(noun.word) if noun.number == "one" else f"some {noun.word}"
+
+
+def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    hero = world.persons["A"]
+    kind = article(hero.kind.noun)
+    thing = next((role for role, one in world.things.items() if one.noun.word == wish.focus.thing), "")
+    place = next((role for role, one in world.places.items() if one.noun == wish.focus.place), "")
+    options: Sequence[tuple[str, tuple[str, ...]]] = []
+    if wish.about == "theme":
+        options = [(wish.theme, ())] * 3 + [(f"{kind} and {wish.theme}", ("A",))]
+    elif wish.about == "thing" and thing:
+        options = [(_thing(world, thing), (thing,))] * 4 + [(f"{kind} and {_thing(world, thing)}", ("A", thing)),
+                                                            (f"{kind} with {_thing(world, thing)}", ("A", thing))]
+    elif wish.about == "place" and place:
+        at = f"{world.places[place].at} the {wish.focus.place}"
+        options = [(f"the {wish.focus.place}", (place,))] * 2 + [(f"{kind} {at}", ("A", place))]
+    elif wish.about == "mixed":
+        other = _thing(world, thing) if thing else f"the {wish.focus.place}"
+        options = [(f"{kind} and {other}", ("A", thing or place)),
+                   (f"{article(hero.trait)} {hero.kind.noun} and {other}", ("A", thing or place)),
+                   (f"{kind} named {hero.name} and {other}", ("A", thing or place)),
+                   (f"{hero.name} and {other}", ("A", thing or place))]
+    elif wish.about == "name":
+        options = [(f"{kind} named {hero.name}", ("A",)), (f"{kind} called {hero.name}", ("A",)),
+                   (f"{hero.name} the {hero.kind.noun}", ("A",)), (hero.name, ("A",)),
+                   (f"{article(hero.trait)} {hero.kind.noun} named {hero.name}", ("A",))]
+    elif wish.about == "two" and "B" in world.persons and world.persons["B"].name:
+        friend = world.persons["B"]
+        options = [(f"{kind} and {article(friend.kind.noun)}", ("A", "B"))] * 3 + [
+            (f"{hero.name} and {friend.name}", ("A", "B")),
+            (f"{kind} named {hero.name} and {article(friend.kind.noun)} named {friend.name}", ("A", "B"))]
+    else:
+        options = [(kind, ("A",))] * 3 + [(f"{article(hero.trait)} {hero.kind.noun}", ("A",))]
+    fitting = [option for option in options if _all_told(option[1], world, story)]
+    trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]
+    return rng.choice(trait or fitting or [(hero.name, ("A",))])

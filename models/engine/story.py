@@ -1,0 +1,190 @@
+"""Documents: a prompt and the story told for it, a function of (seed, index) alone."""
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from . import lexicon, prompts
+from .casting import Cast, Focus, fitting_plots, stand_in
+from .forms import own_words, slots
+from .planner import Call, Impossible, Plot, library, perform
+from .realiser import Realiser
+from .world import Happening, Reference, World
+
+# Words of a story; what falls outside is told anew.
+SHORTEST, LONGEST = 85, 210
+_TRIES = 60
+_TOLD_BY_THE_HERO = 0.1
+_NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
+_BEGIN_WITH_THE_PLOT = 0.35  # how often a story begins with its own first event
+_PATIENCE = 6  # tries with one plot, so that plots with long stories are not rarer
+
+
+@dataclass(frozen=True)
+class Story:
+    """A told story: its text, plot, world, and where which event and person stands in the text."""
+
+    text: str
+    plot: str
+    world: World
+    log: tuple[Happening, ...]
+    references: tuple[Reference, ...]
+    narrator: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One training document: the prompt (may be empty) and the story that answers it.
+
+    `asked` holds the roles of the story that the prompt names.
+    """
+
+    prompt: str
+    told: Story
+    asked: tuple[str, ...] = ()
+
+    @property
+    def story(self) -> str:
+        """The story alone."""
+        return self.told.text
+
+    @property
+    def plot(self) -> str:
+        """The plot's name."""
+        return self.told.plot
+
+    @property
+    def log(self) -> tuple[Happening, ...]:
+        """The events of the story."""
+        return self.told.log
+
+    @property
+    def copied(self) -> tuple[str, ...]:
+        """The words that a reader may never have seen: names, and the nouns that the prompt asks for."""
+        world = self.told.world
+        names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
+        nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
+        return tuple(dict.fromkeys(names + nouns))
+
+    @property
+    def text(self) -> str:
+        """Prompt and story as the model reads them."""
+        return f"{self.prompt}\n{self.story}" if self.prompt else self.story
+
+
+@lru_cache(maxsize=None)
+def _openings() -> dict[str, tuple[str, ...]]:
+    return {title: tuple(lines) for title, lines in lexicon.sections(lexicon.FOLDER / "openings.txt").items()}
+
+
+@lru_cache(maxsize=None)
+def _closings() -> dict[str, tuple[str, ...]]:
+    return {title: tuple(lines) for title, lines in lexicon.sections(lexicon.FOLDER / "closings.txt").items()}
+
+
+def _told_of(form: str, world: World) -> bool:
+    """Whether the story has everything a form names."""
+    known = world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
+    return all(key in known or key.startswith("@") for key in slots(form))
+
+
+def tell(focus: Focus, rng: random.Random) -> Story:
+    """One story that has what the focus asks.
+
+    Raises Impossible when no plot can have it.
+    """
+    plots = ([library().plots[focus.plot]] if focus.plot
+             else list(fitting_plots(*stand_in(focus))))
+    if not plots:
+        raise Impossible(f"no plot has the roles for {focus}; write one")
+    weights = [plot.weight for plot in plots]
+    plot = plots[0]
+    for attempt in range(_TRIES):
+        if attempt % _PATIENCE == 0:
+            plot = rng.choices(plots, weights)[0]
+        try:
+            world = Cast(plot, focus, rng).draw()
+            story = _perform(plot.name, world, rng, focus)
+        except Impossible:
+            continue
+        if SHORTEST <= len(story.text.split()) <= LONGEST:
+            return story
+    raise Impossible(f"no plot tells of {focus}; give a plot the roles for it")
+
+
+def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story:
+    plot = library().plots[name]
+    narrator = "A" if plot.teller and focus.teller and rng.random() < _TOLD_BY_THE_HERO else ""
+    realiser = Realiser(world, library().passages, rng, narrator)
+    world.values["name"] = world.persons["A"].name
+    realiser.needs_kind = bool(focus.kinds)
+    opened, skip = _open(plot, world, realiser, rng)
+    calls = perform(plot, world, realiser, rng, skip)
+    if rng.random() < 0.12:
+        realiser.gap()
+        realiser.tell(rng.choice(_closings()["end"]), {})
+    text, references, marks = realiser.finish()
+    spans = list(zip(marks[::2], marks[1::2]))
+    log = tuple(Happening(event, roles, *spans[0]) for event, roles in opened)
+    log += tuple(Happening(event, roles, *span) for (event, roles), span in zip(calls, spans[1:]))
+    return Story(text, name, world, log, tuple(references), narrator)
+
+
+def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
+    """Tell the first sentences: the log of what they tell, and how many steps of the plan are told with them."""
+    first = plot.steps[0]
+    with_thing = first is not None and first.calls[0] == Call("owns", ("A", "x"))
+    skip = 0
+    begins = [(count, form) for count, form in plot.begins if not realiser.narrator or not _NAMES_THE_HERO.search(form)]
+    if begins and rng.random() < _BEGIN_WITH_THE_PLOT:
+        skip, form = rng.choice(begins)
+    elif realiser.narrator:
+        form = rng.choice(_openings()["teller"])
+    else:
+        families = [forms for title, forms in _openings().items()
+                    if title != "teller" and (title != "thing x" or with_thing) and (title != "named" or not realiser.needs_kind)]
+        form = rng.choice(rng.choice(families))
+        while not _told_of(form, world) or own_words(form) & world.reserved():
+            form = rng.choice(rng.choice(families))
+    realiser.mark()
+    realiser.tell(form, {})
+    realiser.mark()
+    log = [("opening", tuple(sorted(realiser.known)))]
+    if not skip and "x" in realiser.known and with_thing:
+        skip = 1
+    for step in plot.steps[:skip]:
+        if step is not None:
+            log.append((step.calls[0].event, step.calls[0].roles))
+            event = library().events[step.calls[0].event]
+            world.apply(event.effects, dict(zip(event.letters, step.calls[0].roles)))
+    return log, skip
+
+
+def document(seed: int, index: int, held_out: bool = False) -> Document:
+    """The document with this index.  With `held_out`, its names and things are those that training never sees."""
+    rng = random.Random((seed << 42) + index * 2 + held_out)
+    while True:
+        wish = prompts.draw(rng, held_out)
+        try:
+            story = tell(wish.focus, rng)
+            if prompts.answered(wish, story.text):
+                break
+        except Impossible:
+            continue  # a wish that no story fulfils, such as a whale in the attic
+    prompt, asked = prompts.write(wish, story.world, story.text, library().plots[story.plot], rng)
+    return Document(prompt, story, asked)
+
+
+def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Document]:
+    """All documents from an index on, without end."""
+    index = start
+    while True:
+        yield document(seed, index, held_out)
+        index += 1
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in any script: runs of letters and apostrophes."""
+    return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text)
