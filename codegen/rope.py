@@ -3,12 +3,14 @@
 Both C libraries take cosf and sinf from ARM's Optimized Routines (math/sincosf.h there): the argument is reduced to
 [-pi/4, pi/4] in double precision and goes through a short polynomial in double, rounded once at the end. About one
 result in a hundred is not the correctly rounded one, so rounding Python's own cosine would tell other stories in int8.
-powf is correctly rounded at these arguments.
+Their powf (math/powf.c there) is 2^(y log2 x): a logarithm from a table of 16 and a polynomial, a power of two from a table of
+32 and another. One result in a thousand is not the correctly rounded one.
 """
 
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -25,7 +27,51 @@ COS = tuple(
     )
 )
 SIN = tuple(map(float.fromhex, ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")))
+# Of powf: (1 / c, log2 c) for c near the middles of 16 intervals from 0.7 on, and both polynomials, of the highest power first.
+LOG2 = tuple(
+    (float.fromhex(inverse), float.fromhex(logarithm))
+    for inverse, logarithm in (
+        ("0x1.661ec79f8f3bep+0", "-0x1.efec65b963019p-2"), ("0x1.571ed4aaf883dp+0", "-0x1.b0b6832d4fca4p-2"),
+        ("0x1.49539f0f010bp+0", "-0x1.7418b0a1fb77bp-2"), ("0x1.3c995b0b80385p+0", "-0x1.39de91a6dcf7bp-2"),
+        ("0x1.30d190c8864a5p+0", "-0x1.01d9bf3f2b631p-2"), ("0x1.25e227b0b8eap+0", "-0x1.97c1d1b3b7afp-3"),
+        ("0x1.1bb4a4a1a343fp+0", "-0x1.2f9e393af3c9fp-3"), ("0x1.12358f08ae5bap+0", "-0x1.960cbbf788d5cp-4"),
+        ("0x1.0953f419900a7p+0", "-0x1.a6f9db6475fcep-5"), ("0x1p+0", "0x0p+0"),
+        ("0x1.e608cfd9a47acp-1", "0x1.338ca9f24f53dp-4"), ("0x1.ca4b31f026aap-1", "0x1.476a9543891bap-3"),
+        ("0x1.b2036576afce6p-1", "0x1.e840b4ac4e4d2p-3"), ("0x1.9c2d163a1aa2dp-1", "0x1.40645f0c6651cp-2"),
+        ("0x1.886e6037841edp-1", "0x1.88e9c2c1b9ff8p-2"), ("0x1.767dcf5534862p-1", "0x1.ce0a44eb17bccp-2"),
+    )
+)
+LOG2_OF = tuple(
+    map(
+        float.fromhex,
+        (
+            "0x1.27616c9496e0bp-2", "-0x1.71969a075c67ap-2", "0x1.ec70a6ca7baddp-2", "-0x1.7154748bef6c8p-1",
+            "0x1.71547652ab82bp0",
+        ),
+    )
+)
+EXP2 = tuple(float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32))
+EXP2_OF = tuple(map(float.fromhex, ("0x1.c6af84b912394p-5", "0x1.ebfce50fac4f3p-3", "0x1.62e42ff0c52d6p-1")))
+FIRST_INTERVAL = 0x3F330000  # where the 16 intervals begin, as the bits of a float32
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
+
+
+def powf(x: float, y: float) -> float:
+    """powf of a normal float32 x > 0 and a float32 y, where the result is a normal number as well."""
+    bits = int(np.float32(x).view(np.uint32))
+    at = bits - FIRST_INTERVAL
+    whole = at >> 23  # the power of two that is taken out; it may be negative
+    fraction = float(np.uint32(bits - (whole << 23)).view(np.float32))
+    inverse, logarithm = LOG2[(at >> 19) % 16]
+    r = fraction * inverse - 1.0
+    square = r * r
+    high = LOG2_OF[0] * r + LOG2_OF[1]
+    low = (LOG2_OF[2] * r + LOG2_OF[3]) * square + (LOG2_OF[4] * r + (logarithm + whole))
+    exponent = y * (high * (square * square) + low)
+    n = round(exponent * 32)
+    r = exponent - n / 32
+    value = (EXP2_OF[0] * r + EXP2_OF[1]) * (r * r) + (EXP2_OF[2] * r + 1.0)
+    return float(np.float32(value * math.ldexp(EXP2[n % 32], n // 32)))
 
 
 def _reduce(x: float) -> tuple[float, int]:
@@ -67,9 +113,10 @@ def cosf(x: float) -> float:
 def rope_table(model: Model) -> FloatArray:
     """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size), each step in float32."""
     f32 = np.float32
+    theta = float(f32(model.rope_theta))
     table = np.empty((2, model.seq_len, model.head_size // 2), dtype="<f4")
     for i in range(model.head_size // 2):
-        frequency = f32(1.0) / f32(math.pow(model.rope_theta, float(f32(2 * i) / f32(model.head_size))))
+        frequency = f32(1.0) / f32(powf(theta, float(f32(2 * i) / f32(model.head_size))))
         for position in range(model.seq_len):
             angle = float(f32(position) * frequency)
             table[0, position, i] = cosf(angle)

@@ -2,7 +2,8 @@
 
     python3 tests/seeded.py FOLDER NAME...      for example: python3 tests/seeded.py /tmp/models stories15M_q8
 
-Weights are normal with a standard deviation of 1/sqrt(row length), 0.02 for the embedding, norms 1.
+Weights are normal with a standard deviation of 1/sqrt(row length), 0.02 for the embedding, norms 1; models that speak have
+an embedding and a classifier of 0.3 that prefer text.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from codegen.export import export  # noqa: E402
-from codegen.model import Model, check_dims  # noqa: E402
+from codegen.model import EMBEDDINGS, Model, check_dims  # noqa: E402
 from codegen.tensor import FloatArray  # noqa: E402
-from codegen.tokenizer import BYTE_TOKENS, TokenizerData, to_bytes  # noqa: E402
+from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData, to_bytes  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Recipe:
     rope_theta: float = Model.rope_theta
     norm_eps: float = Model.norm_eps
     collapsed: bool = False
+    speaks: bool = False  # it prefers some pieces to others, and text to bytes
 
     def model(self, name: str) -> Model:
         dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = self.dims
@@ -59,12 +61,12 @@ RECIPES = {
     **{name: Recipe(dims) for name, dims in STORIES.items()},
     **{f"{name}_q8": Recipe(dims, "v2", 32) for name, dims in STORIES.items()},
     # the shape of stories260K: two queries a key, a classifier that is the embedding, groups of 4 at most
-    "seeded260K": Recipe(STORIES260K),
-    "seeded260K_q8": Recipe(STORIES260K, "v2", 4),
+    "seeded260K": Recipe(STORIES260K, speaks=True),
+    "seeded260K_q8": Recipe(STORIES260K, "v2", 4, speaks=True),
     # a classifier of its own, groups of 32
-    "seeded_gqa_untied": Recipe(GQA, shared=False),
-    "seeded_gqa_untied_v1": Recipe(GQA, "v1", shared=False),
-    "seeded_gqa_untied_q8": Recipe(GQA, "v2", 32, shared=False),
+    "seeded_gqa_untied": Recipe(GQA, shared=False, speaks=True),
+    "seeded_gqa_untied_v1": Recipe(GQA, "v1", shared=False, speaks=True),
+    "seeded_gqa_untied_q8": Recipe(GQA, "v2", 32, shared=False, speaks=True),
     # nothing a multiple of anything: heads of 6, 3 queries a key, rows that are left over by every tile
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
@@ -75,7 +77,7 @@ RECIPES = {
     "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),
     # other programs' formats, and what only they can say: heads longer or shorter than dim / n_heads, another RoPE base,
     # another epsilon
-    "seeded_hf": Recipe((48, 80, 2, 4, 2, 320, 40), "hf", None, False, "BF16", 20, 500000.0, 1e-6),
+    "seeded_hf": Recipe((48, 80, 2, 4, 2, 320, 40), "hf", None, False, "BF16", 24, 50000.0, 1e-6),
     "seeded_gguf": Recipe((64, 96, 2, 4, 2, 320, 40), "gguf", None, True, "Q8_0", 8, 1000000.0, 1e-6),
     "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
@@ -89,6 +91,7 @@ class Seeded:
 
     model: Model
     collapsed: bool = False  # rows of tokens that no training text has lie together, as in a trained classifier
+    speaks: bool = False
     path: Path = Path("seeded")
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
@@ -97,13 +100,34 @@ class Seeded:
             return np.ones((1, columns), np.float32)
         deviation = 0.02 if name == "token_embedding_table" else columns**-0.5
         random = np.random.default_rng([*name.encode(), layer])
-        if self.collapsed and name in ("token_embedding_table", "wcls"):
+        if self.collapsed and name in EMBEDDINGS:
             deviation = 4 * columns**-0.5  # logits that have a top
         values = random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
-        if self.collapsed and name in ("token_embedding_table", "wcls"):
+        if self.collapsed and name in EMBEDDINGS:
             untouched = np.arange(rows) % 3 > 0
             values[untouched] = np.float32(0.1) * values[0] + np.float32(0.002) * values[untouched]
-        return values
+        return self.towards_text(name, values / np.float32(deviation)) if self.speaks else values
+
+    def towards_text(self, name: str, values: FloatArray) -> FloatArray:
+        """The tensors of a model that speaks. Every embedding has something of one direction, which no layer changes; the
+        rows of the classifier are for or against it: the beginning of a text (1) and the pieces behind the bytes are likely,
+        all others are not."""
+        rows, columns = values.shape
+        direction = np.where(np.arange(self.model.dim) % 2, np.float32(1), np.float32(-1))
+        if name in EMBEDDINGS:
+            for_it = (np.arange(rows) >= FIRST_BYTE + 256) | (np.arange(rows) == 1)
+            signs = np.where(for_it | (name not in ("wcls", self.tied)), np.float32(0.6), np.float32(-0.6))
+            for_text: FloatArray = values * np.float32(0.3) + signs[:, None] * direction
+            return for_text
+        if name in ("wo", "w2"):
+            values = values - np.outer(direction, direction @ values) / np.float32(rows)
+        scaled: FloatArray = values * np.float32(columns**-0.5)
+        return scaled
+
+    @property
+    def tied(self) -> str:
+        """The tensor that is the classifier as well."""
+        return "token_embedding_table" if self.model.shared_classifier else "wcls"
 
 
 def tokenizer(vocab_size: int) -> TokenizerData:
@@ -124,7 +148,7 @@ def file_name(name: str) -> str:
 def write(folder: Path, name: str) -> Path:
     """Writes the model of a recipe and its tokenizer into a folder; returns the model's path."""
     recipe = RECIPES[name]
-    source = Seeded(recipe.model(name), recipe.collapsed)
+    source = Seeded(recipe.model(name), recipe.collapsed, recipe.speaks)
     pieces = tokenizer(recipe.dims[5])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)

@@ -7,7 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.results import BUILD, MODELS, ROOT, Counts, pytest, run
+import at_hand
+from checks.results import BUILD, ROOT, Counts, pytest, run
 
 # What of tests/cli makes sense in an emulator.
 CROSS_CLI = ("test_faults.py", "test_selftest.py", "test_promises.py::test_no_network_and_no_shell")
@@ -19,6 +20,7 @@ class Bake:
 
     name: str
     model: str = ""
+    extra: str = ""
     options: tuple[str, ...] = ()  # as `meson setup` takes them
     cross: tuple[str, ...] = ()
     compiler: str = "g++"
@@ -26,6 +28,11 @@ class Bake:
     cli: bool = False
     whole: bool = False
     quick: bool = False
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether its model can be had: all but that of an extra one is made."""
+        return not self.extra or at_hand.public(self.extra) is not None
 
     @property
     def folder(self) -> Path:
@@ -46,23 +53,22 @@ def read_matrix(path: Path = ROOT / "tests" / "matrix.toml") -> tuple[Bake, ...]
     return tuple(bakes)
 
 
-def configure(bake: Bake, counts: Counts) -> Path | None:
-    """Sets a build up; the model's path. None when it is not at hand or can't be set up, which is counted."""
+def model_of(bake: Bake) -> Path | None:
+    """The path of what is baked, made first where a recipe makes it; None for the project's own model."""
     import seeded  # needs NumPy, which `tools/check --help` does without
 
-    model = MODELS / bake.model
-    if bake.model in seeded.RECIPES:
-        model = seeded.write(BUILD / "models" / bake.name, bake.model)
-    elif bake.model and not model.is_file():
-        counts.add_skip(f"{bake.name}: no {bake.model} in {MODELS}; set STORYBAKE_MODELS")
-        return None
+    return seeded.write(BUILD / "models" / bake.name, bake.model) if bake.model else at_hand.public(bake.extra)
+
+
+def configure(bake: Bake, model: Path | None, counts: Counts) -> bool:
+    """Sets a build up; whether it worked, which is counted when not."""
     setup = ["meson", "setup", str(bake.folder), "-Dtests=enabled", *bake.options]
-    setup += [f"-Dmodel={model}"] if bake.model else []
+    setup += [f"-Dmodel={model}"] if model else []
     setup += [word for name in bake.cross for word in ("--cross-file", f"cross/{name}.ini")]
     if not (bake.folder / "build.ninja").exists() and not run(setup, CXX=f"ccache {bake.compiler}"):
         counts.add(False, f"{bake.name}: meson setup")
-        return None
-    return model
+        return False
+    return True
 
 
 def tests_of(bake: Bake) -> list[str]:
@@ -74,8 +80,8 @@ def tests_of(bake: Bake) -> list[str]:
 
 def check_bake(bake: Bake, counts: Counts) -> None:
     """Configures, builds and tests one build."""
-    model = configure(bake, counts)
-    if model is None:
+    model = model_of(bake)
+    if not configure(bake, model, counts):
         return
     if bake.whole and not run(["meson", "compile", "-C", str(bake.folder)]):
         counts.add(False, f"{bake.name}: meson compile")
@@ -92,9 +98,9 @@ def check_bake(bake: Bake, counts: Counts) -> None:
             counts.add(False, f"{bake.name}: meson test")
     else:
         counts.add(False, f"{bake.name}: expected tests in {', '.join(bake.suites)}, found none")
-    if bake.cli and counts.failed == before:
+    if bake.cli and model and counts.failed == before:
         own = model.with_name(f"{model.stem}.tokenizer.bin")
-        tokenizer = own if own.is_file() else MODELS / "tok512.bin"
+        tokenizer = own if own.is_file() else model.with_name("tok512.bin")
         cli = {"STORYBAKE_BIN": bake.folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": tokenizer}
         runner = {"STORYBAKE_RUN": f"{ROOT}/tools/run-riscv"} if bake.cross else {}
         tests = [f"tests/cli/{name}" for name in CROSS_CLI] if bake.cross else ["tests/cli"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from checks.bakes import Bake, configure
+from checks.bakes import Bake, configure, model_of
 from checks.results import ROOT, Counts, pytest, run
 
 
 def check_fuzz(bake: Bake, counts: Counts) -> None:
     """Lets every fuzz target of a build search from its corpus for a minute, and the readers for many examples."""
-    if configure(bake, counts) is None:
+    if not configure(bake, model_of(bake), counts):
         return
     for corpus in sorted((ROOT / "tests" / "fuzz" / "corpus").iterdir()):
         target = f"fuzz_{corpus.name}"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build-check"
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models")).resolve()
 
 # Skips that --no-skips lets pass: what says so in their message, and why it can't be otherwise here.
 EXPECTED_SKIPS = {
@@ -86,7 +85,7 @@ def pytest(counts: Counts, name: str, arguments: list[str], **environment: str) 
     BUILD.mkdir(exist_ok=True)
     ok = run(
         ["/usr/bin/python3", "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
-        STORYBAKE_MODELS=str(MODELS), PYTHONDONTWRITEBYTECODE="1", **environment,
+        PYTHONDONTWRITEBYTECODE="1", **environment,
     )  # fmt: skip
     before = counts.failed
     if report.exists():

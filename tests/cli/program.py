@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
-
 
 RUNNER = shlex.split(os.environ.get("STORYBAKE_RUN", ""))  # what runs a program that is not for this machine
 

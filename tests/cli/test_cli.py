@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 import resource
@@ -12,14 +11,16 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import at_hand
 import numpy as np
 import pytest
 
 from codegen.fingerprint import fingerprint
 from codegen.formats import open_model
 from codegen.targets import find_target
-from program import MODELS, RUNNER, logits_of, refused, run
+from program import RUNNER, logits_of, refused, run
 
 Test = Callable[..., None]
 
@@ -27,41 +28,36 @@ Test = Callable[..., None]
 # ---- what llama2.c users type
 
 
-def only_of(*models: str) -> Callable[[Test], Test | None]:
-    """A test that there is for some models alone: those that llama2.c's own output is kept of, baked as they are."""
-    known = Path(os.environ.get("STORYBAKE_CHECKPOINT", "")).stem in models and not converted()
-    return lambda test: test if known else None
-
-
 @functools.cache
-def converted() -> bool:
-    """Whether the program's weights or its cache are of other types than the checkpoint's."""
+def golden() -> dict[str, Any] | None:
+    """What llama2.c gives for the model that was baked, in the weight type that it was baked in, where that is kept."""
+    if "STORYBAKE_CHECKPOINT" not in os.environ or "STORYBAKE_BIN" not in os.environ:
+        return None
     told = run(os.environ["STORYBAKE_BIN"], "--info").stdout.decode()
-    own = open_model(Path(os.environ["STORYBAKE_CHECKPOINT"])).model.weight_type
-    weights = re.search(r"^weight type +(.*?)(, groups of \d+)?$", told, re.MULTILINE)
-    return weights is None or weights[1] != own or not re.search(r"^cache type +f32$", told, re.MULTILINE)
+    weights = re.search(r"^weight type +(f32|q8)(, groups of \d+)?$", told, re.MULTILINE)
+    if weights is None or not re.search(r"^cache type +f32$", told, re.MULTILINE):
+        return None
+    path = Path(os.environ["STORYBAKE_CHECKPOINT"])
+    converted = "" if weights[1] == open_model(path).model.weight_type else f"_{weights[1]}"
+    kept: dict[str, Any] | None = at_hand.GOLDEN.get(path.stem.removesuffix("_v1") + converted)
+    return kept
 
 
-@only_of("stories260K")
-def test_golden_stories(binary: str) -> None:
-    golden = MODELS / "golden"
-    greedy = run(binary, "-t", "0", "-n", "200")
-    assert greedy.stdout == (golden / "stories260K_t0_n200.txt").read_bytes()
-    sampled = run(binary, "-t", "1.0", "-p", "0.9", "-s", "133742", "-n", "256")
-    assert sampled.stdout == (golden / "stories260K_t1_p0.9_s133742_n256.txt").read_bytes()
+def where_golden(test: Test) -> Test | None:
+    """A test that there is where a golden is kept alone."""
+    return test if golden() else None
 
 
-@only_of("stories260K", "stories260K_q8_g4")
-def test_fifty_sampled_stories_are_llama2cs(binary: str, info: dict[str, str]) -> None:
-    column = 2 if info["weight type"].startswith("q8") else 1
-    rows = (MODELS / "golden" / "stories260K_seeds1-50.txt").read_text().splitlines()
-    stories = [row.split() for row in rows if not row.startswith("#")]
-    assert len(stories) == 50
-    different = []
-    for story in stories:
-        text = run(binary, "-t", "1.0", "-p", "0.9", "-n", "256", "-s", story[0]).stdout
-        if hashlib.md5(text, usedforsecurity=False).hexdigest()[:16] != story[column]:
-            different.append(story[0])
+@where_golden
+def test_stories_are_llama2cs(binary: str) -> None:
+    """One greedy story, and fifty that are sampled."""
+    kept = golden()
+    assert kept is not None
+    greedy = run(binary, "-t", "0", "-n", "200").stdout
+    assert at_hand.sha256(greedy) == kept["greedy"], greedy
+    assert len(kept["sampled"]) == 50
+    stories = [run(binary, "-t", "1.0", "-p", "0.9", "-n", "256", "-s", str(seed)).stdout for seed in range(1, 51)]
+    different = [at + 1 for at, text in enumerate(stories) if not at_hand.sha256(text).startswith(kept["sampled"][at])]
     assert not different, f"seeds whose stories differ: {different}"
 
 
@@ -158,18 +154,17 @@ def test_logits_hold_every_position(binary: str, info: dict[str, str], tmp_path:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@only_of("stories260K", "stories260K_q8_g4", "seeded_gqa_untied", "seeded_gqa_untied_v1", "seeded_gqa_untied_q8")
+@where_golden
 def test_logits_are_llama2cs(binary: str, info: dict[str, str], tmp_path: Path) -> None:
-    """Every bit, at every position of a prompt. Far inside 1e-4 (float32) and 2 % (int8) of the largest magnitude."""
-    golden = MODELS / "golden" / f"{info['model'].removesuffix('_v1')}.logits.f32"
-    expected = np.fromfile(golden, "<f4").reshape(-1, int(info["vocab_size"]))
-    path = tmp_path / "logits.f32"
-    prompt = (MODELS / "golden" / "prompt.txt").read_text()
-    result = run(binary, "-t", "0", "-n", str(len(expected)), "-i", prompt, "--logits", str(path))
+    """Every bit, at every position of a prompt."""
+    kept = golden()
+    assert kept is not None
+    expected, path = kept["logits"], tmp_path / "logits.f32"
+    result = run(binary, "-t", "0", "-n", str(len(expected)), "-i", at_hand.PROMPT, "--logits", str(path))
     assert result.returncode == 0, result.stderr
-    logits = np.fromfile(path, "<f4").reshape(-1, expected.shape[1])
-    assert np.isfinite(expected).all()
-    assert logits.tobytes() == expected.tobytes()
+    logits = np.fromfile(path, "<f4").reshape(-1, int(info["vocab_size"]))
+    assert np.isfinite(logits).all()
+    assert [f"{fingerprint(row.tobytes()):016x}" for row in logits] == expected
 
 
 # ---- standard input and output

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -16,22 +15,8 @@ from codegen.checkpoint import open_checkpoint
 from codegen.model import Model
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
 
 Tensors = dict[tuple[str, int], np.ndarray]
-
-
-def test_model(name: str) -> Path:
-    """A test model's file; the test is skipped when the folder of models is not there."""
-    import pytest
-
-    path = MODELS / name
-    if not path.is_file():
-        pytest.skip(f"no {path}: set STORYBAKE_MODELS to the folder of the test models")
-    return path
-
-
-test_model.__test__ = False
 
 
 def keys(model: Model) -> list[tuple[str, int]]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import model_files as files
 import numpy as np
 import pytest
@@ -99,23 +100,23 @@ def run(*arguments: object) -> int:
 @pytest.mark.parametrize(
     ("source", "options", "same_as"),
     [
-        ("stories260K.bin", ["--format", "v2"], "stories260K_q8_g4.bin"),  # 64 and 172: the largest divisor is 4
-        ("seeded_gqa_untied.bin", ["--format", "v1"], "seeded_gqa_untied_v1.bin"),
-        ("seeded_gqa_untied_v1.bin", ["--group", "32"], "seeded_gqa_untied_q8.bin"),
-        ("seeded_gqa_untied.bin", ["--format", "v2"], "seeded_gqa_untied_q8.bin"),
-        ("stories260K_q8_g4.bin", [], "stories260K_q8_g4.bin"),  # int8 stays as it is
+        ("seeded260K", ["--format", "v2"], "seeded260K_q8"),  # 64 and 172: the largest divisor is 4
+        ("seeded_gqa_untied", ["--format", "v1"], "seeded_gqa_untied_v1"),
+        ("seeded_gqa_untied_v1", ["--group", "32"], "seeded_gqa_untied_q8"),
+        ("seeded_gqa_untied", ["--format", "v2"], "seeded_gqa_untied_q8"),
+        ("seeded260K_q8", [], "seeded260K_q8"),  # int8 stays as it is
     ],
 )
 def test_the_very_files_of_llama2c(source: str, options: list[str], same_as: str, tmp_path: Path) -> None:
     out = tmp_path / "out.bin"
-    assert run(files.test_model(source), out, *options) == 0
-    assert out.read_bytes() == files.test_model(same_as).read_bytes()
+    assert run(at_hand.model(source), out, *options) == 0
+    assert out.read_bytes() == at_hand.model(same_as).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["stories260K", "seeded_gqa_untied"])
+@pytest.mark.parametrize("name", ["seeded260K", "seeded_gqa_untied"])
 def test_v0_to_v1_and_back(name: str, tmp_path: Path) -> None:
     """All but the RoPE tables, which llama2.c skips, are the bytes of the original; those differ in last bits."""
-    original = files.test_model(f"{name}.bin")
+    original = at_hand.model(name)
     assert run(original, tmp_path / "v1.bin", "--format", "v1") == 0
     assert run(tmp_path / "v1.bin", tmp_path / "v0.bin") == 0
     a, b = original.read_bytes(), (tmp_path / "v0.bin").read_bytes()
@@ -124,18 +125,17 @@ def test_v0_to_v1_and_back(name: str, tmp_path: Path) -> None:
     begin = 28 + 4 * sum(values.size for key, values in tensors.items() if key[0] != "wcls")
     end = begin + 4 * model.seq_len * model.head_size
     assert a[:begin] == b[:begin] and a[end:] == b[end:] and len(a) == len(b)
-    if name == "stories260K":  # the other one's tables are zeros
-        assert np.allclose(np.frombuffer(a[begin:end], "<f4"), np.frombuffer(b[begin:end], "<f4"), atol=1e-4)
+    assert np.allclose(np.frombuffer(a[begin:end], "<f4"), np.frombuffer(b[begin:end], "<f4"), atol=1e-4)
 
 
 def test_every_format_gives_the_same_checkpoint(tmp_path: Path) -> None:
-    model, tensors = files.load(files.test_model("stories260K.bin"))
+    model, tensors = files.load(at_hand.model("seeded260K"))
     files.hf_folder(tmp_path / "hf", model, tensors)
     (tmp_path / "gguf").write_bytes(files.gguf(files.gguf_kv(model), files.gguf_tensors(tensors)))
     (tmp_path / "pt").write_bytes(files.pt_zip(*files.pt_saved(model, tensors)))
     for options in (["--format", "v0"], ["--format", "v1"], ["--format", "v2", "--group", "2"]):
         written = set()
-        for source in (tmp_path / "hf", tmp_path / "gguf", tmp_path / "pt", files.MODELS / "stories260K.bin"):
+        for source in (tmp_path / "hf", tmp_path / "gguf", tmp_path / "pt", at_hand.model("seeded260K")):
             assert run(source, tmp_path / "out.bin", *options) == 0
             written.add((tmp_path / "out.bin").read_bytes())
         assert len(written) == 1
@@ -181,24 +181,25 @@ def test_what_the_formats_cannot_hold(changes: dict[str, Any], words: str, tmp_p
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("stories260K.bin", ["--format", "v1", "--group", "4"], "expected with --format v2 or quantised --weights only, found v1"),
-        ("stories260K.bin", ["--group", "64"], "expected a divisor of every row (4, 2, 1), found 64"),
-        ("seeded_gqa_untied_q8.bin", ["--group", "64"], "of every row (32, 16, 8, 4, 2, 1), found 64"),
-        ("stories260K_q8_g4.bin", ["--format", "v0", "--group", "4"], "expected with --format v2 or quantised --weights only, found v0"),
-        ("stories260K.bin", ["--format", "v2", "--weights", "q4"], "--weights q4: llama2.c's v2 is int8, expected q8; --format v0"),
-        ("stories260K.bin", ["--format", "v2", "--classifier", "f16"], "--classifier f16: llama2.c's v2 is int8, expected q8"),
-        ("tok512.bin", ["--format", "tokenizer", "--weights", "q4"], "--weights: expected with a model only, found a tokenizer"),
+        ("seeded260K", ["--format", "v1", "--group", "4"], "expected with --format v2 or quantised --weights only, found v1"),
+        ("seeded260K", ["--group", "64"], "expected a divisor of every row (4, 2, 1), found 64"),
+        ("seeded_gqa_untied_q8", ["--group", "64"], "of every row (32, 16, 8, 4, 2, 1), found 64"),
+        ("seeded260K_q8", ["--format", "v0", "--group", "4"], "expected with --format v2 or quantised --weights only, found v0"),
+        ("seeded260K", ["--format", "v2", "--weights", "q4"], "--weights q4: llama2.c's v2 is int8, expected q8; --format v0"),
+        ("seeded260K", ["--format", "v2", "--classifier", "f16"], "--classifier f16: llama2.c's v2 is int8, expected q8"),
+        ("its tokenizer", ["--format", "tokenizer", "--weights", "q4"], "--weights: expected with a model only, found a tokenizer"),
     ],
 )  # fmt: skip
 def test_usage(source: str, options: list[str], words: str, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out.bin"
-    assert run(files.test_model(source), out, *options) == 2
+    path = at_hand.tokenizer("seeded260K") if source == "its tokenizer" else at_hand.model(source)
+    assert run(path, out, *options) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_int8_is_not_quantised_twice(tmp_path: Path, capsys: Any) -> None:
-    assert run(files.test_model("seeded_gqa_untied.bin"), tmp_path / "g8.bin", "--group", "8") == 0
+    assert run(at_hand.model("seeded_gqa_untied"), tmp_path / "g8.bin", "--group", "8") == 0
     capsys.readouterr()
     assert run(tmp_path / "g8.bin", tmp_path / "g32.bin", "--group", "32") == 2
     assert "groups of 32 would quantise it a second time; take one of 8, 4, 2, 1" in capsys.readouterr().err
@@ -213,7 +214,7 @@ def test_groups_are_whole_numbers(value: str, tmp_path: Path, capsys: Any) -> No
 
 
 def test_output_is_whole_or_absent(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = files.test_model("stories260K.bin")
+    source = at_hand.model("seeded260K")
     out = tmp_path / "out.bin"
     out.write_bytes(b"before")
     out.chmod(0o600)
@@ -252,12 +253,12 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", interrupt)
-    assert run(files.test_model("stories260K.bin"), tmp_path / "out.bin") == 130
+    assert run(at_hand.model("seeded260K"), tmp_path / "out.bin") == 130
     assert not list(tmp_path.iterdir())
 
 
 def test_a_nan_halfway_leaves_nothing(tmp_path: Path, refused: Any) -> None:
-    source = bytearray(files.test_model("stories260K.bin").read_bytes())
+    source = bytearray(at_hand.model("seeded260K").read_bytes())
     source[600000:600004] = struct.pack("<f", float("nan"))
     (tmp_path / "nan.bin").write_bytes(source)
     refused(tmp_path / "nan.bin", "expected finite numbers, found 1 NaN or infinity", form="v2")
@@ -268,7 +269,7 @@ def test_the_tool_itself(tmp_path: Path) -> None:
     tool = files.ROOT / "tools" / "export"
     done = subprocess.run([tool, "--help"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0 and "told apart by content" in done.stdout and not done.stderr
-    source = files.test_model("stories260K.bin")
+    source = at_hand.model("seeded260K")
     done = subprocess.run([tool, source, "out.bin"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "out.bin: llama2.c v0, float32, 1056540 bytes\n"

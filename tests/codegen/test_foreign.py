@@ -6,7 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-import model_files as files
+import at_hand
 import pytest
 
 from codegen.emit import render
@@ -48,7 +48,7 @@ def test_names_that_are_words_of_cxx_do_no_harm() -> None:
 
 def test_hostile_pieces_stay_bytes(tmp_path: Path) -> None:
     """They go through the tokenizer's blob unchanged, and no byte of the generated file depends on what they say."""
-    source = open_model(files.test_model("stories260K_q8_g4.bin"))
+    source = open_model(at_hand.model("seeded260K_q8"))
     plan = make_plan(source.model, TARGETS["portable"])
     count = source.model.vocab_size
     texts = []

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import model_files as files
 import numpy as np
 import pytest
@@ -19,12 +20,12 @@ from codegen.formats import open_model
 from codegen.model import Model
 from codegen.tensor import Quantized
 
-CHECKPOINTS = ("stories260K.bin", "seeded_gqa_untied.bin")
+CHECKPOINTS = ("seeded260K", "seeded_gqa_untied")
 
 
 @pytest.fixture(params=CHECKPOINTS)
 def checkpoint(request: pytest.FixtureRequest) -> tuple[Model, files.Tensors]:
-    return files.load(files.test_model(request.param))
+    return files.load(at_hand.model(request.param))
 
 
 def assert_same(source: TensorSource, model: Model, tensors: files.Tensors) -> None:
@@ -39,7 +40,7 @@ def assert_same(source: TensorSource, model: Model, tensors: files.Tensors) -> N
 
 def test_llama2c(checkpoint: tuple[Model, files.Tensors]) -> None:
     model, tensors = checkpoint
-    assert_same(open_model(files.MODELS / f"{model.name}.bin"), model, tensors)
+    assert_same(open_model(at_hand.model(model.name)), model, tensors)
 
 
 def test_hugging_face(checkpoint: tuple[Model, files.Tensors], tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_bit_flip_in_a_pt_is_found(tmp_path: Path) -> None:
 
 
 def test_llama2c_int8_through_the_front_door() -> None:
-    path = files.test_model("stories260K_q8_g4.bin")
+    path = at_hand.model("seeded260K_q8")
     assert open_model(path) == open_checkpoint(path)
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import at_hand
 import model_files as files
 import pytest
 from conftest import RuntimeTokens
@@ -18,7 +19,6 @@ from codegen.errors import BakeError
 from codegen.tokenizer import BYTE_TOKENS, bake, find_tokenizer, parse, read_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]
 
 BAKE_MAIN = """
@@ -27,8 +27,8 @@ BAKE_MAIN = """
 #include "vocabulary.hpp"
 
 int main(int, char** argv) {
-    const std::string file = storybake::model_file(argv[1]);
-    auto blob = storybake::bake_tokenizer(storybake::as_bytes(file), std::atoi(argv[2]), argv[1]);
+    const std::string file = storybake::file_bytes(argv[1]);
+    auto blob = storybake::bake_tokenizer(storybake::as_bytes(file), std::atoi(argv[2]), argv[3]);
     if (!blob) {
         std::fputs(blob.failure().message.c_str(), stderr);
         return blob.failure().exit_code;
@@ -47,7 +47,7 @@ def file_of(pieces: list[bytes], scores: list[float] | None = None, longest: int
 
 @pytest.fixture(scope="session")
 def runtime_bake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that bakes with the runtime's own code: folder by STORYBAKE_MODELS, arguments name and count."""
+    """A program that bakes with the runtime's own code: arguments are a path, the number of pieces, and a name for messages."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     assert compiler, "these tests need a C++ compiler"
     folder = tmp_path_factory.mktemp("bake")
@@ -61,15 +61,11 @@ def runtime_bake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runtime_blob(program: Path, path: Path, vocab_size: int) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, "STORYBAKE_MODELS": str(path.parent)}
-    return subprocess.run([program, path.name, str(vocab_size)], env=env, capture_output=True, check=False)
+    return subprocess.run([program, path, str(vocab_size), path.name], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize(("name", "vocab_size"), [("tok512.bin", 512), ("tokenizer.bin", 32000)])
-def test_python_and_runtime_bake_the_same_bytes(runtime_bake: Path, name: str, vocab_size: int) -> None:
-    path = MODELS / name
-    if not path.is_file():
-        pytest.skip(f"no {path}: set STORYBAKE_MODELS to the folder of the test models")
+@pytest.mark.parametrize(("path", "vocab_size"), [*at_hand.vocabularies(), (at_hand.tokenizer("odd"), 301)])
+def test_python_and_runtime_bake_the_same_bytes(runtime_bake: Path, path: Path, vocab_size: int) -> None:
     result = runtime_blob(runtime_bake, path, vocab_size)
     assert result.returncode == 0, result.stderr
     assert result.stdout == bake(read_tokenizer(path, vocab_size))

@@ -7,6 +7,7 @@ import os
 import random
 from pathlib import Path
 
+import at_hand
 import model_files as files
 import pytest
 from conftest import RuntimeTokens
@@ -18,23 +19,23 @@ from codegen.formats import open_tokenizer
 from codegen.tokenizer import bake, parse
 
 STRINGS = int(os.environ.get("STORYBAKE_STRINGS", "100000"))
-VOCABULARIES = (("tok512.bin", 512), ("tokenizer.bin", 32000))
+VOCABULARIES = [pytest.param(path, count, id=path.name) for path, count in at_hand.vocabularies()]
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 # --- conversion ---
 
 
-@pytest.mark.parametrize(("name", "count"), VOCABULARIES)
+@pytest.mark.parametrize(("vocabulary", "count"), VOCABULARIES)
 @pytest.mark.parametrize("form", WRITERS)
-def test_the_very_bytes_of_llama2c(name: str, count: int, form: str, tmp_path: Path) -> None:
+def test_the_very_bytes_of_llama2c(vocabulary: Path, count: int, form: str, tmp_path: Path) -> None:
     """There and back: what tools/export writes is the tokenizer.bin that the other format was made from."""
-    original = files.test_model(name).read_bytes()
+    original = vocabulary.read_bytes()
     pieces = pieces_of(original, count)
     path, out = tmp_path / "vocabulary", tmp_path / "out.bin"
     path.write_bytes(WRITERS[form](pieces))
     assert main([str(path), str(out), *(["--format", "tokenizer"] if form == "gguf" else [])]) == 0
-    if form == "json" and name == "tokenizer.bin":
+    if form == "json" and vocabulary.name == "tokenizer.bin":
         # Merges tell an order, not Llama 2's own numbers: pieces of a better score have a better one again.
         found, expected = parse(out.read_bytes(), count, "out"), parse(original, count, "original")
         assert found.pieces == expected.pieces
@@ -114,14 +115,16 @@ def texts_for(pieces: Pieces, count: int, seed: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["sentencepiece", "json"])
-@pytest.mark.parametrize(("name", "count"), VOCABULARIES)
-def test_ids_are_those_of_sentencepiece(name: str, count: int, form: str, runtime_tokens: RuntimeTokens, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("vocabulary", "count"), VOCABULARIES)
+def test_ids_are_those_of_sentencepiece(
+    vocabulary: Path, count: int, form: str, runtime_tokens: RuntimeTokens, tmp_path: Path
+) -> None:
     sentencepiece = pytest.importorskip("sentencepiece", reason="the oracle is Debian's python3-sentencepiece")
-    pieces = pieces_of(files.test_model(name).read_bytes(), count)
+    pieces = pieces_of(vocabulary.read_bytes(), count)
     path = tmp_path / "vocabulary"
     path.write_bytes(WRITERS[form](pieces))
     oracle = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model(pieces))
-    texts = texts_for(pieces, STRINGS // 4, seed=f"{name} {form}")
+    texts = texts_for(pieces, STRINGS // 4, seed=f"{vocabulary.name} {form}")
     found = ids_of(runtime_tokens, bake(open_tokenizer(path, count)), count, texts)
     assert len(found) == len(texts)
     different = [text for text, a, b in zip(texts, found, oracle.encode(texts), strict=True) if a != [1, *b]]

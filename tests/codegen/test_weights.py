@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import model_files as files
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_values_say_what_they_are(tmp_path: Path) -> None:
     (["--weights", "q8", "--classifier", "f32", "--group", "2"], "the values of q8, classifier f32, in groups of 2"),
 ])  # fmt: skip
 def test_export_writes_the_values_of_a_type_as_float32(options: list[str], words: str, tmp_path: Path, capsys: Any) -> None:
-    model = files.test_model("stories260K.bin")
+    model = at_hand.model("seeded260K")
     out = tmp_path / "out.bin"
     assert main([str(model), str(out), *options]) == 0
     assert words in capsys.readouterr().err

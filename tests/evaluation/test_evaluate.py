@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = Path(os.environ.get("STORYBAKE_MODELS", ROOT.parent / "shared" / "models"))
 sys.path.insert(0, str(ROOT))
 
 from codegen.errors import BakeError  # noqa: E402
@@ -42,8 +42,8 @@ def evaluate(*arguments: object, **environment: str) -> subprocess.CompletedProc
 
 
 def tokens_of(text: str) -> list[int]:
-    """run.c's encode(), for the 512 pieces of stories260K."""
-    data, at, scores = (MODELS / "tok512.bin").read_bytes(), 4, {}
+    """run.c's encode(), for the 512 pieces of seeded260K."""
+    data, at, scores = at_hand.tokenizer("seeded260K").read_bytes(), 4, {}
     ids: dict[bytes, int] = {}
     for index in range(512):
         score, length = struct.unpack_from("<fi", data, at)
@@ -63,8 +63,8 @@ def tokens_of(text: str) -> list[int]:
 
 
 def logits_of(tokens: list[int], group: int) -> np.ndarray[Any, Any]:
-    """stories260K's logits at every position, with int8 products in groups where `group` is not 0."""
-    data = (MODELS / "stories260K.bin").read_bytes()
+    """seeded260K's logits at every position, with int8 products in groups where `group` is not 0."""
+    data = at_hand.model("seeded260K").read_bytes()
     dim, hidden, layers, heads, kv_heads, vocab, _ = struct.unpack("<7i", data[:28])
     size, kv = dim // heads, dim // heads * kv_heads
     at = 28
@@ -132,10 +132,7 @@ def expected_figures(texts: list[str], group: int) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def model() -> Path:
-    path = MODELS / "stories260K.bin"
-    if not path.is_file():
-        pytest.skip(f"no stories260K.bin in {MODELS}; set STORYBAKE_MODELS")
-    return path
+    return at_hand.model("seeded260K")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +148,7 @@ def test_figures_are_those_of_numpy(model: Path, builds: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no progress bar where standard error is no terminal"
     found = json.loads(done.stdout)
-    assert (found["model"], found["texts"], found["cut"]) == ("stories260K.bin", 2, 0)
+    assert (found["model"], found["texts"], found["cut"]) == ("seeded260K.bin", 2, 0)
     assert [row["weights"] for row in found["rows"]] == ["f32", "q8"]
     for row, group in zip(found["rows"], (0, 4)):
         for name, value in expected_figures(read_texts(text), group).items():
@@ -169,7 +166,7 @@ def test_a_long_text_is_cut_and_every_token_predicted_once(model: Path, builds: 
     lines = done.stdout.splitlines()
     count = sum(len(tokens_of(story)) - 1 for story in read_texts(text))
     assert len(tokens_of(LONG.strip())) > 513
-    texts = "stories260K.bin: 3 texts, 1 of them cut into windows of 512"
+    texts = "seeded260K.bin: 3 texts, 1 of them cut into windows of 512"
     assert lines[0] == f"{texts}, {count} tokens predicted; KL in nats from f32"
     assert lines[1].split() == ["weights", "MB", "perplexity", "change", "mean", "KL", "worst", "KL", "same", "top-1"]
     assert lines[2].split()[0] == "f32" and lines[2].split()[3:] == ["+0.000%", "0.000000", "0.0000", "100.00%"]

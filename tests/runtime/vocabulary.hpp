@@ -1,4 +1,4 @@
-// Vocabularies in the format of tokenizer.bin, made by the tests, and the test models' files.
+// Vocabularies in the format of tokenizer.bin, made by the tests, and files.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <span>
 #include <string>
 #include <utility>
@@ -68,10 +69,19 @@ inline std::span<const std::byte> as_bytes(const std::string& text) {
     return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-/// The bytes of a file of the test models (STORYBAKE_MODELS, else ../shared/models), empty when it is not there.
-inline std::string model_file(const std::string& name) {
-    const char* folder = std::getenv("STORYBAKE_MODELS");
-    const std::string path = std::string(folder != nullptr ? folder : "../shared/models") + "/" + name;
+/// How many pieces a tokenizer.bin has.
+inline int count_pieces(const std::string& file) {
+    int count = 0;
+    for (std::size_t at = 4; at + 8 <= file.size(); ++count) {
+        std::int32_t length = 0;
+        std::memcpy(&length, file.data() + at + 4, sizeof length);
+        at += 8 + static_cast<std::size_t>(length);
+    }
+    return count;
+}
+
+/// The bytes of a file, empty when it is not there.
+inline std::string file_bytes(const std::string& path) {
     std::string bytes;
     if (std::FILE* file = std::fopen(path.c_str(), "rb"); file != nullptr) {
         char block[1 << 16];
