@@ -13,6 +13,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -133,14 +134,27 @@ def chosen(options: argparse.Namespace, steps: list[Step]) -> list[Step]:
     return [step for step in steps if asked.get(step.name, step.quick or not options.quick)]
 
 
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made itself if it is not there."""
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def main(argv: list[str]) -> int:
-    """Runs the steps; exit codes: 0 all passed, 1 some failed (or were skipped under --no-skips), 2 usage."""
+    """Runs the steps; exit codes: 0 all passed, 1 some failed (or were skipped under --no-skips), 2 usage, 74 no room."""
     options = parse(argv)
     try:
         steps = chosen(options, all_steps())
     except ValueError as error:
         print(f"tools/check: {error}", file=sys.stderr)
         return 2
+    if not writable(BUILD):
+        print(f"tools/check: can't write to {BUILD}: is the checkout read-only? Clone it to a folder of your own", file=sys.stderr)
+        return 74
     for tool in [["tools/setup", "check"], ["tools/toolchain"]] if options.install else []:
         if code := subprocess.run(tool, cwd=ROOT).returncode:
             return code

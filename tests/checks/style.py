@@ -43,7 +43,7 @@ def is_python(tool: Path) -> bool:
 def named(tool: str, counts: Counts) -> bool:
     """Whether a tool whose verdict differs from version to version is one of those it is asked of; if not, that is counted."""
     told = subprocess.run([tool, "--version"], text=True, capture_output=True).stdout
-    found = re.search(r"\d+(\.\d+)*", told)
+    found = re.search(r"(?<!\w)\d+(\.\d+)*", told)  # not the 8 of autopep8
     version = found[0] if found else "none"
     if any(f"{version}.".startswith(f"{one}.") for one in NAMED[tool]):
         return True

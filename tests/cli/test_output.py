@@ -84,7 +84,8 @@ def test_warnings_are_in_the_json(binary: str) -> None:
 
 def test_a_line_of_ones_own_between_stories(binary: str) -> None:
     alone = [run(binary, "-s", str(seed), "-n", "30").stdout for seed in (7, 8, 9)]
-    for words, line in ((["--separator", "* * *"], b"* * *\n"), (["--separator="], b"\n"), (["--separator", "\x1b[2J"], b"[2J\n"), ([], b"---\n")):
+    named = [(["--separator", "* * *"], b"* * *\n"), (["--separator="], b"\n"), (["--separator", "\x1b[2J"], b"[2J\n")]
+    for words, line in [*named, ([], b"---\n")]:
         assert run(binary, *STORY, "-r", "3", *words).stdout == line.join(alone)
 
 
@@ -160,4 +161,5 @@ def test_a_terminal_gets_text_line_feeds_and_tabs(binary: str) -> None:
     assert shown.startswith(b"a\tbc[31md") and piped.startswith("a\tb\v\f\rc[31m\u202e\u2066\u061cd".encode())
     for seed in range(1, 6):
         text = on_a_terminal(*RUNNER, binary, "-t", "1e38", "-p", "0", "-s", str(seed)).decode()
-        assert not [c for c in text if c < " " and c not in "\n\t" or "\x7f" <= c < "\xa0" or c in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
+        directions = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        assert not [c for c in text if c < " " and c not in "\n\t" or "\x7f" <= c < "\xa0" or c in directions]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -23,7 +24,8 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("codegen", "templates"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "tools").mkdir()
-    shutil.copy(ROOT / "tools/regen", root / "tools")
+    for name in ("regen", "help.sh"):
+        shutil.copy(ROOT / "tools" / name, root / "tools")
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first")
@@ -117,3 +119,15 @@ def test_what_can_not_be_compared(repository: Path, tmp_path: Path) -> None:
         assert ran.returncode == 69 and "no git repository here" in ran.stderr
     finally:
         shutil.move(tmp_path / "git", repository / ".git")
+
+
+def test_the_walk_through_of_the_documentation_is_what_one_sees(repository: Path) -> None:
+    """docs/hacking.md shows an edit of a kernel: its two lines are the edit, and what it shows is printed."""
+    page = (ROOT / "docs/hacking.md").read_text(encoding="utf-8")
+    shown = page.partition("    --- HEAD/kernels.cpp\n")[2].partition("\n\n")[0]
+    (old,), (new,) = ([line[5:] for line in shown.splitlines() if line.startswith(f"    {sign} ")] for sign in "-+")
+    edit(repository / "templates/kernels_portable.cpp.jinja", old + "\n", new + "\n")
+    ran = diff(repository, model=str(ROOT / "models/tinytales_q8.bin"))
+    printed = ran.stdout.partition("--- HEAD/kernels.cpp\n")[2].partition("\n--- ")[0]
+    seen, told = ([line.rstrip() for line in text.splitlines() if "@@ -" not in line] for text in (printed, dedent(shown)))
+    assert seen == told, "but for the numbers of lines"

@@ -11,7 +11,7 @@ import pytest
 from examples import PAGES, ROOT, STAND_INS, Example, abridged, examples, one_line, rewritten, run, stand_in
 
 EXAMPLES = {example.command: example for name in PAGES for example in examples((ROOT / name).read_text(encoding="utf-8"))}
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "models/README.md", ROOT / "cross/README.md", *ROOT.glob("tools/*/README.md")]
+DOCUMENTS = [path for pattern in ("*.md", "docs/*.md", "models/*.md", "cross/*.md", "tools/*/*.md") for path in ROOT.glob(pattern)]
 OPTION = re.compile(r"(?<!\S)(--[a-z][a-z0-9-]*|-D[a-z_]+=)")
 
 

@@ -34,6 +34,7 @@ def in_bare(bare: Path, *words: str) -> str:
     if os.geteuid() == 0:
         script = 'mount --bind "$0" /usr/lib/python3/dist-packages && PATH=$1 && shift && exec "$@"'
         hidden = ["unshare", "--mount", "bash", "-c", script, bare / "no-packages", bare / "bin"]
+
     def files() -> list[Path]:
         return sorted(path for path in bare.rglob("*") if "__pycache__" not in path.parts)
 

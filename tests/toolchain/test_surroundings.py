@@ -1,0 +1,128 @@
+"""Machines that lack something, and odd places for a checkout: one line that says what, or a story all the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from riscv_tools import PATH, ROOT, environment, one_line, run
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+# In a namespace of its own, the folder is read-only before the command runs.
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
+
+def command(folder: Path, name: str, script: str) -> None:
+    """Puts a program in a folder that is to come first in PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+def checkout(folder: Path) -> Path:
+    """The project's files, as they are here, in a folder that is made for them."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(("failing", "says"), [
+    ("update", "Could not resolve 'deb.debian.org'; check the network"),
+    ("install", "Could not resolve 'deb.debian.org'; run this again"),
+])
+def test_setup_without_a_network_says_so(failing: str, says: str, tmp_path: Path) -> None:
+    bin = tmp_path / "bin"
+    command(bin, "dpkg-query", "true")
+    command(bin, "sudo", 'exec "$@"')
+    complain = "echo Reading lists; echo \"E: Could not resolve 'deb.debian.org'\" >&2; echo E: more >&2; exit 100"
+    command(bin, "apt-get", f'case " $* " in *" {failing} "*) {complain} ;; esac')
+    result = run(ROOT / "tools/setup", env=environment(PATH=f"{bin}:{PATH}"))
+    assert (result.returncode, result.stdout) == (69, "")
+    announced, error = result.stderr.splitlines()
+    assert announced.startswith("tools/setup: installing g++ meson ")
+    assert error.startswith("tools/setup: apt-get ") and says in error
+
+
+def fresh(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs tools/fresh with a stand-in for debootstrap that knows trixie and gets nothing."""
+    bin = tmp_path / "bin"
+    command(bin, "debootstrap", "echo I: Retrieving InRelease; echo E: Failed getting release file http://mirror/Release >&2; exit 1")
+    (tmp_path / "scripts").mkdir(exist_ok=True)
+    (tmp_path / "scripts/trixie").touch()
+    settings = {"PATH": f"{bin}:{PATH}", "DEBOOTSTRAP_DIR": str(tmp_path), "STORYBAKE_DEBIAN_MIRROR": "http://mirror/"}
+    return run(ROOT / "tools/fresh", *words, env=environment(**settings | variables))
+
+
+def test_fresh_refuses_bad_arguments(tmp_path: Path) -> None:
+    assert "expected a suite" in one_line(fresh(tmp_path), 2)
+    assert "unknown option --fast" in one_line(fresh(tmp_path, "--fast", "trixie"), 2)
+    assert "--at: expected a folder" in one_line(fresh(tmp_path, "--at"), 2)
+    for suite in ("trixy", "../trixie", ""):
+        assert f"unknown suite '{suite}'" in one_line(fresh(tmp_path, suite), 2)
+
+
+def test_fresh_names_what_to_install(tmp_path: Path) -> None:
+    programs = tmp_path / "few"
+    command(programs, "debootstrap", "exit 1")
+    result = run("/bin/bash", ROOT / "tools/fresh", "trixie", env={"PATH": str(programs)})
+    assert "git is not here; run: apt-get install debootstrap git util-linux" in one_line(result, 69)
+
+
+def test_fresh_needs_root(tmp_path: Path) -> None:
+    if not KEYRING.exists():
+        pytest.skip("Debian's keyring is not here; run: tools/setup cross")
+    nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    (tmp_path / "tools").mkdir()
+    for name in ("fresh", "help.sh"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
+    command(tmp_path / "bin", "debootstrap", "exit 1")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/trixie").touch()
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    settings = environment(PATH=f"{tmp_path}/bin:{PATH}", DEBOOTSTRAP_DIR=str(tmp_path))
+    assert "run: sudo tools/fresh trixie" in one_line(run(*nobody, tmp_path / "tools/fresh", "trixie", env=settings), 69)
+
+
+def test_fresh_leaves_nothing_of_a_system_that_it_could_not_make(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or not KEYRING.exists():
+        pytest.skip("needs root and Debian's keyring: sudo tools/setup cross")
+    at = tmp_path / "at"
+    result = fresh(tmp_path, "--at", str(at), "trixie")
+    assert result.returncode == 69
+    assert "http://mirror gave no trixie: Failed getting release file" in result.stderr.splitlines()[-1]
+    assert sorted(path.name for path in at.iterdir()) == ["trixie.lock", "trixie.log"]
+    command(tmp_path / "bin", "df", "echo Avail; echo 9000")
+    assert "has 9000 MB left: expected 10240" in one_line(fresh(tmp_path, "--at", str(at), "trixie"), 74)
+    (tmp_path / "file").touch()
+    assert "can't make" in one_line(fresh(tmp_path, "--at", str(tmp_path / "file/at"), "trixie"), 74)
+
+
+def test_a_read_only_checkout_is_told(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a read-only mount")
+    folder = checkout(tmp_path / "checkout")
+    for tool in ("story", "check"):
+        result = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool)
+        assert "is the checkout read-only?" in one_line(result, 74)
+
+
+def test_a_story_from_an_odd_place_with_odd_programs_first(tmp_path: Path) -> None:
+    """A path with spaces and letters that are not ASCII, no locale, and another Python first in PATH."""
+    bin = tmp_path / "bin"
+    for name in ("python", "python3", "python3.11", "python3.13"):
+        command(bin, name, "echo an old Python >&2; exit 1")
+    folder = checkout(tmp_path / "für alle Märchen, und 故事")
+    variables = environment(PATH=f"{bin}:{PATH}", LC_ALL="C", LANG="C")
+    told = run(folder / "tools/story", "-i", "Once upon a time", "-s", "7", "-n", "40", env=variables, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Once upon a time")
+    again = run(folder / "tools/story", "-i", "Once upon a time", "-s", "7", "-n", "40", env=variables, cwd=tmp_path)
+    assert again.stdout == told.stdout
