@@ -1,13 +1,14 @@
 """Runs every check of the project and counts what passed: formatting, types, every kind of build with its tests, pytest.
 
 What is built and how is tests/matrix.toml; what a check does, tests/checks/. Models are made by the tests; builds of the
-public ones are in the list where STORYBAKE_MODELS names a folder that has them (tools/models fetches them). The last line
-says "N passed, N failed, N skipped".
+public ones are skipped where STORYBAKE_MODELS names no folder that has them (tools/models fetches them). The last line says
+"N passed, N failed, N skipped".
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import resource
 import shutil
@@ -69,8 +70,10 @@ class Step:
         return counts
 
 
-def bake_step(bake: Bake) -> Step:
-    """A build and its tests."""
+def bake_step(bake: Bake, quick: bool) -> Step:
+    """A build and its tests; a quick one of what its tests need alone, without those of the command line."""
+    if quick:
+        bake = dataclasses.replace(bake, whole=False, cli=False)
     return Step(bake.name, lambda counts: check_bake(bake, counts), bake.folder, quick=bake.quick)
 
 
@@ -82,13 +85,13 @@ def pytest_step(folder: Path) -> Step:
     )  # fmt: skip
 
 
-def all_steps() -> list[Step]:
-    """Every check in the order in which they start; what only an option asks for is at the end."""
+def all_steps(quick: bool = False) -> list[Step]:
+    """Every check in the order in which they start; what only an option asks for is at the end. Quick ones do less."""
     bakes = read_matrix()
     first = bakes[0]
     fuzzed = next(bake for bake in bakes if "fuzz" in bake.suites)
     steps = [Step("style", check_style, quick=True)]
-    steps += [bake_step(bake) for bake in bakes if bake.at_hand]
+    steps += [bake_step(bake, quick) for bake in bakes]
     steps += [Step("tidy", lambda counts: check_tidy(first, counts), after=True)]
     # tests/cli and tests/faults are run on the programs of the builds.
     folders = sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")})
@@ -148,7 +151,7 @@ def main(argv: list[str]) -> int:
     """Runs the steps; exit codes: 0 all passed, 1 some failed (or were skipped under --no-skips), 2 usage, 74 no room."""
     options = parse(argv)
     try:
-        steps = chosen(options, all_steps())
+        steps = chosen(options, all_steps(options.quick))
     except ValueError as error:
         print(f"tools/check: {error}", file=sys.stderr)
         return 2
@@ -164,8 +167,6 @@ def main(argv: list[str]) -> int:
             shutil.rmtree(folder, ignore_errors=True)
     if not options.only:
         print(f"tools/check: {len(steps)} steps, usually {USUALLY if whole else USUALLY_QUICK}", flush=True)
-        if absent := [bake.name for bake in read_matrix() if not bake.at_hand]:
-            print(f"tools/check: without {' '.join(absent)}, as STORYBAKE_MODELS has no such model", flush=True)
     counts, start = Counts(), time.monotonic()
     for after in (False, True):
         with ThreadPoolExecutor(options.jobs) as pool:

@@ -30,11 +30,6 @@ class Bake:
     quick: bool = False
 
     @property
-    def at_hand(self) -> bool:
-        """Whether its model can be had: all but that of an extra one is made."""
-        return not self.extra or at_hand.public(self.extra) is not None
-
-    @property
     def folder(self) -> Path:
         """Where it is built."""
         return BUILD / self.name
@@ -80,6 +75,10 @@ def tests_of(bake: Bake) -> list[str]:
 
 def check_bake(bake: Bake, counts: Counts) -> None:
     """Configures, builds and tests one build."""
+    if bake.extra and at_hand.public(bake.extra) is None:
+        where = f"is not in {at_hand.MODELS}" if at_hand.MODELS else "is an extra, and STORYBAKE_MODELS is not set"
+        counts.add_skip(f"{bake.name}: {bake.extra} {where}; tools/models fetches it")
+        return
     model = model_of(bake)
     if not configure(bake, model, counts):
         return

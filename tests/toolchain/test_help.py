@@ -75,12 +75,3 @@ def test_the_wrong_shell_hands_over_to_the_right_one(bare: Path) -> None:
     for tool in ("story", "setup", "toolchain", "run-riscv", "fresh"):
         assert in_bare(bare, "sh", f"tools/{tool}", "--help") == in_bare(bare, f"tools/{tool}", "--help")
     assert "unknown subset" in one_line(run("sh", bare / "tools/setup", "everything"), 2)
-
-
-def test_check_names_the_steps_that_there_are() -> None:
-    """Before anything is installed or deleted."""
-    message = one_line(run(ROOT / "tools/check", "--only", "style,typo"), 2)
-    assert message.startswith("tools/check: --only typo: expected steps among style default ")
-    for option in ("--fast", "--jobs=0"):
-        result = run(ROOT / "tools/check", option)
-        assert (result.returncode, result.stdout) == (2, ""), result

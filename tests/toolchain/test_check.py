@@ -1,0 +1,110 @@
+"""tools/check: which steps there are and which are run, what is deleted, what is said of a build that is skipped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from riscv_tools import ROOT, one_line, run
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+import check  # noqa: E402
+from checks import bakes, results, style  # noqa: E402
+
+
+def test_the_matrix_says_only_what_a_build_can(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.toml"
+    path.write_text('[sets]\nsmall = { kv = "f16", embed = false }\n[bakes]\n'
+                    'one = { sets = ["small"], options = { kv = "f32" }, cross = ["duo"], quick = true }\n', encoding="utf-8")
+    (one,) = bakes.read_matrix(path)
+    assert one == bakes.Bake("one", options=("-Dkv=f32", "-Dembed=false"), cross=("duo",), quick=True)
+    path.write_text('[bakes]\none = { sweets = ["model"] }\n', encoding="utf-8")
+    with pytest.raises(TypeError, match="sweets"):
+        bakes.read_matrix(path)
+
+
+def test_quick_has_every_backend() -> None:
+    quick = [step.name for step in check.chosen(check.parse(["--quick"]), check.all_steps(quick=True))]
+    rows = [bake for bake in bakes.read_matrix() if bake.name in quick]
+    assert {"style", "default", "codegen"} <= set(quick)
+    assert {bake.cross for bake in rows} == {(), ("duo",), ("rvv1",)}
+    assert {word for bake in rows for word in bake.options if "target" in word} == {"-Dtarget=portable", "-Dtarget=x86-64-v3"}
+    assert len(quick) < len(check.chosen(check.parse([]), check.all_steps())) / 4
+
+
+def test_only_and_what_an_option_asks_for() -> None:
+    steps = check.all_steps()
+
+    def names(*words: str) -> list[str]:
+        return [step.name for step in check.chosen(check.parse([*words]), steps)]
+
+    assert names("--only", "duo,style") == ["style", "duo"]
+    assert names("--only", "coverage") == ["coverage"]
+    assert "fuzz" not in names() and "coverage" not in names() and names("--fuzz")[-1] == "fuzz"
+    with pytest.raises(ValueError, match="--only doo: expected steps among style default "):
+        names("--only", "style,doo")
+
+
+def test_check_names_the_steps_before_anything_is_installed() -> None:
+    message = one_line(run(ROOT / "tools/check", "--only", "style,typo"), 2)
+    assert message.startswith("tools/check: --only typo: expected steps among style default ")
+    for option in ("--fast", "--jobs=0"):
+        result = run(ROOT / "tools/check", option)
+        assert (result.returncode, result.stdout) == (2, ""), result
+
+
+def steps_in(folder: Path) -> list[check.Step]:
+    """Steps that only count, in folders with a file each."""
+    for name in ("first", "second", "other"):
+        (folder / name).mkdir()
+        (folder / name / "built").touch()
+    return [
+        check.Step("first", lambda counts: counts.add(True, "first"), folder / "first"),
+        check.Step("second", lambda counts: counts.add(False, "second: a test"), folder / "second", after=True),
+        check.Step("skipped", lambda counts: counts.add_skip("skipped: no model.bin here")),
+    ]
+
+
+def test_only_deletes_only_what_it_builds_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = steps_in(tmp_path)
+    monkeypatch.setattr(check, "all_steps", lambda quick: steps)
+    monkeypatch.setattr(check, "BUILD", tmp_path)
+    assert check.main(["--only", "first"]) == 0
+    assert [path.parent.name for path in sorted(tmp_path.glob("*/built"))] == ["other", "second"]
+    assert capsys.readouterr().out.endswith("\n1 passed, 0 failed, 0 skipped\n")
+    assert check.main(["--keep", "--jobs", "3"]) == 1
+    assert (tmp_path / "second/built").exists()
+    told = capsys.readouterr().out
+    assert "== second: 0 passed, 1 failed, 0 skipped (" in told and "FAILED  second: a test" in told
+    assert told.endswith("\n1 passed, 1 failed, 1 skipped\n")
+    assert check.main(["--only", "first,skipped", "--no-skips"]) == 1
+    check.main([])
+    assert not tmp_path.exists()
+
+
+def test_a_build_without_its_model_says_so_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is as expected only where nobody said that public models are here."""
+    bake = bakes.Bake("absent", extra="no-such-model.bin")
+    for folder, says, unexpected in ((None, "STORYBAKE_MODELS is not set", 0), (tmp_path, f"is not in {tmp_path}", 1)):
+        monkeypatch.setattr(bakes.at_hand, "MODELS", folder)
+        counts = check.bake_step(bake, quick=False).run()
+        told = capsys.readouterr().out.splitlines()
+        assert told[0].startswith("== absent: skipped (")
+        assert told[1].startswith("   skipped absent: no-such-model.bin ") and says in told[1]
+        assert (counts.skipped, counts.unexpected) == (1, unexpected)
+
+
+def test_a_newer_formatter_is_a_skip_and_an_expected_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, asked in (("Debian clang-format version 14.0.6", True), ("clang-format version 140.1", False), ("", False)):
+        (tmp_path / "clang-format").write_text(f"#!/bin/sh\necho '{version}'\n", encoding="utf-8")
+        (tmp_path / "clang-format").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        counts = results.Counts()
+        assert style.named("clang-format", counts) is asked
+        assert (counts.skipped, counts.unexpected) == (0 if asked else 1, 0)
