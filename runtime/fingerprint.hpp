@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 namespace storybake {
@@ -14,20 +13,7 @@ namespace storybake {
 class Fingerprint {
 public:
     /// Adds bytes; every call but the last takes a multiple of 4 bytes.
-    void add(std::span<const std::byte> bytes) {
-        std::size_t at = 0;
-        for (; at + 4 <= bytes.size(); at += 4) {
-            std::uint32_t word = 0;
-            std::memcpy(&word, bytes.data() + at, 4);
-            add_word(word);
-        }
-        if (at < bytes.size()) {
-            std::uint32_t word = 0;
-            std::memcpy(&word, bytes.data() + at, bytes.size() - at);
-            add_word(word);
-        }
-        size_ += bytes.size();
-    }
+    void add(std::span<const std::byte> bytes);
 
     [[nodiscard]] std::uint64_t value() const { return mix(sum_ ^ mix(size_)); }
 

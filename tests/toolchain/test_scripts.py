@@ -31,7 +31,7 @@ def test_setup_is_quick_when_all_is_there() -> None:
 
 
 def test_setup_refuses_bad_arguments() -> None:
-    assert "expected build, cross, speech, check or train" in one_line(run(ROOT / "tools/setup", "everything"), 2)
+    assert "expected story, build, cross, speech, check or train" in one_line(run(ROOT / "tools/setup", "everything"), 2)
     assert "expected one subset, got 2" in one_line(run(ROOT / "tools/setup", "build", "check"), 2)
 
 
@@ -39,6 +39,12 @@ def test_setup_without_apt_names_the_packages(tmp_path: Path) -> None:
     result = run("/bin/bash", ROOT / "tools/setup", "check", env={"PATH": str(tmp_path)})
     message = one_line(result, 69)
     assert "no apt" in message and "libgtest-dev" in message and "valgrind" in message
+
+
+def test_a_story_needs_neither_tests_nor_benchmarks(tmp_path: Path) -> None:
+    packages = one_line(run("/bin/bash", ROOT / "tools/setup", "story", env={"PATH": str(tmp_path)}), 69)
+    assert " g++ " in packages and "python3-jinja2" in packages
+    assert not [word for word in ("gtest", "benchmark", "pkgconf", "flite") if word in packages]
 
 
 def test_setup_without_root_and_sudo_names_the_command(tmp_path: Path) -> None:

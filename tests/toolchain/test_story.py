@@ -1,0 +1,140 @@
+"""tools/story with a Meson that only notes what it is asked for: options, progress, and when it configures again."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MESON = r"""#!/bin/sh
+echo "$*" >>"$NOTES"
+case $1 in
+    setup)
+        case "$*" in *-Dweights=q9*) echo 'meson.build:1:0: ERROR: Value "q9" for option "weights"'; exit 1 ;; esac
+        mkdir -p "$2/meson-info" && : >"$2/build.ninja"
+        printf '#!/bin/sh\necho "told: $*"\n' >"$2/odd name" && chmod +x "$2/odd name"
+        cat >"$2/meson-info/intro-targets.json" <<END
+[{"name": "other", "type": "executable", "defined_in": "tests/meson.build", "filename": ["/no"]},
+ {"name": "a", "type": "static library", "defined_in": "meson.build", "filename": ["/no"]},
+ {"name": "odd name", "type": "executable", "defined_in": "meson.build", "filename": ["$PWD/$2/odd name"]},
+ {"name": "program", "type": "alias", "defined_in": "meson.build", "filename": []}]
+END
+        ;;
+    compile) printf 'ninja: Entering directory\n[1/2] Compiling a\n[2/2] Linking b\n' ;;
+esac
+"""
+Tell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with spaces in its path, of which there is what tools/story needs."""
+    folder = tmp_path / "a checkout, f\u00fcr mich"
+    (folder / "tools").mkdir(parents=True)
+    for name in ("story", "help.sh"):
+        shutil.copy(ROOT / "tools" / name, folder / "tools" / name)
+    (folder / "models").mkdir()
+    for name in ("tale_q8.bin", "tale.tokenizer.bin", "my other.model.bin"):
+        (folder / "models" / name).write_bytes(b"")
+    (folder / "bin").mkdir()
+    for path, text in (("bin/meson", MESON), ("tools/setup", '#!/bin/sh\necho "tools/setup $*" >>"$NOTES"\n')):
+        (folder / path).write_text(text)
+        (folder / path).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def environment(checkout: Path) -> dict[str, str]:
+    return os.environ | {"PATH": f"{checkout / 'bin'}:{os.environ['PATH']}", "NOTES": str(checkout / "notes"), "TERM": "xterm"}
+
+
+@pytest.fixture
+def tell(checkout: Path, environment: dict[str, str]) -> Tell:
+    def told(*words: str) -> subprocess.CompletedProcess[str]:
+        (checkout / "notes").write_text("")
+        return subprocess.run([checkout / "tools/story", *words], env=environment, capture_output=True, text=True, check=False)
+
+    return told
+
+
+def notes(checkout: Path) -> list[str]:
+    return (checkout / "notes").read_text().splitlines()
+
+
+def test_it_builds_its_program_alone_and_installs_what_a_story_needs(tell: Tell, checkout: Path) -> None:
+    result = tell("-i", "Once upon", "-s", "42")
+    assert (result.returncode, result.stdout) == (0, "told: -i Once upon -s 42\n"), result.stderr
+    setup, configure, compiling = notes(checkout)
+    assert setup == "tools/setup story"
+    assert configure.startswith("setup build-story/tale_q8 -Dstoryteller=disabled ") and str(checkout / "models/tale_q8.bin") in configure
+    assert compiling == "compile -C build-story/tale_q8 program"
+    assert result.stderr.splitlines()[1:] == ["tools/story: [1/2]", "tools/story: [2/2]"], "plain lines"
+
+
+def test_the_options_of_the_build_are_passed_on_and_configure_again_when_they_change(tell: Tell, checkout: Path) -> None:
+    model, tokenizer = str(checkout / "models/my other.model.bin"), str(checkout / "models/tale.tokenizer.bin")
+    words = ["--model", model, f"--tokenizer={tokenizer}", "--weights", "q4", "--target=portable"]
+    assert tell(*words, "-n", "3").stdout == "told: -n 3\n"
+    expected = f"-Dmodel={model} -Dtokenizer={tokenizer} -Dweights=q4 -Dtarget=portable"
+    assert notes(checkout)[1] == f"setup build-story/my other.model -Dstoryteller=disabled {expected}"
+    assert tell(*words).returncode == 0
+    assert [note.split()[0] for note in notes(checkout)] == ["tools/setup", "compile"], "as it was"
+    assert tell(*words[:-1]).returncode == 0
+    again = f"setup build-story/my other.model -Dstoryteller=disabled {expected.replace('portable', 'auto')} --reconfigure"
+    assert notes(checkout)[1] == again
+    elsewhere = checkout / "my other.model.bin"
+    elsewhere.write_bytes(b"")
+    assert tell("--model", str(elsewhere)).returncode == 0
+    assert f"-Dmodel={elsewhere} -Dtokenizer= -Dweights=auto" in notes(checkout)[1], "another model of the same name"
+
+
+def test_what_can_not_be_baked_is_one_line(tell: Tell, checkout: Path) -> None:
+    for _ in range(2):  # nothing half-done is left that the second would take
+        result = tell("--weights=q9")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.splitlines()[-1].startswith("tools/story: ") and 'Value "q9"' in result.stderr
+        assert notes(checkout)[1].startswith("setup ")
+    assert tell().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--model"], 2, "--model: expected a value"),
+        (["--weights", ""], 2, "--weights: expected a value"),
+        (["--model", "/no/such.bin"], 66, "--model: /no/such.bin: no such file"),
+        (["--tokenizer=/no/such.bin"], 66, "--tokenizer: /no/such.bin: no such file"),
+    ],
+)
+def test_wrong_words(tell: Tell, words: list[str], code: int, told: str) -> None:
+    result = tell(*words)
+    assert (result.returncode, result.stdout) == (code, "") and told in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_nowhere_to_build(tell: Tell, checkout: Path) -> None:
+    (checkout / "build-story").write_text("a file in the way, as a read-only checkout would be")
+    result = tell()
+    assert result.returncode == 74 and result.stderr.count("\n") == 1 and "can't write to" in result.stderr
+
+
+def test_on_a_terminal_one_line_renews_itself(checkout: Path, environment: dict[str, str]) -> None:
+    reader, writer = pty.openpty()
+    with subprocess.Popen([checkout / "tools/story"], env=environment, stderr=writer, stdout=subprocess.PIPE, text=True) as process:
+        os.close(writer)
+        assert process.stdout and process.stdout.read() == "told: \n"
+    shown = b""
+    try:
+        while block := os.read(reader, 4096):
+            shown += block
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(reader)
+    assert process.returncode == 0
+    assert shown.endswith(b"\r[1/2] Compiling a\x1b[K\r[2/2] Linking b\x1b[K\r\x1b[K")
