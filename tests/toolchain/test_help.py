@@ -19,7 +19,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/checks", folder / "tests/checks", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "tests/check.py", folder / "tests")
+    shutil.copytree(ROOT / "tests/golden", folder / "tests/golden")
+    for module in ("at_hand.py", "check.py"):
+        shutil.copy(ROOT / "tests" / module, folder / "tests")
     shutil.copy(ROOT / "tests/matrix.toml", folder / "tests")
     (folder / "bin").mkdir()
     for program in ("sh", "bash", "env", "python3"):

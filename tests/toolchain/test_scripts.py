@@ -52,6 +52,7 @@ def test_setup_without_root_and_sudo_names_the_command(tmp_path: Path) -> None:
         pytest.skip("needs to be run by a user other than root, or setpriv (package util-linux)")
     script = tmp_path / "setup"
     shutil.copy(ROOT / "tools/setup", script)
+    shutil.copy(ROOT / "tools/help.sh", tmp_path)
     for name in ("dpkg-query", "apt-get"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
