@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -96,7 +98,7 @@ TEST(Wav, KnowsTheFormatsThatOthersWrite) {
     std::vector<std::byte> extensible(header.begin(), header.begin() + 12);  // as sox and ffmpeg write it
     put(extensible, {'L', 'I', 'S', 'T', 3, 0, 0, 0, 'a', 'b', 'c', 0});     // of odd length
     put(extensible, {'f', 'm', 't', ' ', 40, 0, 0, 0, 0xfe, 0xff, 1, 0});
-    extensible.insert(extensible.end(), header.begin() + 24, header.begin() + 36);
+    std::copy(header.begin() + 24, header.begin() + 36, std::back_inserter(extensible));
     put(extensible, {22, 0, 16, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113});
     const std::vector<std::byte> format(extensible.begin() + 24, extensible.end());
     put(extensible, {'d', 'a', 't', 'a', 4, 0, 0, 0, 1, 0, 2, 0});
