@@ -15,7 +15,7 @@ from .world import Person, bound
 
 _GENDER = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
 _CAPITALS = set("I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Tuesdays Sundays Fridays "
-                "Saturdays Wednesdays Thursdays Grandma Grandpa".split())
+                "Saturdays Wednesdays Thursdays Grandma Grandpa Mom Dad".split())
 _SENTENCE = re.compile(r'(?<=[.!?])(?:"?)\s+')
 _PRONOUN = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.I)
 # Words that a sentence repeats at least this many of must not come twice.
