@@ -1,6 +1,10 @@
 // The kernels that every weight type has, against the oracle's operations: bit for bit, on guarded buffers.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include "exp.hpp"
 #include "kernel_cases.hpp"
@@ -35,6 +39,23 @@ struct Batch {
 
 std::string position(int p) {
     return "position " + std::to_string(p);
+}
+
+/// A file of values with these lines behind its first, read in a process of its own; what that says before it exits
+/// with 65.
+void expect_refusal(const std::string& lines, const char* words) {
+    const std::string path = ::testing::TempDir() + "/header." + std::to_string(getpid());
+    std::ofstream(path) << "storybake values 1\n" << lines;
+    EXPECT_EXIT(oracle::read_facts(path), ::testing::ExitedWithCode(65), words);
+    std::remove(path.c_str());
+}
+
+TEST(OracleDeathTest, RefusesWhatItDoesNotKnow) {
+    EXPECT_EXIT(oracle::read_facts("no such file"), ::testing::ExitedWithCode(65), "expected a first line");
+    expect_refusal("dim 8\nwindow 5\nend\n", "window is not known here: teach it to");
+    expect_refusal("dim eight\nend\n", "can't be read: dim eight");
+    expect_refusal("dim 8\nend\n", "lacks facts");
+    expect_refusal("dim 8\n", "or its end");
 }
 
 TEST(Kernels, RmsnormEqualsTheOracle) {
