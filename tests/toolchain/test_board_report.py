@@ -98,7 +98,8 @@ def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path) -> None:
     (root / "tests").mkdir()
     shutil.copy(ROOT / "tests/seeded.py", root / "tests")
     (root / "tools").mkdir()
-    shutil.copy(ROOT / "tools/board-report", root / "tools")
+    for name in ("board-report", "help.sh"):
+        shutil.copy(ROOT / "tools" / name, root / "tools")
     (root / "tools/run-riscv").write_text('#!/bin/sh\nshift\n' + PROGRAM.partition("\n")[2])
     (root / "tools/run-riscv").chmod(0o755)
     (tale / "tale").write_bytes(b"\x7fELF".ljust(18, b"\0") + (243).to_bytes(2, "little"))
