@@ -1,7 +1,8 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
     facts    for the build: the model's name, its weight types, its tokenizer's path, the target and its compiler
-             arguments and header, and the files that it all is read from, a line each; a warning when this CPU lacks it
+             arguments and header, a line each; warnings on standard error. --save keeps the arguments for the other
+             commands, which take them with --bake, and what codegen/stamp.py watches
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
     values   writes the values of the weights, unpacked, for the oracle of the tests (codegen/values.py)
@@ -11,70 +12,113 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from codegen.boards import read_boards, this_machine
-from codegen.checkpoint import TensorSource, read_bytes
+from codegen.chat import CHOICES
+from codegen.checkpoint import TensorSource, cut_vocabulary, read_bytes
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain, explain_json
-from codegen.formats import open_model, open_tokenizer
+from codegen.formats import TOKENIZERS, open_model, open_tokenizer, sayable
+from codegen.formats.beside import FILES as BESIDE
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
+from codegen.formats.json_file import read_object
+from codegen.formats.keys import Tell, ignore
 from codegen.memory import check_budget, check_reach, cut_context
-from codegen.model import check_name
+from codegen.names import check_name
+from codegen.output import write_if_changed
 from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.targets import TARGETS, find_target, missing_extensions
-from codegen.tokenizer import Vocabulary, bake, find_tokenizer
+from codegen.tokenizer import Vocabulary, bake, companions, find_tokenizer, with_chat
 from codegen.values import write_values
 from codegen.weight_types import WEIGHT_TYPES
 from codegen.weights import convert, types_text
 
 
-def tokenizer_of(source: TensorSource, named: str) -> tuple[Path, Vocabulary]:
+def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple[Path, Vocabulary]:
     """The tokenizer that was named, the model's own, or the one that lies beside it."""
-    vocab_size, path = source.model.vocab_size, source.path
+    rows, path = source.model.vocab_size, source.path
     if named:
-        return Path(named), open_tokenizer(Path(named), vocab_size)
+        return Path(named), open_tokenizer(Path(named), rows, tell)
     if path.is_dir() or read_bytes(path, 4) == GGUF_MAGIC:
-        return path, open_tokenizer(path, vocab_size)
-    found = find_tokenizer(path, vocab_size)
+        return path, open_tokenizer(path, rows, tell)
+    found = find_tokenizer(path, rows)
     if found is None:
         raise BakeError(
-            f"{path.name}: no tokenizer beside it: expected {path.stem}.tokenizer.bin, tok{vocab_size}.bin or "
+            f"{path.name}: no tokenizer beside it: expected {path.stem}.tokenizer.bin, tok{rows}.bin or "
             "tokenizer.bin; name one with -Dtokenizer=PATH",
             MISSING_FILE,
         )
-    return found, open_tokenizer(found, vocab_size)
+    return found, open_tokenizer(found, rows, tell)
 
 
-def inputs(path: Path) -> list[Path]:
-    """The files that a model or a tokenizer is read from."""
-    return sorted(p.resolve() for p in path.iterdir() if p.is_file()) if path.is_dir() else [path.resolve()]
+def watched(model: Path, rows: int, tokenizer: Path) -> dict[str, list[str]]:
+    """The files and folders that a bake is read from, those among them that may yet appear."""
+    folders = {path for path in (model, tokenizer) if path.is_dir()}
+    files = {path for path in (model, tokenizer) if not path.is_dir()}
+    files |= {model.parent / name for name in companions(model, rows)} if not model.is_dir() else set()
+    files |= {tokenizer.parent / name for name in (*BESIDE, *TOKENIZERS)} if not tokenizer.is_dir() else set()
+    return {"files": sorted(str(path.absolute()) for path in files), "folders": sorted(str(path.absolute()) for path in folders)}
 
 
-def run(args: argparse.Namespace) -> None:
-    source = convert(open_model(Path(args.model)), args.weights, classifier=args.classifier)
+def save(args: argparse.Namespace, arguments: list[str], rows: int, tokenizer: Path) -> None:
+    """Writes the arguments of a bake, and what to watch."""
+    saved = {"arguments": arguments, **watched(Path(args.model), rows, tokenizer)}
+    write_if_changed(Path(args.save), json.dumps(saved, indent=1).encode())
+
+
+def named(source: TensorSource, args: argparse.Namespace, tell: Tell) -> tuple[TensorSource, Path | None, Vocabulary | None]:
+    """The source without rows that no text has, its tokenizer and that one's path; none to explain a model without one."""
+    try:
+        path, tokenizer = tokenizer_of(source, args.tokenizer, tell)
+    except BakeError:
+        if args.command != "explain":
+            raise
+        return source, None, None
+    rows, model = sayable(tokenizer, source.model.vocab_size), source.model.vocab_size
+    if rows < model:
+        tell(f"{source.path.name}: rows {rows} to {model - 1} of {model} have no piece: they are left out")
+    return cut_vocabulary(source, rows), path, tokenizer
+
+
+def run(args: argparse.Namespace, arguments: list[str]) -> None:
+    def tell(text: str) -> None:
+        if args.command == "facts":
+            print(text, file=sys.stderr)
+
+    opened = open_model(Path(args.model), tell)
+    cut, path, tokenizer = named(opened, args, tell)
+    source = convert(cut, args.weights, classifier=args.classifier)
     model = replace(cut_context(source.model, args.context), kv_type=args.kv)
+    if args.name:
+        model = replace(model, name=check_name(args.name))
     plan = make_plan(model, find_target(args.target))
+    if tokenizer is not None and args.command in ("facts", "data"):
+        tokenizer = with_chat(tokenizer, args.chat, "tokenizer")
     if args.command == "facts":
-        check_name(plan.model.name)
         check_budget(plan, args.ram_budget)
         check_reach(plan, args.embed == "true")
-        path, _ = tokenizer_of(source, args.tokenizer)
-        print(plan.model.name, types_text(plan.model), path.resolve(), plan.target.name, sep="\n")
+        assert path is not None and tokenizer is not None
+        bake(tokenizer, model.vocab_size)  # which may refuse it
+        print(plan.model.name, types_text(plan.model), " ".join(str(path.resolve()).split("\n")), plan.target.name, sep="\n")
         print(*plan.target.cpp_args)
         print(plan.target.header)
-        print(*dict.fromkeys(inputs(source.path) + inputs(path)), sep="\n")
-        if lacking := missing_extensions(plan.target):
-            print(f"target {plan.target.name}: this machine's CPU lacks {' '.join(lacking)}", file=sys.stderr)
+        if args.save:
+            save(args, arguments, opened.model.vocab_size, path)
+        lacking = [] if args.cross else missing_extensions(plan.target)
+        if lacking:
+            tell(f"target {plan.target.name}: this machine's CPU lacks {' '.join(lacking)}; what is built will not run here")
     elif args.command == "code":
         emit(plan, Path(args.output))
     elif args.command == "data":
-        _, tokenizer = tokenizer_of(source, args.tokenizer)
-        write_packed(source, plan, bake(tokenizer), args.embed == "true", args.certify == "true", Path(args.output))
+        assert tokenizer is not None
+        blob = bake(tokenizer, model.vocab_size)
+        write_packed(source, plan, blob, args.embed == "true", args.certify == "true", Path(args.output))
     elif args.command == "values":
         write_values(source, model, Path(args.output))
     else:
@@ -97,9 +141,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
     parser.add_argument("--json", action="store_true", help="with explain: all of it as one JSON object")
     parser.add_argument("--certify", choices=("true", "false"), default="true", help="leave out rows of the classifier that prove needless")
+    parser.add_argument("--chat", choices=CHOICES, default="auto", help="how a chat is written down; auto: as the model's files say")
+    parser.add_argument("--name", default="", help="the program's; made of the model's file or folder when not given")
+    parser.add_argument("--cross", action="store_true", help="the program is for another machine")
+    parser.add_argument("--save", default="", metavar="FILE", help="with facts: keeps these arguments, and what to watch")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
-        run(parser.parse_args(argv))
+        if argv[1:2] == ["--bake"]:  # COMMAND --bake FILE: what facts has saved
+            argv = [argv[0], *read_object(Path(argv[2]))["arguments"], *argv[3:]]
+        run(parser.parse_args(argv), argv[1:])
     except BakeError as error:
         print(f"{'storybake' if name == 'codegen' else name}: {error}", file=sys.stderr)
         return error.exit_code

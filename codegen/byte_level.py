@@ -8,47 +8,43 @@ from __future__ import annotations
 import itertools
 import struct
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.errors import BakeError, shown
+from codegen.frame import Frame, padded
 from codegen.model import LIMITS
 
 MAGIC = 0x4C424253  # "SBBL"
 NONE = 0xFFFFFFFF
 LONGEST_PIECE = 4096  # bytes
 MOST_MERGES = 1 << 22  # ranks stay exact in a float
-MOST_ADDED = 4096
-MOST_ENDS = 64
 # What cuts a text into words, by the runtime's numbers (words.hpp).
 RULES = ("gpt2", "gpt2 with single digits", "llama3", "qwen2")
 OTHER, LETTER, NUMBER, SPACE = range(4)  # kinds of characters, by the runtime's numbers
-# Tokens that end a text where the files don't list them, as chat models leave it to their templates.
-END_NAMES = ("<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|im_end|>")
 
 
 @dataclass(frozen=True)
 class ByteLevelData:
     """A byte-level BPE tokenizer.
 
-    `pieces` are the bytes of each id; `merges` pairs of ids and what they become, in the order of their rank; `added`
-    the ids that are found in a text as a whole, with whether each is special, that is without text. `unk` is what a
-    byte without a piece becomes, None for nothing.
+    `pieces` are the bytes of each id, none of an id without a piece; `merges` pairs of ids and what they become, in the order
+    of their rank; `words` the ids that words are made of, not found whole. `unk` is what a byte without a piece becomes,
+    None for nothing.
     """
 
     pieces: tuple[bytes, ...]
     merges: tuple[tuple[int, int, int], ...]
-    added: dict[int, bool]
+    words: frozenset[int]
     rule: str
-    bos: int
-    ends: tuple[int, ...]
-    add_bos: bool = False
+    frame: Frame
     unk: int | None = None
     whole_words: bool = False
 
     @property
     def byte_ids(self) -> dict[int, int]:
         """The id of each byte's own piece; some bytes may have none."""
-        return {piece[0]: at for at, piece in enumerate(self.pieces) if len(piece) == 1 and at not in self.added}
+        return {piece[0]: at for at, piece in enumerate(self.pieces) if len(piece) == 1 and at in self.words}
 
     @property
     def has_all_bytes(self) -> bool:
@@ -68,78 +64,61 @@ ALPHABET = alphabet()
 
 
 def make(
-    texts: list[str],
+    vocabulary: Mapping[int, str],
+    size: int,
     merges: list[tuple[str, str]],
-    added: dict[int, bool],
     rule: str,
-    special: dict[str, int | None],
-    ends: list[int],
+    frame: Frame,
     source: str,
     *,
-    add_bos: bool,
-    whole_words: bool,
+    unk: int | None = None,
+    whole_words: bool = False,
 ) -> ByteLevelData:
-    """A tokenizer of the texts of all ids, those of added tokens as they are and the others in the alphabet above.
-
-    `special` has the ids of "bos" and "unk", None for none; without BOS, what ends a text begins one. Raises BakeError
-    with the piece or merge at fault.
-    """
-    if not 1 <= len(texts) <= LIMITS["vocab_size"]:
-        raise BakeError(f"{source}: expected 1 to {LIMITS['vocab_size']} pieces, found {len(texts)}")
-    if len(merges) > MOST_MERGES or len(added) > MOST_ADDED:
-        raise BakeError(
-            f"{source}: expected at most {MOST_MERGES} merges and {MOST_ADDED} added tokens, found {len(merges)} and "
-            f"{len(added)}"
-        )
-    pieces = tuple(_piece(at, text, at in added, source) for at, text in enumerate(texts))
-    ids: dict[tuple[bytes, bool], int] = {}  # an added token may have the text of a piece: it comes first
+    """Checks and converts a tokenizer as other programs have it: texts of GPT-2's byte alphabet by id, of `size` ids in all,
+    added tokens in the frame as they are. Raises BakeError naming the piece or merge at fault."""
+    if not 1 <= size <= LIMITS["vocab_size"]:
+        raise BakeError(f"{source}: expected 1 to {LIMITS['vocab_size']} pieces, found {size}")
+    if len(merges) > MOST_MERGES:
+        raise BakeError(f"{source}: expected at most {MOST_MERGES} merges, found {len(merges)}")
+    pieces = [b""] * size
+    for at, token in frame.added.items():
+        pieces[at] = token.text
+    ids: dict[str, int] = {}
+    for at, text in vocabulary.items():
+        if ids.setdefault(text, at) != at:
+            raise BakeError(f"{source}: piece {at}: expected another text than piece {ids[text]}, found {shown(text)}")
+    # An added token may be a piece as well, which merges make: it is found whole first, and is printed as it is written.
+    merged = {part for pair in merges for part in (*pair, pair[0] + pair[1])}
+    words = []
+    for at, text in vocabulary.items():
+        if at not in frame.added or text in merged:
+            piece = _piece(at, text, source)
+            words.append(at)
+            if at not in frame.added:
+                pieces[at] = piece
     for at, piece in enumerate(pieces):
-        first = ids.setdefault((piece, at in added), at)
-        if first != at:
-            raise BakeError(f"{source}: piece {at}: expected another text than piece {first}, found {shown(texts[at])}")
-    by_text = {text: at for at, text in enumerate(texts) if at not in added}
-    ranked = tuple(_merge(pair, by_text, source) for pair in merges)
+        if len(piece) > LONGEST_PIECE:
+            raise BakeError(f"{source}: piece {at}: expected 1 to {LONGEST_PIECE} bytes, found {len(piece)}; is it the right file?")
+    ranked = tuple(_merge(pair, ids, source) for pair in merges)
     seen: set[tuple[int, int]] = set()
     for (left, right, _), pair in zip(ranked, merges, strict=True):
         if (left, right) in seen:
             raise BakeError(f"{source}: merges: expected {shown(pair)} once, found it twice; export the tokenizer again")
         seen.add((left, right))
-    ends = list(dict.fromkeys([*ends, *(at for at in added if added[at] and texts[at] in END_NAMES)]))
-    bos = special.get("bos")
-    if bos is None:
-        bos = ends[0] if ends else None
-    if bos is None:
-        raise BakeError(
-            f"{source}: bos, eos: expected the id of a token that begins or ends a text, found none; give the folder "
-            "with the model's tokenizer_config.json or config.json beside it"
-        )
-    for name, found in (*(("eos", end) for end in ends), ("bos", bos), ("unk", special.get("unk"))):
-        if found is not None and not 0 <= found < len(pieces):
-            raise BakeError(f"{source}: {name}: expected an id below {len(pieces)}, found {found}")
-    ends = list(dict.fromkeys([*ends, bos]))
-    if len(ends) > MOST_ENDS:
-        raise BakeError(f"{source}: eos: expected at most {MOST_ENDS} ids, found {len(ends)}")
-    return ByteLevelData(pieces, ranked, added, rule, bos, tuple(ends), add_bos, special.get("unk"), whole_words)
+    if unk is not None and not 0 <= unk < size:
+        raise BakeError(f"{source}: unk: expected an id below {size}, found {shown(unk)}")
+    return ByteLevelData(tuple(pieces), ranked, frozenset(words), rule, frame, unk, whole_words)
 
 
-def _piece(at: int, text: str, is_added: bool, source: str) -> bytes:
+def _piece(at: int, text: str, source: str) -> bytes:
+    """The bytes of a piece that words are made of."""
     what = f"{source}: piece {at}: {shown(text)}"
-    if is_added:
-        try:
-            piece = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise BakeError(f"{what}: expected text, found a lone surrogate") from error
-    else:
-        strange = next((letter for letter in text if letter not in ALPHABET), None)
-        if strange is not None:
-            raise BakeError(
-                f"{what}: expected characters of GPT-2's byte alphabet, found {shown(strange)}; this tokenizer is not "
-                "byte-level BPE"
-            )
-        piece = bytes(ALPHABET[letter] for letter in text)
-    if not 1 <= len(piece) <= LONGEST_PIECE:
-        raise BakeError(f"{what}: expected 1 to {LONGEST_PIECE} bytes, found {len(piece)}; is it the right file?")
-    return piece
+    strange = next((letter for letter in text if letter not in ALPHABET), None)
+    if strange is not None:
+        raise BakeError(f"{what}: expected characters of GPT-2's byte alphabet, found {shown(strange)}; it is not byte-level BPE")
+    if not 1 <= len(text) <= LONGEST_PIECE:
+        raise BakeError(f"{what}: expected 1 to {LONGEST_PIECE} bytes, found {len(text)}; is it the right file?")
+    return bytes(ALPHABET[letter] for letter in text)
 
 
 def _merge(pair: tuple[str, str], ids: dict[str, int], source: str) -> tuple[int, int, int]:
@@ -167,21 +146,16 @@ def char_kinds() -> list[tuple[int, int]]:
 def bake(data: ByteLevelData) -> bytes:
     """The blob that the runtime views without copying."""
     pieces, text, byte_ids = data.pieces, b"".join(data.pieces), data.byte_ids
-    normal = [at for at in range(len(pieces)) if at not in data.added]
-    in_order = sorted(normal, key=lambda at: pieces[at]) if data.whole_words else []
-    added = sorted(data.added, key=lambda at: (-len(pieces[at]), at))
+    in_order = sorted(data.words, key=lambda at: (pieces[at], at)) if data.whole_words else []
     ranked = sorted((left, right, made, rank) for rank, (left, right, made) in enumerate(data.merges))
     kinds = char_kinds()
     words = [
-        MAGIC, len(pieces), len(text), len(ranked), len(added), len(kinds), len(in_order), len(data.ends),
-        data.bos, NONE if data.unk is None else data.unk, RULES.index(data.rule),
-        int(data.add_bos) | int(data.whole_words) << 1,
-        *data.ends,
+        MAGIC, len(pieces), len(text), len(ranked), len(kinds), len(in_order), NONE if data.unk is None else data.unk,
+        RULES.index(data.rule), int(data.whole_words),
         *(byte_ids.get(byte, NONE) for byte in range(256)),
         *(first << 2 | kind for first, kind in kinds),
-        *(at << 1 | int(data.added[at]) for at in added),
         *itertools.chain.from_iterable((right, left, made, rank) for left, right, made, rank in ranked),
         *itertools.accumulate(map(len, pieces), initial=0),
         *in_order,
     ]  # fmt: skip
-    return struct.pack(f"<{len(words)}I", *words) + text + bytes(-len(text) % 4)
+    return struct.pack(f"<{len(words)}I", *words) + padded(text)

@@ -7,7 +7,7 @@ length is exactly what its header says.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.errors import MISSING_FILE, BakeError
-from codegen.model import Model, check_dims, check_name
+from codegen.model import EMBEDDINGS, Model, check_dims
+from codegen.names import file_name
 from codegen.tensor import Quantized, Tensor, check_finite
 from codegen.weight_types import F32, Q8
 
 MAGIC = 0x616B3432  # "ak42"
+# Bytes of a file that is read whole: 200000 tensors or a vocabulary of 400000 in JSON.
+LARGEST = 1 << 25
 V0_HEADER = 28
 V1_HEADER = 256
 
@@ -106,9 +109,50 @@ def read_bytes(path: Path, count: int) -> bytes:
         raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
 
 
+def read_small(path: Path, largest: int = LARGEST) -> bytes:
+    """A whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
+    try:
+        if not path.is_file():
+            reason = "is not a regular file" if path.exists() else "no such file"
+            raise BakeError(f"{path}: {reason}", MISSING_FILE)
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except OSError as error:
+        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
+    if len(data) > largest:
+        raise BakeError(f"{path.name}: expected at most {largest} bytes, found more; is it the right file?")
+    return data
+
+
+@dataclass(frozen=True)
+class FewerRows:
+    """A source whose vocabulary is cut to that of `model`: the rows beyond have no piece, and nothing can say them."""
+
+    source: TensorSource
+    model: Model
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    def tensor(self, name: str, layer: int = 0) -> Tensor:
+        tensor = self.source.tensor(name, layer)
+        if name not in EMBEDDINGS:
+            return tensor
+        rows = self.model.vocab_size
+        return Quantized(tensor.q[:rows], tensor.s[:rows]) if isinstance(tensor, Quantized) else tensor[:rows]
+
+
+def cut_vocabulary(source: TensorSource, rows: int) -> TensorSource:
+    """The source with the first `rows` rows of embedding and classifier."""
+    if rows == source.model.vocab_size:
+        return source
+    return FewerRows(source, replace(source.model, vocab_size=rows))
+
+
 def open_checkpoint(path: Path) -> Checkpoint:
     """Reads and checks the header and the length of a llama2.c checkpoint of any version."""
-    name = check_name(path.stem)
+    name = file_name(path)
     head = read_bytes(path, V1_HEADER)
     size = path.stat().st_size
     if size < V0_HEADER:

@@ -90,7 +90,7 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # C++, not HTML; names are checked by codegen.model.check_name
+        autoescape=False,  # C++, not HTML; names are checked by codegen.names
     )
     env.filters["camel"] = camel
     env.filters["shape"] = shape

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import reprlib
+import itertools
 
 USAGE = 2
 BAD_DATA = 65
 MISSING_FILE = 66
 UNAVAILABLE = 69
 IO = 74
+
+LONGEST_VALUE = 60  # characters of a file's that a message shows
+LONGEST_MESSAGE = 200  # characters of a message, the names of files apart
 
 
 class BakeError(Exception):
@@ -22,11 +25,30 @@ class BakeError(Exception):
         self.exit_code = exit_code
 
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
-
-
 def shown(value: object) -> str:
-    """A value from a file as a message may show it: escaped, on one line, cut short."""
-    text = " ".join(_SHORT.repr(value).split())
-    return text if len(text) <= 100 else text[:100] + "..."
+    """A value from a file as a message may show it: in plain words, escaped, on one line, cut short."""
+    text = _plain(value, 3)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
+
+
+def _plain(value: object, depth: int) -> str:
+    """A value as JSON has it, without its quotes in names; a few items of what is long or deep."""
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, bytes):
+        value = value[: LONGEST_VALUE + 1].decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        return repr(value[: LONGEST_VALUE + 1])
+    if isinstance(value, (list, tuple, dict)):
+        opening, closing = ("(", ")") if isinstance(value, tuple) else ("{", "}") if isinstance(value, dict) else ("[", "]")
+        if depth == 0:
+            return f"{opening}...{closing}"
+        if isinstance(value, dict):
+            few = itertools.islice(value.items(), 4)
+            parts = [f"{_plain(key, 0).strip(chr(39))}: {_plain(item, depth - 1)}" for key, item in few]
+        else:
+            parts = [_plain(item, depth - 1) for item in value[:4]]
+        return opening + ", ".join(parts + ["..."] * (len(value) > 4)) + closing
+    return " ".join(str(value).split())

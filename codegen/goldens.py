@@ -19,7 +19,8 @@ from pathlib import Path
 from codegen.changes import changes
 from codegen.emit import render
 from codegen.errors import BakeError
-from codegen.model import Model, check_dims, check_name
+from codegen.model import Model, check_dims
+from codegen.names import check_name
 from codegen.output import write_if_changed
 from codegen.plan import make_plan
 from codegen.targets import find_target

@@ -6,7 +6,6 @@ Code is generated from a `Model` alone; `codegen.pack` needs the tensors as well
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from codegen.errors import BakeError
@@ -14,15 +13,6 @@ from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 
 NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")  # float32 always
 EMBEDDINGS = ("token_embedding_table", "wcls")
-
-# A name becomes a file name, a C++ comment and a line of a report: nothing else may come through it.
-NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-# Names that the build directory, or the build system, already uses for something else.
-RESERVED_NAMES = frozenset(
-    "all benchmark benchmarks build clean codegen coverage cross dist docs evaluation generated install meson-info "
-    "meson-logs meson-private models reconfigure runtime scan-build templates test tests tools uninstall weights".split()
-)
 
 # Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
 LIMITS = {
@@ -141,17 +131,6 @@ class Model:
         if not self.shared_classifier:
             shapes["wcls"] = (0, self.vocab_size, self.dim)
         return shapes
-
-
-def check_name(name: str) -> str:
-    """Returns a model's name when it is safe as a file name and in a comment; raises BakeError otherwise."""
-    if not NAME_PATTERN.fullmatch(name) or len(name) > 64:
-        raise BakeError(
-            f"model name {name!r}: expected a letter, then letters, digits, '_' or '-', 64 at most; rename the file"
-        )
-    if name in RESERVED_NAMES:
-        raise BakeError(f"model name {name!r}: the build uses this name itself; rename the file")
-    return name
 
 
 def group_sizes(model: Model, largest: int = 64) -> list[int]:

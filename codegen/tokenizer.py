@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codegen import byte_level
 from codegen.byte_level import ByteLevelData
-from codegen.errors import MISSING_FILE, BakeError
+from codegen.chat import FORMATS, bake_between, named_format
+from codegen.chat_template import read_format
+from codegen.checkpoint import read_small
+from codegen.errors import BakeError
+from codegen.frame import LLAMA2C, Frame, bake_frame, make_frame, padded
 
 MAGIC = 0x4B544253  # "SBTK"
 FIRST_BYTE = 3  # id of <0x00>
+MOST_MORE = 1 << 16  # pieces that are counted beyond the model's, for the message
 BYTE_TOKENS = [b"<0x%02X>" % byte for byte in range(256)]
 
 
 @dataclass(frozen=True)
 class TokenizerData:
-    """A vocabulary: piece and score of each id, both checked."""
+    """A vocabulary of llama2.c's kind: piece and score of each id, both checked; no bytes of an id without a piece.
+
+    `apart` are the ids that no text is made of but by name: control pieces, and those that are found whole.
+    """
 
     pieces: tuple[bytes, ...]
     scores: tuple[float, ...]
+    apart: frozenset[int] = frozenset()
+    frame: Frame = LLAMA2C
 
     @property
     def has_bytes(self) -> bool:
@@ -32,6 +42,7 @@ class TokenizerData:
         return list(self.pieces[FIRST_BYTE : FIRST_BYTE + 256]) == BYTE_TOKENS
 
 
+LARGEST_TOKENIZER = 1 << 26  # bytes of a tokenizer.bin; the runtime's -z takes as many
 # A tokenizer of a kind that the runtime knows.
 Vocabulary = TokenizerData | ByteLevelData
 
@@ -42,11 +53,7 @@ def read_tokenizer(path: Path, vocab_size: int) -> TokenizerData:
     Raises BakeError when the file is missing or is not a tokenizer of exactly `vocab_size` pieces. The same files are
     refused by the runtime's `-z`.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BakeError(f"{path}: cannot read the tokenizer: {error.strerror}", MISSING_FILE) from error
-    return parse(data, vocab_size, path.name)
+    return parse(read_small(path, LARGEST_TOKENIZER), vocab_size, path.name)
 
 
 def parse(data: bytes, vocab_size: int, name: str) -> TokenizerData:
@@ -74,6 +81,8 @@ def parse(data: bytes, vocab_size: int, name: str) -> TokenizerData:
         pieces.append(piece)
         scores.append(score)
         at += 8 + length
+        if len(pieces) > vocab_size + MOST_MORE:
+            raise BakeError(f"{name}: found more than {len(pieces)} pieces, the model has {vocab_size}: give the tokenizer of this model")
     if len(pieces) != vocab_size:
         raise BakeError(
             f"{name}: found {len(pieces)} pieces, the model has {vocab_size}: give the tokenizer of this model"
@@ -106,27 +115,52 @@ def to_bytes(data: TokenizerData) -> bytes:
     return struct.pack("<I", max(map(len, data.pieces))) + b"".join(entries)
 
 
-def bake(data: Vocabulary) -> bytes:
-    """The little-endian blob that the runtime views without copying."""
-    if isinstance(data, ByteLevelData):
-        return byte_level.bake(data)
+def bake(data: Vocabulary, rows: int | None = None) -> bytes:
+    """The little-endian blob that the runtime views without copying, for a model of so many rows (None: as many as pieces).
+
+    Raises BakeError for a tokenizer that needs a row that is not there.
+    """
+    rows = len(data.pieces) if rows is None else rows
+    words = byte_level.bake(data) if isinstance(data, ByteLevelData) else bake_words(data)
+    return bake_frame(make_frame(data.frame, len(data.pieces), rows, "tokenizer"), len(data.pieces), rows, words)
+
+
+def bake_words(data: TokenizerData) -> bytes:
+    """The blob of llama2.c's kind, without a frame."""
     pieces = data.pieces
     text = b"".join(pieces)
     offsets = [0]
     for piece in pieces:
         offsets.append(offsets[-1] + len(piece))
-    order = sorted(range(len(pieces)), key=lambda i: (pieces[i], i))
-    header = (MAGIC, len(pieces), len(text), max(map(len, pieces)), pieces.index(b" "), int(data.has_bytes))
+    order = sorted((i for i in range(len(pieces)) if i not in data.apart), key=lambda i: (pieces[i], i))
+    header = (MAGIC, len(pieces), len(text), max(map(len, pieces)), len(order), int(data.has_bytes))
     return b"".join(
         (
             struct.pack("<6I", *header),
             struct.pack(f"<{len(pieces)}f", *data.scores),
             struct.pack(f"<{len(offsets)}I", *offsets),
             struct.pack(f"<{len(order)}I", *order),
-            text,
-            bytes(-len(text) % 4),
+            padded(text),
         )
     )
+
+
+def with_chat(data: Vocabulary, asked: str, source: str) -> Vocabulary:
+    """The tokenizer with the chat format that was asked for (codegen.chat.CHOICES): the model's own template, where it has one,
+    else, for llama2.c's kind, Llama 2's as llama2.c has it built in. Raises BakeError for a template that can't be baked."""
+    frame = data.frame
+    special = {
+        token.text.decode(): (at, token.lstrip, token.rstrip) for at, token in frame.added.items() if token.special
+    }
+    eos = next((at for at in frame.ends if at != frame.bos), None)
+    chat = None
+    if asked in FORMATS:
+        chat = named_format(asked, special, frame.bos, eos, source)
+    elif asked == "auto" and frame.template is not None:
+        chat = bake_between(frame.template.source, read_format(frame.template), special)
+    elif asked == "auto" and isinstance(data, TokenizerData) and eos is not None:
+        chat = named_format("llama2", special, frame.bos, eos, source)
+    return replace(data, frame=replace(frame, chat=chat))
 
 
 def stems(model_path: Path) -> tuple[str, ...]:
@@ -134,14 +168,18 @@ def stems(model_path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys((model_path.stem, model_path.stem.removesuffix("_q8"))))
 
 
+def companions(model_path: Path, vocab_size: int) -> tuple[str, ...]:
+    """The names that a tokenizer beside a model may have; the first that fits is taken."""
+    return (*(f"{stem}.tokenizer.bin" for stem in stems(model_path)), f"tok{vocab_size}.bin", "tokenizer.bin")
+
+
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path | None:
     """The tokenizer beside a model: `<stem>.tokenizer.bin`, `tok<vocab>.bin` or `tokenizer.bin`, the first that fits.
 
     None when there is none of these. Raises BakeError when there are some but none fits, saying why.
     """
-    names = (*(f"{stem}.tokenizer.bin" for stem in stems(model_path)), f"tok{vocab_size}.bin", "tokenizer.bin")
     problems = []
-    for name in names:
+    for name in companions(model_path, vocab_size):
         path = model_path.parent / name
         if not path.is_file():
             continue

@@ -8,10 +8,9 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kHeaderWords = 12;
+constexpr std::size_t kHeaderWords = 9;
 constexpr std::uint32_t kNone = 0xffffffff;
-constexpr std::uint32_t kAddBos = 1;
-constexpr std::uint32_t kWholeWords = 2;
+constexpr std::uint32_t kWholeWords = 1;
 
 }  // namespace
 
@@ -23,18 +22,14 @@ Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vo
     ByteLevelBpe t;
     t.baked_ = baked.data();
     t.merges_count_ = header(3);
-    t.added_count_ = header(4);
-    t.sorted_count_ = header(6);
-    t.ends_count_ = header(7);
-    t.bos_ = header(8);
-    t.unk_ = header(9);
-    t.add_bos_ = (header(11) & kAddBos) != 0;
-    t.whole_words_ = (header(11) & kWholeWords) != 0;
-    t.ends_ = 4 * kHeaderWords;
-    t.byte_ids_ = t.ends_ + 4 * std::size_t{t.ends_count_};
+    t.kinds_count_ = header(4);
+    t.sorted_count_ = header(5);
+    t.unk_ = header(6);
+    t.rule_ = header(7);
+    t.whole_words_ = (header(8) & kWholeWords) != 0;
+    t.byte_ids_ = 4 * kHeaderWords;
     const std::size_t kinds = t.byte_ids_ + std::size_t{4} * 256;
-    t.added_ = kinds + 4 * std::size_t{header(5)};
-    t.merges_ = t.added_ + 4 * std::size_t{t.added_count_};
+    t.merges_ = kinds + 4 * std::size_t{t.kinds_count_};
     t.offsets_ = t.merges_ + 16 * std::size_t{t.merges_count_};
     t.sorted_ = t.offsets_ + 4 * (std::size_t{header(1)} + 1);
     t.bytes_ = t.sorted_ + 4 * std::size_t{t.sorted_count_};
@@ -43,29 +38,24 @@ Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vo
         return failure(kExitBadData, "the baked tokenizer has %zu bytes, expected %zu: bake the model again",
                        baked.size(), expected);
     }
-    t.rule_ = header(10);
-    t.kinds_count_ = header(5);
     if (!t.points_inside(header(1), header(2))) {
         return failure(kExitBadData,
                        "the baked tokenizer is damaged: a piece or an id is out of bounds: bake the model again");
     }
     t.words_ = Words(static_cast<WordRule>(t.rule_), {t.baked_ + kinds, t.kinds_count_});
-    for (std::uint32_t i = 0; i < t.added_count_; ++i) {
-        t.added_starts_.set(static_cast<unsigned char>(t.piece(t.word(t.added_ + 4 * std::size_t{i}) >> 1).front()));
-    }
     return t;
 }
 
-/// Whether every piece has bytes within `bytes_size` and every id is below `vocab_size`: then nothing that this class
+/// Whether every piece lies within `bytes_size` and every id is below `vocab_size`: then nothing that this class
 /// does reads elsewhere, whatever befell the blob.
 bool ByteLevelBpe::points_inside(std::uint32_t vocab_size, std::uint32_t bytes_size) const {
     if (vocab_size == 0 || kinds_count_ == 0 || rule_ > static_cast<std::uint32_t>(WordRule::kQwen2) ||
-        bos_ >= vocab_size || (unk_ >= vocab_size && unk_ != kNone) || word(offsets_) != 0 ||
+        (unk_ >= vocab_size && unk_ != kNone) || word(offsets_) != 0 ||
         word(offsets_ + 4 * std::size_t{vocab_size}) != bytes_size) {
         return false;
     }
     for (std::size_t i = 0; i < vocab_size; ++i) {
-        if (word(offsets_ + 4 * (i + 1)) <= word(offsets_ + 4 * i)) {
+        if (word(offsets_ + 4 * (i + 1)) < word(offsets_ + 4 * i)) {
             return false;
         }
     }
@@ -83,16 +73,15 @@ bool ByteLevelBpe::points_inside(std::uint32_t vocab_size, std::uint32_t bytes_s
             return false;
         }
     }
-    return ids_below(added_, added_count_, 4, 2 * std::uint64_t{vocab_size}) &&
-           ids_below(merges_ + 8, merges_count_, 16, vocab_size) && ids_below(sorted_, sorted_count_, 4, vocab_size);
+    return ids_below(merges_ + 8, merges_count_, 16, vocab_size) && ids_below(sorted_, sorted_count_, 4, vocab_size);
 }
 
 std::uint32_t ByteLevelBpe::word(std::size_t offset) const {
     return load<std::uint32_t>(baked_ + offset);
 }
 
-std::string_view ByteLevelBpe::piece(std::uint32_t id) const {
-    const std::size_t at = offsets_ + 4 * std::size_t{id};
+std::string_view ByteLevelBpe::piece(int id) const {
+    const std::size_t at = offsets_ + 4 * static_cast<std::size_t>(id);
     const std::uint32_t begin = word(at);
     return {reinterpret_cast<const char*>(baked_ + bytes_ + begin), word(at + 4) - begin};
 }
@@ -103,7 +92,7 @@ int ByteLevelBpe::find(std::string_view text) const {
     std::uint32_t high = sorted_count_;
     while (low < high) {
         const std::uint32_t middle = low + (high - low) / 2;
-        if (piece(word(sorted_ + 4 * std::size_t{middle})) < text) {
+        if (piece(static_cast<int>(word(sorted_ + 4 * std::size_t{middle}))) < text) {
             low = middle + 1;
         } else {
             high = middle;
@@ -112,23 +101,8 @@ int ByteLevelBpe::find(std::string_view text) const {
     if (low == sorted_count_) {
         return -1;
     }
-    const std::uint32_t id = word(sorted_ + 4 * std::size_t{low});
-    return piece(id) == text ? static_cast<int>(id) : -1;
-}
-
-/// The longest added token that a text begins with, or -1.
-int ByteLevelBpe::added_token(std::string_view text) const {
-    if (!added_starts_[static_cast<unsigned char>(text.front())]) {
-        return -1;
-    }
-    for (std::uint32_t i = 0; i < added_count_; ++i) {
-        const std::uint32_t id = word(added_ + 4 * std::size_t{i}) >> 1;
-        const std::string_view added = piece(id);
-        if (text.substr(0, added.size()) == added) {
-            return static_cast<int>(id);
-        }
-    }
-    return -1;
+    const int id = static_cast<int>(word(sorted_ + 4 * std::size_t{low}));
+    return piece(id) == text ? id : -1;
 }
 
 void ByteLevelBpe::encode_word(std::string_view text, std::vector<int>& ids) const {
@@ -168,51 +142,8 @@ void ByteLevelBpe::encode_word(std::string_view text, std::vector<int>& ids) con
     ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
-void ByteLevelBpe::encode_words(std::string_view text, std::vector<int>& ids) const {
+void ByteLevelBpe::encode(std::string_view text, bool /*spaced*/, std::vector<int>& ids) const {
     words_.each(text, [&](std::string_view one) { encode_word(one, ids); });
-}
-
-std::vector<int> ByteLevelBpe::encode(std::string_view text) const {
-    std::vector<int> ids;
-    if (add_bos_) {
-        ids.push_back(bos());
-    }
-    std::size_t begin = 0;  // of what has not been encoded yet
-    for (std::size_t at = 0; at < text.size();) {
-        const int id = added_token(text.substr(at));
-        if (id < 0) {
-            ++at;
-            continue;
-        }
-        encode_words(text.substr(begin, at - begin), ids);
-        ids.push_back(id);
-        at += piece(static_cast<std::uint32_t>(id)).size();
-        begin = at;
-    }
-    encode_words(text.substr(begin), ids);
-    if (ids.empty()) {
-        ids.push_back(bos());
-    }
-    return ids;
-}
-
-std::string_view ByteLevelBpe::decode(int /*previous*/, int token) const {
-    const auto id = static_cast<std::uint32_t>(token);
-    for (std::uint32_t i = 0; i < added_count_; ++i) {
-        if (word(added_ + 4 * std::size_t{i}) == (id << 1 | 1U)) {
-            return {};
-        }
-    }
-    return piece(id);
-}
-
-bool ByteLevelBpe::ends_text(int token) const {
-    for (std::uint32_t i = 0; i < ends_count_; ++i) {
-        if (word(ends_ + 4 * std::size_t{i}) == static_cast<std::uint32_t>(token)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 }  // namespace storybake

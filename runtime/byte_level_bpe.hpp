@@ -1,7 +1,6 @@
 // Byte-level byte-pair encoding, GPT-2's kind: pieces are bytes, merges are ranked pairs, and nothing crosses a word.
 #pragma once
 
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,20 +14,16 @@ namespace storybake {
 
 /// A view of a baked tokenizer. The blob, which codegen/byte_level.py writes, is little-endian:
 ///
-///     u32 magic, vocab_size, bytes_size, merges, added, kinds, sorted, ends     the header, 48 bytes
-///     u32 bos, unk, rule, flags
-///     u32 ends[ends]                 ids that end a text
+///     u32 magic, vocab_size, bytes_size, merges, kinds, sorted, unk, rule, flags     the header, 36 bytes
 ///     u32 byte_ids[256]              id of each byte's piece, ~0 where there is none
 ///     u32 kinds[kinds]               see CharKinds
-///     u32 added[added]               id << 1 | special, of the tokens that are found in a text as a whole, longest
-///                                    first
 ///     u32 merges[merges][4]          right, left, merged id, rank; sorted by left, then right
-///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]
+///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]; one that is none has no bytes
 ///     u32 sorted[sorted]             ids in the order of their pieces, of a tokenizer that takes words whole
 ///     u8  bytes[bytes_size]          padded with zeros to a multiple of 4
 ///
-/// unk is what a byte without a piece becomes, ~0 for nothing. flags: 1, a text begins with BOS; 2, a word that is a
-/// piece is not merged but taken whole.
+/// unk is what a byte without a piece becomes, ~0 for nothing. flags: 1, a word that is a piece is not merged but taken
+/// whole.
 class ByteLevelBpe {
 public:
     static constexpr std::uint32_t kMagic = 0x4c424253;  // "SBBL"
@@ -38,44 +33,30 @@ public:
     /// or points outside of itself: a damaged blob gives wrong text at worst.
     static Result<ByteLevelBpe> view(std::span<const std::byte> baked, int vocab_size);
 
-    /// The ids of a text: added tokens where they stand, else words, of each of which the adjacent pair of the lowest
-    /// rank is merged (the leftmost of equals) until none is left. BOS comes first when the tokenizer asks for it, and
-    /// is all there is of an empty text. Takes O(n log n) for n bytes.
-    [[nodiscard]] std::vector<int> encode(std::string_view text) const;
+    /// Appends the ids of a text: of each of its words the adjacent pair of the lowest rank is merged (the leftmost of
+    /// equals) until none is left. Takes O(n log n) for n bytes.
+    void encode(std::string_view text, bool spaced, std::vector<int>& ids) const;
 
-    /// The bytes of a token; none of a special one. What came before does not matter.
-    [[nodiscard]] std::string_view decode(int previous, int token) const;
-
-    [[nodiscard]] int bos() const { return static_cast<int>(bos_); }
-
-    [[nodiscard]] bool ends_text(int token) const;
+    /// The bytes of a token.
+    [[nodiscard]] std::string_view decode(int token) const { return piece(token); }
+    [[nodiscard]] std::string_view piece(int id) const;
 
 private:
     ByteLevelBpe() = default;
     [[nodiscard]] bool points_inside(std::uint32_t vocab_size, std::uint32_t bytes_size) const;
     [[nodiscard]] std::uint32_t word(std::size_t offset) const;
-    [[nodiscard]] std::string_view piece(std::uint32_t id) const;
     [[nodiscard]] int find(std::string_view text) const;
-    [[nodiscard]] int added_token(std::string_view text) const;
-    void encode_words(std::string_view text, std::vector<int>& ids) const;
     void encode_word(std::string_view word, std::vector<int>& ids) const;
 
     const std::byte* baked_ = nullptr;
     std::uint32_t rule_ = 0;
     std::uint32_t kinds_count_ = 0;
     std::uint32_t merges_count_ = 0;
-    std::uint32_t added_count_ = 0;
     std::uint32_t sorted_count_ = 0;
-    std::uint32_t ends_count_ = 0;
-    std::uint32_t bos_ = 0;
     std::uint32_t unk_ = 0;
-    bool add_bos_ = false;
     bool whole_words_ = false;
     Words words_;
-    std::bitset<256> added_starts_;  // first bytes of added tokens
-    std::size_t ends_ = 0;           // byte offsets into the blob
-    std::size_t byte_ids_ = 0;
-    std::size_t added_ = 0;
+    std::size_t byte_ids_ = 0;  // byte offsets into the blob
     std::size_t merges_ = 0;
     std::size_t offsets_ = 0;
     std::size_t sorted_ = 0;

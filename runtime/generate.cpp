@@ -1,10 +1,6 @@
 #include "generate.hpp"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -21,7 +17,9 @@ Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, T
       out_(out),
       logits_file_(logits_file),
       steps_(steps),
-      stop_(stop) {}
+      stop_(stop) {
+    sampler_.forbid(tokenizer_.never());
+}
 
 /// Computes the tokens at pos_ and on; logits_ are those of the last one, none when the user interrupted.
 std::optional<Failure> Session::compute(std::span<const int> tokens) {
@@ -49,7 +47,7 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
 /// of the draws so far, beyond the first few, were proved.
 Logits Session::wanted_logits() const {
     constexpr std::int64_t kFew = 32;
-    const bool worth = stats_.certified + kFew >= stats_.fallen_back;
+    const bool worth = !sampler_.adjusts() && stats_.certified + kFew >= stats_.fallen_back;
     return kPackedData.certificate.head_rows > 0 && worth ? Logits::kHead : Logits::kLast;
 }
 
@@ -74,6 +72,19 @@ std::optional<Failure> Session::check_finite(bool finite) const {
     return std::nullopt;
 }
 
+/// Computes a prompt, or a turn's, and counts it as such.
+std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
+    const std::int64_t start = now_ns();
+    const int before = pos_;
+    for (const int token : tokens) {
+        sampler_.hear(token);
+    }
+    std::optional<Failure> failed = compute(tokens);
+    stats_.prompt_seconds += seconds_since(start);
+    stats_.prompt_positions += pos_ - before;
+    return failed;
+}
+
 std::optional<Failure> Session::sample(int& token) {
     if (head_) {
         const HeadLogits head = head_logits();
@@ -94,6 +105,7 @@ std::optional<Failure> Session::sample(int& token) {
         return failed;
     }
     token = sampler_.sample(logits_, facts.largest);
+    sampler_.hear(token);
     return std::nullopt;
 }
 
@@ -111,28 +123,28 @@ void Session::put_token(int previous, int token) {
     }
 }
 
-/// Samples and computes until the text ends. `previous` is the token at position pos_ - 1; `last` becomes the one that
-/// ended the text, or -1 when it was cut by `steps` or an interruption.
-std::optional<Failure> Session::answer(int previous, int& last) {
-    last = -1;
+/// Samples and computes until the text ends, or is cut by `steps`, an interruption or a stop text. `previous` is the
+/// token at position pos_ - 1; `said`, unless it is null, becomes the tokens that are part of the text.
+std::optional<Failure> Session::answer(int previous, std::vector<int>* said) {
     int token = 0;
     const int first = pos_;
     std::optional<std::int64_t> start;
     std::optional<Failure> failed;
+    const auto put = [&](std::string_view text) { out_.write(text); };
     while (stop_ == 0) {
         failed = sample(token);
-        if (failed) {
+        if (failed || tokenizer_.ends_text(token)) {
             break;
         }
-        if (tokenizer_.ends_text(token)) {
-            last = token;
-            break;
-        }
-        put_token(previous, token);
+        const bool stopped = stops_.add(tokenizer_.decode(previous, token), put);
+        out_.end_token();
         failed = output_failure();
         // The first token belongs to the prompt's time, as in llama2.c.
         start = start.value_or(now_ns());
-        if (failed || pos_ == steps_ || out_.full()) {
+        if (said != nullptr) {
+            said->push_back(token);
+        }
+        if (failed || stopped || pos_ == steps_ || out_.full()) {
             break;
         }
         failed = compute({&token, 1});
@@ -141,11 +153,21 @@ std::optional<Failure> Session::answer(int previous, int& last) {
         }
         previous = token;
     }
+    stops_.finish(put);
     if (start) {
         stats_.seconds += seconds_since(*start);
         stats_.positions += pos_ - first;
     }
     return failed;
+}
+
+/// Says something that does not end the run.
+void Session::tell(const std::string& notice) {
+    if (tell_ != nullptr) {
+        tell_(notice);
+    } else {
+        warning_ = notice;
+    }
 }
 
 std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
@@ -155,139 +177,35 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
         return failure(kExitUsage, "the prompt has %d tokens, the model's context %d: shorten the prompt", count,
                        kModel.seq_len);
     }
+    for (const int token : tokens) {
+        if (token >= kModel.vocab_size) {
+            const std::string piece(tokenizer_.piece(token));
+            return failure(kExitUsage,
+                           "the prompt has the token \"%s\" (%d), which this model has no row for: leave it out",
+                           piece.c_str(), token);
+        }
+    }
     // The echo comes first: whoever waits for a slow board sees that it has begun. llama2.c prints the token after
     // each position it computes, so `steps` of them. (The first one is BOS, which is not put, where a tokenizer sets
     // it.)
-    int previous = tokens.front();
+    int previous = -1;
     for (int i = 0; echo == Echo::kYes && i < count && i <= steps_; ++i) {
         const int token = tokens[static_cast<std::size_t>(i)];
         put_token(previous, token);
         previous = token;
     }
-    const std::int64_t start = now_ns();
     const int positions = std::min(count, steps_);
     pos_ = 0;
-    std::optional<Failure> failed = compute(std::span(tokens).first(static_cast<std::size_t>(positions)));
-    stats_.prompt_seconds += seconds_since(start);
-    stats_.prompt_positions += pos_;
+    std::optional<Failure> failed = compute_prompt(std::span(tokens).first(static_cast<std::size_t>(positions)));
     if (!failed && count > steps_) {
         warning_ =
             failure(0, "the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_).message;
     } else if (!failed && !out_.full()) {
-        int last = 0;
-        failed = answer(tokens.back(), last);
+        failed = answer(tokens.back(), nullptr);
     }
     out_.write("\n");
     out_.finish();
     complete();  // for the fingerprint
-    return failed ? failed : output_failure();
-}
-
-/// One line from the user, without its end; false at the end of the input. A line that is too long is cut to one byte
-/// more than kMaxPromptBytes. Fails with 74.
-Result<bool> Session::ask(int in, std::string_view guide, std::string& line) {
-    out_.write(guide);
-    out_.finish();
-    std::size_t end = 0;
-    while ((end = input_.find('\n')) == std::string::npos && input_.size() <= kMaxPromptBytes) {
-        // A signal may come between any check of stop_ and a read(), or to another thread: look ten times a second.
-        pollfd ready = {in, POLLIN, 0};
-        char block[4096];
-        const int polled = ::poll(&ready, 1, 100);
-        const ssize_t size = polled > 0 ? ::read(in, block, sizeof block) : polled;
-        if (size > 0) {
-            input_.append(block, static_cast<std::size_t>(size));
-        } else if (size < 0 && errno != EINTR) {
-            return failure(kExitIo, "standard input: reading failed: %s", std::strerror(errno));
-        } else if (polled > 0 && size == 0) {
-            break;
-        } else if (stop_ != 0) {
-            return false;
-        }
-    }
-    if (end == std::string::npos && input_.empty()) {
-        return false;
-    }
-    line = input_.substr(0, std::min(end, kMaxPromptBytes + 1));
-    input_.erase(0, end == std::string::npos ? end : end + 1);
-    if (!line.empty() && line.back() == '\r') {
-        line.pop_back();
-    }
-    return stop_ == 0;
-}
-
-std::optional<Failure> Session::chat(int in, const std::optional<std::string>& system_prompt,
-                                     const std::optional<std::string>& first_prompt) {
-    std::string system;
-    std::string user;
-    std::vector<int> tokens;  // to be computed before the next answer
-    std::optional<Failure> failed;
-    for (bool first_turn = true; !failed && stop_ == 0; first_turn = false) {
-        Result<bool> asked = true;
-        if (first_turn) {
-            system = system_prompt.value_or("");
-            if (!system_prompt) {
-                asked = ask(in, "Enter system prompt (optional): ", system);
-            }
-        }
-        if (first_turn && first_prompt) {
-            user = *first_prompt;
-        } else if (asked && *asked) {
-            asked = ask(in, "User: ", user);
-        }
-        if (!asked) {
-            failed = asked.failure();
-            break;
-        }
-        if (!*asked) {
-            break;
-        }
-        if (std::max(user.size(), system.size()) > kMaxPromptBytes) {
-            failed = failure(kExitUsage, "a line of more than %zu bytes, the most that is read: shorten it",
-                             kMaxPromptBytes);
-            break;
-        }
-        std::string rendered = "[INST] ";
-        if (first_turn && !system.empty()) {
-            rendered.append("<<SYS>>\n").append(system).append("\n<</SYS>>\n\n");
-        }
-        rendered.append(user).append(" [/INST]");
-        const std::vector<int> turn = tokenizer_.encode(rendered);
-        tokens.insert(tokens.end(), turn.begin(), turn.end());
-        const int left = steps_ - pos_;
-        if (tokens.size() > static_cast<std::size_t>(left)) {
-            const char* const format = "this turn has %zu tokens, %d of %d positions are left: %s";
-            if (first_turn) {
-                failed = failure(kExitUsage, format, tokens.size(), left, steps_, "shorten it, or raise -n");
-            } else {
-                warning_ = failure(0, format, tokens.size(), left, steps_, "the conversation ends").message;
-            }
-            break;
-        }
-        out_.write("Assistant: ");
-        out_.end_token();
-        // llama2.c draws a random number at every position, a prompt's included.
-        for (std::size_t i = 1; i < tokens.size(); ++i) {
-            sampler_.skip();
-        }
-        const std::int64_t start = now_ns();
-        const int before = pos_;
-        failed = compute(tokens);
-        stats_.prompt_seconds += seconds_since(start);
-        stats_.prompt_positions += pos_ - before;
-        int last = -1;
-        if (!failed) {
-            failed = answer(tokens.back(), last);
-        }
-        if (last < 0) {
-            break;
-        }
-        out_.write("\n");
-        tokens.assign(1, last);
-    }
-    out_.write("\n");
-    out_.finish();
-    complete();
     return failed ? failed : output_failure();
 }
 

@@ -7,11 +7,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "engine.hpp"
 #include "fail.hpp"
 #include "files.hpp"
 #include "sampler.hpp"
+#include "stop_texts.hpp"
 #include "text_output.hpp"
 #include "tokenizer.hpp"
 
@@ -43,14 +46,24 @@ public:
     Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
             int steps, const volatile std::sig_atomic_t& stop);
 
+    /// Ends a text, or an answer, where the model writes one of these texts, which are not empty: they are not shown.
+    void stop_at(std::vector<std::string> texts) { stops_ = StopTexts(std::move(texts)); }
+
+    /// Never takes a token that ends a text.
+    void ignore_ends() { sampler_.forbid(tokenizer_.ends()); }
+
+    /// Where notices go that can't wait for the end of a chat; without it they are part of warning().
+    void tell_by(void (*tell)(const std::string&)) { tell_ = tell; }
+
     /// A story: echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS, an
     /// interruption, or when the sink is full. Fails with 2 when the prompt does not fit the context, 65 when the
     /// logits are not finite, and 74.
     std::optional<Failure> generate(std::string_view prompt, Echo echo = Echo::kYes);
 
-    /// Takes turns with the user, who types lines into the file descriptor `in`, in the template of Llama 2 Chat, as
-    /// llama2.c's chat() does, until `steps`, the end of `in` or an interruption. What is not given is asked for. Fails
-    /// as generate().
+    /// Takes turns with the user, who types lines into the file descriptor `in`, as the model's chat format has them
+    /// written down, until the end of `in` or an interruption. What is not given is asked for. `steps` is what the
+    /// conversation may take: when it is full, its oldest turns are forgotten, which is told once. Fails as generate(),
+    /// and with 2 for a model that doesn't chat, or has no system prompt when one is given.
     std::optional<Failure> chat(int in, const std::optional<std::string>& system_prompt,
                                 const std::optional<std::string>& first_prompt);
 
@@ -61,14 +74,16 @@ public:
 
 private:
     std::optional<Failure> compute(std::span<const int> tokens);
+    std::optional<Failure> compute_prompt(std::span<const int> tokens);
     std::optional<Failure> sample(int& token);
     std::optional<Failure> check_finite(bool finite) const;
     [[nodiscard]] Logits wanted_logits() const;
     void complete();
-    std::optional<Failure> answer(int previous, int& last);
+    std::optional<Failure> answer(int previous, std::vector<int>* said);
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
     Result<bool> ask(int in, std::string_view guide, std::string& line);
+    void tell(const std::string& notice);
 
     Engine& engine_;
     const Tokenizer& tokenizer_;
@@ -81,6 +96,8 @@ private:
     std::span<float> logits_;  // of position pos_ - 1; empty with the head's alone, which head_ says
     bool head_ = false;
     std::string input_;  // read from the user, lines yet to come
+    StopTexts stops_;
+    void (*tell_)(const std::string&) = nullptr;
     Stats stats_;
     std::string warning_;
 };

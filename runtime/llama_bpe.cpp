@@ -104,8 +104,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
                        "export the tokenizer again",
                        name, byte_tokens);
     }
-    const auto space = std::ranges::find(pieces, " ", &Piece::text);
-    if (space == pieces.end()) {
+    if (std::ranges::find(pieces, " ", &Piece::text) == pieces.end()) {
         return failure(kExitBadData,
                        "%s: found no piece for a single space, need one to begin a prompt with: export it again", name);
     }
@@ -129,7 +128,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
     append(blob, static_cast<std::uint32_t>(vocab_size));
     append(blob, static_cast<std::uint32_t>(bytes_size));
     append(blob, static_cast<std::uint32_t>(longest));
-    append(blob, static_cast<std::uint32_t>(space - pieces.begin()));
+    append(blob, static_cast<std::uint32_t>(pieces.size()));
     append(blob, static_cast<std::uint32_t>(byte_tokens == kByteTokens));
     for (const Piece& piece : pieces) {
         append(blob, piece.score);
@@ -161,12 +160,12 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     t.baked_ = baked.data();
     t.vocab_size_ = header(1);
     t.max_piece_ = header(3);
-    t.space_id_ = header(4);
+    t.sorted_count_ = header(4);
     t.has_bytes_ = header(5) != 0;
     t.scores_ = 4 * kHeaderWords;
     t.offsets_ = t.scores_ + 4 * std::size_t{t.vocab_size_};
     t.sorted_ = t.offsets_ + 4 * (std::size_t{t.vocab_size_} + 1);
-    t.bytes_ = t.sorted_ + 4 * std::size_t{t.vocab_size_};
+    t.bytes_ = t.sorted_ + 4 * std::size_t{t.sorted_count_};
     const std::size_t expected = t.bytes_ + (std::size_t{header(2)} + 3) / 4 * 4;
     if (baked.size() != expected) {
         return failure(kExitBadData, "the baked tokenizer has %zu bytes, expected %zu: bake the model again",
@@ -180,18 +179,23 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     return t;
 }
 
-/// Whether every piece has bytes within `bytes_size`, none longer than max_piece_, and every id is below vocab_size_:
+/// Whether every piece lies within `bytes_size`, none longer than max_piece_, and every id is below vocab_size_:
 /// then nothing that this class does reads elsewhere, whatever befell the blob.
 bool LlamaBpe::points_inside(std::uint32_t bytes_size) const {
     const std::uint32_t pieces = vocab_size_;
-    if (space_id_ >= pieces || (has_bytes_ && pieces < kFirstByte + kByteTokens) || pieces <= kEos ||
-        word(offsets_) != 0 || word(offsets_ + 4 * std::size_t{pieces}) != bytes_size) {
+    if ((has_bytes_ && pieces < kFirstByte + kByteTokens) || pieces <= kEos || word(offsets_) != 0 ||
+        word(offsets_ + 4 * std::size_t{pieces}) != bytes_size) {
         return false;
     }
     for (std::size_t i = 0; i < pieces; ++i) {
         const std::uint32_t begin = word(offsets_ + 4 * i);
         const std::uint32_t end = word(offsets_ + 4 * (i + 1));
-        if (end <= begin || end - begin > max_piece_ || word(sorted_ + 4 * i) >= pieces) {
+        if (end < begin || end - begin > max_piece_) {
+            return false;
+        }
+    }
+    for (std::size_t i = 0; i < sorted_count_; ++i) {
+        if (word(sorted_ + 4 * i) >= pieces) {
             return false;
         }
     }
@@ -214,7 +218,7 @@ std::string_view LlamaBpe::piece(int id) const {
 
 int LlamaBpe::find(std::string_view text) const {
     std::uint32_t low = 0;
-    std::uint32_t high = vocab_size_;
+    std::uint32_t high = sorted_count_;
     while (low < high) {
         const std::uint32_t middle = low + (high - low) / 2;
         if (piece(static_cast<int>(word(sorted_ + 4 * std::size_t{middle}))) < text) {
@@ -223,7 +227,7 @@ int LlamaBpe::find(std::string_view text) const {
             high = middle;
         }
     }
-    if (low == vocab_size_) {
+    if (low == sorted_count_) {
         return -1;
     }
     const int id = static_cast<int>(word(sorted_ + 4 * std::size_t{low}));
@@ -244,18 +248,15 @@ void LlamaBpe::add_character(std::string_view character, std::vector<int>& ids) 
     }
 }
 
-std::vector<int> LlamaBpe::encode(std::string_view text) const {
-    std::vector<int> ids{kBos};
-    if (text.empty()) {
-        return ids;
-    }
-    ids.push_back(static_cast<int>(space_id_));
+void LlamaBpe::encode(std::string_view text, bool spaced, std::vector<int>& found) const {
+    std::vector<int> ids;
+    ids.reserve(text.size());
     const auto continues = [&](std::size_t at) {
         return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0U) == 0x80U;
     };
     for (std::size_t begin = 0; begin < text.size();) {
         std::size_t end = begin + 1;
-        while (end - begin < 4 && continues(end)) {
+        while (end - begin < 4 && continues(end) && !(spaced && begin == 0)) {
             ++end;
         }
         add_character(text.substr(begin, end - begin), ids);
@@ -278,10 +279,10 @@ std::vector<int> LlamaBpe::encode(std::string_view text) const {
         }
         return Merge{score(merged), merged};
     });
-    return ids;
+    found.insert(found.end(), ids.begin(), ids.end());
 }
 
-std::string_view LlamaBpe::decode(int previous, int token) const {
+std::string_view LlamaBpe::decode(int token) const {
     static constexpr auto kBytes = [] {
         struct {
             char value[kByteTokens];
@@ -294,11 +295,7 @@ std::string_view LlamaBpe::decode(int previous, int token) const {
     if (has_bytes_ && token >= kFirstByte && token < kFirstByte + kByteTokens) {
         return {&kBytes.value[token - kFirstByte], 1};
     }
-    std::string_view text = piece(token);
-    if (previous == kBos && text.front() == ' ') {
-        text.remove_prefix(1);
-    }
-    return text;
+    return piece(token);
 }
 
 }  // namespace storybake

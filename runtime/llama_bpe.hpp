@@ -17,14 +17,14 @@ constexpr int kEos = 2;
 
 /// A view of a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
 ///
-///     u32 magic, vocab_size, bytes_size, max_piece, space_id, has_bytes      the header, 24 bytes
+///     u32 magic, vocab_size, bytes_size, max_piece, sorted, has_bytes      the header, 24 bytes
 ///     f32 scores[vocab_size]
-///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]
-///     u32 sorted[vocab_size]         ids in the order of their pieces (memcmp), equal pieces by id
+///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]; one that is none has no bytes
+///     u32 sorted[sorted]             ids that text is made of, in the order of their pieces (memcmp), equal ones by id
 ///     u8  bytes[bytes_size]          padded with zeros to a multiple of 4
 ///
-/// max_piece is the longest piece in bytes, space_id the piece " ", and has_bytes is 1 when the ids 3 to 258 are the
-/// byte tokens <0x00> to <0xFF>, else 0.
+/// max_piece is the longest piece in bytes, and has_bytes is 1 when the ids 3 to 258 are the byte tokens <0x00> to
+/// <0xFF>, else 0.
 class LlamaBpe {
 public:
     static constexpr std::uint32_t kMagic = 0x4b544253;  // "SBTK"
@@ -34,18 +34,14 @@ public:
     /// points outside of itself: a damaged blob gives wrong text at worst.
     static Result<LlamaBpe> view(std::span<const std::byte> baked, int vocab_size);
 
-    [[nodiscard]] int bos() const { return kBos; }
-    [[nodiscard]] bool ends_text(int token) const { return token == kBos || token == kEos; }
+    /// Appends the ids of a text as llama2.c's encode() finds them: characters of up to 4 bytes by their lead byte,
+    /// byte tokens for a character without a piece, then the adjacent pair with the best score is merged (the leftmost
+    /// of equals) until none is left. `spaced`: the first byte is a space that was put in, a character whatever
+    /// follows. Takes O(n log n) for n bytes.
+    void encode(std::string_view text, bool spaced, std::vector<int>& ids) const;
 
-    /// The ids of a text, BOS first, as llama2.c's encode() finds them: a dummy space in front of a text that is not
-    /// empty, characters of up to 4 bytes by their lead byte, byte tokens for a character without a piece, then the
-    /// adjacent pair with the best score is merged (the leftmost of equals) until none is left. Takes O(n log n) for n
-    /// bytes.
-    [[nodiscard]] std::vector<int> encode(std::string_view text) const;
-
-    /// The bytes that `token` stands for after `previous`: a byte token is its byte, and one leading space is dropped
-    /// after BOS. Both ids are below vocab_size.
-    [[nodiscard]] std::string_view decode(int previous, int token) const;
+    /// The bytes that a token stands for: a byte token is its byte.
+    [[nodiscard]] std::string_view decode(int token) const;
 
     /// The piece of an id as it is in the vocabulary.
     [[nodiscard]] std::string_view piece(int id) const;
@@ -64,7 +60,7 @@ private:
     const std::byte* baked_ = nullptr;
     std::uint32_t vocab_size_ = 0;
     std::uint32_t max_piece_ = 0;
-    std::uint32_t space_id_ = 0;
+    std::uint32_t sorted_count_ = 0;
     bool has_bytes_ = false;
     std::size_t scores_ = 0;  // byte offsets into the blob
     std::size_t offsets_ = 0;

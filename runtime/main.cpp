@@ -78,10 +78,15 @@ int run(Options& options) {
     Profile profile(rows);
     Engine engine(model->weights->data(), model->threads, model->batch, options.profile ? &profile : nullptr);
     const std::uint64_t seed = choose_seed(options.seed);
-    Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed);
+    Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed, options.sampling);
     TextOutput out = standard_output();
     Session session(engine, *model->tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
-                    choose_steps(options.steps), stop_signal);
+                    choose_steps(options.mode == Mode::kChat && !options.steps_given ? 0 : options.steps), stop_signal);
+    session.stop_at(options.stops);
+    session.tell_by(warn);
+    if (options.ignore_eos) {
+        session.ignore_ends();
+    }
 
     const std::int64_t start = now_ns();
     std::optional<Failure> failed;

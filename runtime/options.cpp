@@ -16,6 +16,9 @@ namespace {
 // The smallest temperature but 0: dividing by less overflows, and is argmax to the last bit long before.
 constexpr float kMinTemperature = 1e-30F;
 constexpr int kMostStories = 1000000;
+constexpr int kMostTokens = 1 << 20;
+constexpr std::size_t kMostStops = 16;
+constexpr std::size_t kLongestStop = 1000;  // bytes
 
 /// The whole text is one number, without space around it.
 Result<double> parse_number(const OptionRow& row, const char* text) {
@@ -67,7 +70,42 @@ std::optional<Failure> set_top_p(Options& options, const OptionRow& row, const c
     return std::nullopt;
 }
 
+std::optional<Failure> set_top_k(Options& options, const OptionRow& row, const char* text) {
+    return set_number(options.sampling.top_k, row, text, 0, kMostTokens);
+}
+
+std::optional<Failure> set_min_p(Options& options, const OptionRow& row, const char* text) {
+    const Result<double> value = parse_number(row, text);
+    if (!value || *value < 0.0 || *value > 1.0) {
+        return not_a("a number from 0 (no limit) to 1", row, text);
+    }
+    options.sampling.min_p = static_cast<float>(*value);
+    return std::nullopt;
+}
+
+std::optional<Failure> set_repeat_penalty(Options& options, const OptionRow& row, const char* text) {
+    const Result<double> value = parse_number(row, text);
+    if (!value || *value < 0.1 || *value > 10.0) {
+        return not_a("a number from 0.1 to 10; 1 is no penalty", row, text);
+    }
+    options.sampling.repeat_penalty = static_cast<float>(*value);
+    return std::nullopt;
+}
+
+std::optional<Failure> set_repeat_last_n(Options& options, const OptionRow& row, const char* text) {
+    return set_number(options.sampling.repeat_last_n, row, text, 0, kMostTokens);
+}
+
+std::optional<Failure> set_stop(Options& options, const OptionRow& row, const char* text) {
+    if (*text == '\0' || std::strlen(text) > kLongestStop || options.stops.size() == kMostStops) {
+        return not_a("a text of 1 to 1000 bytes, 16 of them at most", row, text);
+    }
+    options.stops.emplace_back(text);
+    return std::nullopt;
+}
+
 std::optional<Failure> set_steps(Options& options, const OptionRow& row, const char* text) {
+    options.steps_given = true;
     if (auto failed = set_number(options.steps, row, text)) {
         return failed;
     }

@@ -13,6 +13,7 @@
 
 #include "fail.hpp"
 #include "option_table.hpp"
+#include "sampler.hpp"
 #include "weights.hpp"
 
 namespace storybake {
@@ -25,9 +26,13 @@ struct Options {
     std::string checkpoint;  // llama2.c's first argument: checked, not read. Empty when it is not given
     float temperature = 1.0F;
     float topp = 0.9F;
+    Sampling sampling;
+    std::vector<std::string> stops;  // texts that end a story
+    bool ignore_eos = false;
     std::uint64_t seed = 0;  // 0: the time
     int steps = 256;         // 0: the whole context
-    int repeat = 1;          // stories, each with the next seed
+    bool steps_given = false;
+    int repeat = 1;  // stories, each with the next seed
     std::optional<std::string> prompt;
     bool prompt_from_stdin = false;
     std::string prompt_file;        // empty: none

@@ -185,6 +185,46 @@ void print_json(std::FILE* to, const ModelFacts& model, const Stats& stats, cons
     std::fputs("}\n", to);
 }
 
+namespace {
+
+/// A text of the model's files on one line, as a program may write it: line feeds as \n, other controls as ?.
+std::string one_line(std::string_view text) {
+    std::string line;
+    for (const char c : text) {
+        if (c == '\n') {
+            line += "\\n";
+        } else {
+            line += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
+        }
+    }
+    return line;
+}
+
+/// How a chat is written down, and what ends a text.
+void print_chat(std::FILE* to, const Tokenizer& tokenizer) {
+    const auto piece = [&](int id) {
+        std::string_view text = tokenizer.piece(id);
+        while (text.size() > 2 && text.front() == '\n' && text.back() == '\n') {  // as llama2.c's files have "<s>"
+            text.remove_prefix(1);
+            text.remove_suffix(1);
+        }
+        return text;
+    };
+    const std::optional<ChatFormat>& chat = tokenizer.chat();
+    std::fprintf(to, "%-18s %s\n", "chat", chat ? one_line(chat->name()).c_str() : "none");
+    if (chat) {
+        std::fprintf(to, "%-18s %s%s\n", "a turn", one_line(chat->example(piece)).c_str(),
+                     chat->has_system() ? "" : ", no system prompt");
+    }
+    std::fprintf(to, "%-18s", "a text ends at");
+    for (const int id : tokenizer.ends()) {
+        std::fprintf(to, " %d", id);
+    }
+    std::fputc('\n', to);
+}
+
+}  // namespace
+
 void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed, Load load) {
     const struct {
         const char* name;
@@ -214,6 +254,9 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
     }
     const Result<Tokenizer> tokenizer = Tokenizer::view(packed.tokenizer, model.vocab_size);
     std::fprintf(to, "%-18s %s\n", "tokenizer", tokenizer ? tokenizer->kind() : "damaged");
+    if (tokenizer) {
+        print_chat(to, *tokenizer);
+    }
     std::fprintf(to, "%-18s %12d\n", "positions a batch", model.max_batch);
     std::fprintf(to, "%-18s %12d\n", "threads at most", most_threads());
     std::fprintf(to, "%-18s %12" PRIu64 " multiply-accumulates\n", "a token", model.macs_per_token);

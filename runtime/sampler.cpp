@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "model.hpp"
 
@@ -23,13 +24,81 @@ int argmax(std::span<const float> values) {
     return static_cast<int>(best);
 }
 
-Sampler::Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed)
+Sampler::Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed, const Sampling& sampling)
     : temperature_(temperature),
       topp_(topp),
       state_(seed),
+      sampling_(sampling),
+      n_(static_cast<std::size_t>(vocab_size)),
+      adjusted_(adjusts() ? n_ : 0),
+      ranked_(sampling.top_k > 0 ? n_ : 0),
       exponentials_(temperature == 0.0F ? 0 : static_cast<std::size_t>(vocab_size)),
       candidates_(takes_all() ? 0 : exponentials_.size()),
       spare_(candidates_.size()) {}
+
+void Sampler::forbid(std::span<const int> tokens) {
+    forbidden_.insert(forbidden_.end(), tokens.begin(), tokens.end());
+    std::sort(forbidden_.begin(), forbidden_.end());
+    forbidden_.erase(std::unique(forbidden_.begin(), forbidden_.end()), forbidden_.end());
+    if (adjusts() && adjusted_.empty()) {
+        adjusted_.resize(n_);
+    }
+}
+
+void Sampler::hear(int token) {
+    if (sampling_.repeat_penalty != 1.0F) {
+        heard_.push_back(token);
+    }
+}
+
+/// Takes from `logits` what may not be drawn: adjusted_, and how many are left in n_.
+void Sampler::adjust(std::span<const float> logits) {
+    constexpr float kNever = -std::numeric_limits<float>::infinity();
+    std::copy(logits.begin(), logits.end(), adjusted_.begin());
+    if (sampling_.repeat_penalty != 1.0F) {
+        const auto last = static_cast<std::size_t>(sampling_.repeat_last_n);
+        const std::size_t first = last == 0 || last > heard_.size() ? 0 : heard_.size() - last;
+        std::vector<int> lately(heard_.begin() + static_cast<std::ptrdiff_t>(first), heard_.end());
+        std::sort(lately.begin(), lately.end());
+        lately.erase(std::unique(lately.begin(), lately.end()), lately.end());  // each once
+        for (const int token : lately) {
+            float& logit = adjusted_[static_cast<std::size_t>(token)];
+            logit = logit > 0.0F ? logit / sampling_.repeat_penalty : logit * sampling_.repeat_penalty;
+        }
+    }
+    for (const int token : forbidden_) {
+        adjusted_[static_cast<std::size_t>(token)] = kNever;
+    }
+    n_ = adjusted_.size() - forbidden_.size();
+    const auto k = static_cast<std::size_t>(sampling_.top_k);
+    if (k > 0 && k < n_) {
+        std::iota(ranked_.begin(), ranked_.end(), 0);
+        const auto better = [&](int a, int b) {
+            const float x = adjusted_[static_cast<std::size_t>(a)];
+            const float y = adjusted_[static_cast<std::size_t>(b)];
+            return x > y || (x == y && a < b);
+        };
+        const auto kth = ranked_.begin() + static_cast<std::ptrdiff_t>(k);
+        std::nth_element(ranked_.begin(), kth, ranked_.end(), better);
+        for (auto token = kth; token != ranked_.end(); ++token) {
+            adjusted_[static_cast<std::size_t>(*token)] = kNever;
+        }
+        n_ = k;
+    }
+}
+
+/// Drops the tokens that are less than min_p times as likely as the likeliest, whose exponential is 1; returns the sum
+/// of the others, first to last.
+float Sampler::keep_likely() {
+    float sum = 0.0F;
+    n_ = 0;
+    for (float& x : exponentials_) {
+        x = x >= sampling_.min_p ? x : 0.0F;
+        sum += x;
+        n_ += x > 0.0F ? 1 : 0;
+    }
+    return sum;
+}
 
 // xorshift64* (Vigna 2016), the upper 24 of the upper 32 bits: [0, 1).
 float Sampler::draw() {
@@ -47,13 +116,21 @@ void Sampler::skip() {
 }
 
 int Sampler::sample(std::span<const float> logits, int largest) {
+    if (adjusts()) {
+        adjust(logits);
+        logits = adjusted_;
+        largest = argmax(logits);
+    }
     if (temperature_ == 0.0F) {
         return largest;
     }
     // softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the largest
     // quotient is that of the largest logit.
-    const float sum =
+    float sum =
         exponentials(exponentials_, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
+    if (sampling_.min_p > 0.0F) {
+        sum = keep_likely();
+    }
     const float coin = coin_ ? *coin_ : draw();
     coin_.reset();
     if (!(sum > 0.0F)) {
@@ -70,7 +147,12 @@ int Sampler::sample_all(float coin, float sum) const {
             return static_cast<int>(i);
         }
     }
-    return static_cast<int>(exponentials_.size()) - 1;  // of rounding errors
+    // Of rounding errors, the last one: that may be drawn.
+    std::size_t last = exponentials_.size() - 1;
+    while (adjusts() && last > 0 && !(exponentials_[last] > 0.0F)) {
+        --last;
+    }
+    return static_cast<int>(last);
 }
 
 /// The smallest x for which x / sum >= cutoff: division keeps the order, so comparing x with it saves dividing.
@@ -87,7 +169,7 @@ float Sampler::smallest_quotient(float cutoff, float sum) {
 
 int Sampler::sample_topp(float coin, float sum) {
     // A token below the cutoff cannot be in the smallest set that exceeds topp.
-    const float cutoff = (1.0F - topp_) / static_cast<float>(exponentials_.size() - 1);
+    const float cutoff = (1.0F - topp_) / static_cast<float>(n_ - 1);
     const std::size_t count = find_candidates(exponentials_, smallest_quotient(cutoff, sum), sum);
     if (count == 0) {
         // So flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The set

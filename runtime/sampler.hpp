@@ -14,12 +14,26 @@ namespace storybake {
 /// The index of the largest value, the first of equals. NaN is never the largest, unless it comes first.
 int argmax(std::span<const float> values);
 
+/// What llama2.c's sampler does not have; as they are here, nothing changes (docs/arithmetic.md).
+struct Sampling {
+    int top_k = 0;                // so many of the likeliest tokens; 0: all
+    float min_p = 0.0F;           // tokens at least this share as likely as the likeliest
+    float repeat_penalty = 1.0F;  // what the logits of tokens that were there lately are divided by; 1: nothing
+    int repeat_last_n = 64;       // lately: so many tokens; 0: all
+};
+
 /// Picks the next token as llama2.c's sample() does: with the same seed and the same logits, the same token. Its
-/// memory is allocated once, here.
+/// memory is allocated once, here, but for what was there lately.
 class Sampler {
 public:
     /// temperature 0 is argmax and draws no random number; topp outside (0, 1) samples from all tokens.
-    Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed);
+    Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed, const Sampling& sampling = {});
+
+    /// Never picks these tokens, in addition to others that are forbidden; ids are below vocab_size, not all of them.
+    void forbid(std::span<const int> tokens);
+
+    /// Hears of a token of the text, for the penalty of those that were there lately.
+    void hear(int token);
 
     /// The next token. logits: (vocab_size,), not changed, `largest` their argmax. With logits so large or so broken
     /// that no probabilities come of them, the argmax.
@@ -30,8 +44,16 @@ public:
     /// it (docs/arithmetic.md); otherwise nothing, and the next sample() draws it with the same random number.
     std::optional<int> sample_head(const HeadLogits& head);
 
-    /// Draws from another seed from now on.
-    void restart(std::uint64_t seed) { state_ = seed; }
+    /// Draws from another seed from now on; the text begins anew.
+    void restart(std::uint64_t seed) {
+        state_ = seed;
+        heard_.clear();
+    }
+
+    /// Whether it looks at more than the logits as they are: then no head of them proves what it draws.
+    [[nodiscard]] bool adjusts() const {
+        return !forbidden_.empty() || sampling_.top_k > 0 || sampling_.min_p > 0.0F || sampling_.repeat_penalty != 1.0F;
+    }
 
     /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
     void skip();
@@ -53,6 +75,8 @@ private:
     };
 
     [[nodiscard]] bool takes_all() const { return topp_ <= 0.0F || topp_ >= 1.0F; }
+    void adjust(std::span<const float> logits);
+    float keep_likely();
     float draw();
     static float smallest_quotient(float cutoff, float sum);
     int sample_all(float coin, float sum) const;
@@ -66,6 +90,13 @@ private:
     float temperature_;
     float topp_;
     std::uint64_t state_;
+    Sampling sampling_;
+    std::size_t n_;               // tokens that may be drawn
+    std::vector<int> forbidden_;  // sorted
+    std::vector<int> heard_;      // the text so far, for the penalty
+    std::vector<float>
+        adjusted_;  // (vocab_size,): the logits as the penalty leaves them, -infinity where there is no choice
+    std::vector<int> ranked_;          // (vocab_size,), for top-k
     std::optional<float> coin_;        // drawn by sample_head() for the sample() that follows
     std::vector<float> exponentials_;  // (vocab_size,): probabilities, not yet divided by their sum; sums of them after
     std::vector<Candidate> candidates_;  // (vocab_size,), for top-p

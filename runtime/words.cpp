@@ -1,44 +1,12 @@
 #include "words.hpp"
 
 #include "little_endian.hpp"
+#include "utf8.hpp"
 
 namespace storybake {
 namespace {
 
 constexpr std::size_t kAny = static_cast<std::size_t>(-1);
-constexpr std::uint32_t kInvalid = 0x110000;
-
-/// The code point at the beginning of a text that is not empty, and its bytes; one byte of kInvalid where it is not
-/// UTF-8: too short, too long for its value, a surrogate, or beyond U+10FFFF.
-struct Decoded {
-    std::uint32_t code;
-    std::size_t size;
-};
-
-Decoded decode_utf8(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
-    const std::uint32_t first = byte(0);
-    if (first < 0x80) {
-        return {first, 1};
-    }
-    const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size() < size) {
-        return {kInvalid, 1};
-    }
-    std::uint32_t code = first & (0x7fU >> size);
-    for (std::size_t i = 1; i < size; ++i) {
-        if ((byte(i) & 0xc0U) != 0x80U) {
-            return {kInvalid, 1};
-        }
-        code = code << 6 | (byte(i) & 0x3fU);
-    }
-    constexpr std::uint32_t kLeast[] = {0x80, 0x800, 0x10000};
-    if (code < kLeast[size - 2] || (code >= 0xd800 && code < 0xe000) || code >= kInvalid) {
-        return {kInvalid, 1};
-    }
-    return {code, size};
-}
-
 bool is_line_end(std::uint32_t code) {
     return code == '\r' || code == '\n';
 }
@@ -72,7 +40,7 @@ std::size_t contraction(std::string_view text, bool any_case) {
 }  // namespace
 
 CharKind CharKinds::of(std::uint32_t code) const {
-    if (code >= kInvalid) {
+    if (code >= kNoCharacter) {
         return CharKind::kOther;
     }
     std::uint32_t low = 0;  // the last run that begins at or before the code point
@@ -90,7 +58,7 @@ CharKind CharKinds::of(std::uint32_t code) const {
 
 Words::Char Words::at(std::string_view text, std::size_t pos) const {
     if (pos >= text.size()) {
-        return {kInvalid, CharKind::kEnd, pos};
+        return {kNoCharacter, CharKind::kEnd, pos};
     }
     const auto [code, size] = decode_utf8(text.substr(pos));
     return {code, kinds_.of(code), pos + size};

@@ -7,7 +7,6 @@ taken as they are.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,11 @@ import numpy as np
 
 from codegen.errors import BakeError, shown
 from codegen.formats.gguf_file import Gguf, read_gguf
+from codegen.formats.json_file import LEAST, MOST
+from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.stored import StoredCheckpoint, match_tensors
-from codegen.model import NORMS, Model, check_dims, check_name
+from codegen.model import NORMS, Model, check_dims
+from codegen.names import file_name
 
 NAMES = {
     "token_embedding_table": "token_embd.weight",
@@ -32,22 +34,9 @@ NAMES = {
     "rms_final_weight": "output_norm.weight",
     "wcls": "output.weight",
 }
-# What makes another model of a llama when it is not one of these values.
-NEUTRAL: dict[str, tuple[int | float | bytes, ...]] = {
-    "split.count": (0, 1),
-    "llama.expert_count": (0,),
-    "llama.rope.scaling.type": (b"none",),
-    "llama.rope.scaling.factor": (0.0, 1.0),
-    "llama.rope.scale_linear": (1.0,),
-    "llama.attention.sliding_window": (0,),
-    "llama.attention.causal": (True,),
-    "llama.logit_scale": (1.0,),
-    "llama.residual_scale": (1.0,),
-    "llama.embedding_scale": (1.0,),
-}
 
 
-def read_model(path: Path) -> StoredCheckpoint:
+def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a GGUF file. A file whose matrices are all Q8_0 is a q8 model of groups of 32, any other one is f32."""
     gguf = read_gguf(path)
     architecture = gguf.metadata.get("general.architecture")
@@ -55,14 +44,7 @@ def read_model(path: Path) -> StoredCheckpoint:
         raise BakeError(
             f"{path.name}: general.architecture: expected 'llama', found {shown(architecture)}; can't be baked"
         )
-    for key, neutral in NEUTRAL.items():
-        value = gguf.metadata.get(key)
-        if isinstance(value, np.float32):
-            value = float(value)
-        if value is not None and (not isinstance(value, (int, float, bytes)) or value not in neutral):
-            raise BakeError(
-                f"{path.name}: {key}: expected {shown(neutral[-1])} or none, found {shown(value)}; can't be baked"
-            )
+    check_keys("GGUF", gguf.metadata, path.name, tell)
     dim = _integer(gguf, "llama.embedding_length")
     n_heads = _integer(gguf, "llama.attention.head_count")
     if n_heads < 1 or dim % n_heads and "llama.attention.key_length" not in gguf.metadata:
@@ -73,9 +55,9 @@ def read_model(path: Path) -> StoredCheckpoint:
     head_size = _integer(gguf, "llama.attention.key_length", dim // n_heads)
     for key in ("llama.attention.value_length", "llama.rope.dimension_count"):
         if _integer(gguf, key, head_size) != head_size:
-            raise BakeError(f"{path.name}: {key}: expected the head size {head_size}, found {_integer(gguf, key)}")
+            raise BakeError(f"{path.name}: {key}: expected the head size {head_size}, found {_integer(gguf, key)}; can't be baked")
     model = Model(
-        name=check_name(path.stem.replace(".", "_")),
+        name=file_name(path),
         dim=dim,
         hidden_dim=_integer(gguf, "llama.feed_forward_length"),
         n_layers=_integer(gguf, "llama.block_count"),
@@ -86,7 +68,7 @@ def read_model(path: Path) -> StoredCheckpoint:
         head_size=head_size,
         shared_classifier=NAMES["wcls"] not in gguf.tensors,
         rope_theta=_number(gguf, "llama.rope.freq_base", 10000.0),
-        norm_eps=_number(gguf, "llama.attention.layer_norm_rms_epsilon", 1e-5),
+        norm_eps=_number(gguf, "llama.attention.layer_norm_rms_epsilon"),
     )
     tensors = match_tensors(path.name, check_dims(model, path.name), NAMES, gguf.tensors)
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in NORMS):
@@ -95,20 +77,22 @@ def read_model(path: Path) -> StoredCheckpoint:
 
 
 def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:
+    """An integer; one a layer is taken where all are equal."""
     value = gguf.metadata.get(key)
     if value is None and default is not None:
         return default
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size and (value == value[0]).all():
+        value = int(value[0])
     if type(value) is not int:
-        found = "none" if value is None else shown(value)
-        raise BakeError(f"{gguf.name}: {key}: expected an integer, found {found}; convert the model again")
+        raise BakeError(f"{gguf.name}: {key}: expected an integer, found {shown(value)}; convert the model again")
     return value
 
 
-def _number(gguf: Gguf, key: str, default: float) -> float:
+def _number(gguf: Gguf, key: str, default: float | None = None) -> float:
     """A float above 0: the decimal number that was meant (1e-05), not its float32 neighbour (9.99999974e-06)."""
     value = gguf.metadata.get(key)
-    if value is None:
+    if value is None and default is not None:
         return default
-    if not isinstance(value, (np.float32, float)) or not math.isfinite(value) or not 0 < value < 1e30:
+    if not isinstance(value, (np.float32, float)) or not LEAST <= value <= MOST:
         raise BakeError(f"{gguf.name}: {key}: expected a float above 0, found {shown(value)}; convert the model again")
     return float(str(value))

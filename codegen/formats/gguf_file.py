@@ -21,7 +21,9 @@ from codegen.formats.stored import BLOCKS, Stored
 MAGIC = b"GGUF"
 LARGEST_METADATA = 100_000_000  # bytes; the largest vocabularies take a tenth of it
 MOST_ENTRIES = 1 << 16  # values, and tensors
-MOST_STRINGS = 1 << 21  # in an array; the merges of the largest vocabularies take a quarter of it
+MOST_STRINGS = 1 << 20  # in all arrays; the pieces and merges of the largest vocabularies take 840000
+CHUNK = 1 << 20  # bytes that are read ahead
+LENGTH = struct.Struct("<Q")
 LARGEST_ALIGNMENT = 1 << 16
 
 STRING, ARRAY, BOOL = 8, 9, 7
@@ -48,23 +50,27 @@ class Gguf:
 
 
 class _Cursor:
-    """Reads forward, never beyond the file's end or the limit for metadata."""
+    """Reads forward into memory, never beyond the file's end or the limit for metadata."""
 
     def __init__(self, file: BinaryIO, size: int, name: str) -> None:
         self.file, self.size, self.name, self.at = file, size, name, 0
+        self.strings_left = MOST_STRINGS
+        self._data = bytearray()  # of the file, from its beginning
 
     def take(self, count: int, what: str) -> bytes:
-        self.need(count, what)
-        data = self.file.read(count)
-        if len(data) != count:
-            raise BakeError(f"{self.name}: {what}: the file shrank while it was read")
+        self._need(count, what)
         self.at += count
-        return data
+        return bytes(self._data[self.at - count : self.at])
 
-    def need(self, count: int, what: str) -> None:
+    def _need(self, count: int, what: str) -> None:
+        if self.at + count <= len(self._data):
+            return
         left = min(self.size, LARGEST_METADATA) - self.at
         if count > left:
-            raise BakeError(f"{self.name}: {what}: expected {count} bytes, found {left} left; download the file again")
+            raise BakeError(f"{self.name}: {what}: expected {shown(count)} bytes, found {left} left; download the file again")
+        self._data += self.file.read(max(self.at + count - len(self._data), CHUNK))
+        if self.at + count > len(self._data):
+            raise BakeError(f"{self.name}: {what}: the file shrank while it was read")
 
     def number(self, form: str, what: str) -> int:
         value: int = struct.unpack(form, self.take(struct.calcsize(form), what))[0]
@@ -72,6 +78,21 @@ class _Cursor:
 
     def string(self, what: str) -> bytes:
         return self.take(self.number("<Q", what), what)
+
+    def strings(self, count: int, what: str) -> list[bytes]:
+        """An array's; a vocabulary has hundreds of thousands, so this loop is the one that has to be quick."""
+        if count > self.strings_left:
+            raise BakeError(f"{self.name}: {what}: expected at most {MOST_STRINGS} strings in all, found {shown(count)} more")
+        self.strings_left -= count
+        unpack, data, found = LENGTH.unpack_from, self._data, []
+        for _ in range(count):
+            self._need(8, what)
+            size = unpack(data, self.at)[0]
+            self.at += 8
+            self._need(size, what)
+            found.append(bytes(data[self.at : self.at + size]))
+            self.at += size
+        return found
 
     def text(self, what: str) -> str:
         data = self.string(what)
@@ -102,8 +123,8 @@ def _read(path: Path, cursor: _Cursor) -> Gguf:
     n_values = cursor.number("<Q", "metadata count")
     if max(n_values, n_tensors) > MOST_ENTRIES:
         raise BakeError(
-            f"{path.name}: expected at most {MOST_ENTRIES} metadata values and as many tensors, found {n_values} and "
-            f"{n_tensors}; download the file again"
+            f"{path.name}: expected at most {MOST_ENTRIES} values and as many tensors, found {shown(n_values)} and "
+            f"{shown(n_tensors)}; download the file again"
         )
 
     metadata: dict[str, Value] = {}
@@ -129,9 +150,7 @@ def _value(cursor: _Cursor, what: str) -> Value:
         inner = cursor.number("<I", what)
         count = cursor.number("<Q", what)
         if inner == STRING:
-            if count > MOST_STRINGS:
-                raise BakeError(f"{cursor.name}: {what}: expected at most {MOST_STRINGS} strings, found {count}")
-            return [cursor.string(what) for _ in range(count)]
+            return cursor.strings(count, what)
         dtype = _scalar(cursor, inner, what)
         values = np.frombuffer(cursor.take(count * dtype.itemsize, what), dtype)
         _check_bools(cursor, inner, values, what)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from codegen.checkpoint import LARGEST
 from codegen.errors import MISSING_FILE, BakeError, shown
-from codegen.formats.json_file import Object, integer, number, read_object
+from codegen.formats.json_file import Object, integer, number, read_object, typed
+from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.safetensors import read_safetensors
 from codegen.formats.stored import Stored, StoredCheckpoint, decode, match_tensors, read_span
-from codegen.model import Model, check_dims, check_name
+from codegen.model import Model, check_dims
+from codegen.names import folder_name
 
 NAMES = {
     "token_embedding_table": "model.embed_tokens.weight",
@@ -35,29 +37,16 @@ NAMES = {
 # A table that old versions stored; transformers computes it from rope_theta, as we do.
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
-# What makes another model of a llama: key, the values that don't, in words.
-NEUTRAL: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("model_type", ("llama",), "llama"),
-    ("hidden_act", (None, "silu"), "silu"),
-    ("attention_bias", (None, False), "no biases"),
-    ("mlp_bias", (None, False), "no biases"),
-    ("rope_scaling", (None,), "no scaling"),
-    ("partial_rotary_factor", (None, 1, 1.0), "RoPE on the whole head"),
-    ("sliding_window", (None,), "attention to all positions"),
-    ("quantization_config", (None,), "float weights"),
-)
+# Where a tensor may be called otherwise: a model saved without the class around it has no "model." in front.
+PREFIX = "model."
 
 
-def read_folder(folder: Path) -> StoredCheckpoint:
+def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a folder with config.json and safetensors. Refuses by name what llama2.c's transformer can't do."""
     source = f"{folder.name}/config.json"
     config = read_object(folder / "config.json")
-    for key, neutral, words in NEUTRAL:
-        if not any(type(config.get(key)) is type(value) and config.get(key) == value for value in neutral):
-            raise BakeError(
-                f"{source}: {key}: expected {words}, found {shown(config.get(key))}; this model can't be baked"
-            )
-    found = _tensors(folder)
+    check_keys("config.json", {"model_type": "none", **config}, source, tell)
+    found = _named(folder.name, _tensors(folder))
     tied = config.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
         raise BakeError(f"{source}: tie_word_embeddings: expected true or false, found {shown(tied)}")
@@ -66,7 +55,7 @@ def read_folder(folder: Path) -> StoredCheckpoint:
     if n_heads < 1 or (config.get("head_dim") is None and dim % n_heads):
         raise BakeError(f"{source}: num_attention_heads: expected a divisor of hidden_size = {dim}, found {n_heads}")
     model = Model(
-        name=check_name(folder.name.replace(".", "_")),
+        name=folder_name(folder),
         dim=dim,
         hidden_dim=integer(config, "intermediate_size", source),
         n_layers=integer(config, "num_hidden_layers", source),
@@ -80,7 +69,9 @@ def read_folder(folder: Path) -> StoredCheckpoint:
         norm_eps=number(config, "rms_norm_eps", source, 1e-6),
     )
     check_dims(model, source)
-    head = found.get(NAMES["wcls"])
+    head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
+    if tied and head is not None and embedding is None:
+        found[NAMES["token_embedding_table"]] = head  # which of the two is stored is the writer's choice
     tensors = match_tensors(
         folder.name, model, NAMES, found, re.compile(r"lm_head\.weight|" + IGNORED.pattern) if tied else IGNORED, True
     )
@@ -89,16 +80,42 @@ def read_folder(folder: Path) -> StoredCheckpoint:
     return StoredCheckpoint(folder, model, tensors)
 
 
+def _named(source: str, found: dict[str, Stored]) -> dict[str, Stored]:
+    """The tensors by the names of LlamaForCausalLM, whether or not they were saved from there."""
+    named: dict[str, Stored] = {}
+    for name, stored in found.items():
+        full = name if name.startswith((PREFIX, "lm_head.")) or PREFIX + name not in _BARE and not _LAYER.match(name) else PREFIX + name
+        if full in named:
+            raise BakeError(f"{source}: tensor {shown(full)}: expected once, found it with and without {shown(PREFIX)}")
+        named[full] = stored
+    return named
+
+
+_BARE = {NAMES["token_embedding_table"], NAMES["rms_final_weight"]}
+_LAYER = re.compile(r"layers\.\d+\.")
+
+
 def _rope_theta(config: Object, source: str) -> float:
-    """rope_theta, or that of rope_parameters, where transformers 5 moved it."""
-    parameters = config.get("rope_parameters")
-    if parameters is None:
-        return number(config, "rope_theta", source, 10000.0)
-    if not isinstance(parameters, dict) or parameters.get("rope_type", "default") != "default":
-        raise BakeError(
-            f"{source}: rope_parameters: expected rope_type 'default', found {shown(parameters)}; can't be baked"
-        )
-    return number(parameters, "rope_theta", f"{source}: rope_parameters", 10000.0)
+    """The base of RoPE: rope_theta, or that of rope_parameters, where transformers 5 moved it. A scaling that is one is
+    refused by its name, under either name of its type and of its place."""
+    theta = {number(config, "rope_theta", source, 10000.0)} if config.get("rope_theta") is not None else set()
+    for place in ("rope_parameters", "rope_scaling"):
+        rope = typed(config, place, dict, source) or {}
+        label = f"{source}: {place}"
+        kinds = {shown(rope[key]).strip("'") for key in ("rope_type", "type") if rope.get(key) is not None}
+        factor = rope.get("factor")
+        neutral = kinds <= {"default"} or (kinds <= {"default", "linear"} and type(factor) in (int, float) and factor == 1)
+        if not neutral:
+            raise BakeError(f"{label}: expected no scaling, found {' and '.join(sorted(kinds))}; this model can't be baked")
+        for key, value in rope.items():
+            about = key in ("rope_type", "type", "rope_theta") or (key.startswith("original_max") and type(value) is int)
+            if not about and value is not None and not (key in ("factor", "partial_rotary_factor") and value in (1, 1.0)):
+                raise BakeError(f"{label}: {shown(key)}: expected no scaling, found {shown(value)}; this model can't be baked")
+        if rope.get("rope_theta") is not None:
+            theta.add(number(rope, "rope_theta", label, None))
+    if len(theta) > 1:
+        raise BakeError(f"{source}: rope_theta: expected one base of RoPE, found {' and '.join(map(str, sorted(theta)))}")
+    return theta.pop() if theta else 10000.0
 
 
 def _tensors(folder: Path) -> dict[str, Stored]:
@@ -112,7 +129,7 @@ def _tensors(folder: Path) -> dict[str, Stored]:
             "save the model with safe_serialization=True",
             MISSING_FILE,
         )
-    where = read_object(index).get("weight_map")
+    where = read_object(index, LARGEST).get("weight_map")
     source = f"{folder.name}/{index.name}"
     if not isinstance(where, dict) or not where:
         raise BakeError(f"{source}: weight_map: expected file names by tensor, found {shown(where)}")

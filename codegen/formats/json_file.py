@@ -1,24 +1,27 @@
-"""JSON of untrusted files: UTF-8, no duplicate keys, bounded, and values that are checked when they are asked for."""
+"""JSON of untrusted files: UTF-8, no duplicate keys, bounded in bytes and in values, and each value's type checked when
+it is asked for."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.checkpoint import read_small
+from codegen.errors import BakeError, shown
 
-# Bytes. Enough for 200000 tensors or a vocabulary of 400000; Python's objects take 20 times as much. safetensors' own
-# limit for its header is 100 MB.
-LARGEST = 1 << 25
+LARGEST_CONFIG = 1 << 22  # bytes of config.json and its like
+# What Python makes an object of takes 50 to 200 bytes: these keep any file within 200 MB and a second. The largest
+# vocabularies have 260000 pieces and 520000 merges, the largest models 100000 tensors.
+MOST_OF = {b"{": 150_000, b"[": 600_000, b":": 530_000, b",": 2_000_000}
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 
 def parse_object(data: bytes, source: str) -> Object:
-    """The JSON object in `data`; BakeError for anything else, for duplicate keys and for NaN."""
+    """The JSON object in `data`; BakeError for anything else, for duplicate keys, for NaN and for too many values."""
 
     def unique(pairs: Iterable[tuple[str, Any]]) -> Object:
         result: Object = {}
@@ -31,33 +34,51 @@ def parse_object(data: bytes, source: str) -> Object:
     def refuse(constant: str) -> Any:
         raise BakeError(f"{source}: expected JSON numbers, found {constant}; export the file again")
 
+    for mark, most in MOST_OF.items():
+        if (count := data.count(mark)) > most:
+            raise BakeError(f"{source}: expected at most {most} of '{mark.decode()}', found {count}; is it the right file?")
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except RecursionError as error:
+        raise BakeError(f"{source}: expected JSON in UTF-8: found it nested too deeply; is it the right file?") from error
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise BakeError(f"{source}: expected JSON in UTF-8: {shown(str(error))}; download the file again") from error
     if not isinstance(value, dict):
-        raise BakeError(f"{source}: expected a JSON object, found {type(value).__name__}; is it the right file?")
+        raise BakeError(f"{source}: expected a JSON object, found {kind_of(value)}; is it the right file?")
     return value
 
 
-def read_object(path: Path) -> Object:
+def read_object(path: Path, largest: int = LARGEST_CONFIG) -> Object:
     """The JSON object a file holds."""
-    return parse_object(read_small(path), path.name)
+    return parse_object(read_small(path, largest), path.name)
 
 
-def read_small(path: Path, largest: int = LARGEST) -> bytes:
-    """A whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
-    try:
-        if not path.is_file():
-            reason = "is not a regular file" if path.exists() else "no such file"
-            raise BakeError(f"{path}: {reason}", MISSING_FILE)
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
-    except OSError as error:
-        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
-    if len(data) > largest:
-        raise BakeError(f"{path.name}: expected at most {largest} bytes, found more; is it the right file?")
-    return data
+KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "an integer", float: "a number",
+         type(None): "null"}  # fmt: skip
+
+
+def kind_of(value: object) -> str:
+    """The JSON type of a value, in words."""
+    return KINDS[type(value)]
+
+
+def typed(values: Object, key: str, kind: type[T], source: str) -> T | None:
+    """The value of a key when it is of a type, None when it is null or missing; BakeError when it is of another one."""
+    value = values.get(key)
+    if value is None:
+        return None
+    if type(value) is not kind:  # bool is a subclass of int
+        raise BakeError(f"{source}: {key}: expected {KINDS[kind]}, found {shown(value)}; export the file again")
+    return value
+
+
+def objects(values: Object, key: str, source: str) -> list[Object]:
+    """The objects of a list by its key; none when it is null or missing."""
+    items = typed(values, key, list, source) or []
+    for item in items:
+        if not isinstance(item, dict):
+            raise BakeError(f"{source}: {key}: expected objects, found {shown(item)}; export the file again")
+    return items
 
 
 def integer(values: Object, key: str, source: str, default: int | None = None) -> int:
@@ -66,16 +87,21 @@ def integer(values: Object, key: str, source: str, default: int | None = None) -
     if value is None and default is not None:
         return default
     if type(value) is not int:  # bool is a subclass of int
-        found = "none" if value is None else shown(value)
-        raise BakeError(f"{source}: {key}: expected an integer, found {found}; is it a llama model's?")
+        raise BakeError(f"{source}: {key}: expected an integer, found {shown(value)}; is it a llama model's?")
     return value
 
 
-def number(values: Object, key: str, source: str, default: float) -> float:
-    """A finite number above 0 by its key; a missing or null one is `default`."""
+# What a constant of a model can be: outside, float32 has no number, or none that the model's arithmetic can divide by.
+LEAST, MOST = 1e-20, 1e20
+
+
+def number(values: Object, key: str, source: str, default: float | None) -> float:
+    """A number above 0 that float32 can divide by, by its key; a missing or null one is `default`, if there is one."""
     value = values.get(key)
-    if value is None:
+    if value is None and default is not None:
         return default
-    if type(value) not in (int, float) or not 0 < value < 1e30 or not math.isfinite(value):
-        raise BakeError(f"{source}: {key}: expected a number above 0, found {shown(value)}; is it a llama model's?")
+    if value is None or type(value) not in (int, float) or not LEAST <= value <= MOST:
+        raise BakeError(
+            f"{source}: {key}: expected a number above 0, 1e-20 to 1e20, found {shown(value)}; is it a llama model's?"
+        )
     return float(value)

@@ -11,9 +11,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from codegen.checkpoint import read_bytes
+from codegen.checkpoint import LARGEST, read_bytes
 from codegen.errors import BakeError, shown
-from codegen.formats.json_file import LARGEST, parse_object
+from codegen.formats.json_file import parse_object
 from codegen.formats.stored import Stored
 
 MOST_TENSORS = 100_000

@@ -138,6 +138,6 @@ def match_tensors(
             tensors[name, layer] = replace(stored, heads=heads)
     for key in rest:
         if not (ignored and ignored.fullmatch(key)):
-            what = "biases" if key.endswith(".bias") else "such a tensor"
+            what = "biases" if key.endswith(".bias") else "tensor of this name"
             raise BakeError(f"{source}: tensor {shown(key)}: llama2.c's transformer has no {what}; can't be baked")
     return tensors

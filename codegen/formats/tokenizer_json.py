@@ -10,107 +10,117 @@ text.) Format: https://github.com/huggingface/tokenizers.
 
 from __future__ import annotations
 
-from typing import Any
-
 from codegen.errors import BakeError, shown
+from codegen.formats.beside import Beside
 from codegen.formats.json_file import Object
-from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NORMAL, SPECIAL, UNKNOWN, USER_DEFINED, Piece
-from codegen.formats.vocabulary import check_special, to_llama2c
+from codegen.formats.json_parts import SPACE, Normal, added_of, check_root, make_json_frame, merges_of, normal_of, steps, vocabulary_of
+from codegen.formats.keys import Tell, ignore
+from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NONE, NORMAL, UNKNOWN, USER_DEFINED, Piece, to_llama2c
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
 
-NORMALIZER = {
-    "type": "Sequence",
-    "normalizers": [
-        {"type": "Prepend", "prepend": "\u2581"},
-        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
-    ],
-}
-SPECIAL_TEXTS = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}
+# Sum of the squares of the pieces' lengths: what looking for every way to cut each of them takes. Llama 2's is 1.3 million.
+MOST_TO_CUT = 1 << 25
+DECODER = [
+    {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+    {"type": "ByteFallback"},
+    {"type": "Fuse"},
+]
 
 
-def read_llama(root: Object, source: str) -> TokenizerData:
+def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Tell = ignore) -> TokenizerData:
     """llama2.c's vocabulary of a tokenizer.json. Refuses by name what llama2.c's encoder can't do."""
-    model = model_of(root, source)
-    _check_kind(root, model, source)
-    texts, special = texts_of(root, model, source, LONGEST_PIECE)
-    for name, text in SPECIAL_TEXTS.items():
-        check_special(source, name, texts.index(text) if text in texts else None)
+    beside = beside or Beside()
+    model = check_root(root, source, tell)
+    for key, words in (("byte_fallback", "true"), ("ignore_merges", "false")):
+        if (model.get(key) is True) != (words == "true") or not isinstance(model.get(key, False), (bool, type(None))):
+            raise BakeError(f"{source}: model.{key}: expected {words}, found {shown(model.get(key))}; can't be baked")
+    normal = normal_of(root, source)
+    spaces, strip = _spaces(root, normal, beside, source)
+    texts = vocabulary_of(model, source, LONGEST_PIECE)
+    added = added_of(root, texts, beside, source)
+    frame = make_json_frame(root, texts, added, beside, source, spaces=spaces, strip=strip, nfc=normal.nfc)
 
-    kinds = [NORMAL] * len(texts)
-    for at, is_special in special.items():
-        kinds[at] = CONTROL if is_special else USER_DEFINED
-    kinds[SPECIAL["unk"]] = UNKNOWN
-    for at in range(FIRST_BYTE, min(FIRST_BYTE + 256, len(texts))):
-        if texts[at].encode("utf-8", "replace") == BYTE_TOKENS[at - FIRST_BYTE]:
-            kinds[at] = BYTE
-    normal = {text: None for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
-    scores = _scores(model.get("merges"), normal, source)
-    pieces = [Piece(text, scores.get(text, 0.0), kind) for text, kind in zip(texts, kinds, strict=True)]
-    return to_llama2c(pieces, source)
+    merges = merges_of(model, source)
+    merged = {part for pair in merges for part in (*pair, pair[0] + pair[1])}
+    pieces = [Piece("", 0.0, NONE)] * (max([*texts, *added], default=-1) + 1)
+    made: dict[str, int] = {}
+    for at, text in texts.items():
+        kind = NORMAL
+        if FIRST_BYTE <= at < FIRST_BYTE + 256 and text.encode("utf-8", "replace") == BYTE_TOKENS[at - FIRST_BYTE]:
+            kind = BYTE
+        elif at == 0:
+            kind = UNKNOWN
+        elif at in added and text not in merged:
+            kind = CONTROL if added[at].special else USER_DEFINED
+        if kind == NORMAL:
+            made[text] = at
+        pieces[at] = Piece(text, 0.0, kind)
+    scores = _scores(merges, dict.fromkeys(made), source)
+    for text, at in made.items():
+        pieces[at] = Piece(text, scores[text], NORMAL)
+    for at, token in added.items():
+        if at not in texts:
+            pieces[at] = Piece(token.text.decode(), 0.0, CONTROL if token.special else USER_DEFINED)
+    return to_llama2c(pieces, frame, source)
 
 
-def _check_kind(root: Object, model: Object, source: str) -> None:
-    pre = root.get("pre_tokenizer")
-    if root.get("normalizer") is None and isinstance(pre, dict) and pre.get("type") == "Metaspace":
-        prefix = pre.get("prepend_scheme", "always" if pre.get("add_prefix_space") else "never")
-        spaces = pre.get("replacement") == "\u2581" and prefix in ("first", "always") and pre.get("split") is False
+def _spaces(root: Object, normal: Normal, beside: Beside, source: str) -> tuple[str, bool]:
+    """Where spaces are put in front (codegen.frame.SPACES), and whether one is dropped from what is printed."""
+    pre = steps(root, "pre_tokenizer", source)
+    if not pre and normal.replace:
+        spaces = "each" if normal.prepend else "none"
+    elif len(pre) == 1 and not normal.replace and not normal.prepend:
+        spaces = _metaspace(pre[0], f"{source}: pre_tokenizer")
     else:
-        spaces = root.get("normalizer") == NORMALIZER and pre is None
-    expected: tuple[tuple[str, Any, bool, str], ...] = (
-        ("model.type", model.get("type"), model.get("type") == "BPE", "BPE"),
-        ("model.byte_fallback", model.get("byte_fallback"), model.get("byte_fallback") is True,
-         "true"),
-        ("normalizer and pre_tokenizer", (root.get("normalizer"), pre), spaces,
-         "llama's: a '\u2581' before the text and for each space, nothing else"),
-        ("model.dropout", model.get("dropout"), not model.get("dropout"), "none"),
-        ("model.ignore_merges", model.get("ignore_merges"), not model.get("ignore_merges"), "false"),
-        ("model.continuing_subword_prefix", model.get("continuing_subword_prefix"),
-         not model.get("continuing_subword_prefix"), "none"),
-        ("model.end_of_word_suffix", model.get("end_of_word_suffix"), not model.get("end_of_word_suffix"), "none"),
-    )  # fmt: skip
-    for name, found, fits, words in expected:
-        if not fits:
-            raise BakeError(f"{source}: {name}: expected {words}, found {shown(found)}; can't be baked")
+        raise BakeError(
+            f"{source}: normalizer and pre_tokenizer: expected llama's: a '{SPACE}' before the text and for each space, nothing "
+            f"else; found {shown(root.get('pre_tokenizer') or root.get('normalizer'))}; can't be baked"
+        )
+    if beside.add_space not in (None, spaces != "none"):
+        raise BakeError(
+            f"tokenizer_config.json: add_prefix_space: found {shown(beside.add_space)}, but {source} says otherwise; download both again"
+        )
+    return spaces, _strips(root, spaces, source)
 
 
-def model_of(root: Object, source: str) -> Object:
-    """The part of a tokenizer.json that has the vocabulary."""
-    model = root.get("model")
-    if not isinstance(model, dict):
-        raise BakeError(f"{source}: model: expected an object, found {shown(model)}; is it a tokenizer.json?")
-    return model
+def _metaspace(step: Object, label: str) -> str:
+    """The spaces of a Metaspace step that does not cut words."""
+    prefix = step.get("add_prefix_space")
+    scheme = step.get("prepend_scheme", "never" if prefix is False else "always")
+    fits = step.get("type") == "Metaspace" and step.get("replacement") == SPACE and step.get("split") is False
+    if not fits or scheme not in ("first", "always", "never") or set(step) - {
+            "type", "replacement", "split", "prepend_scheme", "add_prefix_space", "str_rep"}:  # fmt: skip
+        raise BakeError(
+            f"{label}: expected llama's: a '{SPACE}' before the text and for each space, nothing else; found {shown(step)}; "
+            "can't be baked"
+        )
+    return {"first": "first without", "always": "each without", "never": "none"}[str(scheme)]
 
 
-def texts_of(root: Object, model: Object, source: str, most: int) -> tuple[list[str], dict[int, bool]]:
-    """The text of each id, of at most `most` characters, and the ids of added tokens with whether each is special."""
-    vocab, added = model.get("vocab"), root.get("added_tokens", [])
-    if not isinstance(vocab, dict) or not isinstance(added, list):
-        raise BakeError(f"{source}: model.vocab, added_tokens: expected an object and a list; is it a tokenizer.json?")
-    by_id: dict[int, str] = {}
-    special: dict[int, bool] = {}
-    entries = [(text, at) for text, at in vocab.items()]
-    for token in added:
-        if not isinstance(token, dict) or type(token.get("id")) is not int or type(token.get("content")) is not str:
-            raise BakeError(f"{source}: added_tokens: expected id and content, found {shown(token)}")
-        entries.append((token["content"], token["id"]))
-        special[token["id"]] = token.get("special") is True
-    for text, at in entries:
-        if type(at) is not int or by_id.setdefault(at, text) != text:
-            raise BakeError(f"{source}: {shown(text)}: expected an id of its own, found {shown(at)}")
-    if sorted(by_id) != list(range(len(by_id))):
-        raise BakeError(f"{source}: ids: expected 0 to {len(by_id) - 1} without gaps; export the tokenizer again")
-    texts = [by_id[at] for at in range(len(by_id))]
-    longest = max(map(len, texts), default=0)
-    if longest > most:
-        raise BakeError(f"{source}: expected pieces of at most {most} bytes, found {longest} characters")
-    return texts, special
+def _strips(root: Object, spaces: str, source: str) -> bool:
+    """Whether the decoder drops a space from the beginning of a text."""
+    decoder = steps(root, "decoder", source)
+    if not decoder:
+        return spaces != "none"
+    if len(decoder) == 1 and decoder[0].get("type") == "Metaspace" and decoder[0].get("replacement") == SPACE:
+        return _metaspace({**decoder[0], "split": False}, f"{source}: decoder") != "none"
+    last = decoder[len(DECODER) :]
+    strip = last[0] if last else {"type": "Strip", "content": " ", "start": 0, "stop": 0}
+    fits = decoder[: len(DECODER)] == DECODER and len(last) <= 1 and strip.get("type") == "Strip" and strip.get("content") == " "
+    if not fits or strip.get("start") not in (0, 1) or strip.get("stop") != 0:
+        raise BakeError(f"{source}: decoder: expected llama's, '{SPACE}' to spaces and bytes, found {shown(decoder)}; can't be baked")
+    return strip.get("start") == 1
 
 
-def _scores(merges: Any, normal: dict[str, None], source: str) -> dict[str, float]:
+def _scores(pairs: list[tuple[str, str]], normal: dict[str, None], source: str) -> dict[str, float]:
     """The score of each normal piece: 0, -1, -2 ... in the order in which merges make them, then the others by id."""
-    pairs = [_pair(merge, normal, source) for merge in merges] if isinstance(merges, list) else None
-    if pairs is None:
-        raise BakeError(f"{source}: model.merges: expected a list, found {shown(merges)}")
+    for left, right in pairs:
+        for text, words in ((left, "two pieces of the vocabulary"), (right, "two pieces of the vocabulary"),
+                            (left + right, f"them to make a piece, not {shown(left + right)}")):  # fmt: skip
+            if text not in normal:
+                raise BakeError(f"{source}: model.merges: expected {words}, found {shown([left, right])}; export it again")
+    if sum(len(text) ** 2 for text in normal) > MOST_TO_CUT:
+        raise BakeError(f"{source}: expected pieces of 20 characters or so, found {len(normal)} much longer ones; is it a tokenizer?")
     last = {left + right: at for at, (left, right) in enumerate(pairs)}
     scores: dict[str, float] = {}
     begin = end = 0  # of the merges whose pieces share a score
@@ -139,21 +149,3 @@ def _scores(merges: Any, normal: dict[str, None], source: str) -> dict[str, floa
     for text in normal:
         scores.setdefault(text, -float(len(scores)))
     return scores
-
-
-def _pair(merge: Any, normal: dict[str, None], source: str) -> tuple[str, str]:
-    """The two pieces of a merge, which make a third."""
-    left, right = pair_of(merge, source)
-    if left not in normal or right not in normal:
-        raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
-    if left + right not in normal:
-        raise BakeError(f"{source}: model.merges: {shown(merge)} makes {shown(left + right)}, which is no piece")
-    return left, right
-
-
-def pair_of(merge: Any, source: str) -> tuple[str, str]:
-    """The two texts of a merge: "a b", or ["a", "b"] in newer files."""
-    parts = merge.split(" ") if isinstance(merge, str) else merge
-    if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
-        raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
-    return parts[0], parts[1]

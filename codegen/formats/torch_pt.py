@@ -17,7 +17,8 @@ from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.json_file import integer, number
 from codegen.formats.pickled import STORAGES, TensorRef, load
 from codegen.formats.stored import Stored, StoredCheckpoint, match_tensors, read_span
-from codegen.model import Model, check_dims, check_name
+from codegen.model import Model, check_dims
+from codegen.names import file_name
 
 NAMES = {
     "token_embedding_table": "tok_embeddings.weight",
@@ -150,7 +151,7 @@ def _model(path: Path, args: dict[str, Any], found: dict[str, Stored], shared: b
     if w1 is None or len(w1.shape) != 2:
         raise BakeError(f"{path.name}: tensor {NAMES['w1'].format(0)}: expected (hidden_dim, dim), found none such")
     model = Model(
-        name=check_name(path.stem.replace(".", "_")),
+        name=file_name(path),
         dim=dim,
         hidden_dim=w1.shape[0],
         n_layers=integer(args, "n_layers", source),

@@ -18,7 +18,7 @@ from codegen.memory import cut_context
 from codegen.pack import pack, tail_of
 from codegen.plan import Plan, make_plan
 from codegen.targets import find_target
-from codegen.tokenizer import bake
+from codegen.tokenizer import bake, with_chat
 from codegen.weights import convert
 
 
@@ -89,7 +89,8 @@ def test_many_damaged_sections_are_counted(copy: Copy) -> None:
 
 def test_a_damaged_tokenizer_is_named(copy: Copy, tokenizer: Path) -> None:
     data = bytearray(copy.program.read_bytes())
-    at = data.find(bake(open_tokenizer(tokenizer, copy.plan.model.vocab_size)))
+    named = open_tokenizer(tokenizer, copy.plan.model.vocab_size)
+    at = data.find(bake(with_chat(named, "auto", "tokenizer")))
     assert at >= 0, "the tokenizer is not the one that was named"
     data[at + 24] ^= 1  # a bit of the first score
     copy.program.write_bytes(data)

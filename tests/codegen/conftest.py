@@ -14,7 +14,7 @@ import pytest
 from codegen.export import main
 
 Refused = Callable[..., None]
-SOURCES = ("tokenizer", "llama_bpe", "byte_level_bpe", "words")  # of the runtime's tokenizers
+SOURCES = ("tokenizer", "chat_format", "nfc", "llama_bpe", "byte_level_bpe", "words")  # of the runtime's tokenizers
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ int main(int, char** argv) {
     while (std::fread(&length, 4, 1, stdin) == 1) {
         std::string text(length, 0);
         if (std::fread(text.data(), 1, length, stdin) != length) return 1;
-        int previous = tokenizer->bos();
+        int previous = -1;
         std::string decoded;
         for (int id : tokenizer->encode(text)) {
             std::printf("%d ", id);

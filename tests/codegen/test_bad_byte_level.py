@@ -10,7 +10,7 @@ import byte_level_files as given
 import pytest
 from byte_level_files import ByteLevel
 from conftest import Refused
-from model_files import ARRAY, BOOL, F32, STRING, U32
+from model_files import ARRAY, F32, STRING, U32
 
 from codegen.errors import BakeError
 from codegen.formats import open_tokenizer
@@ -44,7 +44,7 @@ def template(*single: Any) -> bytes:
 
 
 TOKEN, TEXT = {"SpecialToken": {"id": "<|endoftext|>"}}, {"Sequence": {"id": "A"}}
-FOREIGN = "pre_tokenizer: expected GPT-2's, SmolLM2's or Llama 3's"
+FOREIGN = "pre_tokenizer: expected GPT-2's, SmolLM2's, Qwen 2's or Llama 3's"
 TOKENS = [*GOOD.added, *map(given.spelled, PIECES)]
 CASES: list[tuple[str, bytes, str]] = [
     ("control", as_json(), "byte-level BPE, which a tokenizer.bin can't hold; name it with -Dtokenizer= as it is"),
@@ -62,31 +62,30 @@ CASES: list[tuple[str, bytes, str]] = [
     ("zero_byte", as_json(vocab=VOCAB | {"a\0": 259}), "expected characters of GPT-2's byte alphabet, found '\\x00'"),
     ("space", as_json(vocab=VOCAB | {"a b": 259}), "expected characters of GPT-2's byte alphabet, found ' '"),
     ("cjk", as_json(vocab=VOCAB | {"\u65e5": 259}), "piece 259: '\u65e5': expected characters of GPT-2's byte"),
-    ("surrogate", as_json(vocab=VOCAB | {"\ud800": 259}), "found '\\ud800'; this tokenizer is not byte-level BPE"),
+    ("surrogate", as_json(vocab=VOCAB | {"\ud800": 259}), "found '\\ud800'; it is not byte-level BPE"),
     ("added_surrogate", as_json(added_tokens=[*ADDED, ADDED[0] | {"id": 259, "content": "\udfff"}]), "a lone surrogate"),
     ("twice", given.gguf(GOOD, tokens=(ARRAY, (STRING, [*TOKENS[:-1], "th"]))), "expected another text than piece 257"),
-    ("gap", as_json(vocab=VOCAB | {"xx": 260}), "ids: expected 0 to 259 without gaps"),
     ("id_twice", as_json(vocab=VOCAB | {"xx": 5}), "'xx': expected an id of its own, found 5"),
-    ("no_pieces", as_json(vocab={}, merges=[], added_tokens=[]), "expected 1 to 1048576 pieces, found 0"),
+    ("no_pieces", as_json(vocab={}, merges=[], added_tokens=[]), "bos, eos: expected the id of a token"),
     # merges
-    ("merges_text", as_json(merges="t h"), "model.merges: expected a list"),
+    ("merges_text", as_json(merges="t h"), "model: merges: expected a list"),
     ("merge_of_three", as_json(merges=["t h e"]), "expected two pieces of the vocabulary, found 't h e'"),
     ("merge_number", as_json(merges=[1]), "expected two pieces of the vocabulary, found 1"),
     ("merge_unknown", as_json(merges=[["tt", "h"]]), "merges: 'tt' and 'h': expected pieces that make a piece"),
     ("merge_to_nothing", as_json(merges=[["h", "t"]]), "found none that is 'ht'"),
-    ("merge_of_added", as_json(merges=[["<|endoftext|>", "t"]]), "found none that is '<|endoftext|>'"),
+    ("merge_of_added", as_json(merges=[["<|endoftext|>", "t"]]), "found none that is '<|endoftext|>t'"),
     ("merge_twice", as_json(merges=[["t", "h"], ["t", "h"]]), "merges: expected ('t', 'h') once, found it twice"),
     # what the encoder can't do
-    ("unigram", as_json(type="Unigram"), "model.type: expected BPE, found 'Unigram'"),
-    ("dropout", as_json(dropout=0.1), "model.dropout: expected none, found 0.1"),
-    ("byte_fallback", as_json(byte_fallback=True), "model.byte_fallback: expected false, found True"),
-    ("prefix", as_json(continuing_subword_prefix="##"), "model.continuing_subword_prefix: expected none"),
-    ("suffix", as_json(end_of_word_suffix="</w>"), "model.end_of_word_suffix: expected none"),
-    ("nfc", as_json(normalizer={"type": "NFC"}), "normalizer: expected none, found {'type': 'NFC'}"),
+    ("unigram", as_json(type="Unigram"), "model: type: expected BPE, found 'Unigram'"),
+    ("dropout", as_json(dropout=0.1), "model: dropout: expected none, found 0.1"),
+    ("byte_fallback", as_json(byte_fallback=True), "model.byte_fallback: expected false, found true"),
+    ("prefix", as_json(continuing_subword_prefix="##"), "model: continuing_subword_prefix: expected none"),
+    ("suffix", as_json(end_of_word_suffix="</w>"), "model: end_of_word_suffix: expected none"),
+    ("nfkc", as_json(normalizer={"type": "NFKC"}), "normalizer: expected none, NFC, or llama's"),
+    ("prepend", as_json(normalizer={"type": "Prepend", "prepend": "\u2581"}), "normalizer: expected none or NFC, found"),
     ("decoder", as_json(decoder={"type": "Metaspace"}), "decoder: expected ByteLevel"),
-    ("no_decoder", as_json(decoder=None), "decoder: expected ByteLevel, found None"),
+    ("no_decoder", as_json(decoder=None), "decoder: expected ByteLevel, found none"),
     ("no_pre_tokenizer", as_json(pre_tokenizer=None), FOREIGN),
-    ("prefix_space", as_json(pre_tokenizer=LAST | {"add_prefix_space": True}), FOREIGN),
     ("no_regex", as_json(pre_tokenizer=BYTE_LEVEL), FOREIGN),
     ("long_digits", sequence({"type": "Digits", "individual_digits": False}, LAST), FOREIGN),
     ("punctuation", sequence({"type": "Punctuation"}, LAST), FOREIGN),
@@ -95,36 +94,34 @@ CASES: list[tuple[str, bytes, str]] = [
     ("inverted", sequence(split(given.LLAMA3, invert=True), BYTE_LEVEL), FOREIGN),
     ("split_by_both", sequence(split(given.LLAMA3), LAST), FOREIGN),
     ("split_of_text", sequence(split(given.LLAMA3) | {"pattern": "x"}, BYTE_LEVEL), FOREIGN),
-    ("nested", sequence({"type": "Sequence", "pretokenizers": [LAST]}), FOREIGN),
     ("empty_sequence", sequence(), FOREIGN),
     ("bert_template", as_json(post_processor={"type": "BertProcessing"}), "post_processor: expected none, or a template"),
-    ("template_of_eos", template(TEXT, TOKEN), "post_processor: expected none, or a template of a token and the text"),
-    ("template_unknown", template({"SpecialToken": {"id": "<s>"}}, TEXT), "post_processor: expected none, or a template"),
-    ("template_text", as_json(post_processor="x"), "post_processor: expected an object, found 'x'"),
-    ("single_word", added(single_word=True), "'<|endoftext|>': single_word: expected false, found True"),
-    ("lstrip", added(lstrip=True), "'<|endoftext|>': lstrip: expected false, found True"),
-    ("rstrip", added(rstrip=True), "'<|endoftext|>': rstrip: expected false, found True"),
+    ("template_twice", template(TEXT, TEXT), "post_processor: expected tokens around one text"),
+    ("template_unknown", template({"SpecialToken": {"id": "<s>"}}, TEXT), "'<s>': expected ids of the vocabulary"),
+    ("template_of_numbers", template(1, None), "single: expected objects, found 1"),
+    ("template_text", as_json(post_processor="x"), "post_processor: expected steps, found 'x'"),
+    ("single_word", added(single_word=True), "'<|endoftext|>': single_word: expected false, found true"),
+    ("lstrip", added(lstrip=1), "'<|endoftext|>': lstrip: expected true or false, found 1"),
     ("unk", as_json(unk_token="<unk>"), "model.unk_token: expected a piece, found '<unk>'"),
     ("fuse_unk", as_json(fuse_unk=True, unk_token="a", vocab={"a": 1}, merges=[]), "model.fuse_unk: expected false"),
     ("many_added", as_json(added_tokens=[*ADDED, *({"id": 259 + at, "content": f"<{at}>"} for at in range(4096))]),
-     "at most 4194304 merges and 4096 added tokens"),
+     "at most 4096 added tokens, found 4097"),
     ("no_end", as_json(added_tokens=[]), "bos, eos: expected the id of a token that begins or ends a text, found none"),
     # GGUF
     ("pre_none", given.gguf(GOOD, pre=None), "tokenizer.ggml.pre: expected one of 'gpt-2', 'smollm', 'llama-bpe'"),
-    ("pre_falcon", given.gguf(GOOD, pre=(STRING, "falcon")), "found b'falcon'; can't be baked"),
+    ("pre_falcon", given.gguf(GOOD, pre=(STRING, "falcon")), "found 'falcon'; can't be baked"),
     ("pre_number", given.gguf(GOOD, pre=(U32, 1)), "tokenizer.ggml.pre: expected one of"),
     ("no_merges", given.gguf(GOOD, merges=None), "tokenizer.ggml: expected tokens, token_type and merges"),
     ("merges_numbers", given.gguf(GOOD, merges=(ARRAY, (U32, [1]))), "expected tokens, token_type and merges"),
     ("no_types", given.gguf(GOOD, token_type=None), "expected tokens, token_type and merges"),
-    ("fewer_types", given.gguf(GOOD, token_type=(ARRAY, (5, [1]))), "found 259 tokens and 1 int32 types"),
-    ("float_types", given.gguf(GOOD, token_type=(ARRAY, (F32, [1.0] * 259))), "259 float32 types"),
+    ("fewer_types", given.gguf(GOOD, token_type=(ARRAY, (5, [1]))), "found 259 tokens and 1 types"),
+    ("float_types", given.gguf(GOOD, token_type=(ARRAY, (F32, [1.0] * 259))), "found 259 tokens and 259 types"),
     ("byte_type", given.gguf(GOOD, token_type=(ARRAY, (5, [3] + [6] * 258))), "user-defined or unused piece, found type 6"),
     ("unknown_type", given.gguf(GOOD, token_type=(ARRAY, (5, [2] + [1] * 258))), "'<|endoftext|>': expected a normal"),
     ("tokens_not_utf8", given.gguf(GOOD, tokens=(ARRAY, (STRING, [b"\xff"] * 259))), "piece 0: expected UTF-8"),
-    ("merges_not_utf8", given.gguf(GOOD, merges=(ARRAY, (STRING, [b"\xff"]))), "merge 0: expected UTF-8, found b'\\xff'"),
+    ("merges_not_utf8", given.gguf(GOOD, merges=(ARRAY, (STRING, [b"\xff"]))), "merge 0: expected UTF-8, found '\\\\xff'"),
     ("merge_without_space", given.gguf(GOOD, merges=(ARRAY, (STRING, ["th"]))), "expected two pieces of the vocabulary"),
-    ("space_prefix", given.gguf(GOOD, add_space_prefix=(BOOL, 1)), "add_space_prefix: expected False, found True"),
-    ("bos_flag", given.gguf(GOOD, add_bos_token=(U32, 1)), "tokenizer.ggml.add_bos_token: expected True or False, found 1"),
+    ("bos_flag", given.gguf(GOOD, add_bos_token=(U32, 1)), "tokenizer.ggml.add_bos_token: expected true or false, found 1"),
     ("bos_text", given.gguf(GOOD, bos_token_id=(STRING, "1")), "tokenizer.ggml.bos_token_id: expected an integer"),
     ("bos_beyond", given.gguf(GOOD, bos_token_id=(U32, 259)), "bos: expected an id below 259, found 259"),
     ("eos_beyond", given.gguf(GOOD, eos_token_id=(U32, 1 << 31)), "eos: expected an id below 259, found 2147483648"),
@@ -142,12 +139,12 @@ def test_bad_byte_level(data: bytes, words: str, tmp_path: Path, refused: Refuse
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("tokenizer_config.json", '{"bos_token": "<s>"}', "bos_token: expected a token of tokenizer.json, found '<s>'"),
-        ("tokenizer_config.json", '{"eos_token": 1}', "eos_token: expected a token of tokenizer.json, found 1"),
+        ("tokenizer_config.json", '{"bos_token": "<s>"}', "bos_token: expected a token of the tokenizer, found '<s>'"),
+        ("tokenizer_config.json", '{"eos_token": 1}', "eos_token: expected the text of a token, found 1"),
         ("tokenizer_config.json", "{", "tokenizer_config.json: expected JSON"),
-        ("config.json", '{"eos_token_id": -1}', "eos: expected an id below 259, found -1"),
+        ("config.json", '{"eos_token_id": -1}', "eos_token_id: expected an id or at most 64, found -1"),
         ("generation_config.json", '{"eos_token_id": [5, 259]}', "eos: expected an id below 259, found 259"),
-        ("config.json", json.dumps({"eos_token_id": list(range(70))}), "eos: expected at most 64 ids, found 70"),
+        ("config.json", json.dumps({"eos_token_id": list(range(70))}), "at most 64, found [0, 1, 2, 3, ...]"),
     ],
 )
 def test_bad_files_beside(name: str, content: str, words: str, tmp_path: Path, refused: Refused) -> None:

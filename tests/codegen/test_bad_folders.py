@@ -54,7 +54,7 @@ SAFETENSORS: list[Case] = [
     ("deep_but_whole", weights(header(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}")), "tensor 'a'"),
     ("long_number", weights(header(b'{"a":' + b"9" * 5000 + b"}")), "expected JSON in UTF-8"),
     ("nan", weights(header(b'{"a":NaN}')), "expected JSON numbers, found NaN"),
-    ("list", weights(header([])), "expected a JSON object, found list"),
+    ("list", weights(header([])), "expected a JSON object, found a list"),
     ("metadata_numbers", weights(header({"__metadata__": {"a": 1}})), "__metadata__: expected strings"),
     ("duplicate_key", weights(header(b'{"a":1,"a":2}')), "key 'a': expected once"),
     ("duplicate_dtype", weights(header(b'{"a":{"dtype":"F32","dtype":"F16"}}')), "key 'dtype': expected once"),
@@ -127,8 +127,8 @@ def index(where: Any) -> Callable[[Path], object]:
 PARTS = dict.fromkeys(ENTRIES, "part.safetensors")
 FOLDERS: list[Case] = [
     ("rope_scaling", config(rope_scaling={"rope_type": "llama3", "factor": 8.0}), "rope_scaling: expected no scaling"),
-    ("rope_parameters", config(rope_parameters={"rope_type": "yarn"}), "rope_parameters: expected rope_type 'default'"),
-    ("attention_bias", config(attention_bias=True), "attention_bias: expected no biases, found True"),
+    ("rope_parameters", config(rope_parameters={"rope_type": "yarn"}), "rope_parameters: expected no scaling, found yarn"),
+    ("attention_bias", config(attention_bias=True), "attention_bias: expected no biases, found true"),
     ("attention_bias_1", config(attention_bias=1), "attention_bias: expected no biases, found 1"),
     ("mlp_bias", config(mlp_bias=True), "mlp_bias: expected no biases"),
     ("activation", config(hidden_act="gelu"), "hidden_act: expected silu, found 'gelu'"),
@@ -138,7 +138,7 @@ FOLDERS: list[Case] = [
     ("quantized", config(quantization_config={"bits": 4}), "quantization_config: expected float weights"),
     ("no_hidden_size", config(hidden_size=None), "hidden_size: expected an integer, found none"),
     ("hidden_size_text", config(hidden_size="32"), "hidden_size: expected an integer, found '32'"),
-    ("layers_true", config(num_hidden_layers=True), "num_hidden_layers: expected an integer, found True"),
+    ("layers_true", config(num_hidden_layers=True), "num_hidden_layers: expected an integer, found true"),
     ("layers_float", config(num_hidden_layers=2.0), "num_hidden_layers: expected an integer, found 2.0"),
     ("layers_0", config(num_hidden_layers=0), "n_layers: expected 1 to"),
     ("layers_negative", config(num_hidden_layers=-2), "n_layers: expected 1 to"),
@@ -164,7 +164,7 @@ FOLDERS: list[Case] = [
     ("index_empty", index({}), "weight_map: expected file names by tensor"),
     ("index_more", index(PARTS | {"more": "part.safetensors"}), "'more': expected in part.safetensors, found nowhere"),
     ("index_of_1001", index({f"t{i}": f"f{i}" for i in range(1001)}), "expected at most 1000 files, found 1001"),
-    ("index_less", index({k: v for k, v in PARTS.items() if "norm" not in k}), "the index says None"),
+    ("index_less", index({k: v for k, v in PARTS.items() if "norm" not in k}), "the index says none"),
 ]  # fmt: skip
 
 

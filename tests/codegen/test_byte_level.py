@@ -18,8 +18,9 @@ import pytest
 from byte_level_files import ByteLevel, Reference
 from conftest import SOURCES, RuntimeTokens
 
-from codegen.byte_level import ByteLevelData, bake, char_kinds
+from codegen.byte_level import ByteLevelData, char_kinds
 from codegen.formats import open_tokenizer
+from codegen.tokenizer import bake
 
 STRINGS = int(os.environ.get("STORYBAKE_STRINGS", "100000"))
 ADDED = {"<|endoftext|>": True, "<|im_start|>": True, "<|im_end|>": True, "<|im|>": False, "<|im_end|>!": False}
@@ -198,7 +199,7 @@ def special_of(folder: Path, tokenizer: ByteLevel, **beside: Any) -> tuple[int, 
     for name, value in beside.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
     data = opened(folder, tokenizer)
-    return data.bos, data.ends, data.add_bos
+    return data.frame.bos, data.frame.ends, bool(data.frame.before)
 
 
 def test_bos_and_eos_come_from_the_files_beside(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_a_byte_without_a_piece(runtime_tokens: RuntimeTokens, tmp_path: Path) -
     for unk, expected in ((None, []), ("<|endoftext|>", [0, 0])):
         path = tmp_path / "tokenizer.json"
         path.write_text(json.dumps(given.tokenizer_json(lacking, unk_token=unk)))
-        blob = bake(open_tokenizer(path, lacking.size))  # type: ignore[arg-type]
+        blob = bake(open_tokenizer(path, lacking.size))
         a = lacking.ids()[b"a"]
         ((ids, _),) = runtime_tokens(blob, lacking.size, [b"a\xff\xffa"])
         assert ids == [a, *expected, a]

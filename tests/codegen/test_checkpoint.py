@@ -164,14 +164,6 @@ def test_what_is_no_file_is_refused(path: str) -> None:
     assert caught.value.exit_code in (MISSING_FILE, BAD_DATA)  # a folder may have a name that is refused first
 
 
-@pytest.mark.parametrize("name", ("a b", "1abc", "-rf", "tests", "x" * 65, "naïve", "a;b", "{{7}}", "${x}", "$(x)", "a\nb", "a\"b", ".."))
-def test_a_name_that_is_not_safe_is_refused(name: str, v0: bytes, tmp_path: Path) -> None:
-    path = tmp_path / f"{name}.bin"
-    path.write_bytes(v0)
-    with pytest.raises(BakeError, match="model name"):
-        open_checkpoint(path)
-
-
 def test_the_command_line_prints_one_line_and_the_exit_code(tmp_path: Path) -> None:
     path = tmp_path / "bad.bin"
     path.write_bytes(b"short")

@@ -16,7 +16,7 @@ from conftest import RuntimeTokens
 
 from codegen.__main__ import main as build
 from codegen.errors import BakeError
-from codegen.tokenizer import BYTE_TOKENS, bake, find_tokenizer, parse, read_tokenizer
+from codegen.tokenizer import BYTE_TOKENS, bake, bake_words, find_tokenizer, parse, read_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIAL = [b"<unk>", b"\n<s>\n", b"\n</s>\n"]
@@ -68,7 +68,7 @@ def runtime_blob(program: Path, path: Path, vocab_size: int) -> subprocess.Compl
 def test_python_and_runtime_bake_the_same_bytes(runtime_bake: Path, path: Path, vocab_size: int) -> None:
     result = runtime_blob(runtime_bake, path, vocab_size)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == bake(read_tokenizer(path, vocab_size))
+    assert result.stdout == bake_words(read_tokenizer(path, vocab_size))
 
 
 def test_odd_vocabularies_bake_the_same(runtime_bake: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_odd_vocabularies_bake_the_same(runtime_bake: Path, tmp_path: Path) -> N
         path.write_bytes(file_of(pieces, [-0.5 * i for i in range(len(pieces))]))
         result = runtime_blob(runtime_bake, path, len(pieces))
         try:
-            expected = bake(read_tokenizer(path, len(pieces)))
+            expected = bake_words(read_tokenizer(path, len(pieces)))
         except BakeError as error:
             assert (result.returncode, result.stderr.decode()) == (error.exit_code, str(error))
         else:

@@ -16,7 +16,7 @@ from vocabulary_files import WRITERS, Pieces, dumped, pieces_of, sentencepiece_m
 from codegen.errors import BakeError
 from codegen.export import main
 from codegen.formats import open_tokenizer
-from codegen.tokenizer import bake, parse
+from codegen.tokenizer import TokenizerData, bake, parse
 
 STRINGS = int(os.environ.get("STORYBAKE_STRINGS", "100000"))
 VOCABULARIES = [pytest.param(path, count, id=path.name) for path, count in at_hand.vocabularies()]
@@ -52,12 +52,14 @@ def test_the_very_bytes_of_llama2c(vocabulary: Path, count: int, form: str, tmp_
 
 def test_a_folder_gives_its_tokenizer(tmp_path: Path) -> None:
     folder = files.hf_folder(tmp_path / "folder", *files.tiny())
-    with pytest.raises(BakeError, match="expected tokenizer.model or tokenizer.json in the folder, found neither"):
+    with pytest.raises(BakeError, match="expected tokenizer.json or tokenizer.model in the folder, found neither"):
         open_tokenizer(folder)
     (folder / "tokenizer.json").write_bytes(WRITERS["json"](tiny_pieces()))
     assert main([str(folder), str(tmp_path / "a.bin"), "--format", "tokenizer"]) == 0
     (folder / "tokenizer.model").write_bytes(WRITERS["sentencepiece"](tiny_pieces()))
-    assert open_tokenizer(folder, 265) == open_tokenizer(tmp_path / "a.bin", 265)
+    found, exported = open_tokenizer(folder, 265), open_tokenizer(tmp_path / "a.bin", 265)
+    assert isinstance(found, TokenizerData) and isinstance(exported, TokenizerData)
+    assert (found.pieces, found.scores) == (exported.pieces, exported.scores)
 
 
 def test_old_merges_keep_their_order(tmp_path: Path) -> None:
@@ -77,7 +79,10 @@ def test_metaspace_and_pairs_of_newer_versions(tmp_path: Path) -> None:
     root["model"]["merges"] = [merge.split(" ") for merge in root["model"]["merges"]]
     (tmp_path / "new").write_bytes(dumped(root))
     (tmp_path / "old").write_bytes(WRITERS["json"](tiny_pieces()))
-    assert open_tokenizer(tmp_path / "new") == open_tokenizer(tmp_path / "old")
+    new, old = open_tokenizer(tmp_path / "new"), open_tokenizer(tmp_path / "old")
+    assert isinstance(new, TokenizerData) and isinstance(old, TokenizerData)
+    assert (new.pieces, new.scores) == (old.pieces, old.scores)
+    assert (new.frame.spaces, old.frame.spaces) == ("first without", "each")
 
 
 # --- identity with SentencePiece ---
@@ -125,6 +130,8 @@ def test_ids_are_those_of_sentencepiece(
     path.write_bytes(WRITERS[form](pieces))
     oracle = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model(pieces))
     texts = texts_for(pieces, STRINGS // 4, seed=f"{vocabulary.name} {form}")
+    if form == "json":  # Hugging Face's code finds special tokens in a text, SentencePiece doesn't
+        texts = [text for text in texts if not any(token in text for token in ("<s>", "</s>", "<unk>"))]
     found = ids_of(runtime_tokens, bake(open_tokenizer(path, count)), count, texts)
     assert len(found) == len(texts)
     different = [text for text, a, b in zip(texts, found, oracle.encode(texts), strict=True) if a != [1, *b]]

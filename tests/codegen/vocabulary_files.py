@@ -84,7 +84,10 @@ def tokenizer_json(pieces: Pieces, old: bool = False, **changes: Any) -> dict[st
     normalizer = {"type": "Sequence", "normalizers": [
         {"type": "Prepend", "prepend": "\u2581"},
         {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}  # fmt: skip
-    root = {"version": "1.0", "added_tokens": added, "normalizer": normalizer, "pre_tokenizer": None, "model": model}
+    template = {"type": "TemplateProcessing", "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]}  # fmt: skip
+    root = {"version": "1.0", "added_tokens": added, "normalizer": normalizer, "pre_tokenizer": None,
+            "post_processor": template, "decoder": None, "model": model}  # fmt: skip
     for key, value in changes.items():
         (root if key in root else model)[key] = value
     return root

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "byte_level_blob.hpp"
-#include "byte_level_bpe.hpp"
 #include "fuzz.hpp"
 
 namespace storybake {
@@ -29,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                                    byte_level::blob({3})};
     fuzz::Input input(data, size);
     const std::vector<std::byte>& blob = blobs[input.byte() % 4];
-    const Result<ByteLevelBpe> tokenizer = ByteLevelBpe::view(blob, byte_level::kVocabSize);
+    const Result<Tokenizer> tokenizer = Tokenizer::view(blob, byte_level::kVocabSize);
     fuzz::require(static_cast<bool>(tokenizer), "the vocabulary is valid");
     const std::string_view text = input.text();
     const std::vector<int> ids = tokenizer->encode(text);

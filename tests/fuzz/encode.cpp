@@ -68,14 +68,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const LlamaBpe& tokenizer = has_bytes ? with_bytes.view : without_bytes.view;
     const std::string_view text = input.text();
 
-    const std::vector<int> ids = tokenizer.encode(text);
+    std::vector<int> ids{kBos};
+    if (!text.empty()) {
+        tokenizer.encode(" " + std::string(text), true, ids);
+    }
     const bool slowly_too = text.size() <= (kind < 0xf0 ? 8 : 32);
     fuzz::require(!slowly_too || ids == quadratic_encode(tokenizer, text, has_bytes),
                   "the ids are those of llama2.c's loop");
     std::string decoded;
     for (std::size_t i = 1; i < ids.size(); ++i) {
-        decoded += tokenizer.decode(ids[i - 1], ids[i]);
+        decoded += tokenizer.decode(ids[i]);
     }
-    fuzz::require(!has_bytes || decoded == text, "with byte tokens, every text comes back");
+    fuzz::require(!has_bytes || text.empty() || decoded == " " + std::string(text),
+                  "with byte tokens, every text comes back");
     return 0;
 }

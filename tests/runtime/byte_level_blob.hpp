@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "byte_level_bpe.hpp"
 #include "little_endian.hpp"
+#include "tokenizer.hpp"
 
 namespace storybake::byte_level {
 
@@ -16,7 +16,8 @@ enum Made : std::uint32_t { kAb = 256, kBa, kAba, kSpaceA, kEAcute, kSpecial, kA
 
 struct Recipe {
     std::uint32_t rule;
-    std::uint32_t flags = 1;         // a text begins with BOS, which is the special token
+    bool add_bos = true;  // a text begins with BOS, which is the special token
+    bool whole_words = false;
     int missing = -1;                // a byte without a piece
     std::uint32_t unk = 0xffffffff;  // what it becomes
 };
@@ -42,8 +43,8 @@ inline std::vector<std::uint32_t> kinds() {
     return words;
 }
 
-/// The blob; its layout is in byte_level_bpe.hpp.
-inline std::vector<std::byte> blob(const Recipe& recipe) {
+/// The blob of the words; its layout is in byte_level_bpe.hpp.
+inline std::vector<std::byte> words_blob(const Recipe& recipe) {
     const char* const made[] = {"ab", "ba", "aba", " a", "\xc3\xa9", "<s>", "<b>"};
     const std::uint32_t merges[][4] = {
         // right, left, merged, rank: by left, then right
@@ -62,15 +63,14 @@ inline std::vector<std::byte> blob(const Recipe& recipe) {
     }
     std::vector<std::byte> blob;
     const auto put = [&](auto... values) { (append(blob, static_cast<std::uint32_t>(values)), ...); };
-    put(ByteLevelBpe::kMagic, kVocabSize, bytes.size(), std::size(merges), 2, kinds().size(), sorted.size(), 1);
-    put(kSpecial, recipe.unk, recipe.rule, recipe.flags, kSpecial);
+    put(ByteLevelBpe::kMagic, kVocabSize, bytes.size(), std::size(merges), kinds().size(), sorted.size());
+    put(recipe.unk, recipe.rule, recipe.whole_words);
     for (int byte = 0; byte < 256; ++byte) {
         put(byte != recipe.missing ? byte : -1);
     }
     for (const std::uint32_t run : kinds()) {
         put(run);
     }
-    put(kSpecial << 1 | 1U, kAdded << 1);
     for (const auto& merge : merges) {
         put(merge[0], merge[1], merge[2], merge[3]);
     }
@@ -84,6 +84,62 @@ inline std::vector<std::byte> blob(const Recipe& recipe) {
     const auto* const begin = reinterpret_cast<const std::byte*>(bytes.data());
     blob.insert(blob.end(), begin, begin + bytes.size());
     return blob;
+}
+
+/// What is around the words of a tokenizer; its layout is in tokenizer.hpp.
+struct Frame {
+    struct Token {
+        std::uint32_t id;
+        std::uint32_t flags;  // 1, special; 2, looked for in the normalised text; 4 and 8, strip
+        std::string text;
+    };
+    std::uint32_t bos = kSpecial;
+    std::uint32_t flags = 0;  // 1, NFC; 2, strip; from 4 on, spaces
+    std::vector<std::uint32_t> before, after;
+    std::vector<std::uint32_t> ends = {kSpecial};
+    std::vector<std::uint32_t> never;
+    std::vector<Token> added = {{kSpecial, 1, "<s>"}, {kAdded, 0, "<b>"}};
+    std::vector<std::uint32_t> nfc;
+    std::uint32_t rows = kVocabSize;
+};
+
+inline std::vector<std::byte> framed(const Frame& frame, const std::vector<std::byte>& words, int pieces = kVocabSize) {
+    std::vector<std::byte> blob;
+    const auto put = [&](auto... values) { (append(blob, static_cast<std::uint32_t>(values)), ...); };
+    std::string text;
+    for (const Frame::Token& token : frame.added) {
+        text += token.text;
+    }
+    const std::size_t text_size = (text.size() + 3) / 4 * 4;
+    put(Tokenizer::kMagic, words.size(), pieces, frame.rows, frame.bos, frame.flags, frame.before.size());
+    put(frame.after.size(), frame.ends.size(), frame.never.size(), frame.added.size(), text_size, frame.nfc.size(), 0);
+    for (const auto* part : {&frame.before, &frame.after, &frame.ends, &frame.never}) {
+        for (const std::uint32_t id : *part) {
+            put(id);
+        }
+    }
+    std::size_t at = 0;
+    for (const Frame::Token& token : frame.added) {
+        put(token.id, token.flags, at, token.text.size());
+        at += token.text.size();
+    }
+    for (const std::uint32_t word : frame.nfc) {
+        put(word);
+    }
+    text.resize(text_size);
+    const auto* const begin = reinterpret_cast<const std::byte*>(text.data());
+    blob.insert(blob.end(), begin, begin + text.size());
+    blob.insert(blob.end(), words.begin(), words.end());
+    return blob;
+}
+
+/// The whole tokenizer.
+inline std::vector<std::byte> blob(const Recipe& recipe) {
+    Frame frame;
+    if (recipe.add_bos) {
+        frame.before = {kSpecial};
+    }
+    return framed(frame, words_blob(recipe));
 }
 
 }  // namespace storybake::byte_level

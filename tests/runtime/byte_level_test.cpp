@@ -100,14 +100,15 @@ TEST(ByteLevel, MergesByRankWithinWords) {
 }
 
 TEST(ByteLevel, WhatATokenizerAsksFor) {
-    const std::vector<std::byte> plain = blob({0, 0});
+    const std::vector<std::byte> plain = blob({0, false});
     EXPECT_EQ(Tokenizer::view(plain, kVocabSize)->encode("x"), (Ids{'x'})) << "no BOS";
     EXPECT_EQ(Tokenizer::view(plain, kVocabSize)->encode(""), (Ids{byte_level::kSpecial})) << "but something";
-    const std::vector<std::byte> whole = blob({0, 2});
+    const std::vector<std::byte> whole = blob({0, false, true});
     EXPECT_EQ(Tokenizer::view(whole, kVocabSize)->encode("ba aba"), (Ids{byte_level::kBa, ' ', byte_level::kAba}));
     EXPECT_EQ(Tokenizer::view(whole, kVocabSize)->encode("zz"), (Ids{'z', 'z'}));
-    EXPECT_EQ(Tokenizer::view(blob({0, 0, 'x'}), kVocabSize)->encode("axa"), (Ids{'a', 'a'})) << "no piece, no unk";
-    EXPECT_EQ(Tokenizer::view(blob({0, 0, 'x', 7}), kVocabSize)->encode("axa"), (Ids{'a', 7, 'a'}));
+    EXPECT_EQ(Tokenizer::view(blob({0, false, false, 'x'}), kVocabSize)->encode("axa"), (Ids{'a', 'a'}))
+        << "no piece, no unk";
+    EXPECT_EQ(Tokenizer::view(blob({0, false, false, 'x', 7}), kVocabSize)->encode("axa"), (Ids{'a', 7, 'a'}));
 }
 
 TEST(ByteLevel, AMergeThatGivesItsOwnLeftPieceEnds) {
@@ -126,7 +127,7 @@ TEST(ByteLevel, AMergeThatGivesItsOwnLeftPieceEnds) {
 }
 
 TEST(ByteLevel, NothingIsNoTokenizer) {
-    std::vector<std::byte> nothing(std::size_t{4} * (12 + 256 + 1));
+    std::vector<std::byte> nothing(std::size_t{4} * (9 + 256 + 1));
     std::memcpy(nothing.data(), &ByteLevelBpe::kMagic, sizeof ByteLevelBpe::kMagic);
     const auto view = ByteLevelBpe::view(nothing, 0);
     ASSERT_FALSE(view);
@@ -136,10 +137,10 @@ TEST(ByteLevel, NothingIsNoTokenizer) {
 }
 
 TEST(ByteLevel, WithoutKindsOfCharactersThereAreNoWords) {
-    std::vector<std::byte> none = blob({2});
+    std::vector<std::byte> none = byte_level::words_blob({2});
     const std::uint32_t count = 0;
-    std::memcpy(&none[std::size_t{4} * 5], &count, sizeof count);
-    const auto first = none.begin() + 4 * (12 + 1 + 256);
+    std::memcpy(&none[std::size_t{4} * 4], &count, sizeof count);
+    const auto first = none.begin() + 4 * (9 + 256);
     none.erase(first, first + 4 * static_cast<std::ptrdiff_t>(byte_level::kinds().size()));
     const auto view = Tokenizer::view(none, kVocabSize);
     ASSERT_FALSE(view);
@@ -147,7 +148,7 @@ TEST(ByteLevel, WithoutKindsOfCharactersThereAreNoWords) {
 }
 
 TEST(ByteLevel, DamageIsRefusedOrReadInBounds) {
-    const std::vector<std::byte> whole = blob({2, 2});
+    const std::vector<std::byte> whole = blob({2, true, true});
     EXPECT_FALSE(Tokenizer::view(whole, kVocabSize + 1));
     EXPECT_FALSE(Tokenizer::view(std::span(whole).first(44), kVocabSize));
     EXPECT_FALSE(Tokenizer::view(std::span(whole).first(whole.size() - 4), kVocabSize));

@@ -1,3 +1,5 @@
+#include "tokenizer.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -22,16 +24,16 @@ public:
         auto blob = bake_tokenizer(as_bytes(file), vocab_size, "test");
         EXPECT_TRUE(blob) << blob.failure().message;
         blob_ = std::move(*blob);
-        auto view = LlamaBpe::view(blob_, vocab_size);
+        auto view = Tokenizer::view(blob_, vocab_size);
         EXPECT_TRUE(view) << view.failure().message;
         view_.emplace(*view);
     }
-    const LlamaBpe& operator*() const { return *view_; }
-    const LlamaBpe* operator->() const { return &*view_; }
+    LlamaBpe operator*() const { return *LlamaBpe::view(blob_, view_->pieces()); }  // its words alone
+    const Tokenizer* operator->() const { return &*view_; }
 
 private:
     std::vector<std::byte> blob_;
-    std::optional<LlamaBpe> view_;
+    std::optional<Tokenizer> view_;
 };
 
 std::string random_text(std::mt19937& random, int kind) {
@@ -108,7 +110,7 @@ TEST(Tokenizer, OfEqualPiecesTheLowestIdCounts) {
     v.add("aa", 1.0F);  // 262
     v.add("aa", 9.0F);  // 263
     const Baked t(v);
-    EXPECT_EQ(t->find("a"), 260);
+    EXPECT_EQ((*t).find("a"), 260);
     EXPECT_EQ(t->encode("aa"), (std::vector<int>{1, 259, 262}));
 }
 
@@ -133,6 +135,7 @@ TEST(Tokenizer, Decode) {
     EXPECT_EQ(t->decode(1, 261), " b");
     EXPECT_EQ(t->decode(1, 259), "");
     EXPECT_EQ(t->decode(260, 260), " a");
+    EXPECT_EQ(t->decode(-1, 260), "a") << "nor at the beginning, without BOS";
     EXPECT_EQ(t->decode(5, 262), "<0x41>");
     EXPECT_EQ(t->decode(5, 263), "<0x-1>%s");
     for (int byte = 0; byte < 256; ++byte) {
@@ -279,12 +282,13 @@ TEST(TokenizerView, ADamagedBlobIsRefusedOrReadInBounds) {
                     continue;
                 }
                 const char* const begin = reinterpret_cast<const char*>(damaged.data());
-                for (const int id : view->encode("a b <0x41>")) {
+                std::vector<int> ids;
+                view->encode(" a b <0x41>", true, ids);
+                for (const int id : ids) {
                     ASSERT_LT(static_cast<unsigned>(id), static_cast<unsigned>(v.size()));
                 }
                 for (int id = 0; id < v.size(); ++id) {
                     const std::string_view piece = view->piece(id);
-                    ASSERT_FALSE(piece.empty());
                     ASSERT_TRUE(piece.data() >= begin && piece.data() + piece.size() <= begin + damaged.size());
                 }
             }

@@ -1,0 +1,94 @@
+"""Whether what a model was baked from has changed: python3 -IS codegen/stamp.py WATCHED STAMP, at every compile.
+
+WATCHED, which the `facts` command writes, lists files and folders. The stamp has the fingerprint of each file, and is written
+anew when one of them has changed, come, or gone, whatever its date says and wherever a link leads now; then the build bakes
+again. Size, dates, place and the date of the last change of each, which no program can set, are kept beside the stamp: as long
+as they are the same, no file is read, and all of it takes a few milliseconds. Hence no import but of the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+
+TYPE_CHECKING = False  # typing takes longer to import than all else takes to run
+if TYPE_CHECKING:
+    from typing import Any
+
+    State = list[Any] | None
+# Nanoseconds in which a file may change twice with one date: one that changed so lately is read again the next time.
+TICK = 100_000_000
+
+
+def files_of(watched: dict[str, list[str]]) -> list[str]:
+    """The names of all files that are watched, those of a folder among them."""
+    names = list(watched["files"])
+    for folder in watched["folders"]:
+        try:
+            names += (entry.path for entry in os.scandir(folder) if entry.is_file())
+        except OSError:
+            names.append(folder)  # it is gone, which is a change
+    return sorted(set(names))
+
+
+def state_of(name: str) -> State:
+    """What tells without reading it whether a file is the same; None when it is not there, or when that can't be told yet."""
+    try:
+        status = os.stat(name)
+    except OSError:
+        return None
+    if abs(time.time_ns() - status.st_ctime_ns) < TICK:
+        return None
+    return [os.path.realpath(name), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def fingerprint(name: str) -> str | None:
+    """The hash of a file's bytes; None when it can't be read."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(name, "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def read(name: str) -> dict[str, Any]:
+    """A JSON object that this program wrote; an empty one when there is none."""
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:
+            value: dict[str, Any] = json.load(file)
+            return value
+    except (OSError, ValueError):
+        return {}
+
+
+def write(name: str, value: object) -> None:
+    """Writes a JSON object whole or not at all."""
+    with open(f"{name}.part", "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(value, file, indent=0)
+    os.replace(f"{name}.part", name)
+
+
+def main(watched: str, stamp: str) -> int:
+    seen = f"{stamp}.seen"
+    before, prints = read(seen), read(stamp)
+    now: dict[str, State] = {}
+    found: dict[str, str | None] = {}
+    for name in files_of(read(watched)):
+        now[name] = state_of(name)
+        same = name in prints and now[name] is not None and before.get(name) == now[name]
+        found[name] = prints[name] if same else fingerprint(name)
+    if found != prints or not os.path.exists(stamp):
+        write(stamp, found)
+    if now != before:
+        write(seen, now)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,205 @@
+// A chat: turns of the user and of the model, within the context.
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+
+#include "generate.hpp"
+
+namespace storybake {
+namespace {
+
+using Between = ChatFormat::Between;
+
+/// What was said, from the first turn that is remembered on.
+class Conversation {
+public:
+    Conversation(const Tokenizer& tokenizer, const ChatFormat& format, std::string system)
+        : tokenizer_(tokenizer), format_(format), system_(std::move(system)) {}
+
+    [[nodiscard]] bool empty() const { return turns_.empty(); }
+    void user_says(std::string text) { turns_.push_back({std::move(text), {}}); }
+    void take_back() { turns_.pop_back(); }
+    std::vector<int>& answer() { return turns_.back().answer; }
+
+    /// Forgets the oldest turn; false when there is only the newest.
+    bool forget_one() {
+        if (turns_.size() < 2) {
+            return false;
+        }
+        turns_.pop_front();
+        return true;
+    }
+
+    /// The tokens of the last turn alone, to go on after the answer before it; of all, if it is the first.
+    [[nodiscard]] std::vector<int> last() const {
+        return turns_.size() == 1 ? all() : encode(turns_.size() - 1, turns_.size(), false);
+    }
+    [[nodiscard]] std::vector<int> all() const { return encode(0, turns_.size(), true); }
+
+private:
+    struct Turn {
+        std::string user;
+        std::vector<int> answer;
+    };
+
+    [[nodiscard]] std::vector<int> encode(std::size_t first, std::size_t end, bool begins) const {
+        ChatFormat::Turn written;
+        for (std::size_t i = first; i < end; ++i) {
+            if (i > first || !begins) {
+                format_.append(written, Between::kNextUser);
+            } else if (system_.empty()) {
+                format_.append(written, Between::kUserFirst);
+            } else {
+                format_.append(written, Between::kSystemFirst);
+                format_.append_system(written, system_);
+                format_.append(written, Between::kAfterSystem);
+            }
+            format_.append_user(written, turns_[i].user);
+            format_.append(written, Between::kAnswer);
+            written.insert(written.end(), turns_[i].answer.begin(), turns_[i].answer.end());
+        }
+        return tokenizer_.encode_turn(written, begins);
+    }
+
+    const Tokenizer& tokenizer_;
+    const ChatFormat& format_;
+    std::string system_;
+    std::deque<Turn> turns_;
+};
+
+/// Positions that an answer should have at least, of all: a conversation is cut before it is full.
+constexpr int kAnswerShare = 4;
+
+}  // namespace
+
+/// One line from the user, without its end; false at the end of the input. A line that is too long is cut to one byte
+/// more than kMaxPromptBytes. Fails with 74.
+Result<bool> Session::ask(int in, std::string_view guide, std::string& line) {
+    out_.write(guide);
+    out_.finish();
+    std::size_t end = 0;
+    while ((end = input_.find('\n')) == std::string::npos && input_.size() <= kMaxPromptBytes) {
+        // A signal may come between any check of stop_ and a read(), or to another thread: look ten times a second.
+        pollfd ready = {in, POLLIN, 0};
+        char block[4096];
+        const int polled = ::poll(&ready, 1, 100);
+        const ssize_t size = polled > 0 ? ::read(in, block, sizeof block) : polled;
+        if (size > 0) {
+            input_.append(block, static_cast<std::size_t>(size));
+        } else if (size < 0 && errno != EINTR) {
+            return failure(kExitIo, "standard input: reading failed: %s", std::strerror(errno));
+        } else if (polled > 0 && size == 0) {
+            break;
+        } else if (stop_ != 0) {
+            return false;
+        }
+    }
+    if (end == std::string::npos && input_.empty()) {
+        return false;
+    }
+    line = input_.substr(0, std::min(end, kMaxPromptBytes + 1));
+    input_.erase(0, end == std::string::npos ? end : end + 1);
+    if (!line.empty() && line.back() == '\r') {
+        line.pop_back();
+    }
+    return stop_ == 0;
+}
+
+std::optional<Failure> Session::chat(int in, const std::optional<std::string>& system_prompt,
+                                     const std::optional<std::string>& first_prompt) {
+    const std::optional<ChatFormat>& format = tokenizer_.chat();
+    if (!format) {
+        return failure(
+            kExitUsage,
+            "this model comes without a chat template: bake it with -Dchat=llama2, chatml, llama3, zephyr or gemma");
+    }
+    std::string system = system_prompt.value_or("");
+    if (!system.empty() && !format->has_system()) {
+        return failure(kExitUsage, "this model's chat template has no system prompt: leave -y out");
+    }
+    Result<bool> asked = true;
+    if (!system_prompt && format->has_system()) {
+        asked = ask(in, "Enter system prompt (optional): ", system);
+    }
+    const auto too_long = [](const std::string& text) { return text.size() > kMaxPromptBytes; };
+    Conversation conversation(tokenizer_, *format, system);
+    bool told = false;
+    std::optional<Failure> failed;
+    std::string user = first_prompt.value_or("");
+    for (bool first = true; stop_ == 0; first = false) {
+        if (asked && *asked && !(first && first_prompt)) {
+            asked = ask(in, "User: ", user);
+        }
+        if (!asked) {
+            failed = asked.failure();
+        } else if (*asked && (too_long(user) || too_long(system))) {
+            failed = failure(kExitUsage, "a line of more than %zu bytes, the most that is read: shorten it",
+                             kMaxPromptBytes);
+        }
+        if (failed || !*asked) {
+            break;
+        }
+        conversation.user_says(user);
+        std::vector<int> tokens = conversation.last();
+        const auto fits = [&](int before) {
+            return before + static_cast<int>(tokens.size()) <= steps_ - steps_ / kAnswerShare;
+        };
+        bool forgot = false;
+        if (!fits(pos_)) {
+            while (conversation.forget_one()) {
+                forgot = true;
+                tokens = conversation.all();
+                if (fits(0)) {
+                    break;
+                }
+            }
+        }
+        const int left = steps_ - (forgot ? 0 : pos_);
+        if (static_cast<int>(tokens.size()) > left) {
+            const char* const format_text = "this turn has %zu tokens, %d of %d positions are left: %s";
+            if (first) {
+                failed = failure(kExitUsage, format_text, tokens.size(), left, steps_, "shorten it, or raise -n");
+                break;
+            }
+            tell(failure(0, format_text, tokens.size(), left, steps_, "say it shorter").message);
+            conversation.take_back();
+            if (forgot) {
+                pos_ = 0;  // what is remembered is computed anew with the next turn
+            }
+            continue;
+        }
+        if (forgot) {
+            pos_ = 0;
+            if (!told) {
+                tell(failure(0, "the conversation fills the %d positions: its oldest turns are forgotten", steps_)
+                         .message);
+            }
+            told = true;
+        }
+        out_.write("Assistant: ");
+        out_.end_token();
+        // llama2.c draws a random number at every position, a prompt's included.
+        for (std::size_t i = 1; i < tokens.size(); ++i) {
+            sampler_.skip();
+        }
+        failed = compute_prompt(tokens);
+        if (!failed) {
+            failed = answer(tokens.back(), &conversation.answer());
+        }
+        if (failed || stop_ != 0) {
+            break;
+        }
+        out_.write("\n");
+    }
+    out_.write("\n");
+    out_.finish();
+    complete();  // for the fingerprint
+    return failed ? failed : output_failure();
+}
+
+}  // namespace storybake
