@@ -219,6 +219,8 @@ def test_c906sim_counts_a_known_program(tmp_path: Path) -> None:
     seconds = float(re.findall(r"^seconds ([0-9.]+)$", results[0].stdout, re.MULTILINE)[0])
     assert round(seconds * 1e9) // 1000 == 4
     assert re.search(r"^ +\d+ cycles +1 calls  square$", results[0].stdout, re.MULTILINE)
+    cut = run("bash", "-c", f"{C906SIM} by=function run {program} | true; echo ${{PIPESTATUS[0]}}")
+    assert (cut.stdout, cut.stderr) == ("0\n", "")
     part = run(C906SIM, "ghz=1", "begin=squ", "end=finish", "run", program)
     assert "regions 1\n" in part.stdout and "instructions 2\n" in part.stdout
     assert "takes no longer with -n 2 than with -n 1" in one_line(run(C906SIM, 1, 2, program), 65)
@@ -227,12 +229,18 @@ def test_c906sim_counts_a_known_program(tmp_path: Path) -> None:
 def test_c906sim_estimates(tmp_path: Path) -> None:
     need("gcc")
     need("qemu")
-    program = tmp_path / "echo"
+    program = tmp_path / "tokens"
+    # -n N: a thousand rounds a token, of a load, a subtraction, a store and a branch at least.
+    (tmp_path / "tokens.cpp").write_text(
+        "#include <cstdlib>\nint main(int argc, char** argv) {\n"
+        "    volatile long rounds = 1000 * std::atol(argv[argc - 1]);\n    while (rounds > 0) rounds = rounds - 1;\n}\n"
+    )
     flags = ["-std=c++20", "-O2", "-static", "-march=rv64imafdv_zicsr_zifencei", "-mabi=lp64d"]
-    assert run(ROOT / "tools/riscv64", "g++", *flags, PROJECT / "echo.cpp", "-o", program).returncode == 0
-    # echo.cpp has no tokens: "-n N" is two words to print, longer ones for the second N.
-    result = run(C906SIM, "bw=1.3", 1, 1000, program, 0, input="")
+    assert run(ROOT / "tools/riscv64", "g++", *flags, tmp_path / "tokens.cpp", "-o", program).returncode == 0
+    result = run(C906SIM, "bw=1.3", 1, 11, program, input="")
     assert result.returncode == 0 and result.stdout.startswith("tok/s "), result
+    found = {name: float(value) for name, value in re.findall(r"(\w+)/token (\d+)", result.stdout)}
+    assert 4000 < found["instructions"] < 6000 < found["cycles"] < 20000, "a load that is used at once waits three cycles"
     # One run; and of it, the part between two functions.
     whole = run(C906SIM, "bw=1.3", "run", program, input="")
     part = run(C906SIM, "begin=main", "end=exit", "run", program, input="")

@@ -107,9 +107,14 @@ def main(words: list[str]) -> int:
         return 0
     try:
         run(words)
+        sys.stdout.flush()
     except SimulatorError as error:
         print(f"tools/c906sim: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
