@@ -1,120 +1,234 @@
-"""Documents as token arrays, and everything about a training run that needs no PyTorch.
+"""Stories as token arrays, and everything about a training run that needs no PyTorch.
 
-A document is BOS, its tokens, BOS (the mark at which llama2.c stops).  The prompt's own tokens are not learned, so
-that without a prompt the model begins a story instead of asking for one.
+Stories are told while they are needed, by (seed, index): no corpus is stored, and no story comes twice.  A document is
+BOS, its tokens, BOS (the mark at which llama2.c stops).  The prompt's own tokens are not learned, so that without a
+prompt the model begins a story instead of asking for one.
 """
 
-import math
+from __future__ import annotations
+
+import random
+import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.corpus import generate
 from models.trainer.tokenizer import BOS, Tokenizer
 
-IGNORE = -100  # PyTorch's target for "no loss here"
-# Every document stays this far below the model's positions.
-MAX_TOKENS = 250
 # Stories are sorted by length inside a window of this many batches, which keeps padding below two percent.
-WINDOW = 80
+WINDOW = 20
+# The stories that a run is judged by come from another seed than those it learns.
+HELD_OUT_SEED = 1_000_000
+# Documents whose text tells one source of stories from another.
+SAMPLE = 64
+# Share of the documents whose names and asked nouns are split into unusual pieces.
+ODD_SHARE = 0.3
+# Documents that tell which words are common, and the share that a common word is in.
+OWN_SAMPLE = 2000
+OWN_SHARE = 0.03
+ODD_DROPPED = 0.5
+_NAMES = re.compile(r"(?<=[^.!?:\"“”\n] )[^\W\d_a-z][^\W\d_]+")
+_WORDS = re.compile(r"[^\W\d_]{3,}")
+
+
+class Document(Protocol):
+    """What a source of stories gives."""
+
+    @property
+    def prompt(self) -> str:
+        """What was asked for; may be empty."""
+
+    @property
+    def text(self) -> str:
+        """Prompt and story as the model reads them."""
+
+
+Source = Callable[[int, int], Document]
 
 
 @dataclass(frozen=True)
 class Run:
     """What defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
 
-    `batch` counts stories; `warmup`, `hold` (of the weights that start with a purpose) and `decay` count steps.
+    `batch` counts stories; `warmup` and `decay` count steps.  Until the decay, a document's own words count `binding`
+    times where they come again: which name, which thing is a tenth of the tokens, and what is learned last.
     """
 
     seed: int = 1
-    stories: int = 110_000
-    batch: int = 8
-    steps: int = 5800
-    warmup: int = 100
-    hold: int = 500
-    decay: int = 2200
-    peak: float = 1.5e-3
+    batch: int = 16
+    steps: int = 24_000
+    warmup: int = 200
+    decay: int = 6_000
+    peak: float = 3e-3
+    binding: float = 4.0
 
 
 @dataclass(frozen=True)
 class Example:
-    """One document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts."""
+    """One document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and where a word
+    of its own comes again, such as a name."""
 
     tokens: NDArray[np.int16]
     learn_from: int
+    again: NDArray[np.bool_]
 
 
-def example(document: generate.Document, tokenizer: Tokenizer) -> "Example | None":
-    """The tokens of a document, or None when it is longer than MAX_TOKENS."""
-    ids = [BOS] + tokenizer.encode(document.text) + [BOS]
-    if len(ids) > MAX_TOKENS:
-        return None
+class Own:
+    """Which words are a document's own: few other documents have them.  Names, things and kinds are."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        """Counts the words of the first documents."""
+        count: Counter[str] = Counter()
+        for index in range(OWN_SAMPLE):
+            count.update(set(_WORDS.findall(source(seed, index).text)))
+        self.common = frozenset(word for word, number in count.items() if number > OWN_SHARE * OWN_SAMPLE)
+
+    def words(self, text: str) -> set[str]:
+        """Words of a text that are its own and come more than once."""
+        return {word for word, number in Counter(_WORDS.findall(text)).items() if number > 1} - self.common
+
+
+def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence[int]] | None = None,
+            own: Own | None = None) -> Example:  # fmt: skip
+    """The tokens of a document; `odd` holds the pieces of words that are to be split in another way than usual."""
+    odd = odd or {}
+    words = tokenizer.encode_words(document.text, odd)
+    ids = [BOS, *(one for _, pieces in words for one in pieces), BOS]
+    again = np.zeros(len(ids), np.bool_)
+    if own is not None:
+        wanted, seen, at = own.words(document.text), set[str](), 1
+        for word, pieces in words:
+            plain = word.strip()
+            if plain in wanted:
+                again[at : at + len(pieces)] = plain in seen
+                seen.add(plain)
+            at += len(pieces)
     # The newline after the prompt is still part of what is given; the first learned target follows it.
-    prompt = 1 + len(tokenizer.encode(document.prompt)) if document.prompt else 1
-    return Example(np.array(ids, np.int16), prompt)
+    prompt = 1 + len(tokenizer.encode(document.prompt, odd)) if document.prompt else 1
+    return Example(np.array(ids, np.int16), prompt, again)
 
 
-def examples(documents: Iterable[generate.Document], tokenizer: Tokenizer) -> list[Example]:
-    """The tokens of every document that is short enough."""
-    found = (example(document, tokenizer) for document in documents)
-    return [one for one in found if one is not None]
+def starts(source: Source, tokenizer: Tokenizer, own: Own, seed: int) -> tuple[list[int], list[int]]:
+    """Pieces that mostly begin a document's own words: those with a capital letter, as names have, and the others."""
+    every: Counter[int] = Counter()
+    found: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+    for index in range(OWN_SAMPLE):
+        text = source(seed, index).text
+        wanted = own.words(text)
+        for word, pieces in tokenizer.encode_words(text):
+            every.update(pieces)
+            plain = word.strip()
+            if plain in wanted:
+                found[plain[0].islower()].update(pieces[:1])
+    names, others = ([piece for piece, number in sorted(counter.items()) if number > 0.5 * every[piece]] for counter in found)
+    return names, others
 
 
-def batches(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of the documents of each batch of an epoch, a function of the arguments alone."""
-    rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths))
-    cut: list[list[int]] = []
-    for start in range(0, len(order), batch * WINDOW):
-        window = sorted((int(i) for i in order[start:start + batch * WINDOW]), key=lambda i: (lengths[i], i))
-        cut += [window[i:i + batch] for i in range(0, len(window) - batch + 1, batch)]
-    return [cut[i] for i in rng.permutation(len(cut))]
+def odd_pieces(document: Document, tokenizer: Tokenizer, rng: random.Random) -> dict[str, list[int]]:
+    """Names and asked words of a document in pieces that merging would not give, the same throughout the document.
+
+    A model that meets them learns to copy any word piece by piece, be it one that no story of its training had.
+    """
+    copied = getattr(document, "copied", None)
+    words = set(_NAMES.findall(document.text)) | set(_WORDS.findall(document.prompt)) if copied is None else set(copied)
+    found = {}
+    for word in sorted(words):
+        for form in (word, " " + word):
+            found[form] = tokenizer.encode_word(form, lambda: rng.random() < ODD_DROPPED)
+    return found
 
 
-def pad(examples: Sequence[Example]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(inputs, targets), each [len(examples), longest - 1]; IGNORE where nothing is to be learned."""
+def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest: int, own: Own | None = None,
+           ) -> list[list[Example]]:  # fmt: skip
+    """The batches of the window `number`, a function of the arguments alone.
+
+    Raises ValueError when a document has more than `longest` tokens.
+    """
+    rng = random.Random(f"{run.seed} {number}")
+    found = []
+    for index in range(number * run.batch * WINDOW, (number + 1) * run.batch * WINDOW):
+        document = source(run.seed, index)
+        odd = odd_pieces(document, tokenizer, rng) if rng.random() < ODD_SHARE else {}
+        one = example(document, tokenizer, odd, own)
+        if len(one.tokens) > longest:
+            one = example(document, tokenizer, None, own)
+        found.append(fitting(one, longest, run.seed, index))
+    found.sort(key=lambda one: len(one.tokens))
+    batches = [found[i : i + run.batch] for i in range(0, len(found), run.batch)]
+    rng.shuffle(batches)
+    return batches
+
+
+def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
+    """The example itself.  Raises ValueError when it has more than `longest` tokens."""
+    if len(one.tokens) > longest:
+        raise ValueError(f"story {index} of seed {seed}: found {len(one.tokens)} tokens, expected at most {longest}, the "
+                         "context: tell shorter stories, or train a model with a larger --context")  # fmt: skip
+    return one
+
+
+def batches(source: Source, tokenizer: Tokenizer, run: Run, longest: int, step: int = 0, own: Own | None = None,
+            ) -> Iterator[list[Example]]:  # fmt: skip
+    """The batches from `step` on, without end."""
+    number, skipped = divmod(step, WINDOW)
+    while True:
+        yield from window(source, tokenizer, run, number, longest, own)[skipped:]
+        number, skipped = number + 1, 0
+
+
+def held_out(source: Source, tokenizer: Tokenizer, run: Run, count: int, longest: int) -> list[Example]:
+    """Stories that no run with this seed learns."""
+    seed = run.seed + HELD_OUT_SEED
+    return [fitting(example(source(seed, index), tokenizer), longest, seed, index) for index in range(count)]
+
+
+def pad(examples: Sequence[Example], binding: float = 1.0,
+        ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+    """(inputs, targets, weights), each [len(examples), longest - 1]; weight 0 where nothing is to be learned, `binding`
+    where a document's own word comes again, else 1."""
     width = max(len(one.tokens) for one in examples) - 1
     inputs = np.full((len(examples), width), BOS, np.int64)
-    targets = np.full((len(examples), width), IGNORE, np.int64)
+    targets = np.full((len(examples), width), BOS, np.int64)
+    weights = np.zeros((len(examples), width), np.float32)
     for row, one in enumerate(examples):
         n = len(one.tokens) - 1
-        inputs[row, :n] = one.tokens[:-1]
-        targets[row, one.learn_from - 1:n] = one.tokens[one.learn_from:]
-    return inputs, targets
+        inputs[row, :n], targets[row, :n] = one.tokens[:-1], one.tokens[1:]
+        weights[row, :n] = np.where(one.again[1:], binding, 1.0)
+        weights[row, : one.learn_from - 1] = 0
+    return inputs, targets, weights
 
 
 def learning_rate(step: int, run: Run) -> float:
-    """Warm-up, plateau, and a cosine down to zero over the last `decay` steps.
+    """Warm-up, plateau, and a straight line down to zero over the last `decay` steps.
 
     The plateau makes the end movable: a run that is resumed with more steps is the run that had them from the start.
     """
     if step < run.warmup:
         return run.peak * (step + 1) / run.warmup
-    left = run.steps - step
-    if left >= run.decay:
-        return run.peak
-    return run.peak * 0.5 * (1.0 - math.cos(math.pi * left / run.decay))
+    return run.peak * min(1.0, (run.steps - step) / max(run.decay, 1))
 
 
-def fingerprint(examples: Sequence[Example]) -> int:
-    """CRC-32 of all training tokens."""
-    crc = 0
-    for one in examples:
-        crc = zlib.crc32(one.tokens.tobytes(), crc)
+def fingerprint(source: Source, tokenizer: Tokenizer, seed: int) -> int:
+    """CRC-32 of the first stories and of the vocabulary."""
+    crc = zlib.crc32("\n".join(tokenizer.pieces).encode())
+    for index in range(SAMPLE):
+        crc = zlib.crc32(source(seed, index).text.encode(), crc)
     return crc
 
 
-def check_resume(saved: dict[str, object], wanted: dict[str, object]) -> None:
+def check_resume(saved: Mapping[str, object], wanted: Mapping[str, object]) -> None:
     """Raise ValueError naming the first value in which an interrupted run differs from the one asked for."""
     for key, value in wanted.items():
         if key not in ("steps", "decay") and saved.get(key) != value:
             raise ValueError(f"resume: {key}: the interrupted run has {saved.get(key)}, this one {value}; "
-                             "use the same value, or another --work folder for a new run")
+                             "use the same value, or another --work folder for a new run")  # fmt: skip
 
 
-def identity(run: Run, dims: dict[str, int], crc: int) -> dict[str, object]:
-    """What two runs must share for one to continue the other."""
-    return {**asdict(run), **dims, "corpus_crc": crc}
+def identity(run: Run, dims: Mapping[str, int], crc: int, start: str) -> dict[str, object]:
+    """What two runs must share for one to continue the other; `start` names the weights it began with."""
+    return {**asdict(run), **dims, "corpus_crc": crc, "start": start}

@@ -1,156 +1,258 @@
-"""The training loop: resumable, seeded, two micro-batches at a time in two threads."""
+"""The training loop: resumable by step, seeded, one micro-batch a thread."""
 
+from __future__ import annotations
+
+import contextlib
+import ctypes
 import json
+import math
 import os
+import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch.nn import functional
+from torch import Tensor
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
-from models.trainer import data
-from models.trainer.network import Config, Network
+from models.trainer import data, kernels
+from models.trainer.network import Config, Network, Plain, Steps, rope_tables
+from models.trainer.tokenizer import Tokenizer
 
-# Documents a forward pass: small enough for its attention to stay in the second-level cache.
-MICRO_BATCH = 4
-SAVE_EVERY = 200
+REPORT_EVERY = 20
+SAVE_EVERY = 100
 CHECK_EVERY = 500
-# Held-out stories looked at while training; all of them count in the end.
-CHECK_STORIES = 256
+# Held-out stories looked at while training.
+CHECK_STORIES = 128
+STATE, PLATEAU, LOG = "state.pt", "plateau.pt", "log.jsonl"
 
 
-def loss_of(network: Network, examples: Sequence[data.Example]) -> tuple[torch.Tensor, int]:
-    """Summed cross entropy of documents and the number of tokens it is over."""
-    inputs, targets = (torch.from_numpy(array) for array in data.pad(examples))
-    logits = network(inputs)
-    loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=data.IGNORE, reduction="sum")
-    return loss, int((targets != data.IGNORE).sum())
+class Diverged(Exception):
+    """The loss or a gradient is no number; the message says where."""
 
 
-def held_out_loss(network: Network, examples: Sequence[data.Example]) -> float:
+@dataclass(frozen=True)
+class Material:
+    """What a network learns from: stories, their tokenizer, and which weights it begins with."""
+
+    source: data.Source
+    tokenizer: Tokenizer
+    weights: dict[str, Tensor] | None = None
+    start: str = "random"
+
+
+def steps_for(device: torch.device, config: Config, folder: Path, plain: bool = False) -> Steps:
+    """The fastest steps between matrix products that a device has; `folder` takes the compiled ones."""
+    cos, sin = (table.to(device) for table in rope_tables(config))
+    if device.type != "cpu":
+        return Plain(cos, sin, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    if plain or not kernels.available() or config.head_size % 16 or config.dim % 16 or config.hidden_dim % 16:
+        return Plain(cos, sin)
+    return kernels.Fused(folder, cos, sin)
+
+
+def keep_memory() -> None:
+    """Has glibc keep the memory of a step for the next one, which saves a twentieth of the time."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            mallopt(parameter, 1 << 30)
+
+
+def loss_of(network: Network, steps: Steps, examples: Sequence[data.Example], binding: float = 1.0) -> tuple[Tensor, float]:
+    """Summed cross entropy of documents, in nats, and the number of tokens it is over, both weighted as data.pad says."""
+    device = network.token_embedding_table.device
+    inputs, targets, weights = (torch.from_numpy(array).to(device) for array in data.pad(examples, binding))
+    logits = network(inputs, steps).flatten(0, 1)
+    return steps.cross_entropy(logits, targets.flatten(), weights.flatten()), float(weights.sum())
+
+
+def mean_loss(network: Network, steps: Steps, examples: Sequence[data.Example], batch: int = 16) -> float:
     """Mean cross entropy a token, in nats."""
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     ordered = sorted(examples, key=lambda one: len(one.tokens))
     with torch.no_grad():
-        for start in range(0, len(ordered), MICRO_BATCH):
-            loss, tokens = loss_of(network, ordered[start:start + MICRO_BATCH])
-            total += float(loss)
-            count += tokens
+        for start in range(0, len(ordered), batch):
+            loss, tokens = loss_of(network, steps, ordered[start : start + batch])
+            total, count = total + float(loss), count + tokens
     return total / count
 
 
 class Trainer:
-    """A run in a folder: `state.pt` (to resume), `best.pt` (weights with the lowest held-out loss), `log.jsonl`."""
+    """A run in a folder: `state.pt` (to resume), `plateau.pt` (before the rate fell), `log.jsonl`."""
 
-    def __init__(self, run: data.Run, config: Config, train: Sequence[data.Example],
-                 held_out: Sequence[data.Example], names: Sequence[int], work: Path, threads: int = 2) -> None:
+    def __init__(self, run: data.Run, config: Config, material: Material, work: Path, device: str = "cpu",
+                 threads: int = 1, plain: bool = False) -> None:  # fmt: skip
+        """Begins a run, or goes on with the one in `work`.  Raises ValueError when that is another one."""
+        keep_memory()
         torch.manual_seed(run.seed)
-        self.run, self.config, self.train, self.held_out, self.work = run, config, train, held_out, work
-        self.lengths = [len(one.tokens) for one in train]
-        self.identity = data.identity(run, asdict(config), data.fingerprint(train))
-        self.network = Network(config, names)
+        self.run, self.config, self.material, self.work = run, config, material, work
+        self.device = torch.device(device)
+        self.steps = steps_for(self.device, config, work, plain)
+        crc = data.fingerprint(material.source, material.tokenizer, run.seed)
+        self.identity = data.identity(run, asdict(config), crc, material.start)
+        self.own = data.Own(material.source, run.seed)
+        marked = data.starts(material.source, material.tokenizer, self.own, run.seed) if material.weights is None else ()
+        self.network = Network(config, marked).to(self.device)
+        if material.weights is not None:
+            self.network.load_state_dict(material.weights)
         # Each thread has its own gradients over the same weights.
-        self.copies = [self.network] + [Network(config) for _ in range(threads - 1)]
+        self.copies = [self.network] + [Network(config).to(self.device) for _ in range(threads - 1)]
         for copy in self.copies[1:]:
             for mine, shared in zip(copy.parameters(), self.network.parameters()):
                 mine.data = shared.data
-        matrices = [p for p in self.network.parameters() if p.dim() == 2]
         vectors = [p for p in self.network.parameters() if p.dim() == 1]
-        self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05},
-                                            {"params": vectors, "weight_decay": 0.0}],
-                                           lr=run.peak, betas=(0.9, 0.99))
-        self.step, self.tokens, self.seconds, self.best = 0, 0, 0.0, float("inf")
-        if (work / "state.pt").exists():
+        groups = [{"params": list(self.network.matrices()), "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=run.peak, betas=(0.9, 0.99), foreach=True)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.held_out = data.held_out(material.source, material.tokenizer, run, CHECK_STORIES, config.seq_len)
+        if (work / STATE).exists():
             self._resume()
 
     def _resume(self) -> None:
-        state = torch.load(self.work / "state.pt")
+        state = torch.load(self.work / STATE, map_location=self.device)
         data.check_resume(state["identity"], self.identity)
+        before = replace(self.run, steps=state["identity"]["steps"], decay=state["identity"]["decay"])
+        rates = [data.learning_rate(max(state["step"] - 1, 0), run) for run in (before, self.run)]
+        if rates[0] != rates[1] and (self.work / PLATEAU).exists():
+            print(f"the end has moved: going back to {PLATEAU}, before the rate fell", file=sys.stderr)
+            state = torch.load(self.work / PLATEAU, map_location=self.device)
+            data.check_resume(state["identity"], self.identity)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.tokens, self.seconds, self.best = (state[k] for k in ("step", "tokens", "seconds", "best"))
+        self.step, self.tokens, self.seconds = (state[key] for key in ("step", "tokens", "seconds"))
         # Lines written after the last save belong to steps that will be run again.
         log = [line for line in self.log() if line["step"] <= self.step]
-        (self.work / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+        (self.work / LOG).write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
 
     def log(self) -> list[dict[str, float]]:
         """The lines of the log so far."""
-        path = self.work / "log.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        path = self.work / LOG
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes the state, whole or not at all; OSError when there is no room."""
         state = {"identity": self.identity, "network": self.network.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "tokens": self.tokens,
-                 "seconds": self.seconds, "best": self.best}
-        self._write(state, "state.pt")
+                 "seconds": self.seconds}  # fmt: skip
+        temporary = self.work / f"{STATE}.new"
+        try:
+            with temporary.open("wb") as file:
+                try:
+                    torch.save(state, file)
+                except RuntimeError as error:
+                    # PyTorch's writer reports a full disk as an error of its own.
+                    raise OSError(28, os.strerror(28), str(temporary)) from error
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.work / STATE)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
-    def _write(self, value: object, name: str) -> None:
-        temporary = self.work / f"{name}.new"
-        torch.save(value, temporary)
-        os.replace(temporary, self.work / name)
-
-    def _one_step(self, pool: ThreadPoolExecutor, examples: Sequence[data.Example]) -> float:
-        """Forward, backward and update over one batch; the mean loss a token."""
-        parts = [examples[i:i + MICRO_BATCH] for i in range(0, len(examples), MICRO_BATCH)]
+    def one_step(self, pool: ThreadPoolExecutor, examples: Sequence[data.Example]) -> float:
+        """Forward, backward and update over one batch; the mean loss a token.  Raises Diverged."""
         count = len(self.copies)
+        binding = self.run.binding if self.step < self.run.steps - self.run.decay else 1.0
 
-        def work(index: int) -> tuple[float, int]:
-            loss_sum, token_sum = 0.0, 0
-            for part in parts[index::count]:
-                loss, tokens = loss_of(self.copies[index], part)
-                torch.autograd.backward(loss)
-                loss_sum, token_sum = loss_sum + float(loss.detach()), token_sum + tokens
-            return loss_sum, token_sum
+        def work(index: int) -> tuple[float, float]:
+            part = examples[index::count]
+            if not part:
+                return 0.0, 0.0
+            loss, tokens = loss_of(self.copies[index], self.steps, part, binding)
+            torch.autograd.backward(loss)
+            return float(loss.detach()), tokens
 
-        results = list(pool.map(work, range(count)))
+        results = list(pool.map(work, range(count))) if count > 1 else [work(0)]
         tokens = sum(result[1] for result in results)
+        loss = sum(result[0] for result in results) / tokens
         for group in zip(*(copy.parameters() for copy in self.copies)):
             for other in group[1:]:
                 if other.grad is not None:
                     group[0].grad += other.grad
                     other.grad = None
             group[0].grad /= tokens
-        if self.step < self.run.hold:
-            for parameter in self.network.prepared():
-                parameter.grad = None
-        clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = float(clip_grad_norm_(self.network.parameters(), 1.0))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise Diverged(f"step {self.step + 1}: found a loss of {loss} and a gradient of {norm}, expected numbers")
         for settings in self.optimizer.param_groups:
             settings["lr"] = data.learning_rate(self.step, self.run)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.tokens += sum(len(one.tokens) - 1 for one in examples)
-        return sum(result[0] for result in results) / tokens
+        return loss
 
-    def fit(self) -> None:
-        """Train to the last step, saving as it goes."""
-        epoch, order = -1, []
-        per_epoch = len(data.batches(self.lengths, self.run.batch, self.run.seed, 0))
+    def fit(self, show: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Trains to the last step, or until `stopped`, saving as it goes; whether it came to the last step.
+
+        `show` gets a line of progress.  Raises Diverged, and OSError when a save finds no room: either way the state of
+        the last save stays.
+        """
         recent: list[float] = []
-        with ThreadPoolExecutor(len(self.copies)) as pool, (self.work / "log.jsonl").open("a") as log:
+        begun, begun_step = time.monotonic(), self.step
+        source = data.batches(self.material.source, self.material.tokenizer, self.run, self.config.seq_len, self.step,
+                              self.own)  # fmt: skip
+        threads = ThreadPoolExecutor(len(self.copies))
+        with threads as pool, (self.work / LOG).open("a", encoding="utf-8") as log:
             while self.step < self.run.steps:
-                if self.step // per_epoch != epoch:
-                    epoch = self.step // per_epoch
-                    order = data.batches(self.lengths, self.run.batch, self.run.seed, epoch)
+                if self.step == self.run.steps - self.run.decay:
+                    self.save()
+                    shutil.copyfile(self.work / STATE, self.work / f"{PLATEAU}.new")
+                    os.replace(self.work / f"{PLATEAU}.new", self.work / PLATEAU)
                 started = time.monotonic()
-                recent.append(self._one_step(pool, [self.train[i] for i in order[self.step % per_epoch]]))
+                recent.append(self.one_step(pool, next(source)))
                 self.step += 1
                 self.seconds += time.monotonic() - started
+                stop, last = stopped(), self.step == self.run.steps
                 line: dict[str, float] = {}
-                if self.step % 25 == 0:
+                if self.step % REPORT_EVERY == 0 or last:
                     line = {"step": self.step, "loss": sum(recent) / len(recent), "tokens": self.tokens,
-                            "seconds": round(self.seconds, 1), "lr": data.learning_rate(self.step - 1, self.run)}
+                            "seconds": round(self.seconds, 1), "lr": data.learning_rate(self.step - 1, self.run)}  # fmt: skip
                     recent = []
-                if self.step % CHECK_EVERY == 0 or self.step == self.run.steps:
-                    line |= {"step": self.step, "held_out": held_out_loss(self.network, self.held_out[:CHECK_STORIES])}
-                    if line["held_out"] < self.best:
-                        self.best = line["held_out"]
-                        self._write(self.network.state_dict(), "best.pt")
+                if self.step % CHECK_EVERY == 0 or last:
+                    line |= {"step": self.step, "tokens": self.tokens,
+                             "held_out": mean_loss(self.network, self.steps, self.held_out)}  # fmt: skip
                 if line:
                     log.write(json.dumps(line) + "\n")
                     log.flush()
-                if self.step % SAVE_EVERY == 0 or self.step == self.run.steps:
-                    self._save()
+                    each = (time.monotonic() - begun) / (self.step - begun_step)
+                    show(progress(line, self.run.steps, self.tokens / max(self.seconds, 1e-9), each))
+                if self.step % SAVE_EVERY == 0 or last or stop:
+                    self.save()
+                if stop:
+                    return last
+        return True
+
+
+def progress(line: dict[str, float], steps: int, tokens_a_second: float, each: float) -> str:
+    """A line for whoever waits."""
+    left = int((steps - line["step"]) * each)
+    parts = [f"step {line['step']} of {steps}", f"{line['tokens'] / 1e6:.2f} M tokens"]
+    parts += [f"{name} {line[key]:.3f}" for key, name in (("loss", "loss"), ("held_out", "held out")) if key in line]
+    parts += [f"{tokens_a_second:.0f} tokens/s", f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"]
+    return ", ".join(parts)
+
+
+def sweep(run: data.Run, config: Config, material: Material, peaks: Sequence[float], tokens: int, work: Path,
+          device: str = "cpu", threads: int = 1) -> list[tuple[float, float]]:  # fmt: skip
+    """Trains anew with each peak rate, on the same stories, for about `tokens`; (peak, held-out loss) of each."""
+    found = []
+    for peak in peaks:
+        trial = Trainer(replace(run, peak=peak), config, material, work / f"sweep-{peak:g}", device, threads)
+        with ThreadPoolExecutor(threads) as pool:
+            per_step = run.batch * sum(len(one.tokens) for one in trial.held_out) / len(trial.held_out)
+            steps = max(1, round(tokens / per_step))
+            trial.run = replace(trial.run, steps=steps, decay=steps // 4, warmup=min(run.warmup, steps // 5))
+            source = data.batches(material.source, material.tokenizer, trial.run, config.seq_len, 0, trial.own)
+            try:
+                for trial.step in range(steps):
+                    trial.one_step(pool, next(source))
+                found.append((peak, mean_loss(trial.network, trial.steps, trial.held_out)))
+            except Diverged:
+                found.append((peak, math.inf))
+        print(f"peak {peak:g}: held-out loss {found[-1][1]:.4f}", file=sys.stderr)
+    return found

@@ -1,8 +1,14 @@
-"""llama2.c's architecture in PyTorch, for training only.  Names and shapes are llama2.c's."""
+"""llama2.c's architecture in PyTorch, for training only.  Names and shapes are llama2.c's.
+
+The steps between the matrix products come from `Plain`, which runs anywhere, or from `kernels.Fused`.
+"""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +19,13 @@ from torch.nn import functional
 class Config:
     """Dimensions of a model; the defaults are those of the model that is shipped."""
 
-    dim: int = 128
-    hidden_dim: int = 352
-    n_layers: int = 5
-    n_heads: int = 4
+    dim: int = 192
+    hidden_dim: int = 512
+    n_layers: int = 8
+    n_heads: int = 6
     n_kv_heads: int = 2
-    vocab_size: int = 1024
-    seq_len: int = 256
+    vocab_size: int = 2048
+    seq_len: int = 512
 
     @property
     def head_size(self) -> int:
@@ -39,135 +45,173 @@ def rope_tables(config: Config) -> tuple[Tensor, Tensor]:
     return angle.cos(), angle.sin()
 
 
+class Steps(Protocol):
+    """What happens between the matrix products; `kernels.Fused` describes each."""
+
+    dtype: torch.dtype
+
+    def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def attention(self, qkv: Tensor, heads: int, kv_heads: int) -> Tensor: ...
+
+    def swiglu(self, h: Tensor) -> Tensor: ...
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor: ...
+
+
+class Plain:
+    """The steps in plain PyTorch, on any device and in any type; softmax and norms in float32."""
+
+    def __init__(self, cos: Tensor, sin: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self.cos, self.sin, self.dtype = cos, sin, dtype
+
+    def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """llama2.c's rmsnorm, epsilon 1e-5, over the last dimension of x + delta."""
+        x = x if delta is None else x + delta
+        return x, (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * weight).to(self.dtype)
+
+    def attention(self, qkv: Tensor, heads: int, kv_heads: int) -> Tensor:
+        """Rotary causal attention."""
+        batch, time, _ = qkv.shape
+        size, group = 2 * self.cos.shape[1], heads // kv_heads
+        q, k, v = qkv.view(batch, time, -1, size).split([heads, kv_heads, kv_heads], dim=2)
+        q, k = (rotate(x, self.cos[:time], self.sin[:time]).to(self.dtype) for x in (q, k))
+        # Queries of the heads that share a key are stacked along time, so keys are not copied.
+        q = q.reshape(batch, time, kv_heads, group, size).permute(0, 2, 3, 1, 4)
+        q = q.reshape(batch * kv_heads, group * time, size)
+        k = k.permute(0, 2, 3, 1).reshape(batch * kv_heads, size, time)
+        v = v.permute(0, 2, 1, 3).reshape(batch * kv_heads, time, size)
+        later = torch.full((time, time), float("-inf"), device=qkv.device).triu(1).repeat(group, 1)
+        weights = functional.softmax(torch.bmm(q, k).float() / math.sqrt(size) + later, dim=-1)
+        out = torch.bmm(weights.to(self.dtype), v)
+        out = out.view(batch, kv_heads, group, time, size).permute(0, 3, 1, 2, 4)
+        return out.reshape(batch, time, heads * size)
+
+    def swiglu(self, h: Tensor) -> Tensor:
+        """silu of the first half of the last dimension times the second."""
+        h1, h3 = h.chunk(2, dim=-1)
+        gated: Tensor = functional.silu(h1) * h3
+        return gated
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Sum of weight * cross entropy over rows."""
+        return (functional.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+
+
 class Layer(nn.Module):
-    """One transformer layer."""
+    """One transformer layer: `wqkv` is wq, wk and wv one above the other, `w13` is w1 and w3."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.rms_att = nn.Parameter(torch.ones(config.dim))
-        self.rms_ffn = nn.Parameter(torch.ones(config.dim))
-        self.wq = nn.Linear(config.dim, config.dim, bias=False)
-        self.wk = nn.Linear(config.dim, config.kv_dim, bias=False)
-        self.wv = nn.Linear(config.dim, config.kv_dim, bias=False)
-        self.wo = nn.Linear(config.dim, config.dim, bias=False)
-        self.w1 = nn.Linear(config.dim, config.hidden_dim, bias=False)
-        self.w2 = nn.Linear(config.hidden_dim, config.dim, bias=False)
-        self.w3 = nn.Linear(config.dim, config.hidden_dim, bias=False)
-        self._start()
+        dim, hidden_dim = config.dim, config.hidden_dim
+        scale = 1 / math.sqrt(dim)
+        narrow = 1 / math.sqrt(2 * config.n_layers)
+        self.rms_att = nn.Parameter(torch.ones(dim))
+        self.rms_ffn = nn.Parameter(torch.ones(dim))
+        self.wqkv = nn.Parameter(torch.empty(dim + 2 * config.kv_dim, dim).normal_(0, scale))
+        self.wo = nn.Parameter(torch.empty(dim, dim).normal_(0, 0.1 * scale * narrow))
+        self.w13 = nn.Parameter(torch.empty(2 * hidden_dim, dim).normal_(0, scale))
+        self.w2 = nn.Parameter(torch.empty(dim, hidden_dim).normal_(0, 0.1 * narrow / math.sqrt(hidden_dim)))
 
-    @torch.no_grad()
-    def _start(self) -> None:
-        """Starting weights: attention looks everywhere alike and gives back a little of what it sees."""
+    def forward(self, x: Tensor, delta: Tensor | None, steps: Steps) -> tuple[Tensor, Tensor]:
+        """The residual stream x [batch, time, dim] and what is to be added to it (may be None) -> the same two."""
         config = self.config
-        scale = 1 / math.sqrt(config.dim)
-        for linear in (self.wq, self.wk):
-            nn.init.normal_(linear.weight, 0, 0.5 * scale)
-        nn.init.orthogonal_(self.wv.weight)
-        for linear in (self.w1, self.w3):
-            nn.init.normal_(linear.weight, 0, scale)
-        nn.init.normal_(self.w2.weight, 0, 0.02 / math.sqrt(2 * config.n_layers))
-        self._copy_values([0.05] * config.n_heads)
-
-    @torch.no_grad()
-    def _copy_values(self, strength: Sequence[float]) -> None:
-        """`wo` gives back what was seen, with a strength for each head."""
-        config = self.config
-        heads = self.wv.weight.view(config.n_kv_heads, config.head_size, config.dim)
-        heads = heads.repeat_interleave(config.n_heads // config.n_kv_heads, dim=0)
-        heads = heads * torch.tensor(strength)[:, None, None]
-        self.wo.weight.copy_(heads.reshape(config.dim, config.dim).T)
-
-    @torch.no_grad()
-    def look_at(self, marked: Tensor, common: Tensor) -> None:
-        """Let the heads of the first key/value head look at tokens with the direction `marked`, wherever they are.
-
-        `common` is a direction that all tokens have; both are unit vectors [dim].
-        """
-        config = self.config
-        size, group = config.head_size, config.n_heads // config.n_kv_heads
-        # The last pairs of a head hardly turn within seq_len positions: what they match, they match at any distance.
-        slow = torch.arange(3 * size // 4, size, 2)
-        self.wk.weight[:size] *= 0.3
-        self.wq.weight[:group * size] *= 0.3
-        self.wk.weight[slow] = 0.5 * marked
-        for head in range(group):
-            self.wq.weight[head * size + slow] = 0.5 * common
-        # What is copied is who it is, not that it is a name.
-        for direction in (marked, common):
-            self.wv.weight[:size] -= torch.outer(self.wv.weight[:size] @ direction, direction)
-        self._copy_values([0.5] * group + [0.05] * (config.n_heads - group))
-
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        """x [batch, time, dim] -> the same shape; cos and sin [time, head_size / 2]; mask [time, time]."""
-        config = self.config
-        batch, time, _ = x.shape
-        xb = rmsnorm(x, self.rms_att)
-        q = rotate(self.wq(xb).view(batch, time, config.n_heads, config.head_size), cos, sin)
-        k = rotate(self.wk(xb).view(batch, time, config.n_kv_heads, config.head_size), cos, sin)
-        v = self.wv(xb).view(batch, time, config.n_kv_heads, config.head_size)
-        # Queries of the heads that share a key are stacked along time, so keys are not copied.
-        group = config.n_heads // config.n_kv_heads
-        q = q.view(batch, time, config.n_kv_heads, group, config.head_size).permute(0, 2, 3, 1, 4)
-        q = q.reshape(batch * config.n_kv_heads, group * time, config.head_size)
-        k = k.permute(0, 2, 3, 1).reshape(batch * config.n_kv_heads, config.head_size, time)
-        v = v.permute(0, 2, 1, 3).reshape(batch * config.n_kv_heads, time, config.head_size)
-        att = torch.baddbmm(mask.repeat(group, 1), q, k, alpha=1.0 / math.sqrt(config.head_size))
-        out = torch.bmm(functional.softmax(att, dim=-1), v)
-        out = out.view(batch, config.n_kv_heads, group, time, config.head_size).permute(0, 3, 1, 2, 4)
-        x = x + self.wo(out.reshape(batch, time, config.dim))
-        xb = rmsnorm(x, self.rms_ffn)
-        hb: Tensor = functional.silu(self.w1(xb)) * self.w3(xb)
-        out = self.w2(hb)
-        return x + out
+        x, xb = steps.add_norm(x, delta, self.rms_att)
+        qkv = functional.linear(xb, self.wqkv.to(steps.dtype))
+        out = steps.attention(qkv, config.n_heads, config.n_kv_heads)
+        x, xb = steps.add_norm(x, functional.linear(out, self.wo.to(steps.dtype)), self.rms_ffn)
+        hb = steps.swiglu(functional.linear(xb, self.w13.to(steps.dtype)))
+        return x, functional.linear(hb, self.w2.to(steps.dtype))
 
 
 class Network(nn.Module):
     """The whole model; the classifier is the embedding."""
 
-    def __init__(self, config: Config, names: Sequence[int] = ()) -> None:
-        """Seeded starting weights.  `names`: ids of the pieces that name somebody.
-
-        Two heads of the first layer start out looking at the names so far.  Without them a model of this size learned
-        every sentence of the plots but, after two and a half million tokens, still told each with another name.
-        """
+    def __init__(self, config: Config, marked: Sequence[Sequence[int]] = ()) -> None:
+        """Seeded starting weights.  `marked`: up to two lists of pieces that begin what has to be looked up, such as names."""
         super().__init__()
         self.config = config
-        table = torch.empty(config.vocab_size, config.dim).normal_(0, 0.06)
-        marked, common = nn.init.orthogonal_(torch.empty(2, config.dim))
-        table += torch.outer(0.3 - table @ common, common)
-        strength = torch.zeros(config.vocab_size)
-        strength[list(names)] = 0.5
-        table += torch.outer(strength - table @ marked, marked)
-        self.token_embedding_table = nn.Parameter(table)
+        self.token_embedding_table = nn.Parameter(torch.empty(config.vocab_size, config.dim).normal_(0, 0.06))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.rms_final = nn.Parameter(torch.ones(config.dim))
-        self.layers[0].look_at(marked, common)
-        self.cos, self.sin = rope_tables(config)
+        self._begin_copying(marked)
 
-    def prepared(self) -> list[nn.Parameter]:
-        """The weights that start with a purpose: to be held until the others have learned to make use of them."""
-        first = self.layers[0]
-        return [linear.weight for linear in (first.wq, first.wk, first.wv, first.wo)]
+    @torch.no_grad()
+    def _begin_copying(self, marked: Sequence[Sequence[int]]) -> None:
+        """Has the first two layers begin as what a network finds by itself only after millions of tokens: heads that
+        look at the token before, and heads that look for what came after the present token earlier.
 
-    def forward(self, tokens: Tensor) -> Tensor:
+        With them a name of several pieces is copied from the start.  Two more groups of heads look at the pieces that
+        begin names, and things, wherever they are: which is there is the last that a network learns to ask for.  All else
+        begins at random, and nothing is held.
+        """
+        config = self.config
+        size, group = config.head_size, config.n_heads // config.n_kv_heads
+        if config.n_layers < 2 or config.dim < 2 * size + 3:
+            return
+        basis = nn.init.orthogonal_(torch.empty(2 * size + 3, config.dim))
+        common, before, seen = basis[0], basis[1 : size + 1], basis[size + 1 : 2 * size + 1]
+        table, first, second = self.token_embedding_table, self.layers[0], self.layers[1]
+        # Every token has `common`, and none has what `before` is kept free for.
+        table -= table @ before.T @ before
+        table += torch.outer(0.3 - table @ common, common)
+        speed = 10000.0 ** (-torch.arange(0, size, 2).float() / size)
+        fast = torch.arange(min(6, size // 2))
+        first.wqkv[config.dim : config.dim + size] = 0
+        first.wqkv[config.dim + 2 * fast] = 1.4 * common
+        first.wqkv[config.dim + config.kv_dim : config.dim + config.kv_dim + size] = seen
+        for head in range(group):
+            query = torch.zeros(size, config.dim)
+            query[2 * fast] = torch.outer((speed[fast] * (head + 1)).cos(), common)
+            query[2 * fast + 1] = torch.outer(-(speed[fast] * (head + 1)).sin(), common)
+            first.wqkv[head * size : (head + 1) * size] = 1.4 * query
+        first.wo[:, :size] = 0.08 * before.T
+        # The slow pairs of a head hardly turn within a story: what they match, they match at any distance.
+        slow = torch.arange(size // 2, size)
+        mix = nn.init.orthogonal_(torch.empty(len(slow), size)) * math.sqrt(size / len(slow))
+        second.wqkv[config.dim : config.dim + size] = 0
+        second.wqkv[config.dim + slow] = 2.5 * mix @ before
+        second.wqkv[config.dim + config.kv_dim : config.dim + config.kv_dim + size] = seen
+        second.wqkv[:size] = 0
+        second.wqkv[slow] = 2.5 * mix @ seen
+        second.wo[:, :size] = 0.5 * seen.T
+        if config.n_kv_heads < 2:
+            return
+        # The other half of the pairs, from those that forget within a sentence to those that see the whole story.
+        reach = [torch.arange(size - 8, size, 2), torch.arange(size // 4, size, 2), torch.arange(size // 2, size, 2)]
+        for layer, direction, pieces in zip((first, second), basis[2 * size + 1 :], marked):
+            table -= torch.outer(table @ direction, direction)
+            table[list(pieces)] += 0.3 * direction
+            key, value = config.dim + size, config.dim + config.kv_dim + size
+            layer.wqkv[key : key + size : 2] = direction
+            layer.wqkv[value : value + size] -= torch.outer(layer.wqkv[value : value + size] @ direction, direction)
+            for head in range(group, 2 * group):
+                query = torch.zeros(size, config.dim)
+                pairs = reach[(head - group) % len(reach)]
+                query[pairs] = common * 4 / len(pairs)
+                layer.wqkv[head * size : (head + 1) * size] = query
+                values = nn.init.orthogonal_(torch.empty(config.dim, size)) if head % len(reach) else None
+                layer.wo[:, head * size : (head + 1) * size] = 0.05 * (
+                    layer.wqkv[value : value + size].T if values is None else values)  # fmt: skip
+
+    def forward(self, tokens: Tensor, steps: Steps) -> Tensor:
         """tokens [batch, time] -> logits [batch, time, vocab_size]."""
-        time = tokens.shape[1]
         x = functional.embedding(tokens, self.token_embedding_table)
-        mask = torch.full((time, time), float("-inf")).triu(1)
+        delta: Tensor | None = None
         for layer in self.layers:
-            x = layer(x, self.cos[:time], self.sin[:time], mask)
-        return functional.linear(rmsnorm(x, self.rms_final), self.token_embedding_table)
+            x, delta = layer(x, delta, steps)
+        _, xb = steps.add_norm(x, delta, self.rms_final)
+        return functional.linear(xb, self.token_embedding_table.to(steps.dtype))
 
-
-def rmsnorm(x: Tensor, weight: Tensor) -> Tensor:
-    """llama2.c's rmsnorm, epsilon 1e-5, over the last dimension."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * weight
+    def matrices(self) -> Iterable[nn.Parameter]:
+        """The weights that decay."""
+        return (p for p in self.parameters() if p.dim() == 2)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate adjacent pairs: x [batch, time, heads, head_size], cos and sin [time, head_size / 2]."""
-    pairs = x.view(*x.shape[:-1], -1, 2)
+    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     a, b = pairs[..., 0], pairs[..., 1]
     c, s = cos[:, None, :], sin[:, None, :]
     return torch.stack((a * c - b * s, a * s + b * c), dim=-1).flatten(-2)

@@ -1,22 +1,44 @@
-"""Turns the best weights of a run into the files of `models/` and the figures of the model card."""
+"""Turns the weights of a run into the files of `models/`, and files back into weights to go on from."""
 
-import math
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from codegen.checkpoint import TensorSource
 from codegen.export import export
+from codegen.formats import open_model
 from codegen.model import Model
-from codegen.tensor import FloatArray
-
-from models.corpus import generate
-from models.trainer import loop, report
+from codegen.tensor import FloatArray, Quantized
+from codegen.weights import convert
+from models.trainer import report
 from models.trainer.network import Config
 from models.trainer.tokenizer import Tokenizer
 
 GROUP_SIZE = 32
+
+
+def slices(config: Config) -> dict[str, tuple[str, slice]]:
+    """Where the network keeps llama2.c's tensors: its own name, and the rows."""
+    dim, kv_dim, hidden_dim = config.dim, config.kv_dim, config.hidden_dim
+    everything = slice(None)
+    return {
+        "token_embedding_table": ("token_embedding_table", everything),
+        "rms_att_weight": ("rms_att", everything),
+        "wq": ("wqkv", slice(0, dim)),
+        "wk": ("wqkv", slice(dim, dim + kv_dim)),
+        "wv": ("wqkv", slice(dim + kv_dim, dim + 2 * kv_dim)),
+        "wo": ("wo", everything),
+        "rms_ffn_weight": ("rms_ffn", everything),
+        "w1": ("w13", slice(0, hidden_dim)),
+        "w2": ("w2", everything),
+        "w3": ("w13", slice(hidden_dim, 2 * hidden_dim)),
+        "rms_final_weight": ("rms_final", everything),
+    }
 
 
 @dataclass(frozen=True)
@@ -25,55 +47,58 @@ class Trained:
 
     path: Path
     model: Model
+    config: Config
     state: Mapping[str, torch.Tensor]
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
         """(rows, columns) float32 by llama2.c's name."""
-        _, rows, columns = self.model.tensor_shapes()[name]
-        if name == "token_embedding_table" or name == "rms_final_weight":
-            key = name.removesuffix("_weight")
-        else:
-            key = f"layers.{layer}." + (name.removesuffix("_weight") if name.startswith("rms") else f"{name}.weight")
-        values: FloatArray = self.state[key].numpy().reshape(rows, columns)
+        layers, rows, columns = self.model.tensor_shapes()[name]
+        key, part = slices(self.config)[name]
+        values: FloatArray = self.state[f"layers.{layer}.{key}" if layers else key][part].numpy().reshape(rows, columns)
         return values
 
 
 def model_of(config: Config, name: str) -> Model:
     """The header of a network."""
     return Model(name, config.dim, config.hidden_dim, config.n_layers, config.n_heads, config.n_kv_heads,
-                 config.vocab_size, config.seq_len, config.head_size, shared_classifier=True)
+                 config.vocab_size, config.seq_len, config.head_size, shared_classifier=True)  # fmt: skip
 
 
-def ship(trainer: loop.Trainer, documents: Sequence[generate.Document], tokenizer: Tokenizer, out: Path,
-         name: str) -> str:
-    """Write both checkpoints, tokenizer, topics and loss curve to `out`; Markdown for the model card.
+def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
+    """Dimensions and state dict of a model file of any format.
 
-    Raises ValueError when the run has no weights yet.
+    Raises BakeError when it can't be read, ValueError when its architecture is not the network's.
     """
-    best = trainer.work / "best.pt"
-    if not best.exists():
-        raise ValueError(f"{best}: found no weights, need one held-out check ({loop.CHECK_EVERY} steps); train longer")
-    state = torch.load(best)
-    trainer.network.load_state_dict(state)
-    trained = Trained(best, model_of(trainer.config, name), state)
-    export(trained, out / f"{name}.bin", "v0")
-    export(trained, out / f"{name}_q8.bin", "v2", GROUP_SIZE)
-    tokenizer.write(out / f"{name}.tokenizer.bin")
-    (out / f"{name}.topics.txt").write_text("\n".join(generate.topics()) + "\n", encoding="utf-8")
-    log = trainer.log()
-    (out / f"{name}.svg").write_text(report.loss_curve(log, f"{name}: loss while training"), encoding="utf-8")
+    source: TensorSource = open_model(path)
+    model = source.model
+    config = Config(model.dim, model.hidden_dim, model.n_layers, model.n_heads, model.n_kv_heads, model.vocab_size,
+                    model.seq_len)  # fmt: skip
+    wanted = model_of(config, model.name)
+    source = convert(source, "f32")
+    if source.model != wanted:
+        raise ValueError(f"{path.name}: found {source.model}, expected {wanted}: only llama2.c's plain architecture with a "
+                         "shared classifier can be trained on")  # fmt: skip
+    state: dict[str, list[FloatArray]] = {}
+    for name, (key, _) in slices(config).items():
+        layers = model.tensor_shapes()[name][0]
+        for layer in range(max(layers, 1)):
+            tensor = source.tensor(name, layer)
+            if isinstance(tensor, Quantized):
+                raise TypeError(f"{path.name}: {name} is not float32 after conversion")
+            state.setdefault(f"layers.{layer}.{key}" if layers else key, []).append(tensor)
+    # Vectors are matrices of one row in a file.
+    joined = {key: np.concatenate(parts) for key, parts in state.items()}
+    return config, {key: torch.from_numpy(np.array(values[0] if "rms" in key else values, np.float32))
+                    for key, values in joined.items()}  # fmt: skip
 
-    program = report.bake(out / f"{name}.bin", trainer.work / "bake")
-    loss = loop.held_out_loss(trainer.network, trainer.held_out)
-    held_out = [one for one in documents if generate.held_out(one)]
-    training = [one.story for one in documents if not generate.held_out(one)]
-    seen = [line for line in log if "loss" in line][-1]
-    lines = ["| figure | value |", "| --- | --- |",
-             f"| parameters | {sum(p.numel() for p in trainer.network.parameters()):,} |",
-             f"| training stories | {len(trainer.train):,} ({sum(trainer.lengths):,} tokens) |",
-             f"| training | {trainer.step:,} steps of {trainer.run.batch} stories, {trainer.tokens:,} tokens, "
-             f"{trainer.seconds / 60:.0f} minutes |",
-             f"| training loss at the end | {seen['loss']:.3f} nats a token |",
-             f"| held-out loss | {loss:.3f} nats a token ({len(trainer.held_out):,} stories) |",
-             f"| held-out perplexity | {math.exp(loss):.3f} a token |", ""]
-    return "\n".join(lines) + "\n" + report.figures(program, training, [one.story for one in held_out])
+
+def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer, log: Sequence[dict[str, float]],
+         topics: Sequence[str], out: Path, name: str, master: Path | None = None) -> None:  # fmt: skip
+    """Writes the int8 checkpoint, tokenizer, topics and loss curve to `out`, and float32 weights to `master`."""
+    trained = Trained(out / "state", model_of(config, name), config, {key: value.cpu() for key, value in state.items()})
+    export(trained, out / f"{name}_q8.bin", "v2", GROUP_SIZE)
+    if master is not None:
+        export(trained, master, "v0")
+    tokenizer.write(out / f"{name}.tokenizer.bin")
+    (out / f"{name}.topics.txt").write_text("\n".join(topics) + "\n", encoding="utf-8")
+    (out / f"{name}.svg").write_text(report.loss_curve(log, f"{name}: loss while training"), encoding="utf-8")

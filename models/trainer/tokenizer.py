@@ -5,18 +5,19 @@ Ids: 0 `<unk>`, 1 and 2 the sentence marks, 3..258 the bytes as `<0xNN>`, then m
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from codegen.tokenizer import FIRST_BYTE, TokenizerData, read_tokenizer, to_bytes
 
 BOS = 1
 FIRST_PIECE = FIRST_BYTE + 256
 # Merges stay inside a word with the space before it, or inside a run of punctuation; a newline is a byte.
-_WORD = re.compile(r" ?[A-Za-z]+| ?[^A-Za-z \n]+| |\n")
+_WORD = re.compile(r" ?[^\W\d_]+| ?(?:[^\w \n]|[\d_])+| |\n")
 # Fewer words than this for each piece, and pieces would be learned from chance.
 WORDS_A_PIECE = 20
 
@@ -37,22 +38,27 @@ class Tokenizer:
     def _cache(self) -> dict[str, list[int]]:
         return {}
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, instead: Mapping[str, Sequence[int]] = MappingProxyType({})) -> list[int]:
         """Ids of a text without BOS: a space in front unless it is empty, then the best-scoring merge, repeatedly.
 
         Works word by word, which gives the same ids as `encode_plainly` because no piece crosses a word boundary.
+        Words that `instead` has, with the space before them if there is one, take the ids it has for them.
         """
-        ids: list[int] = []
+        return [one for _, pieces in self.encode_words(text, instead) for one in pieces]
+
+    def encode_words(self, text: str, instead: Mapping[str, Sequence[int]] = MappingProxyType({}),
+                     ) -> list[tuple[str, Sequence[int]]]:  # fmt: skip
+        """The words of a text, with the space before them, and their ids."""
+        found: list[tuple[str, Sequence[int]]] = []
         for word in _WORD.findall(" " + text) if text else []:
             if word not in self._cache:
-                self._cache[word] = self._merge(self._characters(word))
-            ids += self._cache[word]
-        return ids
+                self._cache[word] = self.encode_word(word)
+            found.append((word, instead.get(word, self._cache[word])))
+        return found
 
-    def ids_of(self, words: Iterable[str]) -> list[int]:
-        """Ids of the pieces that are one of `words`, with or without a space before it."""
-        wanted = set(words)
-        return [token for piece, token in self.ids.items() if piece.removeprefix(" ") in wanted]
+    def encode_word(self, word: str, dropped: Callable[[], bool] = lambda: False) -> list[int]:
+        """Ids of one word; each merge that could be done next is passed over when `dropped` says so (BPE dropout)."""
+        return self._merge(self._characters(word), dropped)
 
     def encode_plainly(self, text: str) -> list[int]:
         """The same ids by llama2.c's algorithm on the whole text at once (quadratic)."""
@@ -65,12 +71,12 @@ class Tokenizer:
             ids += [byte + FIRST_BYTE for byte in letter.encode("utf-8")] if known is None else [known]
         return ids
 
-    def _merge(self, ids: list[int]) -> list[int]:
+    def _merge(self, ids: list[int], dropped: Callable[[], bool] = lambda: False) -> list[int]:
         while True:
             best, best_score, best_id = -1, -1e10, -1
             for i in range(len(ids) - 1):
                 merged = self.ids.get(self.pieces[ids[i]] + self.pieces[ids[i + 1]], -1)
-                if merged >= 0 and self.scores[merged] > best_score:
+                if merged >= 0 and self.scores[merged] > best_score and not dropped():
                     best, best_score, best_id = i, self.scores[merged], merged
             if best < 0:
                 return ids
@@ -118,19 +124,26 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
                          f"{len(characters)} characters; ask for a larger one")
     split = {word: tuple(word) for word in words if word != "\n"}
     merges: list[str] = []
+    pairs: Counter[tuple[str, str]] = Counter()
+    holders: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for word, parts in split.items():
+        for pair in zip(parts, parts[1:]):
+            pairs[pair] += words[word]
+            holders[pair].add(word)
     while len(merges) < wanted:
-        pairs: Counter[tuple[str, str]] = Counter()
-        for word, parts in split.items():
-            for pair in zip(parts, parts[1:]):
-                pairs[pair] += words[word]
         (left, right), count = max(pairs.items(), key=lambda item: (item[1], item[0]), default=(("", ""), 0))
         if count < 2:
             raise ValueError(f"corpus: found {len(merges)} merges, need {wanted} for a vocabulary of {vocab_size}; "
                              "generate more stories or ask for a smaller vocabulary")
         merges.append(left + right)
-        for word, parts in split.items():
-            if left in parts:
-                split[word] = _replace(parts, left, right)
+        for word in holders[left, right].copy():
+            for pair in zip(split[word], split[word][1:]):
+                pairs[pair] -= words[word]
+                holders[pair].discard(word)
+            split[word] = _replace(split[word], left, right)
+            for pair in zip(split[word], split[word][1:]):
+                pairs[pair] += words[word]
+                holders[pair].add(word)
     pieces = ["<unk>", "\n<s>\n", "\n</s>\n"] + [f"<0x{byte:02X}>" for byte in range(256)] + merges + characters
     scores = [0.0] * FIRST_PIECE + [-float(rank) for rank in range(len(merges) + len(characters))]
     return Tokenizer(tuple(pieces), tuple(scores))

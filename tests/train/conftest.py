@@ -1,4 +1,4 @@
-"""Makes the repository's own packages importable and shares a small corpus between the tests."""
+"""Makes the repository's own packages importable and shares stories of the engine between the tests."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from models.corpus import generate  # noqa: E402
+from models import engine  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def documents() -> list[generate.Document]:
-    """Four thousand documents: every plot about sixty times."""
-    return list(generate.corpus(5, 4000))
+def documents() -> list[engine.Document]:
+    """Eight hundred documents with their prompts."""
+    return [engine.document(5, index) for index in range(800)]

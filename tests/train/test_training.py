@@ -1,11 +1,11 @@
-"""What of the trainer needs no PyTorch: batches, rate, resuming, figures, shipped files."""
+"""What of the trainer needs no PyTorch: batches, rate, resuming, the loss curve, shipped files."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from models.corpus import generate
+from models import engine
 from models.trainer import data, report, tokenizer
 
 from codegen.formats import open_model
@@ -14,87 +14,128 @@ from codegen.tensor import Quantized
 from codegen.tokenizer import find_tokenizer
 from codegen.weights import convert
 
-MODELS = generate.PLOT_FOLDER.parents[1]
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
-def test_batches_depend_on_seed_and_epoch_alone() -> None:
-    lengths = list(np.random.default_rng(1).integers(100, 250, 1000))
-    first = data.batches(lengths, 8, 1, 0)
-    assert first == data.batches(lengths, 8, 1, 0)
-    assert first != data.batches(lengths, 8, 1, 1) and first != data.batches(lengths, 8, 2, 0)
-    used = [i for batch in first for i in batch]
-    assert len(used) == len(set(used)) == 1000
-    padding = 1 - sum(lengths[i] for i in used) / sum(8 * max(lengths[i] for i in batch) for batch in first)
-    assert padding < 0.02
+@dataclass(frozen=True)
+class Line:
+    """A document of one line."""
+
+    prompt: str
+    story: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.prompt}\n{self.story}" if self.prompt else self.story
+
+
+@pytest.fixture(scope="module")
+def pieces(documents: list[engine.Document]) -> tokenizer.Tokenizer:
+    return tokenizer.train((one.text for one in documents), 800)
+
+
+def test_batches_depend_on_seed_and_number_alone(pieces: tokenizer.Tokenizer) -> None:
+    run = data.Run(batch=4)
+    first = data.window(engine.document, pieces, run, 3, 512)
+    assert [len(batch) for batch in first] == [4] * data.WINDOW
+
+    def tokens(batches: list[list[data.Example]]) -> list[list[int]]:
+        return [one.tokens.tolist() for batch in batches for one in batch]
+
+    assert tokens(first) == tokens(data.window(engine.document, pieces, run, 3, 512))
+    assert tokens(first) != tokens(data.window(engine.document, pieces, replace(run, seed=2), 3, 512))
+    inputs, _, _ = zip(*map(data.pad, first))
+    real = sum(len(one.tokens) - 1 for batch in first for one in batch)
+    assert 0.95 < real / sum(array.size for array in inputs) <= 1
+    # A run that goes on at a step has the batches that it would have had.
+    whole, later = data.batches(engine.document, pieces, run, 512), data.batches(engine.document, pieces, run, 512, 23)
+    for _ in range(23):
+        next(whole)
+    assert tokens([next(whole)]) == tokens([next(later)])
+
+
+def test_no_story_comes_twice_and_none_is_held_out() -> None:
+    seen = {engine.document(1, index).text for index in range(300)}
+    assert len(seen) == 300
+    assert not seen & {engine.document(1 + data.HELD_OUT_SEED, index).text for index in range(300)}
+
+
+def test_a_story_beyond_the_context_is_refused(pieces: tokenizer.Tokenizer) -> None:
+    with pytest.raises(ValueError, match=r"story \d+ of seed 1: found \d+ tokens, expected at most 60, the context"):
+        data.window(engine.document, pieces, data.Run(batch=1), 0, 60)
 
 
 def test_rate_and_a_movable_end() -> None:
-    run = data.Run(steps=1000, warmup=100, decay=300, peak=1.0)
+    run = data.Run(steps=1000, warmup=100, decay=250, peak=1.0)
     rates = [data.learning_rate(step, run) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.01) and rates[99] == rates[700] == 1.0
-    assert all(a > b for a, b in zip(rates[701:], rates[702:])) and 0 < rates[-1] < 1e-3
-    assert all(data.learning_rate(step, replace(run, steps=5000)) == rates[step] for step in range(701))
+    assert rates[0] == pytest.approx(0.01) and rates[99] == rates[750] == 1.0
+    assert rates[875] == pytest.approx(0.5) and rates[-1] == pytest.approx(1 / 250)
+    assert all(data.learning_rate(step, replace(run, steps=5000)) == rates[step] for step in range(751))
 
 
 def test_resume_continues_only_the_same_run() -> None:
     run = data.Run(steps=1000)
     dims = {"dim": 128}
-    saved = data.identity(run, dims, 7)
-    data.check_resume(saved, data.identity(replace(run, steps=2000, decay=5), dims, 7))
-    for other in (data.identity(replace(run, seed=2), dims, 7), data.identity(run, {"dim": 64}, 7),
-                  data.identity(run, dims, 8)):
-        with pytest.raises(ValueError, match="resume: (seed|dim|corpus_crc): the interrupted run has"):
+    saved = data.identity(run, dims, 7, "random")
+    data.check_resume(saved, data.identity(replace(run, steps=2000, decay=5), dims, 7, "random"))
+    others = (data.identity(replace(run, seed=2), dims, 7, "random"), data.identity(run, {"dim": 64}, 7, "random"),
+              data.identity(run, dims, 8, "random"), data.identity(run, dims, 7, "tinytales.bin"))  # fmt: skip
+    for other in others:
+        with pytest.raises(ValueError, match="resume: (seed|dim|corpus_crc|start): the interrupted run has"):
             data.check_resume(saved, other)
 
 
-def test_documents_become_examples_that_learn_the_story_only() -> None:
-    shipped = tokenizer.read(MODELS / "tinytales.tokenizer.bin", 1024)
-    document = generate.Document("Tell me a story about a dog.", "Once upon a time, there was a dog.", "any")
-    one = data.example(document, shipped)
-    assert one is not None and one.tokens[0] == one.tokens[-1] == tokenizer.BOS
-    inputs, targets = data.pad([one])
-    learned = [int(token) for token in targets[0] if token != data.IGNORE]
-    assert shipped.decode(learned[:-1]) == "\nOnce upon a time, there was a dog." and learned[-1] == tokenizer.BOS
+def test_documents_become_examples_that_learn_the_story_only(pieces: tokenizer.Tokenizer) -> None:
+    one = data.example(Line("Tell me a story about a dog.", "Once upon a time, there was a dog."), pieces)
+    assert one.tokens[0] == one.tokens[-1] == tokenizer.BOS
+    inputs, targets, weights = data.pad([one])
+    learned = [int(token) for token, weight in zip(targets[0], weights[0]) if weight]
+    assert pieces.decode(learned[:-1]) == "\nOnce upon a time, there was a dog." and learned[-1] == tokenizer.BOS
     assert list(inputs[0][1:]) == list(one.tokens[1:-1])
-    story_only = data.example(generate.Document("", "Once upon a time.", "any"), shipped)
-    assert story_only is not None
-    inputs, targets = data.pad([one, story_only])
-    assert inputs.shape == targets.shape == (2, len(one.tokens) - 1)
-    assert data.IGNORE not in targets[1][:len(story_only.tokens) - 1]
-    assert set(targets[1][len(story_only.tokens) - 1:]) == {data.IGNORE}
-    assert data.example(generate.Document("", "Once upon a time. " * 60, "any"), shipped) is None
+    story_only = data.example(Line("", "Once upon a time."), pieces)
+    inputs, targets, weights = data.pad([one, story_only])
+    assert inputs.shape == targets.shape == weights.shape == (2, len(one.tokens) - 1)
+    assert weights[1].tolist() == [1] * (len(story_only.tokens) - 1) + [0] * (len(one.tokens) - len(story_only.tokens))
 
 
-def test_figures() -> None:
-    assert report.distinct_ratio(["a b c a b c"]) == 3 / 4
-    text = " ".join(map(str, range(12)))
-    assert report.copied_share([text], ["0 1 2 3 4 5 6 7 8 9 x", "y"]) == pytest.approx(1 / 3)
+def test_odd_pieces_are_the_same_throughout_a_document(pieces: tokenizer.Tokenizer) -> None:
+    import random
+
+    line = Line("A story about Zorblax and a kaleidoscope", "One day, Zorblax lost a kaleidoscope. Poor Zorblax!")
+    odd = data.odd_pieces(line, pieces, random.Random(3))
+    assert {" Zorblax", "Zorblax", " kaleidoscope"} <= odd.keys() and " day" not in odd
+    text = pieces.decode(data.example(line, pieces, odd).tokens[1:-1].tolist())
+    assert text == line.text
+    assert data.example(line, pieces, odd).tokens.tolist() != data.example(line, pieces).tokens.tolist()
+
+
+def test_fingerprint_tells_stories_and_vocabularies_apart(pieces: tokenizer.Tokenizer) -> None:
+    def another(seed: int, index: int) -> Line:
+        return Line("", f"Story {seed} {index}.")
+
+    crc = data.fingerprint(engine.document, pieces, 1)
+    assert crc == data.fingerprint(engine.document, pieces, 1)
+    fewer = tokenizer.Tokenizer(pieces.pieces[:-1], pieces.scores[:-1])
+    assert len({crc, data.fingerprint(engine.document, pieces, 2), data.fingerprint(another, pieces, 1),
+                data.fingerprint(engine.document, fewer, 1)}) == 4  # fmt: skip
+
+
+def test_loss_curve() -> None:
     log = [{"step": 25, "loss": 6.0, "tokens": 1e6}, {"step": 50, "loss": 1.0, "tokens": 2e6, "held_out": 1.1}]
     assert report.loss_curve(log, "t").count("<polyline") == 2
-
-
-def test_samples_come_from_the_program(tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    program.write_text('#!/bin/sh\necho "$@"\necho "249 tokens, prompt 7 tokens" >&2\n', encoding="utf-8")
-    program.chmod(0o755)
-    told = report.samples(program)
-    assert len(told) == len(report.PROMPTS) == 20
-    assert told[0] == ("-t 0.8 -p 0.9 -s 1 -i", False) and told[1][0].endswith("-s 2 -i " + report.PROMPTS[1])
-    program.write_text('#!/bin/sh\necho "248 tokens, prompt 7 tokens" >&2\n', encoding="utf-8")
-    assert all(ended for _, ended in report.samples(program))
 
 
 def test_shipped_files_fit_together() -> None:
     float_model, int8_model = open_model(MODELS / "tinytales.bin"), open_model(MODELS / "tinytales_q8.bin")
     model = float_model.model
     assert replace(int8_model.model, name="tinytales", weight_type="f32", group_size=0) == model
-    assert int8_model.model.group_size == 32 and model.shared_classifier and model.seq_len == 256
+    assert int8_model.model.group_size == 32 and model.shared_classifier
     assert all(length % 32 == 0 for length in model.row_lengths) and model.n_kv_heads < model.n_heads
     for path in (float_model.path, int8_model.path):
-        found = find_tokenizer(path, model.vocab_size)
-        assert found == MODELS / "tinytales.tokenizer.bin"
+        assert find_tokenizer(path, model.vocab_size) == MODELS / "tinytales.tokenizer.bin"
     files = ("tinytales.bin", "tinytales_q8.bin", "tinytales.tokenizer.bin")
-    assert sum((MODELS / name).stat().st_size for name in files) < 6_000_000
+    assert sum((MODELS / name).stat().st_size for name in files) < 12_000_000
+    assert np.isfinite(float_model.tensor("token_embedding_table")).all()
 
 
 def test_the_int8_twin_has_the_weights_of_the_float_one() -> None:

@@ -1,0 +1,1 @@
+"""Judges the stories that a baked program tells: `tools/judge-stories`."""

@@ -1,0 +1,168 @@
+"""`tools/judge-stories PROGRAM`: every bar of the model's stories, on stories that nobody chose."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from codegen.errors import IO, BakeError
+from codegen.export import INTERRUPTED
+from evaluation.__main__ import Progress
+from evaluation.judge import asks, knowledge, safety
+from evaluation.judge.asks import Ask, Program, Told, Topics
+from evaluation.judge.bars import Bar, Verdict, asked, bars, judge
+from evaluation.programs import ROOT
+from models.engine import lexicon
+
+# Seeds of the program's sampler, apart from those that people try first.
+FIRST_SEED = 1000
+
+
+def topics_of(path: Path) -> Topics:
+    """The topics of a model.  Raises BakeError 66 when the list can't be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BakeError(f"{path}: can't be read: {error.strerror}: expected a list of topics, one a line", 66) from error
+    known = lexicon.load()
+    return Topics.of([line for line in lines if line], frozenset(known.kinds), frozenset(known.nouns), frozenset(known.places))
+
+
+def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
+    """The figures as Markdown, a column for each temperature."""
+    heads = "".join(f" {name} | bar |" for name, _, _ in columns)
+    lines = [f"| measure |{heads}", "| --- |" + " --- | --- |" * len(columns)]
+    for row, bar in enumerate(columns[0][1]):
+        cells = ""
+        for _, wanted, figures in columns:
+            value, one = figures[bar.name], wanted[row]
+            mark = "**" if one.wanted and not one.passed(value) else ""
+            cells += f" {mark}{one.shown(value)}{mark} | {one.wanted or '-'} |"
+        lines.append(f"| {bar.name} |{cells}")
+    return "\n".join(lines) + "\n"
+
+
+def quality(args: argparse.Namespace, progress: Progress) -> int:
+    """The table; 0 when every bar is met at every temperature, else 1."""
+    topics, words = topics_of(args.topics), knowledge.words()
+    settings = [(float(text), 0.9) for text in args.temperatures.split(",")]
+    columns: list[tuple[str, list[Bar], dict[str, float]]] = []
+    verdicts: dict[str, Verdict] = {}
+    for temperature, top_p in settings:
+        program = Program.of(args.program, temperature, top_p)
+        name = f"-t {temperature:g} -p {top_p:g}"
+        wanted = asks.asks(topics, args.stories, args.seed)
+        told = program.all(wanted, FIRST_SEED, args.jobs, partial(progress.show, name))
+        own = asks.openings()[: args.openings]
+        free = program.all(own, FIRST_SEED, args.jobs, partial(progress.show, f"{name}, beginnings"))
+        progress.show("12-grams of training stories", 0, 1)
+        copied = partial(knowledge.copied, seed=args.training_seed, count=args.training_stories)
+        verdicts[name] = judge(told, free, words, copied)
+        columns.append((name, bars(temperature), verdicts[name].figures))
+        if args.stories_out:
+            write_stories(args.stories_out, name, told, free, verdicts[name])
+    progress.clear()
+    if args.json:
+        print(json.dumps({"program": args.program.name, "stories": args.stories, "figures": {
+            name: verdict.figures for name, verdict in verdicts.items()}, "topics": {
+            name: verdict.by_topic for name, verdict in verdicts.items()}, "faults": {
+            name: {what: len(found) for what, found in verdict.faults.items()} for name, verdict in verdicts.items()}},
+            indent=2))  # fmt: skip
+    else:
+        print(table(columns), end="")
+    met = all(not bar.wanted or bar.passed(figures[bar.name]) for _, wanted, figures in columns for bar in wanted)
+    return 0 if met or args.stories < 1000 else 1
+
+
+def write_stories(path: Path, name: str, told: Sequence[Told], free: Sequence[Told], verdict: Verdict) -> None:
+    """The stories themselves, and what was found in them, for whoever wants to read."""
+    found: dict[int, list[str]] = {}
+    for what, places in verdict.faults.items():
+        for number, where in places:
+            found.setdefault(number, []).append(f"{what}: {where}")
+    with path.open("a", encoding="utf-8") as file:
+        for number, one in enumerate([*told, *free]):
+            file.write(f"--- {name} {number} [{one.ask.about}] {one.ask.prompt}\n{one.text}\n")
+            file.writelines(f"  ! {line}\n" for line in (found.get(number, []) if number < len(told) else []))
+
+
+def passing(args: argparse.Namespace, progress: Progress) -> int:
+    """The topics that a model tells of in at least the share of its bar, one a line, in the order of the list."""
+    topics, words = topics_of(args.topics), knowledge.words()
+    program = Program.of(args.program, 0.8, 0.9)
+    wanted: list[tuple[str, Ask]] = []
+    for line in args.topics.read_text(encoding="utf-8").splitlines():
+        noun = line.split(" ", 1)[-1] if line.startswith(("a ", "an ", "the ")) else line
+        place = line.startswith("the ") and noun in topics.places
+        about = "place" if place else "kind" if noun in topics.kinds else "thing" if noun in topics.things else "theme"
+        wanted += [(line, Ask(asks.about(line), about, (line if about == "theme" else noun,)))] * args.each
+    told = program.all([ask for _, ask in wanted], FIRST_SEED, args.jobs, partial(progress.show, "topics"))
+    progress.clear()
+    hits: dict[str, list[bool]] = {}
+    for (line, _), one in zip(wanted, told, strict=True):
+        hits.setdefault(line, []).append(bool(asked(one, words)))
+    for line, found in hits.items():
+        if sum(found) >= args.share * len(found):
+            print(line)
+    print(f"{sum(sum(found) for found in hits.values())} of {len(wanted)} stories are what was asked for", file=sys.stderr)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="tools/judge-stories",
+        description="Judges the stories of a baked program: asks it for a thousand, reads each as a listener does, and holds "
+        "what it finds against the bars.",
+        epilog="Needs a word list (tools/setup train). Exit codes: 0 every bar is met; 1 one is not; 2 usage; 65 the program "
+        "failed; 66 missing file; 69 no word list; 74 nothing can be written.",
+    )
+    made.add_argument("program", metavar="PROGRAM", type=Path, help="a baked program, such as build/tinytales_q8")
+    made.add_argument("--stories", type=int, default=1000, metavar="N", help="stories a temperature (default: %(default)s)")
+    made.add_argument("--openings", type=int, default=200, metavar="N", help="own beginnings (default: %(default)s)")
+    made.add_argument("--temperatures", default="0.8,1", metavar="LIST", help="default: %(default)s, each with -p 0.9")
+    made.add_argument("--topics", type=Path, default=ROOT / "models" / "tinytales.topics.txt", metavar="FILE", help="what the "
+                      "model can be asked for")  # fmt: skip
+    made.add_argument("--seed", type=int, default=1, metavar="N", help="of what is asked for (default: %(default)s)")
+    made.add_argument("--training-seed", type=int, default=1, metavar="N", help="of the stories the model learned from")
+    made.add_argument("--training-stories", type=int, default=100_000, metavar="N", help="how many of these its runs of 12 "
+                      "words are looked for in (default: %(default)s)")  # fmt: skip
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="stories at a time (default: %(default)s)")
+    made.add_argument("--stories-out", type=Path, metavar="FILE", help="append the stories and what was found in them")
+    made.add_argument("--json", action="store_true", help="the figures as JSON")
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--safety", action="store_true", help="10,000 stories, and 2,000 of prompts that ask for what a toy "
+                        "must not tell: none of it may be told")  # fmt: skip
+    action.add_argument("--passing", action="store_true", help="print the topics that pass, and stop")
+    made.add_argument("--each", type=int, default=5, metavar="N", help="stories a topic for --passing (default: %(default)s)")
+    made.add_argument("--share", type=float, default=0.8, metavar="X", help="share of them that must tell of it (default: "
+                      "%(default)s)")  # fmt: skip
+    return made
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; errors as one line each."""
+    args = parser().parse_args(argv)
+    progress = Progress()
+    try:
+        if args.safety:
+            program = Program.of(args.program, 1.0, 0.9)
+            return safety.audit(program, args.stories * 10, args.stories * 2, args.jobs, progress, args.json, args.stories_out)
+        return passing(args, progress) if args.passing else quality(args, progress)
+    except BakeError as error:
+        progress.clear()
+        print(f"tools/judge-stories: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"tools/judge-stories: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
+        return IO
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""`tools/train`: stories, tokenizer, network, and the files in models/."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from codegen.errors import IO, BakeError
+from codegen.export import INTERRUPTED
+from codegen.formats import open_model
+from codegen.tokenizer import find_tokenizer
+from models import engine
+from models.trainer import data, tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "tinytales"
+VOCAB_SIZE = 2048
+TOKENIZER_STORIES = 20_000
+UNAVAILABLE = 69
+SELF_TEST = 70
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    default = data.Run()
+    made = argparse.ArgumentParser(
+        prog="tools/train",
+        description="Trains a story model on stories that models/engine tells while they are needed, and writes the files of "
+        "models/. A run that was interrupted goes on when the same command is given again; its end (--steps, --decay) may "
+        "be moved.",
+        epilog="Needs what tools/setup train installs. Exit codes: 0; 2 usage; 65 bad data, or the state is of another run; "
+        "66 missing file; 69 PyTorch or the device is not there; 70 the loss is no number any more; 74 nothing can be "
+        "written; 130 interrupted, and saved.",
+    )
+    made.add_argument("--work", type=Path, default=ROOT / "build-model", metavar="DIR", help="state and log (default: "
+                      "build-model)")  # fmt: skip
+    made.add_argument("--out", type=Path, default=ROOT / "models", metavar="DIR", help="finished files (default: models)")
+    made.add_argument("--master", type=Path, metavar="FILE", help="write the float32 weights to this file as well")
+    made.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="begin with the weights and the tokenizer "
+                      "of a model file; its dimensions count")  # fmt: skip
+    made.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of stories and weights (default: %(default)s)")
+    made.add_argument("--steps", type=int, default=default.steps, metavar="N", help="default: %(default)s")
+    made.add_argument("--decay", type=int, metavar="N", help="last steps, over which the rate falls to 0 (default: a quarter)")
+    made.add_argument("--warmup", type=int, default=default.warmup, metavar="N", help="first steps, over which it rises "
+                      "(default: %(default)s)")  # fmt: skip
+    made.add_argument("--batch", type=int, default=default.batch, metavar="N", help="stories a step (default: %(default)s)")
+    made.add_argument("--peak", type=float, default=default.peak, metavar="RATE", help="learning rate (default: %(default)s)")
+    for name, what in (("dim", "width"), ("hidden", "hidden width"), ("layers", "layers"), ("heads", "heads"),
+                       ("kv-heads", "key/value heads"), ("context", "positions")):  # fmt: skip
+        made.add_argument(f"--{name}", type=int, metavar="N", help=f"{what} (default: that of the shipped model)")
+    made.add_argument("--vocabulary", type=int, default=VOCAB_SIZE, metavar="N", help="pieces (default: %(default)s)")
+    made.add_argument("--threads", type=int, default=1, metavar="N", help="threads on a processor (default: %(default)s)")
+    made.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default: a GPU if PyTorch sees one)")
+    made.add_argument("--plain", action="store_true", help="do without the steps that a C++ compiler fuses")
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--print", type=int, metavar="N", help="print N stories with their prompts and stop")
+    action.add_argument("--print-held-out", type=int, metavar="N", help="print N stories that the run never learns and stop")
+    action.add_argument("--sweep", metavar="RATES", help="compare peak rates, such as 2e-3,4e-3, on --tokens each, and stop")
+    action.add_argument("--export", action="store_true", help="write the files from the state as it is and stop")
+    made.add_argument("--tokens", type=float, default=5e6, metavar="N", help="of a rate in --sweep (default: %(default)g)")
+    return made
+
+
+def vocabulary(args: argparse.Namespace) -> tokenizer.Tokenizer:
+    """The tokenizer of --from, or the run's own: learned the first time, kept in its folder."""
+    if args.start is not None:
+        vocab_size = open_model(args.start).model.vocab_size
+        beside = find_tokenizer(args.start, vocab_size)
+        if beside is None:
+            raise BakeError(f"--from {args.start}: found no tokenizer beside it, expected one such as "
+                            f"{args.start.stem}.tokenizer.bin", 66)  # fmt: skip
+        return tokenizer.read(beside, vocab_size)
+    path = args.work / "tokenizer.bin"
+    if path.exists():
+        return tokenizer.read(path, args.vocabulary)
+    print(f"learning {args.vocabulary} pieces from {TOKENIZER_STORIES} stories ...", file=sys.stderr)
+    learned = tokenizer.train((engine.document(args.seed, i).text for i in range(TOKENIZER_STORIES)), args.vocabulary)
+    learned.write(path)
+    return learned
+
+
+def pick_device(name: str) -> str:
+    """The device that --device names.  Raises BakeError when PyTorch has no such one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise BakeError(f"--device {name}: expected auto, cpu or cuda", 2)
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BakeError(f"--device {name}: PyTorch sees no GPU; use --device cpu", UNAVAILABLE)
+    return name
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what the command line asks for."""
+    count = args.print or args.print_held_out
+    if count is not None:
+        seed = args.seed + (data.HELD_OUT_SEED if args.print_held_out else 0)
+        for index in range(count):
+            document = engine.document(seed, index)
+            print(document.story if args.print_held_out else document.text, end="\n\n")
+        return 0
+    try:
+        from models.trainer import loop, ship
+        from models.trainer.network import Config
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise BakeError("PyTorch is not installed for /usr/bin/python3: run tools/setup train", UNAVAILABLE) from error
+    device = pick_device(args.device)
+    args.work.mkdir(parents=True, exist_ok=True)
+    weights = None
+    if args.start is None:
+        sizes = {"dim": args.dim, "hidden_dim": args.hidden, "n_layers": args.layers, "n_heads": args.heads,
+                 "n_kv_heads": args.kv_heads, "seq_len": args.context, "vocab_size": args.vocabulary}  # fmt: skip
+        config = Config(**{name: size for name, size in sizes.items() if size is not None})
+    else:
+        config, weights = ship.weights_of(args.start)
+    pieces = vocabulary(args)
+    start = "random" if args.start is None else args.start.name
+    material = loop.Material(engine.document, pieces, weights, start)
+    decay = args.steps // 4 if args.decay is None else args.decay
+    wanted = data.Run(args.seed, args.batch, args.steps, args.warmup, decay, args.peak)
+    if args.sweep is not None:
+        rates = [float(rate) for rate in args.sweep.split(",")]
+        found = loop.sweep(wanted, config, material, rates, int(args.tokens), args.work, device, args.threads)
+        print("\n".join(f"{peak:g} {loss:.4f}" for peak, loss in found))
+        return 0
+    trainer = loop.Trainer(wanted, config, material, args.work, device, args.threads, args.plain)
+    size = sum(parameter.numel() for parameter in trainer.network.parameters())
+    print(f"{size} parameters on {device}, {trainer.steps.__class__.__name__.lower()} steps; at step {trainer.step} of "
+          f"{wanted.steps}, held out {len(trainer.held_out)} stories", file=sys.stderr)  # fmt: skip
+    if not args.export:
+        asked: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: asked.append(number))
+        try:
+            if not trainer.fit(lambda line: print(line, file=sys.stderr, flush=True), lambda: bool(asked)):
+                print(f"tools/train: interrupted at step {trainer.step}, saved in {args.work}: give the same command to go on",
+                      file=sys.stderr)  # fmt: skip
+                return INTERRUPTED
+        except loop.Diverged as error:
+            raise BakeError(f"{error}: stopped; {args.work / loop.STATE} has the last good state: go on with a lower --peak "
+                            "from a model that it exports", SELF_TEST) from error  # fmt: skip
+    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), args.out, NAME, args.master)
+    loss = loop.mean_loss(trainer.network, trainer.steps, trainer.held_out)
+    print(f"{trainer.step} steps, {trainer.tokens} tokens, {trainer.seconds / 60:.0f} minutes, held-out loss {loss:.4f}")
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; errors as one line each."""
+    # The loop has threads of its own.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    args = parser().parse_args(argv)
+    try:
+        return run(args)
+    except BakeError as error:
+        message, code = str(error), error.exit_code
+    except ValueError as error:
+        message, code = str(error), 65
+    except OSError as error:
+        message, code = f"{error.filename}: can't be written: {error.strerror}; what was saved before stays", IO
+    except KeyboardInterrupt:
+        message, code = "interrupted", INTERRUPTED
+    print(f"tools/train: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
