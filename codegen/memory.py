@@ -106,7 +106,7 @@ def _total(model: Model, target: Target) -> int:
 
 def _longest_context(model: Model, target: Target, limit: int) -> int:
     """The longest context that fits, in whole blocks of positions; 0 when none worth having does."""
-    block = target.lanes
+    block = target.key_block
     low, high = 0, model.seq_len // block
     while low < high:
         middle = (low + high + 1) // 2

@@ -200,10 +200,10 @@ class Plan:
     def matmul_template(self, matrix: Matrix) -> str:
         """The template of the products of a weight type: the target's own, or the portable one where it has none."""
         name, family = matrix.weight_type.name, self.target.kernels
-        if matrix.quantized and (family == "x86" and matrix.together == 1 or self.rvv and name not in self.rvv.rings):
+        if matrix.quantized and (matrix.together == 1 if self.target.simd else self.rvv and name not in self.rvv.rings):
             family = "portable"
-        if family == "x86" and not matrix.quantized:
-            name = "float"
+        if self.target.simd:
+            family, name = (family.replace("vectors", "vector"), name if matrix.quantized else "float")
         return f"{family}_matmul_{name}.jinja"
 
     def tile_sizes(self, weight_type: WeightType) -> tuple[int, ...]:
@@ -248,7 +248,7 @@ class Plan:
     @property
     def rvv(self) -> RvvPlan | None:
         """The register groups of a RISC-V target."""
-        return make_rvv_plan(self.model, self.target) if self.target.dialect else None
+        return make_rvv_plan(self.model, self.target) if self.target.vlen else None
 
     # -- buffers -----------------------------------------------------------------------------------------------------
 
@@ -277,13 +277,13 @@ class Plan:
 
     @property
     def seq_blocks(self) -> int:
-        """Blocks of `lanes` positions in the key cache."""
-        return -(-self.model.seq_len // self.target.lanes)
+        """Blocks of `key_block` positions in the key cache."""
+        return -(-self.model.seq_len // self.target.key_block)
 
     @property
     def key_elements(self) -> int:
-        """Elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, lanes)."""
-        return self.seq_blocks * self.target.lanes * self.model.kv_dim
+        """Elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, key_block)."""
+        return self.seq_blocks * self.target.key_block * self.model.kv_dim
 
     @property
     def value_elements(self) -> int:
@@ -320,7 +320,7 @@ class Plan:
         return Buffer(vector.name.partition(".")[2], shape, vector.about, n * self.stride(length))
 
     def _scores(self) -> Buffer:
-        together, padded = self.heads_together, self.seq_blocks * self.target.lanes
+        together, padded = self.heads_together, self.seq_blocks * self.target.key_block
         shape, heads = (f"({together},{padded})", f"{together} heads") if together > 1 else (f"({padded},)", "one head")
         return Buffer("att", shape, f"attention scores of {heads}", together * padded)
 

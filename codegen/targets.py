@@ -56,7 +56,7 @@ class Target:
     first; the rows that are left over after the last one are padded with zeros. `int_columns` columns of a row of integers
     lie together (a dot-product instruction takes four), as far as the group size allows; `unsigned`: such an instruction
     takes weights of 0 or more.
-    `lanes` positions of the key cache lie together.
+    `key_block` positions of the key cache lie together.
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
     that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the
@@ -66,14 +66,15 @@ class Target:
 
     name: str
     about: str
-    kernels: str  # templates/kernels_<kernels>.cpp.jinja
+    kernels: str  # templates/kernels_<kernels>.cpp.jinja: portable, vectors (with a simd_<simd>.jinja) or rvv
     float_tiles: tuple[int, ...]
     int_tiles: tuple[int, ...]
     int_columns: int
-    lanes: int
+    key_block: int
     max_batch: int
     max_threads: int
     unsigned: bool = False
+    simd: str = ""
     width: int = 1
     registers: int = 1
     max_positions: int = 1
@@ -111,7 +112,7 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
         float_tiles=(8 * lanes, 4 * lanes, 2 * lanes, lanes),
         int_tiles=(vlen // 8,),
         int_columns=1,
-        lanes=16,
+        key_block=16,
         max_batch=8,
         max_threads=max_threads,
         # What matters is vectorised by hand; GCC 14 miscompiles the portable int8 product at 256 bits.
@@ -138,18 +139,19 @@ TARGETS = {
             float_tiles=(16, 4),
             int_tiles=(16, 4),
             int_columns=1,
-            lanes=16,
+            key_block=16,
             max_batch=8,
             max_threads=64,
         ),
         Target(
             name="x86-64-v3",
             about="x86-64 with AVX2",
-            kernels="x86",
+            kernels="vectors",
+            simd="x86",
             float_tiles=(48, 8),
             int_tiles=(48, 8),
             int_columns=4,
-            lanes=8,
+            key_block=8,
             max_batch=16,
             max_threads=64,
             width=8,
@@ -163,11 +165,12 @@ TARGETS = {
         Target(
             name="avx512",
             about="x86-64 with AVX-512 and VNNI",
-            kernels="x86",
+            kernels="vectors",
+            simd="x86",
             float_tiles=(48, 16),
             int_tiles=(48, 16),
             int_columns=4,
-            lanes=16,
+            key_block=16,
             max_batch=16,
             max_threads=64,
             unsigned=True,
@@ -188,15 +191,25 @@ TARGETS = {
 }
 
 
+# The line of /proc/cpuinfo that lists what a processor has: x86's, Arm's, and RISC-V's, which is one word.
+CPUINFO_LINES = ("flags", "Features", "isa")
+
+
 def cpu_extensions() -> frozenset[str]:
-    """The instruction-set extensions of this machine in GCC's names; empty where the system doesn't say."""
+    """The instruction-set extensions of this machine: x86's in GCC's names, Arm's in the kernel's (asimddp), RISC-V's in the
+    specification's (v, zvfh); empty where the system doesn't say."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return frozenset()
+    fields = {key.strip(): value.strip() for key, _, value in reversed([line.partition(":") for line in lines])}
+    name = next((line for line in CPUINFO_LINES if line in fields), "")
+    words = fields.get(name, "")
+    if name == "isa":  # rv64imafdcv_zicsr_zvfh
+        letters, *longer = words.removeprefix("rv32").removeprefix("rv64").split("_")
+        return frozenset((*letters, *longer))
     # Linux writes avx512_vnni, GCC avx512vnni.
-    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
-    return frozenset(flag.replace("_", "") for flag in flags.split())
+    return frozenset(word.replace("_", "") for word in words.split())
 
 
 def missing_extensions(target: Target) -> list[str]:

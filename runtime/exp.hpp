@@ -21,39 +21,38 @@ inline constexpr std::uint64_t kExp2Bits[32] = {
     // clang-format on
 };
 
-/// e^x, correctly rounded but for about one argument in 25000 (error below 0.502 ulp). (float) -> (float)
-///
-/// The method and its constants are those of the expf of Arm's Optimized Routines (Szabolcs Nagy, 2017), which glibc
-/// (2.28 and newer) and musl (1.2.0 and newer) took over, so that a baked model follows llama2.c built with either:
-/// x = (k + r) * ln2 / 32 with k whole and |r| <= 1/2, and e^x = 2^(k/32) * 2^(r/32), from a table and a cubic in
-/// double precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few
-/// results. No branches, so that a compiler can interleave or vectorise it.
-///
-constexpr float kLowestExp = -104.0F;
+// The method and its constants are those of the expf of Arm's Optimized Routines (Szabolcs Nagy, 2017), which glibc (2.28
+// and newer) and musl (1.2.0 and newer) took over, so that a baked model follows llama2.c built with either:
+// x = (k + r) * ln2 / 32 with k whole and |r| <= 1/2, and e^x = 2^(k/32) * 2^(r/32), from a table and a cubic in double
+// precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few results.
+inline constexpr float kLowestExp = -104.0F;               // of what is less, e^x is 0 as well
+inline constexpr double kExpScale = 0x1.71547652b82fep+5;  // 32 / ln2
+inline constexpr double kExpShift = 0x1.8p+52;             // adding it rounds to a whole number
+// 2^(r/32) = 1 + c2 r + c1 r^2 + c0 r^3, a minimax fit; the divisions by powers of 32 are exact.
+inline constexpr double kExpC0 = 0x1.c6af84b912394p-5 / (32.0 * 32.0 * 32.0);
+inline constexpr double kExpC1 = 0x1.ebfce50fac4f3p-3 / (32.0 * 32.0);
+inline constexpr double kExpC2 = 0x1.62e42ff0c52d6p-1 / 32.0;
 
-/// For kLowestExp <= x <= 89: beyond these, the conversion to float overflows or underflows by itself.
+/// e^x for kLowestExp <= x <= 89, correctly rounded but for about one argument in 25000 (error below 0.502 ulp): beyond
+/// these, the conversion to float overflows or underflows by itself. No branches, so that a compiler can interleave or
+/// vectorise it.
 inline float exp_f32_in_range(float x) {
-    const double z = 0x1.71547652b82fep+5 * static_cast<double>(x);  // x * 32 / ln2
-    constexpr double kShift = 0x1.8p+52;                             // adding it rounds to a whole number
-    const double shifted = z + kShift;
+    const double z = kExpScale * static_cast<double>(x);
+    const double shifted = z + kExpShift;
     std::uint64_t k;
     std::memcpy(&k, &shifted, sizeof k);
-    const double r = z - (shifted - kShift);
+    const double r = z - (shifted - kExpShift);
 
     const std::uint64_t scale_bits = kExp2Bits[k % 32] + (k << 47);
     double scale;
     std::memcpy(&scale, &scale_bits, sizeof scale);
 
-    // 2^(r/32) = 1 + c2 r + c1 r^2 + c0 r^3, a minimax fit; the divisions by powers of 32 are exact.
-    constexpr double c0 = 0x1.c6af84b912394p-5 / (32.0 * 32.0 * 32.0);
-    constexpr double c1 = 0x1.ebfce50fac4f3p-3 / (32.0 * 32.0);
-    constexpr double c2 = 0x1.62e42ff0c52d6p-1 / 32.0;
-    const double high = c0 * r + c1;
-    const double low = c2 * r + 1.0;
+    const double high = kExpC0 * r + kExpC1;
+    const double low = kExpC2 * r + 1.0;
     return static_cast<float>((high * (r * r) + low) * scale);
 }
 
-/// The same for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
+/// e^x for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
 inline float exp_f32(float x) {
     x = x < kLowestExp ? kLowestExp : x;
     x = x > 89.0f ? 89.0f : x;

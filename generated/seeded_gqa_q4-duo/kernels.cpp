@@ -585,11 +585,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = head[i];
+                keys[i * kKeyBlock] = head[i];
             }
             const float* value = v + p * kKvDimStride + h * kHeadSize;
             const std::size_t vl4 = __riscv_vsetvlmax_e32m4();
@@ -601,20 +601,20 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 
 namespace {
 
-/// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kLanes). Lanes are
+/// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kKeyBlock). Lanes are
 /// positions, each a sum over the head in order. Lanes past `length` repeat the first score.
 void scores(float* att, const float* q, const Cached* keys, int length) {
     const std::size_t vl = block_vl();
-    for (int t = 0; t < length; t += kLanes, keys += kHeadSize * kLanes) {
+    for (int t = 0; t < length; t += kKeyBlock, keys += kHeadSize * kKeyBlock) {
         vfloat32m4_t score = __riscv_vfmv_v_f_f32m4(0.0F, vl);
 #pragma GCC unroll 4
         for (int i = 0; i < kHeadSize; ++i) {
-            const vfloat32m4_t k = __riscv_vle32_v_f32m4(keys + i * kLanes, vl);
+            const vfloat32m4_t k = __riscv_vle32_v_f32m4(keys + i * kKeyBlock, vl);
             score = __riscv_vfadd_vv_f32m4(score, __riscv_vfmul_vf_f32m4(k, q[i], vl), vl);
         }
         __riscv_vse32_v_f32m4(att + t, __riscv_vfdiv_vf_f32m4(score, 4.0F, vl), vl);  // sqrt(head_size)
     }
-    for (int t = length; t % kLanes != 0; ++t) {
+    for (int t = length; t % kKeyBlock != 0; ++t) {
         att[t] = att[0];
     }
 }
@@ -696,7 +696,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const int length = pos + p + 1;

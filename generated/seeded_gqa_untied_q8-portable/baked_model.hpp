@@ -59,9 +59,9 @@ constexpr LayerOffsets kLayers[kNLayers] = {
 
 constexpr std::size_t kWeightsBytes = 179968;
 
-// One layer's key cache is (n_kv_heads, seq_blocks, head_size, lanes): the scores of kLanes positions are computed
+// One layer's key cache is (n_kv_heads, seq_blocks, head_size, key_block): the scores of kKeyBlock positions are computed
 // side by side. Its value cache is (n_kv_heads, seq_len, value_stride), of which head_size are used.
-constexpr int kLanes = 16;
+constexpr int kKeyBlock = 16;
 constexpr int kSeqBlocks = 8;
 constexpr int kValueStride = 16;
 constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by side

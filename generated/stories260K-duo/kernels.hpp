@@ -41,7 +41,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
 /// Appends k and v (n, kv_dim), this thread's heads, to one layer's caches.
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos);
 
-/// xb (n, att_dim) = softmax(q @ keys / sqrt(head_size)) @ values, this thread's heads. att: (kHeadsTogether, kSeqBlocks * kLanes)
+/// xb (n, att_dim) = softmax(q @ keys / sqrt(head_size)) @ values, this thread's heads. att: (kHeadsTogether, kSeqBlocks * kKeyBlock)
 /// scratch.
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos);

@@ -137,11 +137,11 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     for (int p = 0; p < c.n; ++p) {
         const int t = pos + p;
         for (int h = heads.begin; h < heads.end; ++h) {
-            Cached* keys = key_cache + (h * kSeqBlocks + t / kLanes) * kHeadSize * kLanes + t % kLanes;
+            Cached* keys = key_cache + (h * kSeqBlocks + t / kKeyBlock) * kHeadSize * kKeyBlock + t % kKeyBlock;
             Cached* values = value_cache + (h * kSeqLen + t) * kValueStride;
             const float* head = k + p * kKvDimStride + h * kHeadSize;
             for (int i = 0; i < kHeadSize; ++i) {
-                keys[i * kLanes] = head[i];
+                keys[i * kKeyBlock] = head[i];
             }
             std::memcpy(values, v + p * kKvDimStride + h * kHeadSize, kHeadSize * sizeof(float));
         }
@@ -153,21 +153,21 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
     for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kLanes;
+        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
         const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
 
             // scores: lanes are positions, each a sum over the head in order
-            for (int t = 0; t < length; t += kLanes) {
-                float score[kLanes] = {};
+            for (int t = 0; t < length; t += kKeyBlock) {
+                float score[kKeyBlock] = {};
                 for (int i = 0; i < kHeadSize; ++i) {
-                    for (int lane = 0; lane < kLanes; ++lane) {
-                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kLanes + lane];
+                    for (int lane = 0; lane < kKeyBlock; ++lane) {
+                        score[lane] += qh[i] * keys[(t * kHeadSize) + i * kKeyBlock + lane];
                     }
                 }
-                for (int lane = 0; lane < kLanes; ++lane) {
+                for (int lane = 0; lane < kKeyBlock; ++lane) {
                     att[t + lane] = score[lane] / 2.828427F;  // sqrt(head_size)
                 }
             }

@@ -45,14 +45,16 @@ def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
 def test_every_tile_is_whole_registers() -> None:
     for target in targets.TARGETS.values():
         assert all(rows % target.width == 0 for rows in target.float_tiles + target.int_tiles), target.name
-        assert target.lanes % target.width == 0, target.name
+        assert target.key_block % target.width == 0, target.name
 
 
 @pytest.mark.parametrize(
     ("cpuinfo", "expected"),
     [
         ("processor\t: 0\nflags\t\t: sse2 avx512_vnni\n\nprocessor\t: 1\nflags\t\t: sse2\n", {"sse2", "avx512vnni"}),
-        ("processor\t: 0\nisa\t\t: rv64imafdcv\n", set()),
+        ("processor\t: 0\nhart\t\t: 0\nisa\t\t: rv64imafdcv_zicsr_zvfh\n", {*"imafdcv", "zicsr", "zvfh"}),
+        ("processor\t: 0\nBogoMIPS\t: 108\nFeatures\t: fp asimd asimddp i8mm\n", {"fp", "asimd", "asimddp", "i8mm"}),
+        ("processor\t: 0\nmodel name\t: flags are not told\n", set()),
         (None, set()),
     ],
 )

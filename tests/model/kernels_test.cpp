@@ -202,10 +202,10 @@ TEST(Kernels, AttentionEqualsTheOracle) {
     constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
     Guarded<Cached> keys(kKeys);
     Guarded<Cached> values(kValues);
-    Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
+    Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
-    const int until = std::min(kSeqLen, 2 * kLanes + kMaxBatch + 1);
+    const int until = std::min(kSeqLen, 2 * kKeyBlock + kMaxBatch + 1);
     for (int pos = 0; pos < until; pos += kMaxBatch) {
         const int n = std::min(kMaxBatch, until - pos);
         Batch q(kAttDim, kAttDimStride, static_cast<unsigned>(100 + pos));
@@ -245,7 +245,7 @@ TEST(Kernels, AttentionEqualsTheOracle) {
         }
         keys.check(kKeys);
         values.check(kValues);
-        att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kLanes));
+        att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
     }
 }
 

@@ -25,9 +25,9 @@ struct Cache {
         return cache_kv(Context{1, Team{}, nullptr}, keys.data(), values.data(), key.data(), value.data(), pos);
     }
     [[nodiscard]] float key(int pos, int i) {
-        const int block = i / kHeadSize * kSeqBlocks + pos / kLanes;
+        const int block = i / kHeadSize * kSeqBlocks + pos / kKeyBlock;
         return half_to_float(
-            keys[static_cast<std::size_t>((block * kHeadSize + i % kHeadSize) * kLanes + pos % kLanes)]);
+            keys[static_cast<std::size_t>((block * kHeadSize + i % kHeadSize) * kKeyBlock + pos % kKeyBlock)]);
     }
     [[nodiscard]] float value(int pos, int i) {
         const int row = i / kHeadSize * kSeqLen + pos;
