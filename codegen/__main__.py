@@ -20,6 +20,7 @@ from pathlib import Path
 from codegen.boards import read_boards, this_machine
 from codegen.chat import CHOICES
 from codegen.checkpoint import TensorSource, cut_vocabulary, read_bytes
+from codegen.describe import types_text
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
 from codegen.explain import explain, explain_json
@@ -37,7 +38,7 @@ from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, companions, find_tokenizer, with_chat
 from codegen.values import write_values
 from codegen.weight_types import WEIGHT_TYPES
-from codegen.weights import convert, types_text
+from codegen.weights import convert
 
 
 def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple[Path, Vocabulary]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from codegen.describe import types_text
 from codegen.memory import MB, memory_of, what_fits
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.targets import find_target, native_target
-from codegen.weights import types_text
 
 TABLE = Path(__file__).with_name("boards.toml")
 MIB = 1 << 20

@@ -6,14 +6,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-import numpy as np
-
-from codegen.model import Model
+from codegen.describe import describe
 from codegen.output import write_if_changed
 from codegen.plan import Plan
-
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+from codegen.templating import environment, name_templates, thousands
 
 # Output file -> template and the C++ namespace of its kernels; {kernels} is the target's.
 OUTPUTS = {
@@ -26,44 +22,6 @@ OUTPUTS = {
     "plain.cpp": ("kernels_portable.cpp.jinja", "plain"),
     "selftest.cpp": ("selftest.cpp.jinja", "baked"),
 }
-
-
-def thousands(value: int) -> str:
-    """1234567 -> "1,234,567"."""
-    return f"{value:,}"
-
-
-def camel(name: str) -> str:
-    """rms_final_weight -> RmsFinalWeight."""
-    return "".join(word.capitalize() for word in name.split("_"))
-
-
-def shape(dims: tuple[int, ...]) -> str:
-    """(64,) -> "(64,)", (172, 64) -> "(172,64)"."""
-    return f"({','.join(map(str, dims))}{',' if len(dims) == 1 else ''})"
-
-
-def float32(value: float) -> str:
-    """The C++ literal of the float32 nearest to a value, short and exact."""
-    text = str(np.float32(value))
-    return (text if any(c in text for c in ".e") else text + ".0") + "F"
-
-
-def describe(model: Model) -> str:
-    """The model's facts in one line."""
-    classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
-    layers = f"{model.n_layers} layer{'s' if model.n_layers > 1 else ''}"
-    cache = f", key/value cache {model.kv_type}" if model.half_cache else ""
-    return (
-        f"{model.name}: dim {model.dim}, hidden {model.hidden_dim}, {layers}, heads {model.n_heads}/{model.n_kv_heads}, "
-        f"vocabulary {model.vocab_size}, {classifier}, {model.seq_len} positions, {weights_text(model)}{cache}"
-    )
-
-
-def weights_text(model: Model) -> str:
-    """For example "q4, classifier q8, in groups of 32"."""
-    text = f"{model.weight_type}, classifier {model.classifier_type}," if model.classifier_type else model.weight_type
-    return f"{text} in groups of {model.group_size}" if model.quantized else text.rstrip(",")
 
 
 def banner(plan: Plan, template: str) -> str:
@@ -80,38 +38,20 @@ def banner(plan: Plan, template: str) -> str:
     )
 
 
-def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
-    """The one Jinja environment, for a folder's templates: ${ } so that C++ braces need no escape; undefined names are errors."""
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        variable_start_string="${",
-        variable_end_string="}",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # C++, not HTML; names are checked by codegen.names
-    )
-    env.filters["camel"] = camel
-    env.filters["shape"] = shape
-    env.filters["thousands"] = thousands
-    env.filters["float32"] = float32
-    return env
-
-
 def render(plan: Plan) -> dict[str, str]:
     """The text of every generated file by name."""
-    env = environment()
+    env = environment(marked=True)
     texts = {}
     for output, (pattern, scope) in OUTPUTS.items():
         template = pattern.format(kernels=plan.target.kernels)
-        texts[output] = env.get_template(template).render(
+        text = env.get_template(template).render(
             plan=plan,
             m=plan.model,
             scope=scope,
             header={"baked": "kernels.hpp", "plain": "plain.hpp"}[scope],
             banner=banner(plan, template),
         )
+        texts[output] = name_templates(text, template)
     return texts
 
 

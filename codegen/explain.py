@@ -7,10 +7,10 @@ import json
 
 from codegen import boards
 from codegen.boards import Board
-from codegen.emit import describe
-from codegen.emit import thousands as n
+from codegen.describe import describe
 from codegen.memory import PROGRAM_BYTES, memory_of
 from codegen.plan import Plan
+from codegen.templating import thousands as n
 
 
 def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:

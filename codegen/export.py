@@ -15,7 +15,7 @@ import numpy as np
 
 from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, TensorSource
-from codegen.emit import weights_text
+from codegen.describe import weights_text
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.model import Model

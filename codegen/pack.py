@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from codegen.certificate import Tail, find_tail, reorder
 from codegen.checkpoint import TensorSource
-from codegen.emit import environment
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
 from codegen.layout import Matrix
 from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.rope import rope_table
+from codegen.templating import environment
 from codegen.tensor import Quantized, Tensor
 
 Bytes = npt.NDArray[np.uint8]

@@ -64,12 +64,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A member of the state or of a thread's scratch: `count` floats, every position at a whole stride."""
+    """A member of the state or of a thread's scratch: `count` numbers, every position at a whole stride."""
 
     name: str
     shape: str
-    comment: str
+    about: str
     count: int
+    type: str = "float"
+    size: int = 4  # bytes of a number
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.count
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,14 @@ class Plan:
         """The register groups of a RISC-V target."""
         return make_rvv_plan(self.model, self.target) if self.target.vlen else None
 
+    @property
+    def magnitude_lmuls(self) -> tuple[int, ...]:
+        """The register groups in which a RISC-V target looks for largest magnitudes, largest first: where exp is in range,
+        and how far a group's quants go."""
+        assert self.rvv is not None
+        swiglu = {self.rvv.lmul(run.rows) for run in self.runs_of(self.model.hidden_dim)}
+        return tuple(sorted({self.rvv.block_lmul, self.rvv.quantize_lmul, *swiglu} - {0}, reverse=True))
+
     # -- buffers -----------------------------------------------------------------------------------------------------
 
     def stride(self, length: int) -> int:
@@ -330,19 +344,28 @@ class Plan:
         return round_up(length, ALIGN)
 
     @property
-    def quantized_bytes(self) -> int:
-        """A thread's quantised activations: (max_batch, longest) int8 and their scales. 0 for float types."""
+    def quantized_buffers(self) -> tuple[Buffer, ...]:
+        """A thread's quantised activations, room for the longest; none for float types."""
         if not self.model.quantized:
-            return 0
-        n = self.target.max_batch
-        scales = 4 * self.stride(self.longest // self.model.group_size)
-        copies = 2 if self.rvv and self.rvv.quad_flags else 1
-        return n * (copies * self.quantized_stride(self.longest) + (1 + len(self.offsets)) * scales)
+            return ()
+        n, groups = self.target.max_batch, self.longest // self.model.group_size
+        quants, scales = n * self.quantized_stride(self.longest), n * self.stride(groups)
+        buffers = [
+            Buffer("q", f"({n},{self.longest})", "", quants, "std::int8_t", 1),
+            Buffer("s", f"({n},{groups})", "", scales),
+        ]
+        if self.rvv and self.rvv.quad_flags:
+            about = "not 0: four of q whose products may not fit 16 bits"
+            buffers.append(Buffer("wide", f"({n},{self.longest // 4})", about, quants // 4, "std::uint32_t"))
+        for offset in self.offsets:
+            about = f"{-offset} * the sum of q"
+            buffers.append(Buffer(f"start{offset}", f"({n},{groups})", about, scales, "std::int32_t"))
+        return tuple(buffers)
 
     @property
     def activation_bytes(self) -> int:
         """Static memory besides the key/value cache, with one thread's scratch."""
-        return 4 * sum(b.count for b in self.state_buffers + self.scratch_buffers) + self.quantized_bytes
+        return sum(b.bytes for b in self.state_buffers + self.scratch_buffers + self.quantized_buffers)
 
 
 def make_plan(model: Model, target: Target) -> Plan:

@@ -63,6 +63,7 @@ class ValuePass:
 class RvvPlan:
     """Register groups of one model on one target."""
 
+    vlen: int
     float_lanes: int  # of a register
     byte_lanes: int
     block_lmul: int  # of BLOCK floats
@@ -71,6 +72,14 @@ class RvvPlan:
     rings: dict[str, Ring]  # of a quantised type; none: the portable loops
     value_passes: tuple[ValuePass, ...]
     rope_lmul: int  # of the first elements of a head's pairs that are rotated at once; 0: the portable loop
+
+    def vlmax(self, sew: int, lmul: int) -> int:
+        """Elements of `sew` bits in a group of `lmul` registers."""
+        return lmul * self.vlen // sew
+
+    def lmul(self, floats: int) -> int:
+        """Registers that hold so many floats."""
+        return floats // self.float_lanes
 
 
 def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
@@ -111,6 +120,7 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
         if 0 < size <= weight_type.largest_group
     }
     return RvvPlan(
+        vlen=target.vlen,
         float_lanes=lanes,
         byte_lanes=byte_lanes,
         block_lmul=BLOCK // lanes,

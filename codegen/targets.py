@@ -47,6 +47,9 @@ XTHEADVECTOR = Dialect(extension="RVV 0.7.1", intrinsics="__riscv_", mnemonics="
 T_HEAD_GCC_10 = Dialect(extension="RVV 0.7.1", intrinsics="", mnemonics="", policy="", renamed=RVV_0_7_1)
 
 
+LOADED_AHEAD = 16  # vector registers that RISC-V's matrix products fill before they know that there is more
+
+
 @dataclass(frozen=True)
 class Target:
     """How a processor wants its weights, and which template holds its kernels.
@@ -94,7 +97,7 @@ class Target:
     @property
     def over_read(self) -> int:
         """Bytes that kernels read, and drop, past the weights: what they load ahead."""
-        return 2 * self.vlen
+        return LOADED_AHEAD * self.vlen // 8
 
     def padded_head(self, model: Model) -> int:
         """Elements from one position to the next in a model's value cache: whole vector registers."""

@@ -98,8 +98,3 @@ def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
             USAGE,
         )
     return fitting[0]
-
-
-def types_text(model: Model) -> str:
-    """For example "q8" or "q4-q8": the layers' weight type, and the classifier's when it is another one."""
-    return "-".join(weight_type.name for weight_type in model.weight_types)

@@ -9,8 +9,7 @@
 #include "files.hpp"
 
 #ifdef __riscv
-#include <csetjmp>
-#include <csignal>
+#include "illegal_instruction.hpp"
 #endif
 
 namespace storybake {
@@ -19,8 +18,6 @@ namespace {
 constexpr double kLongEnough = 0.02;  // seconds, for the grain of the clock not to count
 
 #ifdef __riscv
-sigjmp_buf no_counter;
-
 std::uint64_t cycles() {
     std::uint64_t count;
     asm volatile("rdcycle %0" : "=r"(count));
@@ -29,12 +26,8 @@ std::uint64_t cycles() {
 
 /// The clock is rdtime in the kernel's units: it knows the board's timebase.
 double measure_hertz() {
-    struct sigaction action {};
-    struct sigaction before {};
-    action.sa_handler = [](int) { siglongjmp(no_counter, 1); };
-    sigaction(SIGILL, &action, &before);
-    volatile double hertz = 0.0;  // survives the jump
-    if (sigsetjmp(no_counter, 1) == 0) {
+    double hertz = 0.0;
+    survives([&] {
         const std::uint64_t first = cycles();
         const std::int64_t start = now_ns();
         double seconds = 0.0;
@@ -42,8 +35,7 @@ double measure_hertz() {
             seconds = seconds_since(start);
         }
         hertz = static_cast<double>(cycles() - first) / seconds;
-    }
-    sigaction(SIGILL, &before, nullptr);
+    });
     return hertz;
 }
 #else

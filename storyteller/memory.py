@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.emit import thousands as n
 from codegen.memory import MB, memory_of
 from codegen.plan import Plan
+from codegen.templating import thousands as n
 
 # Measured on the Duo's program, all of its pages (tests/storyteller/programs.py), and a
 # little more. A voice: its tables, a sentence of 200 letters at its own speed, which is the longest, and 16 s that wait for

@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.emit import environment
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.memory import PROGRAM_BYTES
 from codegen.output import write_if_changed
+from codegen.templating import environment
 from codegen.tokenizer import stems
 from storyteller.memory import VOICE_BYTES, decoder_bytes
 

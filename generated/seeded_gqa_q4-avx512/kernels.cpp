@@ -20,6 +20,7 @@ namespace storybake::baked {
 
 namespace {
 
+// templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
 constexpr int kWidth = 16;  // float32 lanes of a register
@@ -32,7 +33,7 @@ typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));  // float16
 
-/// A vector from memory, aligned or not.
+/// Loads a vector, aligned or not.
 template <typename V>
 [[gnu::always_inline]] inline V load(const void* from) {
     V v;
@@ -45,29 +46,34 @@ template <typename V>
     std::memcpy(to, &v, sizeof v);
 }
 
-/// The value in every lane.
+/// Puts the value into every lane.
 Floats splat(float value) { return _mm512_set1_ps(value); }
 [[gnu::always_inline]] inline Ints splat(std::int32_t value) { return (Ints)_mm512_set1_epi32(value); }
 
-/// x, or `least` where that is more. A NaN stays one.
+// templates/simd_x86.jinja
+/// Raises x to `least` where it is less; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_least(HalfFloats x, float least) {
     return (HalfFloats)_mm256_max_ps(_mm256_set1_ps(least), (__m256)x);
 }
 
-/// x, or `most` where that is less. A NaN stays one.
+// templates/simd_x86.jinja
+/// Lowers x to `most` where it is more; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_most(HalfFloats x, float most) {
     return (HalfFloats)_mm256_min_ps(_mm256_set1_ps(most), (__m256)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline Doubles to_doubles(HalfFloats x) {
     return (Doubles)_mm512_maskz_cvtps_pd(0xff, (__m256)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline HalfFloats to_floats(Doubles x) {
     return (HalfFloats)_mm512_maskz_cvtpd_ps(0xff, (__m512d)x);
 }
 
-/// kExp2Bits[k % 32], lane by lane.
+// templates/simd_x86.jinja
+/// Looks up kExp2Bits[k % 32], lane by lane.
 [[gnu::always_inline]] inline Longs exp2_bits(Longs k) {
     // The table in four registers: the lower 4 bits of k choose within two of them, the fifth which two.
     const auto table = [&](int first) {
@@ -77,22 +83,25 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
     return (Longs)_mm512_mask_mov_epi64((__m512i)table(0), _mm512_test_epi64_mask((__m512i)k, _mm512_set1_epi64(16)), (__m512i)table(16));
 }
 
-/// Whether a lane is not 0.
+// templates/simd_x86.jinja
+/// Says whether a lane is not 0.
 [[gnu::always_inline]] inline bool any_lane(Ints lanes) {
     return _mm512_test_epi32_mask((__m512i)lanes, (__m512i)lanes) != 0;
 }
 
-/// The same values as float32.
+// templates/simd_x86.jinja
+/// Makes the same values float32.
 [[gnu::always_inline]] inline Floats widen(Halves halves) {
     return (Floats)_mm512_maskz_cvtph_ps(0xffff, (__m256i)halves);
 }
 
-/// sum + the products of four adjacent int8 of x and of w, which are 0 or more (uint8), lane by lane, exactly.
+// templates/simd_x86.jinja
+/// Adds to sum the products of four adjacent int8 of x and of w, which are 0 or more (uint8), lane by lane, exactly.
 [[gnu::always_inline]] inline Ints dot4(Ints sum, Ints w, Ints x) {
     return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 }
 
-/// exp_f32 (exp.hpp) of x <= 89, lane by lane, the same operations in the same order. It takes half a register of floats,
+/// Computes exp_f32 (exp.hpp) of x <= 89, lane by lane, by the same operations in the same order. It takes half a register of floats,
 /// as the doubles it computes with take a whole one.
 [[gnu::always_inline]] inline HalfFloats exp_f32_below_89(HalfFloats x) {
     const Doubles z = kExpScale * to_doubles(at_least(x, kLowestExp));
@@ -105,10 +114,10 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
     return to_floats((high * (r * r) + low) * scale);
 }
 
-/// exp_f32 of any x.
+/// Computes exp_f32 of any x.
 [[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) { return exp_f32_below_89(at_most(x, 89.0F)); }
 
-/// The combination of all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
+/// Combines all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
 template <int kLanes, typename T, typename Combine>
 [[gnu::always_inline]] inline T across(const void* lanes, Combine combine) {
     typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
@@ -126,7 +135,7 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on.
+/// Loads vector v of those from `weights` on.
 template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
@@ -138,7 +147,8 @@ template <typename V>
 constexpr int kPositions = 8;
 constexpr int kPartVectors = 3;
 
-/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
+// templates/vector_matmul_float.jinja
+/// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f16(float* xout, const float* x, const std::byte* w, int first) {
     Floats sum[kCount][kVectors] = {};
@@ -160,7 +170,8 @@ void multiply_f16(float* xout, const float* x, const std::byte* w, int first) {
     }
 }
 
-/// A tile times kCount positions: whole when that is one, else in parts.
+// templates/vector_matmul_float.jinja
+/// Multiplies a tile by kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f16_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
@@ -170,7 +181,8 @@ void multiply_f16_tile(float* xout, const float* x, const std::byte* w) {
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, times n positions.
+// templates/vector_macros.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W by n positions.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
@@ -191,13 +203,16 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// The lower int4 of every byte, 8 added.
+// templates/vector_matmul_q4.jinja
+/// Takes the lower int4 of every byte, 8 added.
 [[gnu::always_inline]] inline Ints lower(Ints w) { return w & 0x0f0f0f0f; }
 
-/// The upper ones.
+// templates/vector_matmul_q4.jinja
+/// Takes the upper ones.
 [[gnu::always_inline]] inline Ints upper(Ints w) { return w >> 4 & 0x0f0f0f0f; }
 
-/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions. A vector has 4 columns of its
+// templates/vector_matmul_q4.jinja
+/// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions. A vector has 4 columns of its
 /// rows in the lower int4 and the 4 after them in the upper ones.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w, int first) {
@@ -243,7 +258,8 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
     }
 }
 
-/// A tile times kCount positions: whole when that is one, else in parts.
+// templates/vector_matmul_q4.jinja
+/// Multiplies a tile by kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
@@ -253,7 +269,8 @@ void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, times n positions.
+// templates/vector_macros.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W by n positions.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
@@ -274,7 +291,8 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -336,54 +354,60 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 }  // namespace
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 1 of 16: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_q4_tiles<48, 1728, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 1728, 64, 64, 16, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(48, 1, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 48, x, w + 1728, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
-    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 3 tiles of 48 rows, 1 of 16: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
-    matmul_q4_tiles<48, 1728, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 1728, 64, 64, 16, 160>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(144, 1, 16);
     matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 144, x, w + 5184, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 1 of 16: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_q4_tiles<48, 4320, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q4_tiles<48, 4320, 160, 192, 16, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(48, 1, 16);
     matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 48, x, w + 4320, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 10 tiles of 48 rows, 2 of 16: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
-    matmul_f16_tiles<48, 6144, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f16_tiles<48, 6144, 64, 64, 512>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(480, 2, 16);
     matmul_f16_tiles<16, 2048, 64, 64, 512>(xout + 480, x, w + 61440, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
         if (token < 480) {
-            embed_row<48, 6144>(x + p * kDimStride, w + 0, token - 0);
+            embed_row<48, 6144>(x + p * kDimStride, w, token);
             continue;
         }
         embed_row<16, 2048>(x + p * kDimStride, w + 61440, token - 480);
@@ -391,6 +415,7 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     c.mark(k_embed);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
     for (int p = 0; p < c.n; ++p) {
         const float* xp = x + p * kDimStride;
@@ -406,16 +431,19 @@ void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight
     c.mark(k_rmsnorm);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_64(const Context& c, Quantized& xq, const float* x) {
     quantize<64, 64, 64, 16>(xq, x, c.n);
     c.mark(k_quantize);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_160(const Context& c, Quantized& xq, const float* x) {
     quantize<160, 160, 192, 16>(xq, x, c.n);
     c.mark(k_quantize);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     const auto rotate = [](float* head, const float* fcr, const float* fci) {
@@ -429,7 +457,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -439,6 +467,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
+// templates/kernels_portable.cpp.jinja
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
@@ -462,7 +491,8 @@ static_assert(kKeyBlock == kWidth);
 
 typedef float HeadFloats __attribute__((vector_size(4 * 16)));  // parts of a head, 16 elements each
 
-/// The scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
+// templates/vector_attention.jinja
+/// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
 template <int kBlocks>
 [[gnu::always_inline]] inline void scores(float* att, const float* q, const Cached* keys) {
     Floats score[kBlocks] = {};
@@ -476,7 +506,8 @@ template <int kBlocks>
     }
 }
 
-/// Attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
+// templates/vector_attention.jinja
+/// Computes the attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
 /// which have to wait for one another, fill the gaps of the others. att: (kHeads, kAttStride).
 template <int kHeads>
 void attend(float* xb, const float* q, const Cached* key_cache, const Cached* value_cache, float* att, int h, int length) {
@@ -487,8 +518,8 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
     const Cached* values[kHeads];
     float* a[kHeads];
     for (int k = 0; k < kHeads; ++k) {
-        keys[k] = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
+        keys[k] = key_cache + (h + k) / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        values[k] = value_cache + (h + k) / kKvMul * kSeqLen * kHeadSize;
         a[k] = att + k * kAttStride;
     }
     int t = 0;
@@ -554,16 +585,17 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
 
 }  // namespace
 
+// templates/vector_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    const int end = kv_heads.end * 2;
+    const int end = kv_heads.end * kKvMul;
     for (int p = 0; p < c.n; ++p) {
         const auto attend_to = [&](auto heads, int h) {
             attend<heads()>(xb + p * kAttDimStride + h * kHeadSize, q + p * kAttDimStride + h * kHeadSize, key_cache,
                             value_cache, att, h, pos + p + 1);
         };
-        int h = kv_heads.begin * 2;
+        int h = kv_heads.begin * kKvMul;
         for (; h + kHeadsTogether <= end; h += kHeadsTogether) {
             attend_to(std::integral_constant<int, kHeadsTogether>{}, h);
         }
@@ -574,6 +606,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
     c.mark(k_attention);
 }
 
+// templates/kernels_portable.cpp.jinja
 void add(const Context& c, float* x, const float* y) {
     const Rows rows48 = c.own_rows(0, 1, 48);
     for (int p = 0; p < c.n; ++p) {

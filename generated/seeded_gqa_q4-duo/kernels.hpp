@@ -58,13 +58,13 @@ void add(const Context& c, float* x, const float* y);
 /// hb (n, hidden_dim) = silu(hb) * hb2, this thread's rows.
 void swiglu(const Context& c, float* hb, const float* hb2);
 
-/// Of logits (n,), n at least 1.
+/// Finds the largest of logits (n,), n at least 1, and whether all are finite.
 LogitsFacts scan(const float* logits, int n);
 
 /// p (n,) = e^(logits (n,) / temperature - largest), for the sampler. Returns the sum, first to last.
 float exponentials(float* p, const float* logits, int n, float temperature, float largest);
 
-/// Whether this CPU has the vector registers that the kernels were made for.
+/// Says whether this CPU has the vector registers that the kernels were made for.
 bool has_vectors() noexcept;
 
 }  // namespace storybake::baked

@@ -22,7 +22,8 @@ namespace {
 
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-/// Tiles [first, last) of kRows rows of W, column by column, times x: as float32, into which every half is converted
+// templates/portable_matmul_f16.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W, column by column, by x: as float32, into which every half is converted
 /// exactly.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
@@ -42,7 +43,8 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, group by group: kRows * kGroupSize int4 with 8 added, then kRows scales as halves.
+// templates/portable_matmul_q4.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W, group by group: kRows * kGroupSize int4 with 8 added, then kRows scales as halves.
 /// Two columns of a row share a byte, the first of them its lower half.
 /// Integers are summed within a group from -8 times the sum of x on, which takes the 8 off again; groups in order.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
@@ -79,7 +81,8 @@ void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -129,42 +132,42 @@ void quantize(Quantized& xq, const float* x, int n) {
 // 4 tiles of 16 rows: 4,096 MACs, 2,304 bytes
 void matmul_q4_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
-    matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 64>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x64);
 }
 
 // 2 tiles of 16 rows: 2,048 MACs, 1,152 bytes
 void matmul_q4_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
-    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 32>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_32x64);
 }
 
 // 10 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 10, 16);
-    matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 576, 64, 64, 16, 160>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_160x64);
 }
 
 // 4 tiles of 16 rows: 10,240 MACs, 5,760 bytes
 void matmul_q4_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
-    matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q4_tiles<16, 1440, 160, 192, 16, 64>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q4_64x160);
 }
 
 // 32 tiles of 16 rows: 32,768 MACs, 65,536 bytes
 void matmul_f16_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 32, 16);
-    matmul_f16_tiles<16, 2048, 64, 64, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f16_tiles<16, 2048, 64, 64, 512>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f16_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<16, 2048>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<16, 2048>(x + p * kDimStride, w, token);
     }
     c.mark(k_embed);
 }
@@ -207,7 +210,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -237,9 +240,9 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
+    for (int h = kv_heads.begin * kKvMul; h < kv_heads.end * kKvMul; ++h) {
+        const Cached* keys = key_cache + h / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* values = value_cache + h / kKvMul * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;

@@ -60,15 +60,16 @@ State state;
 Scratch scratch[kMaxThreads];
 const Certificate& certificate = kPackedData.certificate;
 
-/// What each thread found in the logits that it computed, and how many did: another core would have to fetch them.
-struct alignas(64) Share {
+/// Keeps what a thread found in the logits that it computed, which another core would have to fetch.
+struct alignas(64) Scanned {
     LogitsFacts facts;
 };
-Share shares[kMaxThreads];
-int sharers = 1;
+Scanned scanned[kMaxThreads];
+int scanning_threads = 1;
 
-/// Of logits in two places: the larger of the largest, the first of equals. A share may be empty: no largest, -1.
-LogitsFacts of_both(const LogitsFacts& a, const LogitsFacts& b) {
+/// Joins what is known of logits in two places: the larger of their largest, the first of equals. Where there are none, the
+/// largest is -1.
+LogitsFacts join(const LogitsFacts& a, const LogitsFacts& b) {
     if (a.largest < 0 || b.largest < 0) {
         return a.largest < 0 ? b : a;
     }
@@ -77,7 +78,7 @@ LogitsFacts of_both(const LogitsFacts& a, const LogitsFacts& b) {
     return {x > y || (x == y && a.largest < b.largest) ? a.largest : b.largest, a.finite && b.finite};
 }
 
-/// Of those of the rows [begin, end) that are no padding.
+/// Scans the logits of the rows [begin, end), but for padding.
 LogitsFacts scan_rows(const Rows& rows) {
     const int end = rows.end < kVocabSize ? rows.end : kVocabSize;
     if (rows.begin >= end) {
@@ -88,12 +89,12 @@ LogitsFacts scan_rows(const Rows& rows) {
 }
 
 /// Leaves what this thread's rows of the classifier say.
-void share_facts(const Context& c) {
+void scan_own_rows(const Context& c) {
     if (c.team.rank == 0) {
-        sharers = c.team.size;
+        scanning_threads = c.team.size;
     }
-    shares[c.team.rank].facts = scan_rows(c.own_rows(0, 10, 48));
-    shares[c.team.rank].facts = of_both(shares[c.team.rank].facts, scan_rows(c.own_rows(480, 2, 16)));
+    scanned[c.team.rank].facts = scan_rows(c.own_rows(0, 10, 48));
+    scanned[c.team.rank].facts = join(scanned[c.team.rank].facts, scan_rows(c.own_rows(480, 2, 16)));
 }
 
 }  // namespace
@@ -106,11 +107,11 @@ namespace {
 
 bool in_order = false;  // state.ordered has the logits of state.logits
 
-/// Facts of the first `rows` logits, which were the last to be computed, in the order of the rows.
+/// Tells what is known of the first `rows` logits, which were the last to be computed, in the order of the rows.
 LogitsFacts computed_facts() {
-    LogitsFacts facts = shares[0].facts;
-    for (int rank = 1; rank < sharers; ++rank) {
-        facts = of_both(facts, shares[rank].facts);
+    LogitsFacts facts = scanned[0].facts;
+    for (int rank = 1; rank < scanning_threads; ++rank) {
+        facts = join(facts, scanned[rank].facts);
     }
     return facts;
 }
@@ -246,7 +247,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
         rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
         quantize_64(last, own.xq, own.xb);
         matmul_q8_512x64(last, s.logits, own.xq, w + kWcls);
-        share_facts(last);
+        scan_own_rows(last);
         if (team.rank == 0) {
             in_order = false;
         }

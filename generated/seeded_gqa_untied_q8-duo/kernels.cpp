@@ -10,8 +10,7 @@
 #include <limits>
 
 #include "exp.hpp"
-#include <csetjmp>
-#include <csignal>
+#include "illegal_instruction.hpp"
 
 #include <riscv_vector.h>
 
@@ -25,26 +24,29 @@ namespace storybake::baked {
 
 namespace {
 
+// templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
 constexpr int kBlock = 16;  // floats in a register group of vectors: buffers are padded to it
 
-/// VLMAX of kBlock floats. No less anywhere: see the rules in docs/riscv.md.
+/// Sets vl to VLMAX of kBlock floats: no less anywhere, see the rules in docs/riscv.md.
 std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
 
-/// The bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_32(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m8
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 128
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -54,19 +56,21 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
-/// The bits of the largest magnitude of x (16 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (16 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_16(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m4
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 64
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -76,38 +80,11 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
+
 constexpr std::uint32_t kExpInRange = 0x42b20000;  // the bits of 89: exp_f32_in_range(x) and (-x) may be used for |x| <= 89
 
-/// h[begin, end) *= silu(h) * h2, in steps of 16.
-void swiglu_16(float* h, const float* h2, int begin, int end) {
-    if (begin == end) {
-        return;
-    }
-    const bool in_range = largest_magnitude_16(h + begin, (end - begin) / 16) <= kExpInRange;
-    for (int i = begin; i < end; i += 16) {
-        alignas(64) float e[16];
-        if (in_range) {
-            for (int j = 0; j < 16; j += 4) {
-#pragma GCC unroll 4
-                for (int k = 0; k < 4; ++k) {
-                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
-                }
-            }
-        } else {
-            for (int j = 0; j < 16; ++j) {
-                e[j] = exp_f32(-h[i + j]);
-            }
-        }
-        const std::size_t vl = __riscv_vsetvlmax_e32m4();
-        const auto sum = __riscv_vfadd_vf_f32m4(__riscv_vle32_v_f32m4(e, vl), 1.0F, vl);
-        const auto sigmoid = __riscv_vfrdiv_vf_f32m4(sum, 1.0F, vl);
-        const auto silu = __riscv_vfmul_vv_f32m4(__riscv_vle32_v_f32m4(h + i, vl), sigmoid, vl);
-        __riscv_vse32_v_f32m4(h + i, __riscv_vfmul_vv_f32m4(silu, __riscv_vle32_v_f32m4(h2 + i, vl), vl), vl);
-    }
-}
-
-
-/// `tiles` tiles of 16 rows of W times one position; every row is a lane:
+// templates/rvv_matmul_q8.jinja
+/// Multiplies `tiles` tiles of 16 rows of W by one position; every row is a lane:
 ///
 ///     for each group: isum = 0; for each column j: isum += w[j] * xq[j]; sum += float(isum) * s * xs
 ///
@@ -135,7 +112,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v12, (%[w])
         addi %[w], %[w], 64
-    1:  # a tile
+    1:  # a tile: sum = 0
         th.vsetvli %[vl], zero, e32, m4
         th.vmv.v.i v28, 0
         mv %[x], %[xq]
@@ -147,10 +124,10 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         lb %[x2], 2(%[x])
         lb %[x3], 3(%[x])
         lw %[flag], (%[flags])
-    2:  # a group of 32 columns
+    2:  # a group of 32 columns: isum = 0, s = xs[group]
         flw %[s], (%[scale])
         th.vsetvli %[vl], zero, e8, m1
-        # columns 0 to 3
+        # columns j = 0 to 3, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v0, %[x0]
         th.vwmacc.vx v20, %[x1], v1
@@ -161,6 +138,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         lb %[x2], 6(%[x])
         lb %[x3], 7(%[x])
         lw %[flag], 4(%[flags])
+        # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v24, v20, zero
         j 4f
@@ -169,6 +147,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v1
         lb %[x0], 4(%[x])
         lb %[x1], 5(%[x])
+        # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v24, v20, zero
         th.vsetvli %[vl], zero, e8, m1
@@ -177,6 +156,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         lb %[x2], 6(%[x])
         lb %[x3], 7(%[x])
         lw %[flag], 4(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
     4:
@@ -184,7 +164,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vle.v v0, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 4 to 7
+        # columns j = 4 to 7, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v4, %[x0]
         th.vwmacc.vx v20, %[x1], v5
@@ -198,6 +178,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v5
         lb %[x0], 8(%[x])
         lb %[x1], 9(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -207,13 +188,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v7
         lb %[x3], 11(%[x])
         lw %[flag], 8(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v4, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 8 to 11
+        # columns j = 8 to 11, w[j] in v8 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v8, %[x0]
         th.vwmacc.vx v20, %[x1], v9
@@ -227,6 +209,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v9
         lb %[x0], 12(%[x])
         lb %[x1], 13(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -236,13 +219,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v11
         lb %[x3], 15(%[x])
         lw %[flag], 12(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v8, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 12 to 15
+        # columns j = 12 to 15, w[j] in v12 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v12, %[x0]
         th.vwmacc.vx v20, %[x1], v13
@@ -256,6 +240,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v13
         lb %[x0], 16(%[x])
         lb %[x1], 17(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -265,13 +250,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v15
         lb %[x3], 19(%[x])
         lw %[flag], 16(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v12, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 16 to 19
+        # columns j = 16 to 19, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v0, %[x0]
         th.vwmacc.vx v20, %[x1], v1
@@ -285,6 +271,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v1
         lb %[x0], 20(%[x])
         lb %[x1], 21(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -294,6 +281,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v3
         lb %[x3], 23(%[x])
         lw %[flag], 20(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e32, m4
@@ -303,7 +291,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vle.v v0, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 20 to 23
+        # columns j = 20 to 23, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v4, %[x0]
         th.vwmacc.vx v20, %[x1], v5
@@ -317,6 +305,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v5
         lb %[x0], 24(%[x])
         lb %[x1], 25(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -326,13 +315,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v7
         lb %[x3], 27(%[x])
         lw %[flag], 24(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v4, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 24 to 27
+        # columns j = 24 to 27, w[j] in v8 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v8, %[x0]
         th.vwmacc.vx v20, %[x1], v9
@@ -346,6 +336,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v9
         lb %[x0], 28(%[x])
         lb %[x1], 29(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -355,13 +346,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v11
         lb %[x3], 31(%[x])
         lw %[flag], 28(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v8, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # columns 28 to 31
+        # columns j = 28 to 31, w[j] in v12 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v20, v12, %[x0]
         th.vwmacc.vx v20, %[x1], v13
@@ -375,6 +367,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x1], v13
         lb %[x0], 32(%[x])
         lb %[x1], 33(%[x])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m1
@@ -384,13 +377,14 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vwmacc.vx v20, %[x3], v15
         lb %[x3], 35(%[x])
         lw %[flag], 32(%[flags])
+        # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v24, v24, v20
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v12, (%[w])
         addi %[w], %[w], 64
         th.vsetvli %[vl], zero, e8, m1
-        # isum is complete
+        # isum is complete: sum += float(isum) * s * xs, with the rows' s in v16
         th.vsetvli %[vl], zero, e32, m4
         th.vfcvt.f.x.v v24, v24
         addi %[x], %[x], 32
@@ -401,7 +395,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
         th.vfmul.vf v24, v24, %[s]
         th.vfadd.vv v28, v28, v24
         bnez %[groups], 2b
-
+        # xout = sum
         th.vse.v v28, (%[xout])
         addi %[xout], %[xout], 64
         addi %[tiles], %[tiles], -1
@@ -414,7 +408,8 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
                  : STORYBAKE_VECTORS);
 }
 
-/// Tiles [first, last) of W times x.
+// templates/rvv_matmul_q8.jinja
+/// Multiplies the tiles [first, last) of W by x.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
@@ -430,7 +425,8 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     }
 }
 
-/// Row `row` of tiles of kRows rows, dequantised.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows, dequantised.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -449,6 +445,7 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 constexpr float kSmallestScale = std::numeric_limits<float>::min();
 
+// templates/kernels_portable.cpp.jinja
 /// q = x (kGroupSize,) / scale: the largest magnitude becomes 127, halves round away from zero. Returns the scale.
 float quantize_group(std::int8_t* q, const float* x) {
     float wmax = 0;
@@ -471,17 +468,20 @@ float quantize_group(std::int8_t* q, const float* x) {
 
 constexpr int kSpan = 32;  // floats that are quantised side by side: a divisor of the group
 
+// templates/rvv_quantize.jinja
 /// q (kSpan,) = x / scale, halves rounded away from zero (the rounding mode RMM). The quotients are within -127.5 and
 /// 127.5.
 [[gnu::noinline]] void quantize_span(std::int8_t* q, const float* x, float scale) {
     long rounding, vl;
     asm volatile(R"(
+        # round(x / scale) as int32
         th.vsetvli %[vl], zero, e32, m8
         th.vle.v v8, (%[x])
         th.vfdiv.vf v8, v8, %[scale]
         fsrmi %[rounding], 4
         th.vfcvt.x.f.v v8, v8
         fsrm %[rounding]
+        # as int16, as int8
         th.vsetvli %[vl], zero, e16, m4
         th.vnsra.vi v16, v8, 0
         th.vsetvli %[vl], zero, e8, m2
@@ -493,7 +493,8 @@ constexpr int kSpan = 32;  // floats that are quantised side by side: a divisor 
                  : STORYBAKE_VECTORS);
 }
 
-/// As quantize_group().
+// templates/rvv_quantize.jinja
+/// Does what quantize_group() does, side by side.
 float quantize_group_fast(std::int8_t* q, const float* x) {
     const std::uint32_t most = largest_magnitude_32(x, kGroupSize / kSpan);
     float wmax = 0;
@@ -508,18 +509,20 @@ float quantize_group_fast(std::int8_t* q, const float* x) {
     return scale;
 }
 
+// templates/rvv_wide.jinja
 /// wide (lines * kBlock,): not 0 where the magnitudes of four of q (lines * 4 * kBlock,) sum up to more than 255. The four
 /// bytes of a word become two sums of two, then their sum, of which bit 8 and up are kept.
 [[gnu::noinline]] void mark_wide(std::uint32_t* wide, const std::int8_t* q, long lines) {
     long vl;
     asm volatile(R"(
-    1:
+    1:  # |q| of 4 * kBlock bytes
         th.vsetvli %[vl], zero, e8, m4
         th.vle.v v0, (%[q])
         addi %[q], %[q], 64
         addi %[lines], %[lines], -1
         th.vrsub.vx v4, v0, zero
         th.vmax.vv v0, v0, v4
+        # of each word: its even bytes + its odd ones, then the two halves of that
         th.vsetvli %[vl], zero, e32, m4
         th.vsrl.vi v4, v0, 8
         th.vand.vx v0, v0, %[bytes]
@@ -551,45 +554,51 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 }  // namespace
 
+// templates/kernels_portable.cpp.jinja
 // 4 tiles of 16 rows: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
-    matmul_q8_tiles<16, 1152, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 64>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 2 tiles of 16 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
-    matmul_q8_tiles<16, 1152, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 32>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 10 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 10, 16);
-    matmul_q8_tiles<16, 1152, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 160>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 4 tiles of 16 rows: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 4, 16);
-    matmul_q8_tiles<16, 2880, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 2880, 160, 192, 16, 64>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 32 tiles of 16 rows: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 32, 16);
-    matmul_q8_tiles<16, 1152, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_q8_tiles<16, 1152, 64, 64, 16, 512>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<1, 72>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<1, 72>(x + p * kDimStride, w, token);
     }
     c.mark(k_embed);
 }
@@ -612,11 +621,13 @@ void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight
     c.mark(k_rmsnorm);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_64(const Context& c, Quantized& xq, const float* x) {
     quantize<64, 64, 64, 16>(xq, x, c.n);
     c.mark(k_quantize);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_160(const Context& c, Quantized& xq, const float* x) {
     quantize<160, 160, 192, 16>(xq, x, c.n);
     c.mark(k_quantize);
@@ -624,6 +635,7 @@ void quantize_160(const Context& c, Quantized& xq, const float* x) {
 
 namespace {
 
+// templates/rvv_rope.jinja
 /// Rotates 8 pairs (x[2i], x[2i + 1]) in each of `heads` heads. The cosines are in v0, the sines in v4, the pairs'
 /// first elements in v8, the second ones in v10: what a segment load takes apart.
 [[gnu::noinline]] void rotate_8(float* x, const float* fcr, const float* fci, long heads) {
@@ -632,13 +644,15 @@ namespace {
         th.vsetvli %[vl], zero, e32, m2
         th.vle.v v0, (%[fcr])
         th.vle.v v4, (%[fci])
-    1:
+    1:  # a head: v0 and v1 of its pairs
         th.vlseg2e.v v8, (%[x])
         addi %[heads], %[heads], -1
+        # v0 * c, v1 * s, v0 * s, v1 * c
         th.vfmul.vv v16, v8, v0
         th.vfmul.vv v20, v10, v4
         th.vfmul.vv v24, v8, v4
         th.vfmul.vv v28, v10, v0
+        # v0 * c - v1 * s, v0 * s + v1 * c
         th.vfsub.vv v8, v16, v20
         th.vfadd.vv v10, v24, v28
         th.vsseg2e.v v8, (%[x])
@@ -652,6 +666,7 @@ namespace {
 
 }  // namespace
 
+// templates/rvv_rope.jinja
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     const int count = heads.end - heads.begin;
@@ -662,13 +677,14 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
         for (int i = 0; i < kHeadSize / 2; i += 8) {
-            rotate_8(q + p * kAttDimStride + heads.begin * 2 * kHeadSize + 2 * i, fcr + i, fci + i, count * 2);
+            rotate_8(q + p * kAttDimStride + heads.begin * kKvMul * kHeadSize + 2 * i, fcr + i, fci + i, count * kKvMul);
             rotate_8(k + p * kKvDimStride + heads.begin * kHeadSize + 2 * i, fcr + i, fci + i, count);
         }
     }
     c.mark(k_rope);
 }
 
+// templates/kernels_portable.cpp.jinja
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
@@ -690,6 +706,7 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 
 namespace {
 
+// templates/rvv_attention.jinja
 /// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kKeyBlock). Lanes are
 /// positions, each a sum over the head in order. Lanes past `length` repeat the first score.
 void scores(float* att, const float* q, const Cached* keys, int length) {
@@ -708,6 +725,7 @@ void scores(float* att, const float* q, const Cached* keys, int length) {
     }
 }
 
+// templates/rvv_attention.jinja
 /// att (length, padded to kBlock with copies) = softmax(att).
 void softmax(float* att, int length) {
     const std::size_t vl = block_vl();
@@ -745,8 +763,11 @@ void softmax(float* att, int length) {
     }
 }
 
+// templates/rvv_attention.jinja
 /// out (16,) = att (length,) @ values (length, kValueStride), of which the first 16 columns. Lanes are
-/// elements of the head, each a sum over the positions in order: v16 and up.
+/// elements of the head, each a sum over the positions in order (v16 and up):
+///
+///     for each position t: out += values[t] * att[t]
 [[gnu::noinline]] void weigh_16_by_16(float* out, const float* att, const Cached* values, long length) {
     const Cached* at;
     float a;
@@ -754,7 +775,7 @@ void softmax(float* att, int length) {
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m4
         th.vmv.v.i v16, 0
-    1:
+    1:  # values[t] in v0, v4, ..., a = att[t]
         mv %[at], %[values]
         flw %[a], (%[att])
         th.vle.v v0, (%[at])
@@ -762,6 +783,7 @@ void softmax(float* att, int length) {
         addi %[att], %[att], 4
         addi %[length], %[length], -1
         add %[values], %[values], %[stride]
+        # out += values[t] * a
         th.vfmul.vf v0, v0, %[a]
         th.vfadd.vv v16, v16, v0
         bnez %[length], 1b
@@ -774,6 +796,7 @@ void softmax(float* att, int length) {
                  : STORYBAKE_VECTORS);
 }
 
+// templates/rvv_attention.jinja
 /// out (kValueStride,) = att (length,) @ values (length, kValueStride).
 void weighted_values(float* out, const float* att, const Cached* values, int length) {
     weigh_16_by_16(out, att, values, length);
@@ -781,12 +804,13 @@ void weighted_values(float* out, const float* att, const Cached* values, int len
 
 }  // namespace
 
+// templates/rvv_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
+    for (int h = kv_heads.begin * kKvMul; h < kv_heads.end * kKvMul; ++h) {
+        const Cached* keys = key_cache + h / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* values = value_cache + h / kKvMul * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const int length = pos + p + 1;
             scores(att, q + p * kAttDimStride + h * kHeadSize, keys, length);
@@ -812,6 +836,40 @@ void add(const Context& c, float* x, const float* y) {
     c.mark(k_add);
 }
 
+namespace {
+
+// templates/rvv_swiglu.jinja
+/// h[begin, end) *= silu(h) * h2, in steps of 16.
+void swiglu_16(float* h, const float* h2, int begin, int end) {
+    if (begin == end) {
+        return;
+    }
+    const bool in_range = largest_magnitude_16(h + begin, (end - begin) / 16) <= kExpInRange;
+    for (int i = begin; i < end; i += 16) {
+        alignas(64) float e[16];
+        if (in_range) {
+            for (int j = 0; j < 16; j += 4) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; ++k) {
+                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
+                }
+            }
+        } else {
+            for (int j = 0; j < 16; ++j) {
+                e[j] = exp_f32(-h[i + j]);
+            }
+        }
+        const std::size_t vl = __riscv_vsetvlmax_e32m4();
+        const auto sum = __riscv_vfadd_vf_f32m4(__riscv_vle32_v_f32m4(e, vl), 1.0F, vl);
+        const auto sigmoid = __riscv_vfrdiv_vf_f32m4(sum, 1.0F, vl);
+        const auto silu = __riscv_vfmul_vv_f32m4(__riscv_vle32_v_f32m4(h + i, vl), sigmoid, vl);
+        __riscv_vse32_v_f32m4(h + i, __riscv_vfmul_vv_f32m4(silu, __riscv_vle32_v_f32m4(h2 + i, vl), vl), vl);
+    }
+}
+
+}  // namespace
+
+// templates/rvv_swiglu.jinja
 void swiglu(const Context& c, float* hb, const float* hb2) {
     const Rows rows16 = c.own_rows(0, 10, 16);
     for (int p = 0; p < c.n; ++p) {
@@ -822,7 +880,8 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
 
 namespace {
 
-/// The largest of x (32 * steps,); `magnitude` becomes the bits of the largest magnitude, of which NaN is larger than
+// templates/rvv_scan.jinja
+/// Finds the largest of x (32 * steps,); `magnitude` becomes the bits of the largest magnitude, of which NaN is larger than
 /// any number.
 [[gnu::noinline]] float largest(const float* x, long steps, long& magnitude) {
     float most;
@@ -831,7 +890,7 @@ namespace {
         th.vsetvli %[vl], zero, e32, m8
         th.vle.v v8, (%[x])
         th.vmv.v.i v16, 0
-    1:
+    1:  # most = max(most, x); magnitude = max(magnitude, |x|)
         th.vle.v v0, (%[x])
         addi %[x], %[x], 128
         addi %[steps], %[steps], -1
@@ -839,6 +898,7 @@ namespace {
         th.vand.vx v24, v0, %[mask]
         th.vmaxu.vv v16, v16, v24
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vfredmax.vs v0, v8, v8
         th.vredmaxu.vs v24, v16, v16
         th.vfmv.f.s %[most], v0
@@ -852,6 +912,7 @@ namespace {
 
 }  // namespace
 
+// templates/rvv_scan.jinja
 LogitsFacts scan(const float* logits, int n) {
     constexpr int kChunk = 1024;  // the largest is looked for again in one chunk alone
     float best = logits[0];
@@ -880,29 +941,7 @@ LogitsFacts scan(const float* logits, int n) {
     return {chunk, finite};
 }
 
-namespace {
-
-sigjmp_buf no_vectors;
-
-}  // namespace
-
-bool has_vectors() noexcept {
-    struct sigaction action {};
-    struct sigaction before {};
-    action.sa_handler = [](int) { siglongjmp(no_vectors, 1); };
-    sigaction(SIGILL, &action, &before);
-
-    long vl = 0;
-    if (sigsetjmp(no_vectors, 1) == 0) {
-        // RVV 0.7.1 and 1.0 encode the operands differently: the one reads the other's as another width, or none.
-        asm volatile("th.vsetvli %[vl], zero, e32, m4" : [vl] "=r"(vl) : : "vl", "vtype");
-    } else {
-        vl = 0;
-    }
-    sigaction(SIGILL, &before, nullptr);
-    return vl == 16;
-}
-
+// templates/rvv_exponentials.jinja
 float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
     const int whole = n / kBlock * kBlock;
     const std::size_t vl = block_vl();
@@ -934,6 +973,13 @@ float exponentials(float* p, const float* logits, int n, float temperature, floa
         }
     }
     return sum;
+}
+
+// templates/rvv_probe.jinja
+bool has_vectors() noexcept {
+    long vl = 0;
+    // RVV 0.7.1 and 1.0 encode the operands differently: the one reads the other's as another width, or none.
+    return survives([&] { asm volatile("th.vsetvli %[vl], zero, e32, m4" : [vl] "=r"(vl) : : "vl", "vtype"); }) && vl == 16;
 }
 
 }  // namespace storybake::baked

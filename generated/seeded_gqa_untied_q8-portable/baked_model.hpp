@@ -15,6 +15,7 @@ constexpr int kHiddenDim = 160;
 constexpr int kNLayers = 2;
 constexpr int kNHeads = 4;
 constexpr int kNKvHeads = 2;
+constexpr int kKvMul = 2;  // query heads that share a key/value head
 constexpr int kHeadSize = 16;
 constexpr int kAttDim = 64;  // n_heads * head_size
 constexpr int kKvDim = 32;  // n_kv_heads * head_size
@@ -26,7 +27,7 @@ constexpr int kMaxThreads = 64;
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
-// From one position of a batch to the next, in floats (in bytes for the quantised).
+// Strides from one position of a batch to the next, in floats (in bytes for the quantised).
 constexpr int kStrideFloats = 16;  // every stride of floats is a multiple of it
 constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
@@ -39,7 +40,7 @@ constexpr std::size_t kTokenEmbeddingTable = 8192;  // (512,64)
 constexpr std::size_t kRmsFinalWeight = 142848;  // (64,)
 constexpr std::size_t kWcls = 143104;  // (512,64)
 
-// Those of a layer, in the order in which a token reads them.
+// The same of each layer, in the order in which a token reads them.
 struct LayerOffsets {
     std::size_t rms_att_weight;  // (64,)
     std::size_t wq;  // (64,64)
@@ -68,7 +69,7 @@ constexpr int kHeadsTogether = 1;  // heads whose attention is computed side by 
 
 using Cached = float;  // a key or a value in the cache
 
-/// What all threads share.
+/// Holds what all threads share.
 struct State {
     alignas(64) float x[512];  // (8,64) activation at the current positions
     alignas(64) float q[512];  // (8,64) query
@@ -84,20 +85,20 @@ struct State {
     alignas(64) Cached value_cache[kNLayers][4096];
 };
 
-/// Quantised activations: x = q * s, one scale a group.
+/// Holds quantised activations, x = q * s, one scale a group.
 struct Quantized {
     alignas(64) std::int8_t q[1536];  // (8,160)
     alignas(64) float s[128];  // (8,5)
 };
 
-/// What a thread keeps for itself.
+/// Holds what a thread keeps for itself.
 struct Scratch {
     alignas(64) float xb[512];  // (8,64) after an rmsnorm
     alignas(64) float att[128];  // (128,) attention scores of one head
     Quantized xq;  // the vector that is multiplied next
 };
 
-/// The operations, as rows of the profile.
+/// Numbers the operations, as rows of the profile.
 enum Op {
     k_matmul_q8_64x64,
     k_matmul_q8_32x64,

@@ -17,6 +17,7 @@ namespace storybake::baked {
 
 namespace {
 
+// templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
 constexpr int kWidth = 8;  // float32 lanes of a register
@@ -29,7 +30,7 @@ typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));  // float16
 
-/// A vector from memory, aligned or not.
+/// Loads a vector, aligned or not.
 template <typename V>
 [[gnu::always_inline]] inline V load(const void* from) {
     V v;
@@ -42,54 +43,63 @@ template <typename V>
     std::memcpy(to, &v, sizeof v);
 }
 
-/// The value in every lane.
+/// Puts the value into every lane.
 Floats splat(float value) { return _mm256_set1_ps(value); }
 [[gnu::always_inline]] inline Ints splat(std::int32_t value) { return (Ints)_mm256_set1_epi32(value); }
 
-/// x, or `least` where that is more. A NaN stays one.
+// templates/simd_x86.jinja
+/// Raises x to `least` where it is less; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_least(HalfFloats x, float least) {
     return (HalfFloats)_mm_max_ps(_mm_set1_ps(least), (__m128)x);
 }
 
-/// x, or `most` where that is less. A NaN stays one.
+// templates/simd_x86.jinja
+/// Lowers x to `most` where it is more; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_most(HalfFloats x, float most) {
     return (HalfFloats)_mm_min_ps(_mm_set1_ps(most), (__m128)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline Doubles to_doubles(HalfFloats x) {
     return (Doubles)_mm256_cvtps_pd((__m128)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline HalfFloats to_floats(Doubles x) {
     return (HalfFloats)_mm256_cvtpd_ps((__m256d)x);
 }
 
-/// kExp2Bits[k % 32], lane by lane.
+// templates/simd_x86.jinja
+/// Looks up kExp2Bits[k % 32], lane by lane.
 [[gnu::always_inline]] inline Longs exp2_bits(Longs k) {
     return (Longs)_mm256_i64gather_epi64(reinterpret_cast<const long long*>(kExp2Bits), (__m256i)(k & 31), 8);
 }
 
-/// Whether a lane is not 0.
+// templates/simd_x86.jinja
+/// Says whether a lane is not 0.
 [[gnu::always_inline]] inline bool any_lane(Ints lanes) {
     return _mm256_movemask_epi8((__m256i)lanes) != 0;
 }
 
-/// The products of two adjacent int8 of x and of w, which are 0 or more, added up: they have to fit 16 bits.
+// templates/simd_x86.jinja
+/// Adds up the products of two adjacent int8 of x and of w, which are 0 or more: they have to fit 16 bits.
 [[gnu::always_inline]] inline Shorts dot2(Ints w, Ints x) {
     return (Shorts)_mm256_maddubs_epi16((__m256i)w, (__m256i)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline Ints add_pairs(Shorts pairs) {
     return (Ints)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
 }
 
-/// sum + the products of four adjacent int8 of w and of x, lane by lane, exactly: |w| <= 128 and |x| <= 127, so that a pair
+// templates/simd_x86.jinja
+/// Adds to sum the products of four adjacent int8 of w and of x, lane by lane, exactly: |w| <= 128 and |x| <= 127, so that a pair
 /// of products fits 16 bits without saturating.
 [[gnu::always_inline]] inline Ints dot4(Ints sum, Ints w, Ints x) {
     return sum + add_pairs(dot2((Ints)_mm256_abs_epi8((__m256i)w), (Ints)_mm256_sign_epi8((__m256i)x, (__m256i)w)));
 }
 
-/// exp_f32 (exp.hpp) of x <= 89, lane by lane, the same operations in the same order. It takes half a register of floats,
+/// Computes exp_f32 (exp.hpp) of x <= 89, lane by lane, by the same operations in the same order. It takes half a register of floats,
 /// as the doubles it computes with take a whole one.
 [[gnu::always_inline]] inline HalfFloats exp_f32_below_89(HalfFloats x) {
     const Doubles z = kExpScale * to_doubles(at_least(x, kLowestExp));
@@ -102,10 +112,10 @@ Floats splat(float value) { return _mm256_set1_ps(value); }
     return to_floats((high * (r * r) + low) * scale);
 }
 
-/// exp_f32 of any x.
+/// Computes exp_f32 of any x.
 [[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) { return exp_f32_below_89(at_most(x, 89.0F)); }
 
-/// The combination of all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
+/// Combines all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
 template <int kLanes, typename T, typename Combine>
 [[gnu::always_inline]] inline T across(const void* lanes, Combine combine) {
     typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
@@ -123,7 +133,7 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on.
+/// Loads vector v of those from `weights` on.
 template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
@@ -135,7 +145,8 @@ template <typename V>
 constexpr int kPositions = 4;
 constexpr int kPartVectors = 3;
 
-/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
+// templates/vector_matmul_q8.jinja
+/// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::byte* w, int first) {
     constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
@@ -174,7 +185,8 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
     }
 }
 
-/// A tile times kCount positions: whole when that is one, else in parts.
+// templates/vector_matmul_q8.jinja
+/// Multiplies a tile by kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
@@ -184,7 +196,8 @@ void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, times n positions.
+// templates/vector_macros.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W by n positions.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
@@ -205,7 +218,8 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
     }
 }
 
-/// Row `row` of tiles of kRows rows, dequantised.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows, dequantised.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -268,57 +282,64 @@ void quantize(Quantized& xq, const float* x, int n) {
 
 }  // namespace
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 4,608 bytes
 void matmul_q8_64x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_q8_tiles<48, 3456, 64, 64, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 64>(xout + 48, x, w + 3456, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_64x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 4 tiles of 8 rows: 2,048 MACs, 2,304 bytes
 void matmul_q8_32x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles8 = c.own_tiles(0, 4, 8);
-    matmul_q8_tiles<8, 576, 64, 64, 16, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
+    matmul_q8_tiles<8, 576, 64, 64, 16, 32>(xout, x, w, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_32x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 3 tiles of 48 rows, 2 of 8: 10,240 MACs, 11,520 bytes
 void matmul_q8_160x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
-    matmul_q8_tiles<48, 3456, 64, 64, 16, 160>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 160>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(144, 2, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 160>(xout + 144, x, w + 10368, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_160x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 2 of 8: 10,240 MACs, 11,520 bytes
 void matmul_q8_64x160(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_q8_tiles<48, 8640, 160, 192, 16, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 8640, 160, 192, 16, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_q8_tiles<8, 1440, 160, 192, 16, 64>(xout + 48, x, w + 8640, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_64x160);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 36,864 bytes
 void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
-    matmul_q8_tiles<48, 3456, 64, 64, 16, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_q8_tiles<48, 3456, 64, 64, 16, 512>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(480, 4, 8);
     matmul_q8_tiles<8, 576, 64, 64, 16, 512>(xout + 480, x, w + 34560, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_q8_512x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<1, 72>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<1, 72>(x + p * kDimStride, w, token);
     }
     c.mark(k_embed);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
     for (int p = 0; p < c.n; ++p) {
         const float* xp = x + p * kDimStride;
@@ -334,16 +355,19 @@ void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight
     c.mark(k_rmsnorm);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_64(const Context& c, Quantized& xq, const float* x) {
     quantize<64, 64, 64, 16>(xq, x, c.n);
     c.mark(k_quantize);
 }
 
+// templates/kernels_portable.cpp.jinja
 void quantize_160(const Context& c, Quantized& xq, const float* x) {
     quantize<160, 160, 192, 16>(xq, x, c.n);
     c.mark(k_quantize);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     const auto rotate = [](float* head, const float* fcr, const float* fci) {
@@ -357,7 +381,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -367,6 +391,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
+// templates/kernels_portable.cpp.jinja
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
@@ -390,7 +415,8 @@ static_assert(kKeyBlock == kWidth);
 
 typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // parts of a head, 8 elements each
 
-/// The scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
+// templates/vector_attention.jinja
+/// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
 template <int kBlocks>
 [[gnu::always_inline]] inline void scores(float* att, const float* q, const Cached* keys) {
     Floats score[kBlocks] = {};
@@ -404,7 +430,8 @@ template <int kBlocks>
     }
 }
 
-/// Attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
+// templates/vector_attention.jinja
+/// Computes the attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
 /// which have to wait for one another, fill the gaps of the others. att: (kHeads, kAttStride).
 template <int kHeads>
 void attend(float* xb, const float* q, const Cached* key_cache, const Cached* value_cache, float* att, int h, int length) {
@@ -415,8 +442,8 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
     const Cached* values[kHeads];
     float* a[kHeads];
     for (int k = 0; k < kHeads; ++k) {
-        keys[k] = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
+        keys[k] = key_cache + (h + k) / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        values[k] = value_cache + (h + k) / kKvMul * kSeqLen * kHeadSize;
         a[k] = att + k * kAttStride;
     }
     int t = 0;
@@ -482,16 +509,17 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
 
 }  // namespace
 
+// templates/vector_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    const int end = kv_heads.end * 2;
+    const int end = kv_heads.end * kKvMul;
     for (int p = 0; p < c.n; ++p) {
         const auto attend_to = [&](auto heads, int h) {
             attend<heads()>(xb + p * kAttDimStride + h * kHeadSize, q + p * kAttDimStride + h * kHeadSize, key_cache,
                             value_cache, att, h, pos + p + 1);
         };
-        int h = kv_heads.begin * 2;
+        int h = kv_heads.begin * kKvMul;
         for (; h + kHeadsTogether <= end; h += kHeadsTogether) {
             attend_to(std::integral_constant<int, kHeadsTogether>{}, h);
         }
@@ -502,6 +530,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
     c.mark(k_attention);
 }
 
+// templates/kernels_portable.cpp.jinja
 void add(const Context& c, float* x, const float* y) {
     const Rows rows48 = c.own_rows(0, 1, 48);
     for (int p = 0; p < c.n; ++p) {

@@ -15,6 +15,7 @@ constexpr int kHiddenDim = 172;
 constexpr int kNLayers = 5;
 constexpr int kNHeads = 8;
 constexpr int kNKvHeads = 4;
+constexpr int kKvMul = 2;  // query heads that share a key/value head
 constexpr int kHeadSize = 8;
 constexpr int kAttDim = 64;  // n_heads * head_size
 constexpr int kKvDim = 32;  // n_kv_heads * head_size
@@ -25,7 +26,7 @@ constexpr int kMaxThreads = 64;
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
-// From one position of a batch to the next, in floats.
+// Strides from one position of a batch to the next, in floats.
 constexpr int kStrideFloats = 16;  // every stride of floats is a multiple of it
 constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
@@ -37,7 +38,7 @@ constexpr std::size_t kRope = 0;  // (2,512,4)
 constexpr std::size_t kRmsFinalWeight = 935424;  // (64,)
 constexpr std::size_t kWcls = 935680;  // (512,64)
 
-// Those of a layer, in the order in which a token reads them.
+// The same of each layer, in the order in which a token reads them.
 struct LayerOffsets {
     std::size_t rms_att_weight;  // (64,)
     std::size_t wq;  // (64,64)
@@ -69,7 +70,7 @@ constexpr int kHeadsTogether = 8;  // heads whose attention is computed side by 
 
 using Cached = float;  // a key or a value in the cache
 
-/// What all threads share.
+/// Holds what all threads share.
 struct State {
     alignas(64) float x[1024];  // (16,64) activation at the current positions
     alignas(64) float q[1024];  // (16,64) query
@@ -85,13 +86,13 @@ struct State {
     alignas(64) Cached value_cache[kNLayers][16384];
 };
 
-/// What a thread keeps for itself.
+/// Holds what a thread keeps for itself.
 struct Scratch {
     alignas(64) float xb[1024];  // (16,64) after an rmsnorm
     alignas(64) float att[4096];  // (8,512) attention scores of 8 heads
 };
 
-/// The operations, as rows of the profile.
+/// Numbers the operations, as rows of the profile.
 enum Op {
     k_matmul_f32_64x64,
     k_matmul_f32_32x64,

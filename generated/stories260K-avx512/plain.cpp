@@ -19,7 +19,8 @@ namespace {
 
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-/// Tiles [first, last) of kRows rows of W, column by column, times x. Products are added in the order of the columns,
+// templates/portable_matmul_f32.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W, column by column, by x. Products are added in the order of the columns,
 /// one rounding each, as run.c's matmul does.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
@@ -37,7 +38,8 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -52,7 +54,7 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 1 tile of 48 rows, 1 of 16: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(48, 1, 16);
     matmul_f32_tiles<16, 4096, 64, 64, 64>(xout + 48, x, w + 12288, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x64);
@@ -61,14 +63,14 @@ void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::
 // 2 tiles of 16 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles16 = c.own_tiles(0, 2, 16);
-    matmul_f32_tiles<16, 4096, 64, 64, 32>(xout + 0, x, w + 0, tiles16.begin, tiles16.end, c.n);
+    matmul_f32_tiles<16, 4096, 64, 64, 32>(xout, x, w, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 3 tiles of 48 rows, 2 of 16: 11,008 MACs, 45,056 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 176>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(144, 2, 16);
     matmul_f32_tiles<16, 4096, 64, 64, 176>(xout + 144, x, w + 36864, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_172x64);
@@ -77,7 +79,7 @@ void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std:
 // 1 tile of 48 rows, 1 of 16: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_f32_tiles<48, 33024, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 33024, 172, 176, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(48, 1, 16);
     matmul_f32_tiles<16, 11008, 172, 176, 64>(xout + 48, x, w + 33024, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_64x172);
@@ -86,7 +88,7 @@ void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std:
 // 10 tiles of 48 rows, 2 of 16: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 512>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles16 = c.own_tiles(480, 2, 16);
     matmul_f32_tiles<16, 4096, 64, 64, 512>(xout + 480, x, w + 122880, tiles16.begin, tiles16.end, c.n);
     c.mark(k_matmul_f32_512x64);
@@ -96,7 +98,7 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
         if (token < 480) {
-            embed_row<48, 12288>(x + p * kDimStride, w + 0, token - 0);
+            embed_row<48, 12288>(x + p * kDimStride, w, token);
             continue;
         }
         embed_row<16, 4096>(x + p * kDimStride, w + 122880, token - 480);
@@ -132,7 +134,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -162,9 +164,9 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
+    for (int h = kv_heads.begin * kKvMul; h < kv_heads.end * kKvMul; ++h) {
+        const Cached* keys = key_cache + h / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* values = value_cache + h / kKvMul * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;

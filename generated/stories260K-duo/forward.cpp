@@ -69,7 +69,7 @@ namespace {
 
 bool in_order = false;  // state.ordered has the logits of state.logits
 
-/// Facts of the first `rows` logits, which were the last to be computed, in the order of the rows.
+/// Tells what is known of the first `rows` logits, which were the last to be computed, in the order of the rows.
 LogitsFacts computed_facts(int rows) {
     LogitsFacts facts = scan(state.logits, rows);
     return facts;

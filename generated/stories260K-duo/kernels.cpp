@@ -10,8 +10,7 @@
 #include <limits>
 
 #include "exp.hpp"
-#include <csetjmp>
-#include <csignal>
+#include "illegal_instruction.hpp"
 
 #include <riscv_vector.h>
 
@@ -25,26 +24,29 @@ namespace storybake::baked {
 
 namespace {
 
+// templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
 constexpr int kBlock = 16;  // floats in a register group of vectors: buffers are padded to it
 
-/// VLMAX of kBlock floats. No less anywhere: see the rules in docs/riscv.md.
+/// Sets vl to VLMAX of kBlock floats: no less anywhere, see the rules in docs/riscv.md.
 std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
 
-/// The bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (32 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_32(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m8
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 128
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -54,19 +56,21 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
-/// The bits of the largest magnitude of x (16 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (16 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_16(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m4
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 64
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -76,19 +80,21 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
-/// The bits of the largest magnitude of x (8 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (8 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_8(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m2
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 32
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -98,19 +104,21 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
-/// The bits of the largest magnitude of x (4 * steps,), compared as integers: NaN is larger than any number.
+// templates/rvv_magnitude.jinja
+/// Finds the bits of the largest magnitude of x (4 * steps,), compared as integers: NaN is larger than any number.
 [[gnu::noinline]] std::uint32_t largest_magnitude_4(const float* x, long steps) {
     long largest, vl;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m1
         th.vmv.v.i v8, 0
-    1:
+    1:  # largest = max(largest, |x|)
         th.vle.v v16, (%[x])
         addi %[x], %[x], 16
         th.vand.vx v16, v16, %[mask]
         addi %[steps], %[steps], -1
         th.vmaxu.vv v8, v8, v16
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vredmaxu.vs v16, v8, v8
         th.vmv.x.s %[largest], v16
     )"
@@ -120,94 +128,11 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
     return static_cast<std::uint32_t>(largest);
 }
 
+
 constexpr std::uint32_t kExpInRange = 0x42b20000;  // the bits of 89: exp_f32_in_range(x) and (-x) may be used for |x| <= 89
 
-/// h[begin, end) *= silu(h) * h2, in steps of 32.
-void swiglu_32(float* h, const float* h2, int begin, int end) {
-    if (begin == end) {
-        return;
-    }
-    const bool in_range = largest_magnitude_32(h + begin, (end - begin) / 32) <= kExpInRange;
-    for (int i = begin; i < end; i += 32) {
-        alignas(64) float e[32];
-        if (in_range) {
-            for (int j = 0; j < 32; j += 4) {
-#pragma GCC unroll 4
-                for (int k = 0; k < 4; ++k) {
-                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
-                }
-            }
-        } else {
-            for (int j = 0; j < 32; ++j) {
-                e[j] = exp_f32(-h[i + j]);
-            }
-        }
-        const std::size_t vl = __riscv_vsetvlmax_e32m8();
-        const auto sum = __riscv_vfadd_vf_f32m8(__riscv_vle32_v_f32m8(e, vl), 1.0F, vl);
-        const auto sigmoid = __riscv_vfrdiv_vf_f32m8(sum, 1.0F, vl);
-        const auto silu = __riscv_vfmul_vv_f32m8(__riscv_vle32_v_f32m8(h + i, vl), sigmoid, vl);
-        __riscv_vse32_v_f32m8(h + i, __riscv_vfmul_vv_f32m8(silu, __riscv_vle32_v_f32m8(h2 + i, vl), vl), vl);
-    }
-}
-
-/// h[begin, end) *= silu(h) * h2, in steps of 8.
-void swiglu_8(float* h, const float* h2, int begin, int end) {
-    if (begin == end) {
-        return;
-    }
-    const bool in_range = largest_magnitude_8(h + begin, (end - begin) / 8) <= kExpInRange;
-    for (int i = begin; i < end; i += 8) {
-        alignas(64) float e[8];
-        if (in_range) {
-            for (int j = 0; j < 8; j += 4) {
-#pragma GCC unroll 4
-                for (int k = 0; k < 4; ++k) {
-                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
-                }
-            }
-        } else {
-            for (int j = 0; j < 8; ++j) {
-                e[j] = exp_f32(-h[i + j]);
-            }
-        }
-        const std::size_t vl = __riscv_vsetvlmax_e32m2();
-        const auto sum = __riscv_vfadd_vf_f32m2(__riscv_vle32_v_f32m2(e, vl), 1.0F, vl);
-        const auto sigmoid = __riscv_vfrdiv_vf_f32m2(sum, 1.0F, vl);
-        const auto silu = __riscv_vfmul_vv_f32m2(__riscv_vle32_v_f32m2(h + i, vl), sigmoid, vl);
-        __riscv_vse32_v_f32m2(h + i, __riscv_vfmul_vv_f32m2(silu, __riscv_vle32_v_f32m2(h2 + i, vl), vl), vl);
-    }
-}
-
-/// h[begin, end) *= silu(h) * h2, in steps of 4.
-void swiglu_4(float* h, const float* h2, int begin, int end) {
-    if (begin == end) {
-        return;
-    }
-    const bool in_range = largest_magnitude_4(h + begin, (end - begin) / 4) <= kExpInRange;
-    for (int i = begin; i < end; i += 4) {
-        alignas(64) float e[4];
-        if (in_range) {
-            for (int j = 0; j < 4; j += 4) {
-#pragma GCC unroll 4
-                for (int k = 0; k < 4; ++k) {
-                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
-                }
-            }
-        } else {
-            for (int j = 0; j < 4; ++j) {
-                e[j] = exp_f32(-h[i + j]);
-            }
-        }
-        const std::size_t vl = __riscv_vsetvlmax_e32m1();
-        const auto sum = __riscv_vfadd_vf_f32m1(__riscv_vle32_v_f32m1(e, vl), 1.0F, vl);
-        const auto sigmoid = __riscv_vfrdiv_vf_f32m1(sum, 1.0F, vl);
-        const auto silu = __riscv_vfmul_vv_f32m1(__riscv_vle32_v_f32m1(h + i, vl), sigmoid, vl);
-        __riscv_vse32_v_f32m1(h + i, __riscv_vfmul_vv_f32m1(silu, __riscv_vle32_v_f32m1(h2 + i, vl), vl), vl);
-    }
-}
-
-
-/// `tiles` tiles of 32 rows of W times one position; every row is a lane:
+// templates/rvv_matmul_f32.jinja
+/// Multiplies `tiles` tiles of 32 rows of W by one position; every row is a lane:
 ///
 ///     for each column j: sum += w[j] * x[j]
 ///
@@ -218,7 +143,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
     float x0, x1, x2, x3;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m8
-    1:  # a tile
+    1:  # a tile: sum = 0, w[0] to w[1] in v0 to v8, x[0] to x[3]
         th.vmv.v.i v24, 0
         mv %[x], %[in]
         mv %[left], %[quads]
@@ -231,7 +156,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         flw %[x2], 8(%[x])
         flw %[x3], 12(%[x])
         beqz %[left], 3f
-    2:  # four columns
+    2:  # four columns, each: sum += w[j] * x[j], then x[j + 4] and w[j + 2] take the places of what was used
         th.vfmul.vf v16, v0, %[x0]
         flw %[x0], 16(%[x])
         th.vle.v v0, (%[w])
@@ -278,7 +203,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         addi %[w], %[w], 128
         th.vfadd.vv v24, v24, v16
         addi %[left], %[left], -1
-    4:
+    4:  # xout = sum; the next tile begins 2 columns before what was loaded ahead
         th.vse.v v24, (%[xout])
         addi %[xout], %[xout], 128
         addi %[w], %[w], -256
@@ -291,7 +216,8 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
                  : STORYBAKE_VECTORS);
 }
 
-/// `tiles` tiles of 8 rows of W times one position; every row is a lane:
+// templates/rvv_matmul_f32.jinja
+/// Multiplies `tiles` tiles of 8 rows of W by one position; every row is a lane:
 ///
 ///     for each column j: sum += w[j] * x[j]
 ///
@@ -302,7 +228,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
     float x0, x1, x2, x3;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m2
-    1:  # a tile
+    1:  # a tile: sum = 0, w[0] to w[3] in v0 to v12, x[0] to x[3]
         th.vmv.v.i v24, 0
         mv %[x], %[in]
         mv %[left], %[quads]
@@ -319,7 +245,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         flw %[x2], 8(%[x])
         flw %[x3], 12(%[x])
         beqz %[left], 3f
-    2:  # four columns
+    2:  # four columns, each: sum += w[j] * x[j], then x[j + 4] and w[j + 4] take the places of what was used
         th.vfmul.vf v16, v0, %[x0]
         flw %[x0], 16(%[x])
         th.vle.v v0, (%[w])
@@ -366,7 +292,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         addi %[w], %[w], 32
         th.vfadd.vv v24, v24, v16
         addi %[left], %[left], -1
-    4:
+    4:  # xout = sum; the next tile begins 4 columns before what was loaded ahead
         th.vse.v v24, (%[xout])
         addi %[xout], %[xout], 32
         addi %[w], %[w], -128
@@ -379,7 +305,8 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
                  : STORYBAKE_VECTORS);
 }
 
-/// `tiles` tiles of 4 rows of W times one position; every row is a lane:
+// templates/rvv_matmul_f32.jinja
+/// Multiplies `tiles` tiles of 4 rows of W by one position; every row is a lane:
 ///
 ///     for each column j: sum += w[j] * x[j]
 ///
@@ -390,7 +317,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
     float x0, x1, x2, x3;
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m1
-    1:  # a tile
+    1:  # a tile: sum = 0, w[0] to w[3] in v0 to v12, x[0] to x[3]
         th.vmv.v.i v24, 0
         mv %[x], %[in]
         mv %[left], %[quads]
@@ -407,7 +334,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         flw %[x2], 8(%[x])
         flw %[x3], 12(%[x])
         beqz %[left], 3f
-    2:  # four columns
+    2:  # four columns, each: sum += w[j] * x[j], then x[j + 4] and w[j + 4] take the places of what was used
         th.vfmul.vf v16, v0, %[x0]
         flw %[x0], 16(%[x])
         th.vle.v v0, (%[w])
@@ -454,7 +381,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
         addi %[w], %[w], 16
         th.vfadd.vv v24, v24, v16
         addi %[left], %[left], -1
-    4:
+    4:  # xout = sum; the next tile begins 4 columns before what was loaded ahead
         th.vse.v v24, (%[xout])
         addi %[xout], %[xout], 16
         addi %[w], %[w], -64
@@ -467,7 +394,8 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
                  : STORYBAKE_VECTORS);
 }
 
-/// Tiles [first, last) of kRows rows of W times x.
+// templates/rvv_matmul_f32.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W by x.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     // A batch takes each tile for all of its positions, while the tile is in the cache.
@@ -489,7 +417,8 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -501,24 +430,27 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 }  // namespace
 
+// templates/kernels_portable.cpp.jinja
 // 2 tiles of 32 rows: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 2, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 64>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 32 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 1, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 32>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 32>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 5 tiles of 32 rows, 1 of 8, 1 of 4: 11,008 MACs, 44,032 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 5, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 176>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 176>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(160, 1, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 176>(xout + 160, x, w + 40960, tiles8.begin, tiles8.end, c.n);
     const Team::Slice tiles4 = c.own_tiles(168, 1, 4);
@@ -526,24 +458,27 @@ void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std:
     c.mark(k_matmul_f32_172x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 2 tiles of 32 rows: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 2, 32);
-    matmul_f32_tiles<32, 22016, 172, 176, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 22016, 172, 176, 64>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 16 tiles of 32 rows: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 16, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 512>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<32, 8192>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<32, 8192>(x + p * kDimStride, w, token);
     }
     c.mark(k_embed);
 }
@@ -568,6 +503,7 @@ void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight
 
 namespace {
 
+// templates/rvv_rope.jinja
 /// Rotates 4 pairs (x[2i], x[2i + 1]) in each of `heads` heads. The cosines are in v0, the sines in v4, the pairs'
 /// first elements in v8, the second ones in v9: what a segment load takes apart.
 [[gnu::noinline]] void rotate_4(float* x, const float* fcr, const float* fci, long heads) {
@@ -576,13 +512,15 @@ namespace {
         th.vsetvli %[vl], zero, e32, m1
         th.vle.v v0, (%[fcr])
         th.vle.v v4, (%[fci])
-    1:
+    1:  # a head: v0 and v1 of its pairs
         th.vlseg2e.v v8, (%[x])
         addi %[heads], %[heads], -1
+        # v0 * c, v1 * s, v0 * s, v1 * c
         th.vfmul.vv v16, v8, v0
         th.vfmul.vv v20, v9, v4
         th.vfmul.vv v24, v8, v4
         th.vfmul.vv v28, v9, v0
+        # v0 * c - v1 * s, v0 * s + v1 * c
         th.vfsub.vv v8, v16, v20
         th.vfadd.vv v9, v24, v28
         th.vsseg2e.v v8, (%[x])
@@ -596,6 +534,7 @@ namespace {
 
 }  // namespace
 
+// templates/rvv_rope.jinja
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     const int count = heads.end - heads.begin;
@@ -606,13 +545,14 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
         for (int i = 0; i < kHeadSize / 2; i += 4) {
-            rotate_4(q + p * kAttDimStride + heads.begin * 2 * kHeadSize + 2 * i, fcr + i, fci + i, count * 2);
+            rotate_4(q + p * kAttDimStride + heads.begin * kKvMul * kHeadSize + 2 * i, fcr + i, fci + i, count * kKvMul);
             rotate_4(k + p * kKvDimStride + heads.begin * kHeadSize + 2 * i, fcr + i, fci + i, count);
         }
     }
     c.mark(k_rope);
 }
 
+// templates/kernels_portable.cpp.jinja
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
@@ -634,6 +574,7 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 
 namespace {
 
+// templates/rvv_attention.jinja
 /// att (length, padded to kBlock) = q (head_size,) @ keys / sqrt(head_size), keys (blocks, head_size, kKeyBlock). Lanes are
 /// positions, each a sum over the head in order. Lanes past `length` repeat the first score.
 void scores(float* att, const float* q, const Cached* keys, int length) {
@@ -652,6 +593,7 @@ void scores(float* att, const float* q, const Cached* keys, int length) {
     }
 }
 
+// templates/rvv_attention.jinja
 /// att (length, padded to kBlock with copies) = softmax(att).
 void softmax(float* att, int length) {
     const std::size_t vl = block_vl();
@@ -689,8 +631,11 @@ void softmax(float* att, int length) {
     }
 }
 
+// templates/rvv_attention.jinja
 /// out (8,) = att (length,) @ values (length, kValueStride), of which the first 8 columns. Lanes are
-/// elements of the head, each a sum over the positions in order: v16 and up.
+/// elements of the head, each a sum over the positions in order (v16 and up):
+///
+///     for each position t: out += values[t] * att[t]
 [[gnu::noinline]] void weigh_8_by_8(float* out, const float* att, const Cached* values, long length) {
     const Cached* at;
     float a;
@@ -698,7 +643,7 @@ void softmax(float* att, int length) {
     asm volatile(R"(
         th.vsetvli %[vl], zero, e32, m2
         th.vmv.v.i v16, 0
-    1:
+    1:  # values[t] in v0, v4, ..., a = att[t]
         mv %[at], %[values]
         flw %[a], (%[att])
         th.vle.v v0, (%[at])
@@ -706,6 +651,7 @@ void softmax(float* att, int length) {
         addi %[att], %[att], 4
         addi %[length], %[length], -1
         add %[values], %[values], %[stride]
+        # out += values[t] * a
         th.vfmul.vf v0, v0, %[a]
         th.vfadd.vv v16, v16, v0
         bnez %[length], 1b
@@ -718,6 +664,7 @@ void softmax(float* att, int length) {
                  : STORYBAKE_VECTORS);
 }
 
+// templates/rvv_attention.jinja
 /// out (kValueStride,) = att (length,) @ values (length, kValueStride).
 void weighted_values(float* out, const float* att, const Cached* values, int length) {
     weigh_8_by_8(out, att, values, length);
@@ -725,12 +672,13 @@ void weighted_values(float* out, const float* att, const Cached* values, int len
 
 }  // namespace
 
+// templates/rvv_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
+    for (int h = kv_heads.begin * kKvMul; h < kv_heads.end * kKvMul; ++h) {
+        const Cached* keys = key_cache + h / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* values = value_cache + h / kKvMul * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const int length = pos + p + 1;
             scores(att, q + p * kAttDimStride + h * kHeadSize, keys, length);
@@ -756,6 +704,98 @@ void add(const Context& c, float* x, const float* y) {
     c.mark(k_add);
 }
 
+namespace {
+
+// templates/rvv_swiglu.jinja
+/// h[begin, end) *= silu(h) * h2, in steps of 32.
+void swiglu_32(float* h, const float* h2, int begin, int end) {
+    if (begin == end) {
+        return;
+    }
+    const bool in_range = largest_magnitude_32(h + begin, (end - begin) / 32) <= kExpInRange;
+    for (int i = begin; i < end; i += 32) {
+        alignas(64) float e[32];
+        if (in_range) {
+            for (int j = 0; j < 32; j += 4) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; ++k) {
+                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
+                }
+            }
+        } else {
+            for (int j = 0; j < 32; ++j) {
+                e[j] = exp_f32(-h[i + j]);
+            }
+        }
+        const std::size_t vl = __riscv_vsetvlmax_e32m8();
+        const auto sum = __riscv_vfadd_vf_f32m8(__riscv_vle32_v_f32m8(e, vl), 1.0F, vl);
+        const auto sigmoid = __riscv_vfrdiv_vf_f32m8(sum, 1.0F, vl);
+        const auto silu = __riscv_vfmul_vv_f32m8(__riscv_vle32_v_f32m8(h + i, vl), sigmoid, vl);
+        __riscv_vse32_v_f32m8(h + i, __riscv_vfmul_vv_f32m8(silu, __riscv_vle32_v_f32m8(h2 + i, vl), vl), vl);
+    }
+}
+
+// templates/rvv_swiglu.jinja
+/// h[begin, end) *= silu(h) * h2, in steps of 8.
+void swiglu_8(float* h, const float* h2, int begin, int end) {
+    if (begin == end) {
+        return;
+    }
+    const bool in_range = largest_magnitude_8(h + begin, (end - begin) / 8) <= kExpInRange;
+    for (int i = begin; i < end; i += 8) {
+        alignas(64) float e[8];
+        if (in_range) {
+            for (int j = 0; j < 8; j += 4) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; ++k) {
+                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
+                }
+            }
+        } else {
+            for (int j = 0; j < 8; ++j) {
+                e[j] = exp_f32(-h[i + j]);
+            }
+        }
+        const std::size_t vl = __riscv_vsetvlmax_e32m2();
+        const auto sum = __riscv_vfadd_vf_f32m2(__riscv_vle32_v_f32m2(e, vl), 1.0F, vl);
+        const auto sigmoid = __riscv_vfrdiv_vf_f32m2(sum, 1.0F, vl);
+        const auto silu = __riscv_vfmul_vv_f32m2(__riscv_vle32_v_f32m2(h + i, vl), sigmoid, vl);
+        __riscv_vse32_v_f32m2(h + i, __riscv_vfmul_vv_f32m2(silu, __riscv_vle32_v_f32m2(h2 + i, vl), vl), vl);
+    }
+}
+
+// templates/rvv_swiglu.jinja
+/// h[begin, end) *= silu(h) * h2, in steps of 4.
+void swiglu_4(float* h, const float* h2, int begin, int end) {
+    if (begin == end) {
+        return;
+    }
+    const bool in_range = largest_magnitude_4(h + begin, (end - begin) / 4) <= kExpInRange;
+    for (int i = begin; i < end; i += 4) {
+        alignas(64) float e[4];
+        if (in_range) {
+            for (int j = 0; j < 4; j += 4) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; ++k) {
+                    e[j + k] = exp_f32_in_range(-h[i + j + k]);
+                }
+            }
+        } else {
+            for (int j = 0; j < 4; ++j) {
+                e[j] = exp_f32(-h[i + j]);
+            }
+        }
+        const std::size_t vl = __riscv_vsetvlmax_e32m1();
+        const auto sum = __riscv_vfadd_vf_f32m1(__riscv_vle32_v_f32m1(e, vl), 1.0F, vl);
+        const auto sigmoid = __riscv_vfrdiv_vf_f32m1(sum, 1.0F, vl);
+        const auto silu = __riscv_vfmul_vv_f32m1(__riscv_vle32_v_f32m1(h + i, vl), sigmoid, vl);
+        __riscv_vse32_v_f32m1(h + i, __riscv_vfmul_vv_f32m1(silu, __riscv_vle32_v_f32m1(h2 + i, vl), vl), vl);
+    }
+}
+
+}  // namespace
+
+// templates/rvv_swiglu.jinja
 void swiglu(const Context& c, float* hb, const float* hb2) {
     const Rows rows32 = c.own_rows(0, 5, 32);
     for (int p = 0; p < c.n; ++p) {
@@ -774,7 +814,8 @@ void swiglu(const Context& c, float* hb, const float* hb2) {
 
 namespace {
 
-/// The largest of x (32 * steps,); `magnitude` becomes the bits of the largest magnitude, of which NaN is larger than
+// templates/rvv_scan.jinja
+/// Finds the largest of x (32 * steps,); `magnitude` becomes the bits of the largest magnitude, of which NaN is larger than
 /// any number.
 [[gnu::noinline]] float largest(const float* x, long steps, long& magnitude) {
     float most;
@@ -783,7 +824,7 @@ namespace {
         th.vsetvli %[vl], zero, e32, m8
         th.vle.v v8, (%[x])
         th.vmv.v.i v16, 0
-    1:
+    1:  # most = max(most, x); magnitude = max(magnitude, |x|)
         th.vle.v v0, (%[x])
         addi %[x], %[x], 128
         addi %[steps], %[steps], -1
@@ -791,6 +832,7 @@ namespace {
         th.vand.vx v24, v0, %[mask]
         th.vmaxu.vv v16, v16, v24
         bnez %[steps], 1b
+        # the largest of all lanes
         th.vfredmax.vs v0, v8, v8
         th.vredmaxu.vs v24, v16, v16
         th.vfmv.f.s %[most], v0
@@ -804,6 +846,7 @@ namespace {
 
 }  // namespace
 
+// templates/rvv_scan.jinja
 LogitsFacts scan(const float* logits, int n) {
     constexpr int kChunk = 1024;  // the largest is looked for again in one chunk alone
     float best = logits[0];
@@ -832,29 +875,7 @@ LogitsFacts scan(const float* logits, int n) {
     return {chunk, finite};
 }
 
-namespace {
-
-sigjmp_buf no_vectors;
-
-}  // namespace
-
-bool has_vectors() noexcept {
-    struct sigaction action {};
-    struct sigaction before {};
-    action.sa_handler = [](int) { siglongjmp(no_vectors, 1); };
-    sigaction(SIGILL, &action, &before);
-
-    long vl = 0;
-    if (sigsetjmp(no_vectors, 1) == 0) {
-        // RVV 0.7.1 and 1.0 encode the operands differently: the one reads the other's as another width, or none.
-        asm volatile("th.vsetvli %[vl], zero, e32, m4" : [vl] "=r"(vl) : : "vl", "vtype");
-    } else {
-        vl = 0;
-    }
-    sigaction(SIGILL, &before, nullptr);
-    return vl == 16;
-}
-
+// templates/rvv_exponentials.jinja
 float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
     const int whole = n / kBlock * kBlock;
     const std::size_t vl = block_vl();
@@ -886,6 +907,13 @@ float exponentials(float* p, const float* logits, int n, float temperature, floa
         }
     }
     return sum;
+}
+
+// templates/rvv_probe.jinja
+bool has_vectors() noexcept {
+    long vl = 0;
+    // RVV 0.7.1 and 1.0 encode the operands differently: the one reads the other's as another width, or none.
+    return survives([&] { asm volatile("th.vsetvli %[vl], zero, e32, m4" : [vl] "=r"(vl) : : "vl", "vtype"); }) && vl == 16;
 }
 
 }  // namespace storybake::baked

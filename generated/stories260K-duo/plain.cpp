@@ -19,7 +19,8 @@ namespace {
 
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-/// Tiles [first, last) of kRows rows of W, column by column, times x. Products are added in the order of the columns,
+// templates/portable_matmul_f32.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W, column by column, by x. Products are added in the order of the columns,
 /// one rounding each, as run.c's matmul does.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
@@ -37,7 +38,8 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -52,21 +54,21 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 // 2 tiles of 32 rows: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 2, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 64>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
 // 1 tile of 32 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 1, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 32>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 32>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
 // 5 tiles of 32 rows, 1 of 8, 1 of 4: 11,008 MACs, 44,032 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 5, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 176>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 176>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(160, 1, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 176>(xout + 160, x, w + 40960, tiles8.begin, tiles8.end, c.n);
     const Team::Slice tiles4 = c.own_tiles(168, 1, 4);
@@ -77,21 +79,21 @@ void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std:
 // 2 tiles of 32 rows: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 2, 32);
-    matmul_f32_tiles<32, 22016, 172, 176, 64>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 22016, 172, 176, 64>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
 // 16 tiles of 32 rows: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles32 = c.own_tiles(0, 16, 32);
-    matmul_f32_tiles<32, 8192, 64, 64, 512>(xout + 0, x, w + 0, tiles32.begin, tiles32.end, c.n);
+    matmul_f32_tiles<32, 8192, 64, 64, 512>(xout, x, w, tiles32.begin, tiles32.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
-        embed_row<32, 8192>(x + p * kDimStride, w + 0, token - 0);
+        embed_row<32, 8192>(x + p * kDimStride, w, token);
     }
     c.mark(k_embed);
 }
@@ -124,7 +126,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -154,9 +156,9 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    for (int h = kv_heads.begin * 2; h < kv_heads.end * 2; ++h) {
-        const Cached* keys = key_cache + h / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        const Cached* values = value_cache + h / 2 * kSeqLen * kValueStride;
+    for (int h = kv_heads.begin * kKvMul; h < kv_heads.end * kKvMul; ++h) {
+        const Cached* keys = key_cache + h / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        const Cached* values = value_cache + h / kKvMul * kSeqLen * kValueStride;
         for (int p = 0; p < c.n; ++p) {
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;

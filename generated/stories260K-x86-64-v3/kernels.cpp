@@ -17,6 +17,7 @@ namespace storybake::baked {
 
 namespace {
 
+// templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
 constexpr int kWidth = 8;  // float32 lanes of a register
@@ -29,7 +30,7 @@ typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));  // float16
 
-/// A vector from memory, aligned or not.
+/// Loads a vector, aligned or not.
 template <typename V>
 [[gnu::always_inline]] inline V load(const void* from) {
     V v;
@@ -42,38 +43,44 @@ template <typename V>
     std::memcpy(to, &v, sizeof v);
 }
 
-/// The value in every lane.
+/// Puts the value into every lane.
 Floats splat(float value) { return _mm256_set1_ps(value); }
 
-/// x, or `least` where that is more. A NaN stays one.
+// templates/simd_x86.jinja
+/// Raises x to `least` where it is less; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_least(HalfFloats x, float least) {
     return (HalfFloats)_mm_max_ps(_mm_set1_ps(least), (__m128)x);
 }
 
-/// x, or `most` where that is less. A NaN stays one.
+// templates/simd_x86.jinja
+/// Lowers x to `most` where it is more; a NaN stays one.
 [[gnu::always_inline]] inline HalfFloats at_most(HalfFloats x, float most) {
     return (HalfFloats)_mm_min_ps(_mm_set1_ps(most), (__m128)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline Doubles to_doubles(HalfFloats x) {
     return (Doubles)_mm256_cvtps_pd((__m128)x);
 }
 
+// templates/simd_x86.jinja
 [[gnu::always_inline]] inline HalfFloats to_floats(Doubles x) {
     return (HalfFloats)_mm256_cvtpd_ps((__m256d)x);
 }
 
-/// kExp2Bits[k % 32], lane by lane.
+// templates/simd_x86.jinja
+/// Looks up kExp2Bits[k % 32], lane by lane.
 [[gnu::always_inline]] inline Longs exp2_bits(Longs k) {
     return (Longs)_mm256_i64gather_epi64(reinterpret_cast<const long long*>(kExp2Bits), (__m256i)(k & 31), 8);
 }
 
-/// Whether a lane is not 0.
+// templates/simd_x86.jinja
+/// Says whether a lane is not 0.
 [[gnu::always_inline]] inline bool any_lane(Ints lanes) {
     return _mm256_movemask_epi8((__m256i)lanes) != 0;
 }
 
-/// exp_f32 (exp.hpp) of x <= 89, lane by lane, the same operations in the same order. It takes half a register of floats,
+/// Computes exp_f32 (exp.hpp) of x <= 89, lane by lane, by the same operations in the same order. It takes half a register of floats,
 /// as the doubles it computes with take a whole one.
 [[gnu::always_inline]] inline HalfFloats exp_f32_below_89(HalfFloats x) {
     const Doubles z = kExpScale * to_doubles(at_least(x, kLowestExp));
@@ -86,10 +93,10 @@ Floats splat(float value) { return _mm256_set1_ps(value); }
     return to_floats((high * (r * r) + low) * scale);
 }
 
-/// exp_f32 of any x.
+/// Computes exp_f32 of any x.
 [[gnu::always_inline]] inline HalfFloats exp_f32(HalfFloats x) { return exp_f32_below_89(at_most(x, 89.0F)); }
 
-/// The combination of all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
+/// Combines all lanes of a vector, halving it. `combine` takes two vectors of any number of lanes.
 template <int kLanes, typename T, typename Combine>
 [[gnu::always_inline]] inline T across(const void* lanes, Combine combine) {
     typedef T V __attribute__((vector_size(sizeof(T) * kLanes)));
@@ -107,7 +114,7 @@ template <int kLanes, typename T, typename Combine>
 
 constexpr auto kLarger = [](auto a, auto b) { return a > b ? a : b; };
 
-/// Vector v of those from `weights` on.
+/// Loads vector v of those from `weights` on.
 template <typename V>
 [[gnu::always_inline]] inline V load_weights(const void* weights, int v) {
     const char* from = static_cast<const char*>(weights) + v * static_cast<int>(sizeof(V));
@@ -119,7 +126,8 @@ template <typename V>
 constexpr int kPositions = 4;
 constexpr int kPartVectors = 3;
 
-/// kVectors vectors of the rows of a tile from vector `first` on, times kCount positions.
+// templates/vector_matmul_float.jinja
+/// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f32(float* xout, const float* x, const std::byte* w, int first) {
     Floats sum[kCount][kVectors] = {};
@@ -141,7 +149,8 @@ void multiply_f32(float* xout, const float* x, const std::byte* w, int first) {
     }
 }
 
-/// A tile times kCount positions: whole when that is one, else in parts.
+// templates/vector_matmul_float.jinja
+/// Multiplies a tile by kCount positions: whole when that is one, else in parts.
 template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f32_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
@@ -151,7 +160,8 @@ void multiply_f32_tile(float* xout, const float* x, const std::byte* w) {
     }
 }
 
-/// Tiles [first, last) of kRows rows of W, times n positions.
+// templates/vector_macros.jinja
+/// Multiplies the tiles [first, last) of kRows rows of W by n positions.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kOutStride>
 void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first, int last, int n) {
     for (int t = first; t < last; ++t) {
@@ -172,7 +182,8 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
-/// Row `row` of tiles of kRows rows.
+// templates/portable_embed_row.jinja
+/// Reads row `row` of tiles of kRows rows.
 template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
@@ -184,54 +195,60 @@ void embed_row(float* x, const std::byte* tiles, int row) {
 
 }  // namespace
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 2 of 8: 4,096 MACs, 16,384 bytes
 void matmul_f32_64x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 64>(xout + 48, x, w + 12288, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 4 tiles of 8 rows: 2,048 MACs, 8,192 bytes
 void matmul_f32_32x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles8 = c.own_tiles(0, 4, 8);
-    matmul_f32_tiles<8, 2048, 64, 64, 32>(xout + 0, x, w + 0, tiles8.begin, tiles8.end, c.n);
+    matmul_f32_tiles<8, 2048, 64, 64, 32>(xout, x, w, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_32x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 3 tiles of 48 rows, 4 of 8: 11,008 MACs, 45,056 bytes
 void matmul_f32_172x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 3, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 176>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 176>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(144, 4, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 176>(xout + 144, x, w + 36864, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_172x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 1 tile of 48 rows, 2 of 8: 11,008 MACs, 44,032 bytes
 void matmul_f32_64x172(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 1, 48);
-    matmul_f32_tiles<48, 33024, 172, 176, 64>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 33024, 172, 176, 64>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(48, 2, 8);
     matmul_f32_tiles<8, 5504, 172, 176, 64>(xout + 48, x, w + 33024, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_64x172);
 }
 
+// templates/kernels_portable.cpp.jinja
 // 10 tiles of 48 rows, 4 of 8: 32,768 MACs, 131,072 bytes
 void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std::byte* w) {
     const Team::Slice tiles48 = c.own_tiles(0, 10, 48);
-    matmul_f32_tiles<48, 12288, 64, 64, 512>(xout + 0, x, w + 0, tiles48.begin, tiles48.end, c.n);
+    matmul_f32_tiles<48, 12288, 64, 64, 512>(xout, x, w, tiles48.begin, tiles48.end, c.n);
     const Team::Slice tiles8 = c.own_tiles(480, 4, 8);
     matmul_f32_tiles<8, 2048, 64, 64, 512>(xout + 480, x, w + 122880, tiles8.begin, tiles8.end, c.n);
     c.mark(k_matmul_f32_512x64);
 }
 
+// templates/kernels_portable.cpp.jinja
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w) {
     for (int p = 0; p < c.n; ++p) {
         const int token = tokens[static_cast<std::size_t>(p)];
         if (token < 480) {
-            embed_row<48, 12288>(x + p * kDimStride, w + 0, token - 0);
+            embed_row<48, 12288>(x + p * kDimStride, w, token);
             continue;
         }
         embed_row<8, 2048>(x + p * kDimStride, w + 122880, token - 480);
@@ -239,6 +256,7 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     c.mark(k_embed);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
     for (int p = 0; p < c.n; ++p) {
         const float* xp = x + p * kDimStride;
@@ -254,6 +272,7 @@ void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight
     c.mark(k_rmsnorm);
 }
 
+// templates/kernels_portable.cpp.jinja
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     const auto rotate = [](float* head, const float* fcr, const float* fci) {
@@ -267,7 +286,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     for (int p = 0; p < c.n; ++p) {
         const float* fcr = floats(table) + (pos + p) * (kHeadSize / 2);
         const float* fci = fcr + kSeqLen * (kHeadSize / 2);
-        for (int h = heads.begin * 2; h < heads.end * 2; ++h) {
+        for (int h = heads.begin * kKvMul; h < heads.end * kKvMul; ++h) {
             rotate(q + p * kAttDimStride + h * kHeadSize, fcr, fci);
         }
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -277,6 +296,7 @@ void rope(const Context& c, float* q, float* k, const std::byte* table, int pos)
     c.mark(k_rope);
 }
 
+// templates/kernels_portable.cpp.jinja
 void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const float* k, const float* v, int pos) {
     const Team::Slice heads = c.team.slice(kNKvHeads);
     for (int p = 0; p < c.n; ++p) {
@@ -300,7 +320,8 @@ static_assert(kKeyBlock == kWidth);
 
 typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // parts of a head, 8 elements each
 
-/// The scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
+// templates/vector_attention.jinja
+/// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
 template <int kBlocks>
 [[gnu::always_inline]] inline void scores(float* att, const float* q, const Cached* keys) {
     Floats score[kBlocks] = {};
@@ -314,7 +335,8 @@ template <int kBlocks>
     }
 }
 
-/// Attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
+// templates/vector_attention.jinja
+/// Computes the attention of the heads h, h + 1, ... h + kHeads - 1 at one position, together so that the additions of one head,
 /// which have to wait for one another, fill the gaps of the others. att: (kHeads, kAttStride).
 template <int kHeads>
 void attend(float* xb, const float* q, const Cached* key_cache, const Cached* value_cache, float* att, int h, int length) {
@@ -325,8 +347,8 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
     const Cached* values[kHeads];
     float* a[kHeads];
     for (int k = 0; k < kHeads; ++k) {
-        keys[k] = key_cache + (h + k) / 2 * kSeqBlocks * kHeadSize * kKeyBlock;
-        values[k] = value_cache + (h + k) / 2 * kSeqLen * kHeadSize;
+        keys[k] = key_cache + (h + k) / kKvMul * kSeqBlocks * kHeadSize * kKeyBlock;
+        values[k] = value_cache + (h + k) / kKvMul * kSeqLen * kHeadSize;
         a[k] = att + k * kAttStride;
     }
     int t = 0;
@@ -392,16 +414,17 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
 
 }  // namespace
 
+// templates/vector_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
-    const int end = kv_heads.end * 2;
+    const int end = kv_heads.end * kKvMul;
     for (int p = 0; p < c.n; ++p) {
         const auto attend_to = [&](auto heads, int h) {
             attend<heads()>(xb + p * kAttDimStride + h * kHeadSize, q + p * kAttDimStride + h * kHeadSize, key_cache,
                             value_cache, att, h, pos + p + 1);
         };
-        int h = kv_heads.begin * 2;
+        int h = kv_heads.begin * kKvMul;
         for (; h + kHeadsTogether <= end; h += kHeadsTogether) {
             attend_to(std::integral_constant<int, kHeadsTogether>{}, h);
         }
@@ -412,6 +435,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
     c.mark(k_attention);
 }
 
+// templates/kernels_portable.cpp.jinja
 void add(const Context& c, float* x, const float* y) {
     const Rows rows48 = c.own_rows(0, 1, 48);
     for (int p = 0; p < c.n; ++p) {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.emit import OUTPUTS, emit, float32, render
+from codegen.emit import OUTPUTS, emit, render
 from codegen.explain import explain
 from codegen.goldens import differences
 from codegen.layout import Matrix, lay_out
@@ -22,6 +22,7 @@ from codegen.pack import pack, pack_matrix
 from codegen.plan import ALIGN, make_plan
 from codegen.quantize import quantize_q4, quantize_q8, round_to_half
 from codegen.targets import TARGETS, find_target
+from codegen.templating import float32
 from codegen.tensor import Quantized
 from codegen.weight_types import WEIGHT_TYPES
 
