@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from riscv_tools import PATH, PROJECT, ROOT, environment, need, one_line, run
+from riscv_tools import PATH, ROOT, environment, need, one_line, run
 
 
 def checkout(folder: Path) -> Path:
