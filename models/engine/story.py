@@ -17,6 +17,8 @@ from .world import Happening, Reference, World
 SHORTEST, LONGEST = 85, 210
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
+# Families of beginnings that tell a plot's first event, which is then left out.
+_TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _BEGIN_WITH_THE_PLOT = 0.35  # how often a story begins with its own first event
 _PATIENCE = 6  # tries with one plot, so that plots with long stories are not rarer
@@ -134,8 +136,7 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
 
 def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
     """Tell the first sentences: the log of what they tell, and how many steps of the plan are told with them."""
-    first = plot.steps[0]
-    with_thing = first is not None and first.calls[0] == Call("owns", ("A", "x"))
+    first = plot.steps[0].calls[0] if plot.steps[0] else None
     skip = 0
     begins = [(count, form) for count, form in plot.begins if not realiser.narrator or not _NAMES_THE_HERO.search(form)]
     if begins and rng.random() < _BEGIN_WITH_THE_PLOT:
@@ -143,17 +144,17 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> t
     elif realiser.narrator:
         form = rng.choice(_openings()["teller"])
     else:
-        families = [forms for title, forms in _openings().items()
-                    if title != "teller" and (title != "thing x" or with_thing) and (title != "named" or not realiser.needs_kind)]
-        form = rng.choice(rng.choice(families))
-        while not _told_of(form, world) or own_words(form) & world.reserved():
-            form = rng.choice(rng.choice(families))
+        families = [title for title in _openings() if title != "teller" and _TELLS.get(title, first) == first
+                    and (title != "named" or not realiser.needs_kind)]
+        form = "{@none}"
+        while not _told_of(form, world) or own_words(form) & world.reserved() or form == "{@none}":
+            title = rng.choice(families)
+            form = rng.choice(_openings()[title])
+        skip = int(title in _TELLS)
     realiser.mark()
     realiser.tell(form, {})
     realiser.mark()
     log = [("opening", tuple(sorted(realiser.known)))]
-    if not skip and "x" in realiser.known and with_thing:
-        skip = 1
     for step in plot.steps[:skip]:
         if step is not None:
             log.append((step.calls[0].event, step.calls[0].roles))
