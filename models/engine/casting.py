@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from . import lexicon
+from .forms import own_words
 from .lexicon import Kind, Lexicon, Noun, Place
 from .planner import Impossible, Plot, library
 from .world import Person, Thing, World
@@ -29,6 +30,7 @@ class Focus:
     name: str = ""
     gender: str = ""
     held_out: bool = False
+    present: bool = False  # whether it is told in the present
     teller: bool = False  # whether the hero may tell the story
     thing_class: str = ""  # of a thing that no lexicon has
 
@@ -224,7 +226,8 @@ class Cast:
         first, second = rng.sample(hobbies, 2)
         self.world.values |= {"home": rng.choice(lex.homes[group]), "hobby": first, "hobby2": second}
         for names, options in self.plot.lets:
-            chosen = rng.choice(options).split("/")
+            free = [option for option in options if not own_words(option) & self.world.reserved()]
+            chosen = rng.choice(free or options).split("/")
             if len(chosen) != len(names):
                 raise ValueError(f"plot {self.plot.name}: let {names}: {chosen} has {len(chosen)} parts")
             self.world.values |= {name.strip(): part.strip() for name, part in zip(names, chosen)}

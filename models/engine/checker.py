@@ -33,7 +33,7 @@ def _ambient() -> tuple[frozenset[str], dict[str, str]]:
 
 def check(document: Document) -> list[str]:
     """Everything that is wrong with a document, a line each; empty when nothing is."""
-    return [fault for test in (_form, _articles, _capitals, _names, _pronouns, _definites, _possession, _repetition, _asked)
+    return [fault for test in (_form, _articles, _capitals, _names, _pronouns, _definites, _possession, _repetition, _tense, _asked)
             for fault in test(document)]
 
 
@@ -185,6 +185,18 @@ def _repetition(document: Document) -> Iterator[str]:
         if len(words) >= _LONG and words in seen:
             yield f"repeated: {sentence!r}"
         seen.add(words)
+
+
+def _tense(document: Document) -> Iterator[str]:
+    """A story of the present has nothing of the past in its telling but what "has" and "have" tell."""
+    past = r"(?<!has )(?<!have )(?<!never )(?<!ever )\b(was|were|had|did|said|asked|went|came|wanted|took|saw|could|would)\b"
+    if document.told.present and (match := re.search(past, _narration(document.story), re.I)):
+        yield f"tense: {match.group()!r} in a story of the present"
+    elif not document.told.present and re.search(r"\b(says|asks|goes)\b", " ".join(
+            document.story[one.start:one.end] for one in document.log[1:-2])) and not document.told.narrator:
+        narration = _narration(" ".join(document.story[one.start:one.end] for one in document.log[1:-2]))
+        if len(re.findall(r"\b(?:says|asks|goes|walks|runs|takes|looks)\b", narration)) > 2:
+            yield "tense: the present in a story of the past"
 
 
 def _asked(document: Document) -> Iterator[str]:

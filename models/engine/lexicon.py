@@ -77,12 +77,15 @@ class Lexicon:
     by_class: dict[str, tuple[Noun, ...]]
     places: dict[str, Place]
     common: frozenset[str]
+    bad_names: tuple[str, ...]
 
     def made_up_name(self, gender: str, rng: random.Random) -> str:
         """A name out of syllables, two or three of them."""
         first, middle, last = (self.syllables[key] for key in ("first", "middle", f"last {gender}"))
-        name = rng.choice(first) + (rng.choice(middle) if rng.random() < 0.4 else "") + rng.choice(last)
-        return name[:1].upper() + name[1:]
+        while True:
+            name = rng.choice(first) + (rng.choice(middle) if rng.random() < 0.4 else "") + rng.choice(last)
+            if not any(bad in name for bad in self.bad_names):
+                return name[:1].upper() + name[1:]
 
 
 def sections(path: Path) -> dict[str, list[str]]:
@@ -167,4 +170,4 @@ def load() -> Lexicon:
         names={gender: _commas(names[f"names {gender}"]) for gender in "fm"},
         syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
-        common=_common())
+        common=_common(), bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

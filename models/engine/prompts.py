@@ -12,6 +12,7 @@ from .planner import Plot, library
 from .world import World
 
 NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
+_PRESENT = 0.06  # of the stories that nothing is asked of, and a quarter as many of the others
 _SHARES = ((NOTHING, 0.25), (WISH, 0.41), (UNKNOWN, 0.15), (CHILD, 0.13), (ODD, 0.04), (BAD, 0.02))
 
 
@@ -63,7 +64,7 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     kinds, nouns, places, themes = _catalogue()
     lex = lexicon.load()
     if manner in (NOTHING, ODD, BAD):
-        return Wish(manner, "", Focus(held_out=held_out, teller=True))
+        return Wish(manner, "", Focus(held_out=held_out, teller=True, present=rng.random() < _PRESENT))
     about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (20, 28, 10, 20, 12, 10, 14))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
@@ -86,7 +87,7 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
         theme, plot = rng.choice(themes)
     if kind and lex.kinds[kind].gender:
         gender = lex.kinds[kind].gender
-    return Wish(manner, about, Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, about in ("theme", "thing", "place")), theme)
+    return Wish(manner, about, Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, rng.random() < _PRESENT / 4, about in ("theme", "thing", "place")), theme)
 
 
 def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Mapping
 
+from . import tense
 from .forms import Slot, expand
 from .world import Person, Reference, Thing, World
 
@@ -43,6 +44,7 @@ class Realiser:
         self.world = world
         self.passages = passages
         self.rng = rng
+        self.present = False  # whether it is told in the present; `finish` raises tense.Unsure where it can't be
         self.needs_kind = True  # whether the hero's kind has to be told
         self.narrator = narrator  # the role that says "I", if one does
         self.raw = ""
@@ -276,6 +278,8 @@ class Realiser:
             self.raw = re.sub("(\x01\\w+\x02I\x04) and (\x01\\w+\x02[^\x04]+\x04)", r"\2 and \1", self.raw)
             self.raw = re.sub("(\x02I\x04 )(\\w+?)(?:es|s)\\b", lambda m: m.group(1) + _BASE.get(m.group(2), m.group()[3:]), self.raw)
         text = _ARTICLE.sub(lambda m: f"{m.group(1) or m.group(3)}n {m.group(2) or m.group(4) or ''}", _capitals(re.sub(r",(?=\x04?[.,!?])", "", re.sub(" +(?=[ .,!?])", "", self.raw.strip()))))
+        if self.present:
+            text = tense.present(text)
         references, marks, clean = [], [], ""
         for piece in re.split("(\x01\\w+\x02[^\x04]+\x04|\x03)", text):
             if piece.startswith("\x01"):

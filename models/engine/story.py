@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import lexicon, prompts
+from . import lexicon, prompts, tense
 from .casting import Cast, Focus, fitting_plots, stand_in
 from .forms import own_words, slots
 from .planner import Call, Impossible, Plot, library, perform
@@ -18,6 +18,8 @@ SHORTEST, LONGEST = 85, 210
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
 # Families of beginnings that tell a plot's first event, which is then left out.
+# Words with which no story begins that is told in the present.
+_LONG_PAST = frozenset("once ago before summer had long years remember happened born last".split())
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _BEGIN_WITH_THE_PLOT = 0.35  # how often a story begins with its own first event
@@ -34,6 +36,7 @@ class Story:
     log: tuple[Happening, ...]
     references: tuple[Reference, ...]
     narrator: str = ""
+    present: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def tell(focus: Focus, rng: random.Random) -> Story:
         try:
             world = Cast(plot, focus, rng).draw()
             story = _perform(plot.name, world, rng, focus)
-        except Impossible:
+        except (Impossible, tense.Unsure):
             continue
         if SHORTEST <= len(story.text.split()) <= LONGEST:
             return story
@@ -118,10 +121,11 @@ def tell(focus: Focus, rng: random.Random) -> Story:
 
 def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story:
     plot = library().plots[name]
-    narrator = "A" if plot.teller and focus.teller and rng.random() < _TOLD_BY_THE_HERO else ""
+    narrator = "A" if plot.teller and focus.teller and not focus.present and rng.random() < _TOLD_BY_THE_HERO else ""
     realiser = Realiser(world, library().passages, rng, narrator)
     world.values["name"] = world.persons["A"].name
     realiser.needs_kind = bool(focus.kinds)
+    realiser.present = focus.present
     opened, skip = _open(plot, world, realiser, rng)
     calls = perform(plot, world, realiser, rng, skip)
     if rng.random() < 0.12:
@@ -131,14 +135,16 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
     spans = list(zip(marks[::2], marks[1::2]))
     log = tuple(Happening(event, roles, *spans[0]) for event, roles in opened)
     log += tuple(Happening(event, roles, *span) for (event, roles), span in zip(calls, spans[1:]))
-    return Story(text, name, world, log, tuple(references), narrator)
+    return Story(text, name, world, log, tuple(references), narrator, focus.present)
 
 
 def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
     """Tell the first sentences: the log of what they tell, and how many steps of the plan are told with them."""
     first = plot.steps[0].calls[0] if plot.steps[0] else None
     skip = 0
-    begins = [(count, form) for count, form in plot.begins if not realiser.narrator or not _NAMES_THE_HERO.search(form)]
+    begins = [(count, form) for count, form in plot.begins
+              if not (realiser.narrator and _NAMES_THE_HERO.search(form))
+              and not (realiser.present and own_words(form) & _LONG_PAST)]
     if begins and rng.random() < _BEGIN_WITH_THE_PLOT:
         skip, form = rng.choice(begins)
     elif realiser.narrator:
@@ -147,7 +153,8 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> t
         families = [title for title in _openings() if title != "teller" and _TELLS.get(title, first) == first
                     and (title != "named" or not realiser.needs_kind)]
         form = "{@none}"
-        while not _told_of(form, world) or own_words(form) & world.reserved() or form == "{@none}":
+        while (form == "{@none}" or not _told_of(form, world) or own_words(form) & world.reserved()
+               or realiser.present and own_words(form) & _LONG_PAST):
             title = rng.choice(families)
             form = rng.choice(_openings()[title])
         skip = int(title in _TELLS)

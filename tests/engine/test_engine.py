@@ -1,12 +1,13 @@
 """The story engine: the same for the same index, without a fault, varied, and about what was asked."""
 
 import itertools
+import random
 import re
 from collections import Counter
 
 import pytest
 from models import engine
-from models.engine import casting, checker, forms, lexicon, planner, prompts, story
+from models.engine import casting, checker, forms, lexicon, planner, prompts, story, tense
 
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -86,7 +87,6 @@ def test_topics_can_be_said_and_are_told() -> None:
     engine.Focus(kinds=("girl",), name="Zorbla", gender="f"), engine.Focus(thing="soup hat", thing_class="toy"),
     engine.Focus(kinds=("blorp",))], ids=str)
 def test_what_is_asked_is_told(focus: engine.Focus) -> None:
-    import random
     for seed in range(20):
         told = engine.tell(focus, random.Random(seed))
         assert told.plot == focus.plot or not focus.plot
@@ -99,7 +99,6 @@ def test_what_is_asked_is_told(focus: engine.Focus) -> None:
 
 
 def test_what_nobody_can_tell_is_refused() -> None:
-    import random
     with pytest.raises(planner.Impossible, match="no plot"):
         engine.tell(engine.Focus(kinds=("whale",), place="attic"), random.Random(1))
 
@@ -163,9 +162,36 @@ def test_sizes_of_the_lexicon() -> None:
     assert 0.05 < sum(map(engine.held_out, lex.nouns)) / len(lex.nouns) < 0.15
     assert lex.common <= lex.nouns.keys() and lex.nouns["kite"].kind.allows["detail"]
     assert casting.STAND_IN in lex.kinds
+    rng = random.Random(1)
+    made_up = {lex.made_up_name(gender, rng).lower() for gender in "fm" for _ in range(20_000)}
+    assert len(made_up) > 5000 and "trump" not in made_up and not any("tit" in name for name in made_up)
 
 
 def test_words_of_any_script() -> None:
     assert story.words_of("Zoë's 讲一个, ναι!") == ["Zoë's", "讲一个", "ναι"]
     assert prompts.article("owl") == "an owl" and prompts.article("unicorn") == "a unicorn"
     assert prompts.article("hourglass") == "an hourglass" and prompts.article("onion") == "an onion"
+
+
+def test_a_story_of_the_present_stays_in_it() -> None:
+    for seed in range(150):
+        told = engine.tell(engine.Focus(present=True), random.Random(seed))
+        assert not checker.check(engine.Document("", told)), (checker.check(engine.Document("", told)), told.text)
+        assert re.search(r"\b(says|asks|is|goes|looks|comes|has)\b", told.text), told.text
+
+
+@pytest.mark.parametrize("past,now", [
+    ("\x01A\x02Mia\x04 ran home and \x01A\x02she\x04 was glad.", "\x01A\x02Mia\x04 runs home and \x01A\x02she\x04 is glad."),
+    ('"I went," said \x01A\x02Mia\x04. They laughed.', '"I went," says \x01A\x02Mia\x04. They laugh.'),
+    ("\x01A\x02Her\x04 ears wiggled. The tree was painted.", "\x01A\x02Her\x04 ears wiggle. The tree is painted."),
+    ("Nobody had seen it. It did not cry. They did.", "Nobody has seen it. It does not cry. They do."),
+    ("Out of the bushes came a fox. They left, and it looked left.", "Out of the bushes comes a fox. They leave, and it looks left."),
+])
+def test_verbs_of_the_present(past: str, now: str) -> None:
+    assert tense.present(past) == now
+
+
+def test_a_word_that_may_be_no_verb_is_refused() -> None:
+    with pytest.raises(tense.Unsure):
+        tense.present("With eyes shut.")
+    assert [tense.third_person(base) for base in ("go", "cry", "play", "fetch")] == ["goes", "cries", "plays", "fetches"]
