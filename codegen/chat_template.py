@@ -240,5 +240,4 @@ def _follows(between: Between, conversation: Conversation, found: str | None, tr
         if not rest.startswith(text + content):
             return False
         rest = rest[len(text + content) :]
-    # After an answer comes what ends it, which is how the next user's turn begins.
-    return rest == between.answer if answer else between.next_user.startswith(rest)
+    return rest == between.answer or not answer  # what ends the last answer, the model has to say itself

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "exp.hpp"
+#include "stop_texts.hpp"
 
 namespace storybake {
 namespace {
@@ -219,6 +221,175 @@ TEST(Sampler, TinyTemperatureIsGreedy) {
     Sampler sampler(3, 1e-30F, 0.9F, 3);
     EXPECT_EQ(sampler.sample(std::vector<float>{1, 5, 2}), 1);
     EXPECT_EQ(sampler.sample(std::vector<float>{1e20F, 5e20F, 2e20F}), 1) << "the quotients overflow";
+}
+
+// What llama2.c's sampler does not have.
+
+/// The definition of docs/arithmetic.md, as plainly as it is: the logits of the tokens that are left, and only those,
+/// go to llama2.c's sampler.
+int restricted(const std::vector<float>& logits, const Sampling& s, const std::vector<int>& heard,
+               const std::vector<int>& forbidden, float temperature, float topp, std::uint64_t seed) {
+    std::vector<float> adjusted = logits;
+    const std::size_t last = s.repeat_last_n == 0 ? heard.size() : static_cast<std::size_t>(s.repeat_last_n);
+    for (std::size_t token = 0; token < logits.size(); ++token) {
+        for (std::size_t back = 1; back <= std::min(last, heard.size()); ++back) {
+            if (heard[heard.size() - back] == static_cast<int>(token)) {
+                float& x = adjusted[token];
+                x = x > 0.0F ? x / s.repeat_penalty : x * s.repeat_penalty;
+                break;
+            }
+        }
+    }
+    std::vector<int> left;
+    for (int token = 0; token < static_cast<int>(logits.size()); ++token) {
+        if (std::find(forbidden.begin(), forbidden.end(), token) == forbidden.end()) {
+            left.push_back(token);
+        }
+    }
+    const auto logit = [&](int token) { return adjusted[static_cast<std::size_t>(token)]; };
+    if (s.top_k > 0 && static_cast<std::size_t>(s.top_k) < left.size()) {
+        std::stable_sort(left.begin(), left.end(), [&](int a, int b) { return logit(a) > logit(b); });
+        left.resize(static_cast<std::size_t>(s.top_k));
+        std::sort(left.begin(), left.end());
+    }
+    float largest = -std::numeric_limits<float>::infinity();
+    for (const int token : left) {
+        largest = std::max(largest, logit(token));
+    }
+    if (temperature != 0.0F && s.min_p > 0.0F) {
+        std::erase_if(left,
+                      [&](int token) { return exp_f32(logit(token) / temperature - largest / temperature) < s.min_p; });
+    }
+    std::vector<float> few;
+    for (const int token : left) {
+        few.push_back(logit(token));
+    }
+    Sampler plain(static_cast<int>(few.size()), temperature, few.size() > 1 ? topp : 0.0F, seed);
+    return left[static_cast<std::size_t>(plain.sample(few))];
+}
+
+TEST(Sampling, EqualsSamplingOfWhatIsLeft) {
+    std::mt19937 random(11);
+    for (int round = 0; round < 4000; ++round) {
+        const std::size_t n = 2 + random() % 40;
+        std::vector<float> logits(n);
+        for (float& x : logits) {
+            x = static_cast<float>(static_cast<int>(random() % 41) - 20) / 4.0F;  // with ties
+        }
+        const Sampling s{static_cast<int>(random() % 12),
+                         random() % 3 == 0   ? 0.3F
+                         : random() % 2 == 0 ? 0.05F
+                                             : 0.0F,
+                         random() % 2 == 0 ? 1.3F : 1.0F, static_cast<int>(random() % 5)};
+        const float temperature = random() % 4 == 0 ? 0.0F : random() % 2 == 0 ? 1.0F : 0.7F;
+        const float topp = random() % 2 == 0 ? 0.9F : 0.0F;
+        Sampler sampler(static_cast<int>(n), temperature, topp, 1 + round, s);
+        std::vector<int> heard;
+        for (std::size_t i = random() % 8; i > 0; --i) {
+            heard.push_back(static_cast<int>(random() % n));
+            sampler.hear(heard.back());
+        }
+        std::vector<int> forbidden;
+        for (std::size_t i = random() % n; i > 1; --i) {
+            forbidden.push_back(static_cast<int>(random() % (n - 1)));  // never all of them
+        }
+        sampler.forbid(forbidden);
+        ASSERT_EQ(sampler.sample(logits), restricted(logits, s, heard, forbidden, temperature, topp, 1 + round))
+            << "round " << round << " n " << n << " k " << s.top_k << " min_p " << s.min_p << " t " << temperature;
+    }
+}
+
+TEST(Sampling, AsItIsNothingChanges) {
+    std::mt19937 random(12);
+    std::vector<float> logits(300);
+    for (float& x : logits) {
+        x = static_cast<float>(random() % 1000) / 100.0F;
+    }
+    Sampler plain(300, 1.0F, 0.9F, 7);
+    Sampler same(300, 1.0F, 0.9F, 7, Sampling{});
+    Sampler all(300, 1.0F, 0.9F, 7, {300, 0.0F, 1.0F, 64});  // every token is among the 300 likeliest
+    EXPECT_FALSE(same.adjusts());
+    for (int i = 0; i < 200; ++i) {
+        const int token = plain.sample(logits);
+        EXPECT_EQ(same.sample(logits), token);
+        EXPECT_EQ(all.sample(logits), token);
+        same.hear(token);
+    }
+}
+
+TEST(Sampling, WhatIsForbiddenIsNeverTaken) {
+    for (const float temperature : {0.0F, 1.0F, 50.0F}) {
+        for (const float topp : {0.0F, 0.9F}) {
+            Sampler sampler(5, temperature, topp, 3);
+            const int never[] = {4, 0, 4};
+            sampler.forbid(never);
+            for (int i = 0; i < 300; ++i) {
+                const int token = sampler.sample(std::vector<float>{9, 1, 2, 1, 30});
+                ASSERT_TRUE(token >= 1 && token <= 3);
+            }
+        }
+    }
+}
+
+TEST(Sampling, ATextBeginsAnew) {
+    Sampler sampler(2, 0.0F, 0.9F, 1, {0, 0.0F, 2.0F, 0});
+    sampler.hear(1);
+    EXPECT_EQ(sampler.sample(std::vector<float>{2, 3}), 0) << "3 / 2";
+    sampler.restart(1);
+    EXPECT_EQ(sampler.sample(std::vector<float>{2, 3}), 1);
+}
+
+TEST(StopTexts, LetThroughWhatBelongsToNone) {
+    std::string out;
+    const auto put = [&](std::string_view text) { out += text; };
+    StopTexts stops({"The end", "\n\n", "ananas"});
+    EXPECT_FALSE(stops.add("Once. The e", put));
+    EXPECT_EQ(out, "Once. ") << "what may be a beginning waits";
+    EXPECT_FALSE(stops.add("mu\n", put));
+    EXPECT_EQ(out, "Once. The emu");
+    EXPECT_FALSE(stops.add("anan", put));
+    EXPECT_FALSE(stops.add("an", put));
+    EXPECT_EQ(out, "Once. The emu\nan") << "the last four letters may begin it";
+    EXPECT_TRUE(stops.add("as The end", put));
+    EXPECT_EQ(out, "Once. The emu\nan");
+    EXPECT_FALSE(stops.add("The", put)) << "a new text";
+    stops.finish(put);
+    EXPECT_EQ(out, "Once. The emu\nanThe");
+    StopTexts none;
+    EXPECT_FALSE(none.add("x", put));
+    EXPECT_EQ(out.back(), 'x');
+}
+
+TEST(StopTexts, HoweverATextIsCut) {
+    std::mt19937 random(13);
+    for (int round = 0; round < 3000; ++round) {
+        const auto letters = [&](std::size_t size) {
+            std::string text;
+            while (text.size() < size) {
+                text += "ab"[random() % 2];
+            }
+            return text;
+        };
+        const std::size_t length = 1 + random() % 5;  // of both, so that the first to begin is the first to be there
+        const std::vector<std::string> texts{letters(length), letters(length)};
+        const std::string text = letters(random() % 20);
+        std::size_t end = std::min(text.find(texts[0]), text.find(texts[1]));
+        StopTexts stops(texts);
+        std::string out;
+        const auto put = [&](std::string_view part) { out += part; };
+        bool stopped = false;
+        for (std::size_t at = 0; at < text.size() && !stopped;) {
+            const std::size_t size = 1 + random() % 3;
+            stopped = stops.add(std::string_view(text).substr(at, size), put);
+            at += size;
+        }
+        ASSERT_EQ(stopped, end != std::string::npos) << text;
+        if (!stopped) {
+            stops.finish(put);
+        }
+        // A token may hold more than one stop text: the first one counts.
+        ASSERT_EQ(out, text.substr(0, end)) << text << " " << texts[0] << " " << texts[1];
+    }
 }
 
 }  // namespace
