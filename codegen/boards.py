@@ -161,7 +161,7 @@ def table(verdicts: list[Verdict]) -> list[str]:
     """The lines of a page: a row a board, then where its figures are from."""
     lines = [
         "boards; tokens a second are as many as the memory delivers the weights for, at a measured speed and at its peak:",
-        "(arithmetic may be slower; what a cache holds may be faster)",
+        "(arithmetic may be slower; what a cache holds, or a certificate spares, may be faster)",
         f"  {'board':39} {'kernels':12} {'room MB':>8} {'needs':>8} {'measured':>14} {'peak':>7}  fits",
     ]
     for verdict in verdicts:
