@@ -19,7 +19,6 @@ from pathlib import Path
 
 from codegen.boards import read_boards, this_machine
 from codegen.chat import CHOICES
-from codegen.checkpoint import TensorSource, cut_vocabulary, read_bytes
 from codegen.describe import types_text
 from codegen.emit import emit
 from codegen.errors import MISSING_FILE, BakeError
@@ -29,11 +28,13 @@ from codegen.formats.beside import FILES as BESIDE
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.formats.json_file import read_object
 from codegen.formats.keys import Tell, ignore
+from codegen.input import read_bytes
 from codegen.memory import check_budget, check_reach, cut_context
 from codegen.names import check_name
 from codegen.output import write_if_changed
 from codegen.pack import write_packed
 from codegen.plan import make_plan
+from codegen.source import TensorSource, cut_vocabulary
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, companions, find_tokenizer, with_chat
 from codegen.values import write_values

@@ -7,22 +7,22 @@ length is exactly what its header says.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from codegen.errors import MISSING_FILE, BakeError
-from codegen.model import EMBEDDINGS, Model, check_dims
+from codegen.errors import BakeError
+from codegen.input import read_bytes
+from codegen.model import Model, check_dims
 from codegen.names import file_name
+from codegen.source import label_of
 from codegen.tensor import Quantized, Tensor, check_finite
 from codegen.weight_types import F32, Q8
 
 MAGIC = 0x616B3432  # "ak42"
-# Bytes of a file that is read whole: 200000 tensors or a vocabulary of 400000 in JSON.
-LARGEST = 1 << 25
 V0_HEADER = 28
 V1_HEADER = 256
 
@@ -34,22 +34,6 @@ V1_ORDER = (
     "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "token_embedding_table",
     "wq", "wk", "wv", "wo", "w1", "w2", "w3", "wcls",
 )  # fmt: skip
-
-
-class TensorSource(Protocol):
-    """What every reader of a model gives: llama2.c's own (`Checkpoint`) and those of codegen.formats.
-
-    `tensor` returns a tensor by llama2.c's name, in llama2.c's order of rows: (rows, columns) float32, or Quantized
-    when `model.type_of(name)` is quantised. Raises BakeError.
-    """
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def model(self) -> Model: ...
-
-    def tensor(self, name: str, layer: int = 0) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -90,64 +74,6 @@ class Checkpoint:
         if values.size != count:
             raise BakeError(f"{label}: expected {count} values, found {values.size}; the file shrank while it was read")
         return values
-
-
-def label_of(source: TensorSource, name: str, layer: int) -> str:
-    """What messages call a tensor of a source."""
-    return f"{source.path.name}: {name}" + (f"[{layer}]" if source.model.tensor_shapes()[name][0] else "")
-
-
-def read_bytes(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a file (fewer when it is shorter); BakeError 66 when it can't be read."""
-    try:
-        if not path.is_file():
-            reason = "is not a regular file" if path.exists() else "no such file"
-            raise BakeError(f"{path}: {reason}; expected a model", MISSING_FILE)
-        with path.open("rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
-
-
-def read_small(path: Path, largest: int = LARGEST) -> bytes:
-    """A whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
-    try:
-        if not path.is_file():
-            reason = "is not a regular file" if path.exists() else "no such file"
-            raise BakeError(f"{path}: {reason}", MISSING_FILE)
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
-    except OSError as error:
-        raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
-    if len(data) > largest:
-        raise BakeError(f"{path.name}: expected at most {largest} bytes, found more; is it the right file?")
-    return data
-
-
-@dataclass(frozen=True)
-class FewerRows:
-    """A source whose vocabulary is cut to that of `model`: the rows beyond have no piece, and nothing can say them."""
-
-    source: TensorSource
-    model: Model
-
-    @property
-    def path(self) -> Path:
-        return self.source.path
-
-    def tensor(self, name: str, layer: int = 0) -> Tensor:
-        tensor = self.source.tensor(name, layer)
-        if name not in EMBEDDINGS:
-            return tensor
-        rows = self.model.vocab_size
-        return Quantized(tensor.q[:rows], tensor.s[:rows]) if isinstance(tensor, Quantized) else tensor[:rows]
-
-
-def cut_vocabulary(source: TensorSource, rows: int) -> TensorSource:
-    """The source with the first `rows` rows of embedding and classifier."""
-    if rows == source.model.vocab_size:
-        return source
-    return FewerRows(source, replace(source.model, vocab_size=rows))
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -14,12 +14,13 @@ from typing import BinaryIO
 import numpy as np
 
 from codegen.byte_level import ByteLevelData
-from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER, TensorSource
+from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER
 from codegen.describe import weights_text
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.model import Model
 from codegen.output import atomic_output
+from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
 from codegen.tokenizer import to_bytes
 from codegen.weight_types import F32, Q8, WEIGHT_TYPES

@@ -14,11 +14,11 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from codegen.checkpoint import TensorSource
 from codegen.errors import BakeError
 from codegen.fingerprint import fingerprint
 from codegen.model import Model
 from codegen.rope import rope_table
+from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
 
 POSITIONS = 6  # enough for attention to have something to choose from, few enough for a board's two seconds

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.certificate import Tail, find_tail, reorder
-from codegen.checkpoint import TensorSource
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
 from codegen.layout import Matrix
 from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.rope import rope_table
+from codegen.source import TensorSource
 from codegen.templating import environment
 from codegen.tensor import Quantized, Tensor
 

@@ -14,9 +14,9 @@ from codegen import byte_level
 from codegen.byte_level import ByteLevelData
 from codegen.chat import FORMATS, bake_between, named_format
 from codegen.chat_template import read_format
-from codegen.checkpoint import read_small
 from codegen.errors import BakeError
 from codegen.frame import LLAMA2C, Frame, bake_frame, make_frame, padded
+from codegen.input import read_small
 
 MAGIC = 0x4B544253  # "SBTK"
 FIRST_BYTE = 3  # id of <0x00>

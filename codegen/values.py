@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import TensorSource
 from codegen.model import Model
 from codegen.output import atomic_output
+from codegen.source import TensorSource
 from codegen.tensor import Quantized
 
 MAGIC = "storybake values 1"

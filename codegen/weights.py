@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import TensorSource, label_of
 from codegen.errors import USAGE, BakeError
 from codegen.model import Model, group_sizes
 from codegen.quantize import dequantize
+from codegen.source import TensorSource, label_of
 from codegen.tensor import Quantized, Tensor
 from codegen.weight_types import F16, Q4, Q8, WEIGHT_TYPES
 

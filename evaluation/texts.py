@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from codegen.errors import BakeError
-from codegen.checkpoint import read_small
+from codegen.input import read_small
 
 SEPARATOR = "<|endoftext|>"  # between the stories of TinyStories' files
 LARGEST = 1 << 28

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from codegen.checkpoint import TensorSource, open_checkpoint, read_bytes, read_small
+from codegen.checkpoint import open_checkpoint
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats import byte_level_json, gguf, gguf_tokenizer, huggingface, safetensors, sentencepiece, tokenizer_json, torch_pt
 from codegen.formats.beside import FILES, Beside, read_beside
@@ -13,7 +13,9 @@ from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.formats.json_file import parse_object
 from codegen.formats.keys import Tell, ignore
 from codegen.frame import make_frame
+from codegen.input import read_bytes, read_small
 from codegen.model import LIMITS
+from codegen.source import TensorSource
 from codegen.tokenizer import LARGEST_TOKENIZER, Vocabulary, parse
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")  # in a folder

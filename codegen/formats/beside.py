@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from codegen.chat_template import Template
-from codegen.checkpoint import read_small
 from codegen.errors import BakeError, shown
 from codegen.formats.json_file import LARGEST_CONFIG, Object, objects, read_object, typed
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.frame import MOST_ENDS, Added
+from codegen.input import read_small
 
 FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
 TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")

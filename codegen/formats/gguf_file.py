@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from codegen.checkpoint import read_bytes
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.stored import BLOCKS, Stored
+from codegen.input import read_bytes
 
 MAGIC = b"GGUF"
 LARGEST_METADATA = 100_000_000  # bytes; the largest vocabularies take a tenth of it

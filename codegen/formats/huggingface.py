@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.checkpoint import LARGEST
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.json_file import Object, integer, number, read_object, typed
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.safetensors import read_safetensors
-from codegen.formats.stored import Stored, StoredCheckpoint, decode, match_tensors, read_span
+from codegen.formats.stored import Stored, StoredCheckpoint, decode, match_tensors
+from codegen.input import LARGEST, read_span
 from codegen.model import Model, check_dims
 from codegen.names import folder_name
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from codegen.checkpoint import read_small
 from codegen.errors import BakeError, shown
+from codegen.input import read_small
 
 LARGEST_CONFIG = 1 << 22  # bytes of config.json and its like
 # What Python makes an object of takes 50 to 200 bytes: these keep any file within 200 MB and a second. The largest

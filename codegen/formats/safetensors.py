@@ -11,10 +11,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from codegen.checkpoint import LARGEST, read_bytes
 from codegen.errors import BakeError, shown
 from codegen.formats.json_file import parse_object
 from codegen.formats.stored import Stored
+from codegen.input import LARGEST, read_bytes
 
 MOST_TENSORS = 100_000
 ITEM_BYTES = {

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.errors import BakeError, shown
+from codegen.input import read_span
 from codegen.model import NORMS, Model
 from codegen.tensor import FloatArray, Quantized, Tensor, check_finite
 
@@ -52,7 +53,7 @@ class StoredCheckpoint:
     tensors: Mapping[tuple[str, int], Stored]
 
     def tensor(self, name: str, layer: int = 0) -> Tensor:
-        """The tensor `name` of a layer, see codegen.checkpoint.TensorSource. Raises BakeError on NaN or infinity."""
+        """The tensor `name` of a layer, see codegen.source.TensorSource. Raises BakeError on NaN or infinity."""
         stored = self.tensors[name, layer]
         label = f"{stored.path.name}: {name}" + (f"[{layer}]" if self.model.tensor_shapes()[name][0] else "")
         raw = read_span(stored.path, stored.offset, stored.bytes, label)
@@ -95,19 +96,6 @@ def unpermute(values: FloatArray, heads: int) -> FloatArray:
     rows, columns = values.shape
     pairs = values.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2)
     return np.ascontiguousarray(pairs).reshape(rows, columns)
-
-
-def read_span(path: Path, offset: int, count: int, label: str) -> bytes:
-    """`count` bytes of a file from `offset`; BakeError when they can't be read or are no longer there."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(count)
-    except OSError as error:
-        raise BakeError(f"{label}: can't be read: {error.strerror}", MISSING_FILE) from error
-    if len(data) != count:
-        raise BakeError(f"{label}: expected {count} bytes, found {len(data)}; the file shrank while it was read")
-    return data
 
 
 def match_tensors(

@@ -16,7 +16,8 @@ from typing import Any
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.json_file import integer, number
 from codegen.formats.pickled import STORAGES, TensorRef, load
-from codegen.formats.stored import Stored, StoredCheckpoint, match_tensors, read_span
+from codegen.formats.stored import Stored, StoredCheckpoint, match_tensors
+from codegen.input import read_span
 from codegen.model import Model, check_dims
 from codegen.names import file_name
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codegen.checkpoint import TensorSource
 from codegen.export import export
 from codegen.formats import open_model
 from codegen.model import Model
+from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized
 from codegen.weights import convert
 from models.trainer import report

@@ -20,12 +20,12 @@ from vocabulary_files import (
     tokenizer_json,
 )
 
-from codegen.checkpoint import read_small
 from codegen.errors import BakeError
 from codegen.formats import is_tokenizer, open_tokenizer
 from codegen.formats.sentencepiece import read_model
 from codegen.formats.vocabulary import Piece, to_llama2c
 from codegen.frame import LLAMA2C
+from codegen.input import read_small
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from codegen.__main__ import main as bake
-from codegen.checkpoint import open_checkpoint, read_bytes
+from codegen.checkpoint import open_checkpoint
 from codegen.errors import BAD_DATA, MISSING_FILE, BakeError
 from codegen.export import export
 from codegen.export import main as convert
+from codegen.input import read_bytes
 
 MAGIC = 0x616B3432
 

@@ -14,10 +14,11 @@ import model_files as files
 import numpy as np
 import pytest
 
-from codegen.checkpoint import TensorSource, open_checkpoint
+from codegen.checkpoint import open_checkpoint
 from codegen.errors import BakeError
 from codegen.formats import open_model
 from codegen.model import Model
+from codegen.source import TensorSource
 from codegen.tensor import Quantized
 
 CHECKPOINTS = ("seeded260K", "seeded_gqa_untied")
