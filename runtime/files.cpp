@@ -47,6 +47,21 @@ void replace_unfinished(const char* from, const char* to) {
     }
 }
 
+/// The file that a path stands for: through symbolic links, also to one that is not there yet.
+std::string followed(std::string path) {
+    constexpr int kMostLinks = 40;  // Linux's own
+    for (int i = 0; i < kMostLinks; ++i) {
+        char link[4096];
+        const ssize_t size = ::readlink(path.c_str(), link, sizeof link);
+        if (size <= 0 || size == static_cast<ssize_t>(sizeof link)) {
+            break;  // it is none
+        }
+        const std::size_t folder = link[0] == '/' ? 0 : path.rfind('/') + 1;
+        path.replace(folder, std::string::npos, link, static_cast<std::size_t>(size));
+    }
+    return path;
+}
+
 }  // namespace
 
 int write_all(int fd, std::span<const std::byte> bytes) {
@@ -155,9 +170,10 @@ Result<std::string> read_text(const std::string& path, const char* what, std::si
 Result<OutputFile> OutputFile::create(const std::string& path) {
     struct stat status {};
     const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+    const std::string target = special ? path : followed(path);
     Name temporary;
     if (!special) {
-        const std::string beside = path + "." + std::to_string(::getpid()) + ".tmp";
+        const std::string beside = target + "." + std::to_string(::getpid()) + ".tmp";
         temporary.assign(beside.c_str(), beside.c_str() + beside.size() + 1);
     }
     const char* const name = special ? path.c_str() : temporary.data();
@@ -168,7 +184,7 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
     if (!special) {
         replace_unfinished(nullptr, temporary.data());
     }
-    return OutputFile(fd, path, std::move(temporary));
+    return OutputFile(fd, target, std::move(temporary));
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept

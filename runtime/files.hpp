@@ -55,7 +55,7 @@ Result<std::string> read_stream(int fd, std::size_t limit);
 Result<std::string> read_text(const std::string& path, const char* what, std::size_t limit);
 
 /// A file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
-/// otherwise. What is no regular file (a device, a pipe) is written to directly.
+/// otherwise. Of a symbolic link, what it points to. What is no regular file (a device, a pipe) is written to directly.
 class OutputFile {
 public:
     /// Fails with 74 when the file cannot be made.

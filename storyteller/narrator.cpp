@@ -113,9 +113,10 @@ void Narrator::fail(const Failure& failed) {
     failed_ = true;
 }
 
-/// Whether a part of the story could not be shown, which then is why it ends.
+/// Whether a part of the story could not be shown, which then is why it ends. Not when its reader has left: who listens
+/// has not.
 bool Narrator::screen_failed() {
-    if (screen_.error() == 0) {
+    if (screen_.error() == 0 || screen_.error() == EPIPE) {
         return false;
     }
     fail(failure(kExitIo, "standard output: writing failed: %s", std::strerror(screen_.error())));

@@ -205,8 +205,8 @@ std::optional<Failure> WavFile::write(std::span<const std::int16_t> samples) {
 }
 
 std::optional<Failure> WavFile::finish() {
-    if (broken_) {
-        return std::nullopt;
+    if (broken_ || bytes_ == 0) {
+        return std::nullopt;  // what was there before stays
     }
     if (auto failed = file_.rewrite_start(wav_header(static_cast<std::uint32_t>(bytes_)))) {
         return failed;

@@ -349,6 +349,31 @@ TEST_F(FilesTest, LargeWeightsOfTheExecutableAreWholeInACopy) {
     ::munmap(mapped, bytes.size());
 }
 
+TEST_F(FilesTest, OfALinkItsTargetIsWritten) {
+    fs::create_directory(path("a"));
+    write("a/file", "old");
+    fs::create_symlink("file", path("a/link"));
+    fs::create_symlink("a/link", path("linked twice"));
+    fs::create_symlink(path("a/new"), path("dangling"));
+    fs::create_symlink("loop", path("loop"));
+    const struct {
+        const char* link;
+        const char* target;
+    } rows[] = {{"a/link", "a/file"}, {"linked twice", "a/file"}, {"dangling", "a/new"}};
+    for (const auto& row : rows) {
+        auto file = OutputFile::create(path(row.link));
+        ASSERT_TRUE(file) << file.failure().message;
+        EXPECT_FALSE(file->write(as_bytes(row.link)));
+        EXPECT_FALSE(file->commit());
+        EXPECT_TRUE(fs::is_symlink(path(row.link))) << row.link;
+        EXPECT_FALSE(fs::is_symlink(path(row.target)));
+        EXPECT_EQ(fs::file_size(path(row.target)), std::string(row.link).size()) << row.link;
+    }
+    EXPECT_EQ(std::distance(fs::directory_iterator(path("a")), fs::directory_iterator()), 3) << "nothing else is left";
+    auto loop = OutputFile::create(path("loop"));
+    EXPECT_TRUE(!loop || loop->commit() || !fs::is_symlink(path("loop"))) << "an error, or the link's place";
+}
+
 TEST_F(FilesTest, WithoutEmbeddedWeightsTheFileBesideTheExecutableIsSought) {
     const auto weights = Weights::load(packed_for("x"), "no-such-model", "", Load::kMap);
     ASSERT_FALSE(weights);

@@ -342,9 +342,10 @@ def test_an_interruption_leaves_no_child_and_a_whole_file(state: str, tmp_path: 
     running = interrupted(state, tmp_path)
     assert running.end(signal.SIGINT) == 130
     assert not list(tmp_path.glob("story.wav?*"))
-    with wave.open(str(tmp_path / "story.wav")) as file:
-        assert 44 + 2 * file.getnframes() == (tmp_path / "story.wav").stat().st_size
-        assert (file.getnframes() > 0) == (state in ("speaking", "waiting for the player"))
+    assert (tmp_path / "story.wav").exists() == (state in ("speaking", "waiting for the player")), "not before the first sample"
+    if (tmp_path / "story.wav").exists():
+        with wave.open(str(tmp_path / "story.wav")) as file:
+            assert 44 + 2 * file.getnframes() == (tmp_path / "story.wav").stat().st_size > 44
     assert not re.search("warning|no speaker|no microphone", running.text()), running.text()
 
 
