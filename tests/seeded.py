@@ -120,7 +120,7 @@ class Seeded:
             for_text: FloatArray = values * np.float32(0.3) + signs[:, None] * direction
             return for_text
         if name in ("wo", "w2"):
-            values = values - np.outer(direction, direction @ values) / np.float32(rows)
+            values = np.subtract(values, np.outer(direction, direction @ values) / np.float32(rows))
         scaled: FloatArray = values * np.float32(columns**-0.5)
         return scaled
 
