@@ -122,7 +122,7 @@ void add_products() {
     constexpr int kRoom = static_cast<int>(sizeof(State::logits) / sizeof(float));
     std::size_t bytes = 0;
 #define TILES(rows, count, first_row, offset, tile_bytes) bytes += std::size_t{count} * (tile_bytes);
-#define KERNEL(name, weight_type, rows, columns, together, offset)                                            \
+#define KERNEL(name, weight_type, rows, columns, together, offset)                                          \
     for (const int n : {1, kMaxBatch}) {                                                                    \
         if (n * ((rows) + 63) <= kRoom || n == 1) {                                                         \
             benchmark::RegisterBenchmark((#name "/" + std::to_string(n)).c_str(), [bytes, n](auto& state) { \

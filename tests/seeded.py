@@ -120,7 +120,9 @@ class Seeded:
             for_text: FloatArray = values * np.float32(0.3) + signs[:, None] * direction
             return for_text
         if name in ("wo", "w2"):
-            values = np.subtract(values, np.outer(direction, direction @ values) / np.float32(rows))
+            # A sum in order: a BLAS's product is another one on every machine.
+            along = np.add.accumulate(direction[:, None] * values)[-1]
+            values = np.subtract(values, np.outer(direction, along) / np.float32(rows))
         scaled: FloatArray = values * np.float32(columns**-0.5)
         return scaled
 

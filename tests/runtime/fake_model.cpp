@@ -97,8 +97,8 @@ void complete_logits(const std::byte*, const Team&, Profile*) noexcept {}
 
 const PackedData kPackedData = {};
 
-// Nothing calls it here. Defined as all that model.hpp declares: a library's inline function may be found in any file of the
-// runtime, and the linker then takes that file whole.
+// Nothing calls it here. Defined as all that model.hpp declares: a library's inline function may be found in any file
+// of the runtime, and the linker then takes that file whole.
 const char* missing_extension() noexcept {
     return nullptr;
 }
