@@ -65,3 +65,14 @@ def test_nothing_is_added_to_an_expression_where_there_is_nothing_to_add() -> No
 def test_an_undefined_name_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         environment().from_string("${ nobody }").render()
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "avx512", "duo"])
+def test_a_family_without_a_product_takes_the_portable_one(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """So that a weight type serves every target from its first day."""
+    plan = make_plan(MODEL, find_target(target))
+    types = [matrix.weight_type.name for matrix in plan.typical]
+    assert types and any(f"portable_matmul_{name}.jinja" not in render(plan)["kernels.cpp"] for name in types)
+    monkeypatch.setattr(type(plan), "matmul_template", lambda self, matrix: "none.jinja")
+    text = render(plan)["kernels.cpp"]
+    assert all(f"// templates/portable_matmul_{name}.jinja" in text for name in types)
