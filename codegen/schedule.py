@@ -71,30 +71,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Wait:
-    """Lets every thread finish what the next step reads. It is no call of a kernel, hence no `op`."""
-
-    op: str = ""
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """Steps that are read together, under a comment."""
-
-    about: str
-    steps: tuple[Step | Wait, ...]
+    """Lets every thread finish what the next step reads."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The steps of a layer, and the name of its kind: layers of one kind differ in their weights and caches alone."""
+    """What a layer does, line by line, a text being a comment on the steps behind it; and the name of its kind: layers of
+    one kind differ in their weights and caches alone."""
 
     kind: str
-    paragraphs: tuple[Paragraph, ...]
+    lines: tuple[Step | Wait | str, ...]
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Its calls, in order."""
-        return tuple(step for paragraph in self.paragraphs for step in paragraph.steps if isinstance(step, Step))
+        return tuple(line for line in self.lines if isinstance(line, Step))
 
 
 @dataclass(frozen=True)
@@ -123,46 +114,30 @@ def llama_layer(layer: int) -> Layer:
     return Layer(
         "llama",
         (
-            Paragraph(
-                "attention rmsnorm, qkv",
-                (
-                    Step("rmsnorm", out="own.xb", x="s.x", weight="rms_att_weight"),
-                    Step("matmul", out="s.q", x="own.xb", weight="wq"),
-                    Step("matmul", out="s.k", x="own.xb", weight="wk"),
-                    Step("matmul", out="s.v", x="own.xb", weight="wv"),
-                    Wait(),
-                ),
-            ),
-            Paragraph(
-                "RoPE, then multihead attention over the positions so far",
-                (
-                    Step("rope", out="s.q, s.k", weight="rope", at_pos=True),
-                    Step("cache_kv", out=f"{keys}, {values}", x="s.k, s.v", at_pos=True),
-                    Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True),
-                    Wait(),
-                ),
-            ),
-            Paragraph(
-                "its output, and the residual connection back into x",
-                (
-                    Step("matmul", out="s.xb2", x="s.xb", weight="wo"),
-                    Step("add", out="s.x", x="s.xb2"),
-                    Wait(),
-                ),
-            ),
-            Paragraph(
-                "ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection",
-                (
-                    Step("rmsnorm", out="own.xb", x="s.x", weight="rms_ffn_weight"),
-                    Step("matmul", out="s.hb", x="own.xb", weight="w1"),
-                    Step("matmul", out="s.hb2", x="own.xb", weight="w3"),
-                    Step("swiglu", out="s.hb", x="s.hb2"),
-                    Wait(),
-                    Step("matmul", out="s.xb2", x="s.hb", weight="w2"),
-                    Step("add", out="s.x", x="s.xb2"),
-                    Wait(),
-                ),
-            ),
+            "attention rmsnorm, qkv",
+            Step("rmsnorm", out="own.xb", x="s.x", weight="rms_att_weight"),
+            Step("matmul", out="s.q", x="own.xb", weight="wq"),
+            Step("matmul", out="s.k", x="own.xb", weight="wk"),
+            Step("matmul", out="s.v", x="own.xb", weight="wv"),
+            Wait(),
+            "RoPE, then multihead attention over the positions so far",
+            Step("rope", out="s.q, s.k", weight="rope", at_pos=True),
+            Step("cache_kv", out=f"{keys}, {values}", x="s.k, s.v", at_pos=True),
+            Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True),
+            Wait(),
+            "its output, and the residual connection back into x",
+            Step("matmul", out="s.xb2", x="s.xb", weight="wo"),
+            Step("add", out="s.x", x="s.xb2"),
+            Wait(),
+            "ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection",
+            Step("rmsnorm", out="own.xb", x="s.x", weight="rms_ffn_weight"),
+            Step("matmul", out="s.hb", x="own.xb", weight="w1"),
+            Step("matmul", out="s.hb2", x="own.xb", weight="w3"),
+            Step("swiglu", out="s.hb", x="s.hb2"),
+            Wait(),
+            Step("matmul", out="s.xb2", x="s.hb", weight="w2"),
+            Step("add", out="s.x", x="s.xb2"),
+            Wait(),
         ),
     )
 
@@ -170,13 +145,9 @@ def llama_layer(layer: int) -> Layer:
 CLASSIFIER = Layer(
     "classifier",
     (
-        Paragraph(
-            "final rmsnorm and the classifier, for the last position alone",
-            (
-                Step("rmsnorm", out="own.xb", x="s.x + (c.n - 1) * kDimStride", weight="rms_final_weight"),
-                Step("matmul", out="s.logits", x="own.xb", weight="wcls"),
-            ),
-        ),
+        "final rmsnorm and the classifier, for the last position alone",
+        Step("rmsnorm", out="own.xb", x="s.x + (c.n - 1) * kDimStride", weight="rms_final_weight"),
+        Step("matmul", out="s.logits", x="own.xb", weight="wcls"),
     ),
 )
 
@@ -199,17 +170,14 @@ def make_schedule(model: Model) -> Schedule:
 def quantize_inputs(layer: Layer, model: Model) -> Layer:
     """Has every product of a quantised matrix read own.xq, and fills that first unless it holds the vector already."""
     held = ""
-    paragraphs = []
-    for paragraph in layer.paragraphs:
-        steps: list[Step | Wait] = []
-        for step in paragraph.steps:
-            if isinstance(step, Step):
-                if step.op == "matmul" and model.type_of(step.weight).quantized:
-                    if held != step.x:
-                        steps.append(Step("quantize", out="own.xq", x=step.x))
-                        held = step.x
-                    step = replace(step, x="own.xq")
-                held = "" if held in step.outs else held
-            steps.append(step)
-        paragraphs.append(replace(paragraph, steps=tuple(steps)))
-    return replace(layer, paragraphs=tuple(paragraphs))
+    lines: list[Step | Wait | str] = []
+    for line in layer.lines:
+        if isinstance(line, Step):
+            if line.op == "matmul" and model.type_of(line.weight).quantized:
+                if held != line.x:
+                    lines.append(Step("quantize", out="own.xq", x=line.x))
+                    held = line.x
+                line = replace(line, x="own.xq")
+            held = "" if held in line.outs else held
+        lines.append(line)
+    return replace(layer, lines=tuple(lines))

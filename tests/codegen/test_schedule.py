@@ -45,11 +45,8 @@ def test_a_product_of_integers_finds_its_own_input_quantised(weights: str, class
 
 def without_rope(number: int) -> Layer:
     """A layer that knows no positions and has neither w3 nor a gate: another kind."""
-    paragraphs = []
-    for paragraph in llama_layer(number).paragraphs:
-        steps = tuple(s for s in paragraph.steps if not (isinstance(s, Step) and (s.op in ("rope", "swiglu") or s.weight == "w3")))
-        paragraphs.append(dataclasses.replace(paragraph, steps=steps))
-    return Layer("without rope", tuple(paragraphs))
+    lines = (line for line in llama_layer(number).lines if not isinstance(line, Step) or line.op not in ("rope", "swiglu"))
+    return Layer("without rope", tuple(line for line in lines if not isinstance(line, Step) or line.weight != "w3"))
 
 
 def test_a_model_whose_layers_differ_is_a_list_of_kinds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,13 @@ def test_nothing_is_added_to_an_expression_where_there_is_nothing_to_add() -> No
         assert not re.search(r"[\w)] [-+] 0\b(?![.x])| \* 1\b(?!\.)", re.sub(r"//.*", "", text))
 
 
+def test_only_a_familys_own_file_has_its_intrinsics() -> None:
+    """What another family of processors has to say is a simd_<family>.jinja, and nothing else."""
+    words = re.compile(r"\b(_mm\w*|__m(128|256|512)\w*|__builtin_cpu_supports)\b")
+    found = {name for name in NAMES if words.search((TEMPLATES / name).read_text())}
+    assert found == {"simd_x86.jinja"}
+
+
 def test_an_undefined_name_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         environment().from_string("${ nobody }").render()
