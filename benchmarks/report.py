@@ -28,7 +28,7 @@ class Row:
     ratio: Spread | None = None
 
 
-MEASURED_TWICE = 110  # percent: above, a share is not the noise of two measurements
+MEASURED_TWICE = 110  # percent; allows for the noise of two measurements
 
 
 def spread(s: Spread | None, digits: int = 0) -> str:

@@ -18,12 +18,12 @@ from codegen.targets import find_target, native_target
 
 TABLE = Path(__file__).with_name("boards.toml")
 MIB = 1 << 20
-SHARE = 0.85  # of the memory is a program's, where boards.toml does not say: as on a stock Duo, whose system takes the rest
+SHARE = 0.85  # says how much of the memory a program may take where boards.toml does not: as on a stock Duo
 
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """GB a second, `how` they are known ("measured" or "peak"), and who says so."""
+    """Says how many GB a second a memory delivers, how that is known ("measured" or "peak"), and by whom."""
 
     gb_s: float
     how: str
@@ -32,7 +32,7 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class Board:
-    """What is known of a board: its target, MiB of memory that Linux has (0: unknown), MB of them for a program."""
+    """Holds what is known of a board: its target, MiB of memory that Linux has (0: unknown), MB of them for a program."""
 
     name: str
     target: str
@@ -44,7 +44,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Way:
-    """A bake that a board has room for: the options it takes ("": none), the model with them, and its MB."""
+    """Names a bake that a board has room for: the options it takes ("": none), the model with them, and its MB."""
 
     options: str
     model: Model
@@ -53,7 +53,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a model would be on a board. `needs` is the MB that it takes as it is; `ways` are those that fit, first the
+    """Says what a model would be on a board. `needs` is the MB that it takes as it is; `ways` are those that fit, first the
     model as it is; `rates` the tokens a second at which each of the board's bandwidths delivers the weights of the first
     way, or of the model as it is where none fits."""
 
@@ -82,7 +82,7 @@ def read_boards(path: Path = TABLE) -> tuple[Board, ...]:
 
 
 def this_machine() -> Board:
-    """This machine, whose memory the kernel knows and whose bandwidth is measured, which takes a moment."""
+    """Describes this machine, whose memory the kernel knows and whose bandwidth is measured, which takes a moment."""
     memory = available = 0
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -104,7 +104,7 @@ def this_machine() -> Board:
 
 
 def copy_rate(size: int) -> float:
-    """GB a second that copying `size` bytes reads and writes: the best of three, after the pages are there."""
+    """Measures how many GB a second copying `size` bytes reads and writes: the best of three, once the pages are there."""
     source, copy = np.ones(size, np.uint8), np.zeros(size, np.uint8)
     best = float("inf")
     for _ in range(3):
@@ -115,7 +115,7 @@ def copy_rate(size: int) -> float:
 
 
 def judge(model: Model, board: Board) -> Verdict:
-    """What the model would be on the board."""
+    """Plans the model for the board and says whether it fits, how it would, and how fast its memory is."""
     target = find_target(board.target)
     plan = make_plan(model, target)
     needs = memory_of(plan).total / MB
@@ -158,7 +158,7 @@ def facts(verdict: Verdict) -> dict[str, Any]:
 
 
 def table(verdicts: list[Verdict]) -> list[str]:
-    """The lines of a page: a row a board, then where its figures are from."""
+    """Makes the lines of a page: a row a board, then where its figures are from."""
     lines = [
         "boards; tokens a second are as many as the memory delivers the weights for, at a measured speed and at its peak:",
         "(arithmetic may be slower; what a cache holds, or a certificate spares, may be faster)",
@@ -194,6 +194,6 @@ def how_it_fits(verdict: Verdict) -> str:
 
 
 def span(rates: list[float]) -> str:
-    """The lowest and the highest of some rates in three digits, such as "55.5 to 1,850"; "?" for none."""
+    """Shows the lowest and the highest of some rates in three digits, such as "55.5 to 1,850"; "?" for none."""
     ends = [f"{float(f'{rate:.3g}'):,g}" for rate in (min(rates), max(rates))] if rates else ["?"]
     return " to ".join(dict.fromkeys(ends))

@@ -17,7 +17,7 @@ from pathlib import Path
 from codegen.errors import BAD_DATA, UNAVAILABLE, USAGE, BakeError
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATOR = ("codegen", "templates")  # all that code is generated with
+GENERATOR = ("codegen", "templates")  # hold all that code is generated with
 
 
 def check_out(commit: str, folder: Path) -> None:
@@ -56,7 +56,7 @@ def generate(generator: Path, arguments: Sequence[str], output: Path, whose: str
 
 
 def changes(arguments: Sequence[str], commit: str) -> Iterator[str]:
-    """A unified diff for each file whose text the working tree's generator changes against a commit's. `arguments` are
+    """Yields a unified diff for each file whose text the working tree's generator changes against a commit's. `arguments` are
     those of `python3 -m codegen code`: the model and the options of its bake."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

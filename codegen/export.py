@@ -27,7 +27,7 @@ from codegen.weight_types import F32, Q8, WEIGHT_TYPES
 from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
-INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # llama2.c's own is model_q80.bin
+INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # matches llama2.c's own model_q80.bin
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "README.zh.md")
 EXAMPLE = re.compile(r"^    \$ (?P<command>.+)\n(?P<shown>(?:    (?!\$ ).*\S.*\n)+)", re.MULTILINE)
 STAND_INS = {"tools/story": "STORYBAKE_TINYTALES", "build/storyteller": "STORYBAKE_STORYTELLER"}
-LONGEST = 160  # characters that are shown of a longer text, to the end of a sentence
+LONGEST = 160  # shows so many characters of a longer text at most, to the end of a sentence
 WIDTH = 116
 
 

@@ -80,6 +80,8 @@ def test_the_readme_names_every_tool() -> None:
 
 
 def test_the_readme_names_every_folder_and_every_page() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git repository here, which knows the project's files")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True).stdout.splitlines()
     folders = {path.partition("/")[0] for path in listed if "/" in path and not path.startswith(".")}
