@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
 
 #include "model.hpp"
 #include "sampler.hpp"
@@ -22,8 +25,75 @@ double relative_error(std::size_t terms) {
     return static_cast<double>(terms + 8) * kUnit;
 }
 
-/// Brackets e^(logit / temperature - largest) for the tail's logits, and the sum of all exponentials.
-TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials, float temperature, float largest) {
+/// Exponentials of the head that were not computed: how many, and the bounds of their sum.
+struct Far {
+    int count = 0;
+    double low = 0, high = 0;
+};
+
+/// A temperature whose inverse is a float by far.
+constexpr float kCoarsest = 1e-30F;
+
+/// Exponents below this one are far: e^-8 of the largest.
+constexpr float kNear = -8.0F;
+
+/// Collects the logits that are near the largest, with their rows, in the order of both; brackets the exponentials of
+/// all others. Of a distribution with a top these are nearly all, and computing them takes longer than a layer.
+template <typename Collect>
+Far split(std::span<const float> logits, float temperature, float largest, const Collect& collect) {
+    // 2^x is read off the bits of a float whose exponent is the whole part of x and whose mantissa is the rest: 1 + f
+    // for 2^f, which is at most 1.0615 times too large. What is below 2^-100 counts as that.
+    constexpr float kBits = 8388608.0F;
+    constexpr float kLowest = -100.0F;
+    const float scale = 1.0F / (temperature * 0.69314718F);
+    const float near = kNear / 0.69314718F;
+    constexpr std::size_t kBlock = 8;  // side by side, for a processor without speculation
+    float sums[kBlock] = {};
+    int found = 0;
+    const auto add_block = [&](std::size_t begin, const float* block) {
+        float x[kBlock];
+        float highest = kLowest;
+        for (std::size_t k = 0; k < kBlock; ++k) {
+            x[k] = std::fmax((block[k] - largest) * scale, kLowest);
+            highest = std::fmax(highest, x[k]);
+        }
+        for (std::size_t k = 0; highest >= near && k < kBlock; ++k) {
+            if (x[k] >= near) {
+                collect(begin + k);
+                ++found;
+                x[k] = kLowest;
+            }
+        }
+        for (std::size_t k = 0; k < kBlock; ++k) {
+            const auto bits = static_cast<std::int32_t>((x[k] + 127.0F) * kBits);
+            std::memcpy(&x[k], &bits, sizeof bits);
+        }
+        for (std::size_t k = 0; k < kBlock; ++k) {
+            sums[k] += x[k];
+        }
+    };
+    std::size_t row = 0;
+    for (; row + kBlock <= logits.size(); row += kBlock) {
+        add_block(row, &logits[row]);
+    }
+    float rest[kBlock];
+    std::fill(rest, rest + kBlock, -std::numeric_limits<float>::infinity());
+    std::copy(logits.begin() + static_cast<std::ptrdiff_t>(row), logits.end(), rest);
+    add_block(row, rest);
+    double sum = 0;
+    for (const float x : sums) {
+        sum += static_cast<double>(x);
+    }
+    const int count = static_cast<int>(logits.size()) - found;
+    const double slack = 1e-3 + count * kUnit;  // of float32 exponents, of the scale, and of the sums
+    const double least = static_cast<double>(logits.size() + kBlock) * 0x1p-99;
+    return {count, std::max(sum * (1 - slack) / 1.0615 - least, 0.0), sum * (1 + slack)};
+}
+
+/// Brackets e^(logit / temperature - largest) for the tail's logits, and the sum of all: of the head's, `exponentials`
+/// and those that are far.
+TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials, const Far& far, float temperature,
+                    float largest) {
     TailBracket tail{};
     const auto exponent = [&](double logit, double direction) {
         const double scaled = logit / static_cast<double>(temperature);
@@ -33,19 +103,25 @@ TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials,
     };
     tail.low = std::max(exponent(head.tail.low, -1), 0.0);
     tail.high = exponent(head.tail.high, +1);
+    tail.highest = far.count == 0 ? tail.high : std::max(tail.high, std::exp(static_cast<double>(kNear)) * 1.001);
+    double sum = 0;
     double negligible = 0;  // those that an addition may lose as a whole
     int others = 0;
     for (const float x : exponentials) {
-        tail.sum += static_cast<double>(x);
+        sum += static_cast<double>(x);
         negligible += static_cast<double>(x) <= kUnit ? static_cast<double>(x) : 0.0;
         others += static_cast<double>(x) <= kUnit ? 0 : 1;
     }
     const auto count = static_cast<double>(head.token_of_row.size() - head.logits.size());
+    const double low = (sum + far.low + count * tail.low) / kDouble;
+    const double high = (sum + far.high + count * tail.high) * kDouble;
     // An addition of two positive floats is off by at most the smaller one, and by kUnit of the sum.
-    const double step = kUnit * 1.01 * (tail.sum + count * tail.high);
-    tail.rounding = (negligible + others * step + count * std::min(step, tail.high)) * kDouble;
-    tail.smallest_sum = (tail.sum + count * tail.low) / kDouble - tail.rounding;
-    tail.largest_sum = (tail.sum + count * tail.high) * kDouble + tail.rounding;
+    const double step = kUnit * 1.01 * high;
+    tail.rounding =
+        (negligible + others * step + std::min(far.count * step, far.high) + count * std::min(step, tail.high)) *
+        kDouble;
+    tail.smallest_sum = low - tail.rounding;
+    tail.largest_sum = high + tail.rounding;
     return tail;
 }
 
@@ -78,11 +154,24 @@ std::optional<int> Sampler::sample_head(const HeadLogits& head) {
     if (temperature_ == 0.0F) {
         return static_cast<int>(head.token_of_row[row]);
     }
-    const std::span<float> own = std::span(exponentials_).first(head.logits.size());
-    exponentials(own, head.logits, temperature_, scaled);
-    const TailBracket tail = bracket(head, own, temperature_, scaled);
     coin_ = draw();
-    const std::optional<int> token = takes_all() ? prove_all(head, tail, *coin_) : prove_topp(head, tail, *coin_);
+    std::optional<int> token;
+    if (!takes_all() && temperature_ > kCoarsest) {
+        std::size_t near = 0;
+        const Far far = split(head.logits, temperature_, head.logits[row], [&](std::size_t found) {
+            exponentials_[near] = head.logits[found];
+            spare_[near++].token = static_cast<int>(found);
+        });
+        const std::span<float> own = std::span(exponentials_).first(near);
+        exponentials(own, own, temperature_, scaled);
+        token = prove_topp(head, bracket(head, own, far, temperature_, scaled), near, *coin_);
+    }
+    if (!token) {
+        const std::span<float> own = std::span(exponentials_).first(head.logits.size());
+        exponentials(own, head.logits, temperature_, scaled);
+        const TailBracket tail = bracket(head, own, {}, temperature_, scaled);
+        token = takes_all() ? prove_all(head, tail, *coin_) : prove_topp(head, tail, own.size(), *coin_);
+    }
     if (token) {
         coin_.reset();
     }
@@ -108,14 +197,19 @@ std::optional<int> Sampler::prove_all(const HeadLogits& head, const TailBracket&
     return std::nullopt;
 }
 
-/// Sorts the head's most probable tokens; brackets the length of the set that exceeds topp; and sees whether the coin
-/// falls on the same token for all of these lengths. The sum of all exponentials cancels but for that length.
-std::optional<int> Sampler::prove_topp(const HeadLogits& head, const TailBracket& tail, float coin) {
+/// Sorts the most probable of the head's first `computed` exponentials, of rows that spare_ has where these are not
+/// all; brackets the length of the set that exceeds topp; and sees whether the coin falls on the same token for all of
+/// these lengths. The sum of all exponentials cancels but for that length.
+std::optional<int> Sampler::prove_topp(const HeadLogits& head, const TailBracket& tail, std::size_t computed,
+                                       float coin) {
     const float cutoff = (1.0F - topp_) / static_cast<float>(head.token_of_row.size() - 1);
     const double reachable = static_cast<double>(cutoff) * tail.largest_sum * (1 + kFew);
-    const double smallest = std::max(reachable, tail.high * (1 + kFew));
-    const std::span<const float> own = std::span(exponentials_).first(head.logits.size());
+    const double smallest = std::max(reachable, tail.highest * (1 + kFew));
+    const std::span<const float> own = std::span(exponentials_).first(computed);
     const std::size_t count = find_candidates(own, static_cast<float>(smallest), 1.0F);
+    for (std::size_t i = 0; i < count && computed < head.logits.size(); ++i) {
+        candidates_[i].token = spare_[static_cast<std::size_t>(candidates_[i].token)].token;
+    }
     const double topp = static_cast<double>(topp_);
     const std::size_t kept = count == 0 ? 0 : keep_most_probable(count, topp * tail.largest_sum * (1 + 0x1p-8));
     sort_candidates(kept);

@@ -40,10 +40,10 @@ struct HeadLogits {
     LogitRange tail;                              // where the other logits lie
 };
 
-/// Where the tail's exponentials e^(logit / temperature - largest) lie, and what the head's add up to.
+/// Where exponentials e^(logit / temperature - largest) lie that were not computed, and the sum of all.
 struct TailBracket {
-    double low, high;                  // of one exponential
-    double sum;                        // of the head's
+    double low, high;                  // of one of the tail's
+    double highest;                    // of any that was not computed
     double smallest_sum, largest_sum;  // of all exponentials, added up in float32 and in order
     double rounding;                   // what the additions of that sum may be off by, together
 };

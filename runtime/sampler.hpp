@@ -85,7 +85,7 @@ private:
     std::size_t keep_most_probable(std::size_t count, double enough);
     void sort_candidates(std::size_t count);
     std::optional<int> prove_all(const HeadLogits& head, const TailBracket& tail, float coin) const;
-    std::optional<int> prove_topp(const HeadLogits& head, const TailBracket& tail, float coin);
+    std::optional<int> prove_topp(const HeadLogits& head, const TailBracket& tail, std::size_t computed, float coin);
 
     float temperature_;
     float topp_;

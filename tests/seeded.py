@@ -71,6 +71,8 @@ RECIPES = {
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
+    "collapsed15M": Recipe(STORIES["stories15M"], collapsed=True),
+    "collapsed15M_q8": Recipe(STORIES["stories15M"], "v2", 32, collapsed=True),
     "collapsed": Recipe((64, 160, 2, 4, 2, 600, 64), collapsed=True),
     "collapsed_q8": Recipe((64, 160, 2, 4, 2, 600, 64), "v2", 32, shared=False, collapsed=True),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
@@ -104,7 +106,7 @@ class Seeded:
             deviation = 4 * columns**-0.5  # logits that have a top
         values = random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
         if self.collapsed and name in EMBEDDINGS:
-            untouched = np.arange(rows) % 3 > 0
+            untouched = np.arange(rows) % 32 >= 10
             values[untouched] = np.float32(0.1) * values[0] + np.float32(0.002) * values[untouched]
         return self.towards_text(name, values / np.float32(deviation)) if self.speaks else values
 

@@ -84,12 +84,12 @@ TEST(Certificate, NeverChangesAToken) {
     int drawn = 0;
     for (int round = 0; round < 4000; ++round) {
         const std::size_t size = 2 + random() % (round % 10 == 0 ? 3000 : 60);
-        const float scales[] = {0.001F, 0.5F, 3.0F, 8.0F};
+        const float scales[] = {0.001F, 0.5F, 3.0F, 8.0F, 20.0F};
         const float depths[] = {-1.0F, 0.0F, 0.5F, 4.0F, 12.0F, 20.0F};
         const float widths[] = {0.0F, 0.001F, 0.1F, 2.0F};
-        const Case one = random_case(random, size, scales[random() % 4], random() % 3 == 0, depths[random() % 6],
+        const Case one = random_case(random, size, scales[random() % 5], random() % 3 == 0, depths[random() % 6],
                                      widths[random() % 4]);
-        for (const float temperature : {0.0F, 0.01F, 0.7F, 1.0F, 100.0F}) {
+        for (const float temperature : {0.0F, 1e-31F, 0.01F, 0.7F, 1.0F, 100.0F}) {
             for (const float topp : {0.0F, 0.0001F, 0.5F, 0.9F, 0.99999F, 1.0F}) {
                 proven += draws_the_same(one, temperature, topp, random() + 1ULL) ? 1 : 0;
                 ++drawn;
@@ -183,6 +183,35 @@ TEST(Certificate, NeverTrustsASumThatDrifts) {
         }
     }
     EXPECT_GT(proven, 5) << "the token that stands out";
+}
+
+TEST(Certificate, NeverTrustsTheFarTooMuch) {
+    // A few tokens near the top, and thousands so far below that their exponentials are bracketed, with a good part of
+    // the whole sum: the set that exceeds topp ends somewhere in the few, or beyond.
+    std::mt19937 random(16);
+    std::uniform_real_distribution<float> near(-3.0F, 0.0F);
+    int proven = 0;
+    int drawn = 0;
+    for (int round = 0; round < 400; ++round) {
+        const std::size_t size = 500 + random() % 5000;
+        const float depth = 8.02F + static_cast<float>(random() % 100) / 100.0F;
+        Case one{Floats(size, -depth), std::vector<bool>(size, false), -20.1, -19.9};
+        for (std::size_t i = 3 + random() % 8; i > 0; --i) {
+            one.logits[random() % size] = near(random);
+        }
+        for (std::size_t i = 0; i < size; i += 3) {
+            one.in_tail[i] = one.logits[i] < -8.0F;
+            one.logits[i] = one.in_tail[i] ? -20.0F : one.logits[i];
+        }
+        for (int i = 0; i < 20; ++i, ++drawn) {
+            const float topp = static_cast<float>(1 + random() % 998) / 1000.0F;
+            proven += draws_the_same(one, 1.0F, topp, random() + 1ULL) ? 1 : 0;
+        }
+        if (HasFailure()) {
+            return;
+        }
+    }
+    EXPECT_GT(proven, drawn / 4);
 }
 
 TEST(Certificate, TheRangeHoldsEveryRow) {
