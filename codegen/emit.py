@@ -11,7 +11,7 @@ from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.templating import environment, name_templates, thousands
 
-# Output file -> template and the C++ namespace of its kernels; {kernels} is the target's.
+# Names the template of each output file, and the C++ namespace of its kernels; {kernels} is the target's.
 OUTPUTS = {
     "baked_model.hpp": ("baked_model.hpp.jinja", "baked"),
     "kernels.hpp": ("kernels.hpp.jinja", "baked"),

@@ -14,7 +14,7 @@ from codegen.weight_types import WEIGHT_TYPES
 from codegen.weights import retype
 
 MB = 1_000_000
-# Code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
+# Counts code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
 PROGRAM_BYTES = 2 * MB
 # Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
 # are left for what else there is, the scratch memory of further threads among it.

@@ -14,7 +14,7 @@ from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")  # float32 always
 EMBEDDINGS = ("token_embedding_table", "wcls")
 
-# Far above every model that fits a machine, far below what would overflow an int32 product of two of them.
+# Bounds each dimension far above every model that fits a machine, and far below what would overflow an int32 product of two of them.
 LIMITS = {
     "dim": 1 << 15,
     "hidden_dim": 1 << 17,

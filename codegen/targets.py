@@ -194,7 +194,7 @@ TARGETS = {
 }
 
 
-# The line of /proc/cpuinfo that lists what a processor has: x86's, Arm's, and RISC-V's, which is one word.
+# Names the line of /proc/cpuinfo that lists what a processor has: x86's, Arm's, and RISC-V's, which is one word.
 CPUINFO_LINES = ("flags", "Features", "isa")
 
 
