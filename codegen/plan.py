@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from codegen.layout import Matrix, TileRun, lay_out
 from codegen.model import Model
+from codegen.plan_parts import Buffer, Kernel, Op, Result, Section
 from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.schedule import VECTORS, Schedule, Step, Vector, make_schedule
 from codegen.targets import Target
@@ -26,76 +27,6 @@ ALIGN = 64  # bytes: a cache line on every target, and the widest vector
 def round_up(value: int, multiple: int) -> int:
     """The smallest multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One matrix-vector product: one a distinct shape. `uses` names the tensors that go through it."""
-
-    matrix: Matrix
-    uses: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """<op>_<weight type>_<rows>x<columns>."""
-        return f"matmul_{self.matrix.weight_type.name}_{self.matrix.shape}"
-
-    @property
-    def tiles_text(self) -> str:
-        """For example "10 tiles of 16 rows, 3 of 4"."""
-        first, *rest = self.matrix.runs
-        text = f"{first.count} tile{'s' if first.count > 1 else ''} of {first.rows} rows"
-        return text + "".join(f", {run.count} of {run.rows}" for run in rest)
-
-
-@dataclass(frozen=True)
-class Section:
-    """A piece of the packed weights. `matrix` is None for the float32 vectors and tables, `at_random` says that a token
-    does not read it from end to end."""
-
-    tensor: str
-    layer: int
-    offset: int
-    bytes: int
-    shape: tuple[int, ...]
-    matrix: Matrix | None
-    at_random: bool
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A member of the state or of a thread's scratch: `count` numbers, every position at a whole stride."""
-
-    name: str
-    shape: str
-    about: str
-    count: int
-    type: str = "float"
-    size: int = 4  # bytes of a number
-
-    @property
-    def bytes(self) -> int:
-        return self.size * self.count
-
-
-@dataclass(frozen=True)
-class Result:
-    """Where something that a step writes lies: `rows` pieces of `length` elements, `stride` apart; 0 rows: as many as
-    there are positions."""
-
-    name: str
-    rows: int
-    length: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Op:
-    """A row of the profile, and the enumerator by which a kernel charges its time to it."""
-
-    name: str
-    bytes: int
-    macs: int
 
 
 @dataclass(frozen=True)
