@@ -75,7 +75,9 @@ def run(command: list[str | Path], quiet: bool = True, **environment: str) -> bo
         stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT if quiet else None,
     )  # fmt: skip
     if quiet and result.returncode:
-        print("$", *command, result.stdout, sep="\n" if len(command) > 12 else " ")
+        words = [str(word) for word in command]
+        shown = words if len(words) <= 20 else [*words[:8], f"... ({len(words)} words)"]
+        print(f"$ {' '.join(shown)}\n{result.stdout}", flush=True)
     return result.returncode == 0
 
 
