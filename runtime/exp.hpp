@@ -21,9 +21,9 @@ inline constexpr std::uint64_t kExp2Bits[32] = {
     // clang-format on
 };
 
-// The method and its constants are those of the expf of Arm's Optimized Routines (Szabolcs Nagy, 2017), which glibc (2.28
-// and newer) and musl (1.2.0 and newer) took over, so that a baked model follows llama2.c built with either:
-// x = (k + r) * ln2 / 32 with k whole and |r| <= 1/2, and e^x = 2^(k/32) * 2^(r/32), from a table and a cubic in double
+// The method and its constants are those of the expf of Arm's Optimized Routines (Szabolcs Nagy, 2017), which glibc
+// (2.28 and newer) and musl (1.2.0 and newer) took over, so that a baked model follows llama2.c built with either.
+// With x = (k + r) * ln2 / 32, k whole and |r| <= 1/2: e^x = 2^(k/32) * 2^(r/32), from a table and a cubic in double
 // precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few results.
 inline constexpr float kLowestExp = -104.0F;               // of what is less, e^x is 0 as well
 inline constexpr double kExpScale = 0x1.71547652b82fep+5;  // 32 / ln2

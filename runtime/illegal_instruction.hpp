@@ -8,8 +8,8 @@ namespace storybake {
 
 inline sigjmp_buf before_the_attempt;
 
-/// Runs `attempt` and returns whether every instruction in it was a legal one; at an illegal one it is left. For a program
-/// that has no other thread yet.
+/// Runs `attempt` and returns whether every instruction in it was a legal one; at an illegal one it is left. For a
+/// program that has no other thread yet.
 template <typename Attempt>
 [[gnu::noinline]] bool survives(const Attempt& attempt) noexcept {
     struct sigaction action {};

@@ -42,7 +42,8 @@ std::array<std::byte, 44> wav_header(std::uint32_t data_bytes);
 std::span<const std::byte> sample_bytes(std::span<const std::int16_t> samples);
 
 /// A WAV file that grows: its header says so until finish() puts the length in. It appears under its name when it is
-/// finished, after an interruption too, but not without a sample; written to a device or a pipe, its header stays as it is.
+/// finished, after an interruption too, but not without a sample; written to a device or a pipe, its header stays as it
+/// is.
 class WavFile {
 public:
     /// Fails with 74.

@@ -24,12 +24,16 @@ __m512 load(const bf16* p) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-__m512 load(const float* p) { return _mm512_loadu_ps(p); }
+__m512 load(const float* p) {
+    return _mm512_loadu_ps(p);
+}
 void store(bf16* p, __m512 x) {
     const __m256bh bits = _mm512_cvtneps_pbh(x);
     std::memcpy(p, &bits, sizeof bits);
 }
-void store(float* p, __m512 x) { _mm512_storeu_ps(p, x); }
+void store(float* p, __m512 x) {
+    _mm512_storeu_ps(p, x);
+}
 float number(bf16 x) {
     const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
     float value;
@@ -61,8 +65,8 @@ void store_pairs(bf16* p, __m512 a, __m512 b) {
     __m256i low_bits, high_bits;
     std::memcpy(&low_bits, &low, sizeof low);
     std::memcpy(&high_bits, &high, sizeof high);
-    const __m512i pairs = _mm512_or_si512(_mm512_cvtepu16_epi32(low_bits),
-                                          _mm512_slli_epi32(_mm512_cvtepu16_epi32(high_bits), 16));
+    const __m512i pairs =
+        _mm512_or_si512(_mm512_cvtepu16_epi32(low_bits), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high_bits), 16));
     _mm512_storeu_si512(p, pairs);
 }
 
@@ -106,7 +110,8 @@ template <int Rows>
 void scores(const bf16* a, const bf16* b, float* c, int columns, int stride) {
     for (int column = 0; column < columns; column += 2 * kLanes) {
         __m512 sum[Rows][2];
-        for (auto& one : sum) one[0] = one[1] = _mm512_setzero_ps();
+        for (auto& one : sum)
+            one[0] = one[1] = _mm512_setzero_ps();
         for (int d = 0; d < kHead; d += 2) {
             const bf16* const at = b + (static_cast<std::size_t>(d / 2) * stride + column) * 2;
             const __m512bh first = pairs_at(at), second = pairs_at(at + 2 * kLanes);
@@ -128,7 +133,8 @@ void scores(const bf16* a, const bf16* b, float* c, int columns, int stride) {
 template <int Rows>
 void weighted(const bf16* a, std::size_t stride, std::size_t step, const bf16* b, float* c, int first, int last) {
     __m512 sum[Rows][kHead / kLanes];
-    for (auto& one : sum) std::fill(std::begin(one), std::end(one), _mm512_setzero_ps());
+    for (auto& one : sum)
+        std::fill(std::begin(one), std::end(one), _mm512_setzero_ps());
     for (int pair = first / 2; pair < last / 2; ++pair) {
         for (int row = 0; row < Rows; ++row) {
             const __m512bh both = pair_everywhere(a + row * stride + pair * step);
@@ -139,7 +145,8 @@ void weighted(const bf16* a, std::size_t stride, std::size_t step, const bf16* b
         }
     }
     for (int row = 0; row < Rows; ++row) {
-        for (int part = 0; part < kHead / kLanes; ++part) store(c + row * kHead + part * kLanes, sum[row][part]);
+        for (int part = 0; part < kHead / kLanes; ++part)
+            store(c + row * kHead + part * kLanes, sum[row][part]);
     }
 }
 
@@ -153,12 +160,21 @@ void rotate(const float* from, float* to, const float* cos, const float* sin, fl
 }
 
 struct Attention {
-    int time, padded, group, rows;  // `padded`: time rounded up to 32; rows = group * padded, the group's heads of a time
+    int time, padded, group,
+        rows;  // `padded`: time rounded up to 32; rows = group * padded, the group's heads of a time
     std::vector<bf16> q, k, v, pairs, weights, out;
     std::vector<float> block;
     explicit Attention(int time_, int group_)
-        : time(time_), padded((time_ + 31) / 32 * 32), group(group_), rows(group_ * padded), q(rows * kHead),
-          k(padded * kHead), v(padded * kHead), pairs(padded * kHead), weights(rows * padded), out(rows * kHead),
+        : time(time_),
+          padded((time_ + 31) / 32 * 32),
+          group(group_),
+          rows(group_ * padded),
+          q(rows * kHead),
+          k(padded * kHead),
+          v(padded * kHead),
+          pairs(padded * kHead),
+          weights(rows * padded),
+          out(rows * kHead),
           block(group_ * padded) {}
 
     // Reads a document's queries, keys and values for one key/value head from (time, width), and rotates.
@@ -166,9 +182,11 @@ struct Attention {
         const int width = (heads + 2 * kv_heads) * kHead;
         std::array<float, kHead> from, to;
         const auto one = [&](const bf16* source, bf16* target, int t, float by) {
-            for (int i = 0; i < kHead; ++i) from[i] = number(source[i]);
+            for (int i = 0; i < kHead; ++i)
+                from[i] = number(source[i]);
             rotate(from.data(), to.data(), cos + t * (kHead / 2), sin + t * (kHead / 2), 1.0f, by);
-            for (int i = 0; i < kHead; i += kLanes) store(target + i, load(to.data() + i));
+            for (int i = 0; i < kHead; i += kLanes)
+                store(target + i, load(to.data() + i));
         };
         for (int t = 0; t < time; ++t) {
             const bf16* const row = qkv + static_cast<std::size_t>(t) * width;
@@ -207,8 +225,8 @@ struct Attention {
 };
 
 template <int Group>
-void forward(const bf16* qkv, bf16* out, float* log_sums, int batch, int time, int heads, int kv_heads, const float* cos,
-             const float* sin, float scale) {
+void forward(const bf16* qkv, bf16* out, float* log_sums, int batch, int time, int heads, int kv_heads,
+             const float* cos, const float* sin, float scale) {
     Attention one(time, Group);
     const int width = (heads + 2 * kv_heads) * kHead;
     std::vector<bf16> values(one.padded * kHead);
@@ -227,15 +245,16 @@ void forward(const bf16* qkv, bf16* out, float* log_sums, int batch, int time, i
                 }
                 weighted<Group>(one.weights.data(), one.padded, 2, values.data(), sum.data(), 0, columns);
                 bf16* const to = out + (static_cast<std::size_t>(b) * time + t) * heads * kHead + kv * Group * kHead;
-                for (int i = 0; i < Group * kHead; i += kLanes) store(to + i, load(&sum[i]));
+                for (int i = 0; i < Group * kHead; i += kLanes)
+                    store(to + i, load(&sum[i]));
             }
         }
     }
 }
 
 template <int Group>
-void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* log_sums, bf16* gqkv, int batch, int time,
-              int heads, int kv_heads, const float* cos, const float* sin, float scale) {
+void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* log_sums, bf16* gqkv, int batch,
+              int time, int heads, int kv_heads, const float* cos, const float* sin, float scale) {
     Attention one(time, Group);
     const int width = (heads + 2 * kv_heads) * kHead, padded = one.padded;
     // A pair of rows is a pair of times of one head: (padded / 2, Group, padded, 2).
@@ -247,7 +266,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
     std::array<float, kHead> turned;
     const auto put = [&](const float* values, bf16* to, int t, float by) {
         rotate(values, turned.data(), cos + t * (kHead / 2), sin + t * (kHead / 2), -1.0f, by);
-        for (int i = 0; i < kHead; i += kLanes) store(to + i, load(&turned[i]));
+        for (int i = 0; i < kHead; i += kLanes)
+            store(to + i, load(&turned[i]));
     };
     for (int b = 0; b < batch; ++b) {
         for (int kv = 0; kv < kv_heads; ++kv) {
@@ -280,8 +300,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
                 for (int h = 0; h < Group; ++h) {
                     std::array<float, 2> dot{}, log_sum{};
                     for (int u = 0; u < both; ++u) {
-                        const bf16* const o =
-                            out + (static_cast<std::size_t>(b) * time + t + u) * heads * kHead + (kv * Group + h) * kHead;
+                        const bf16* const o = out + (static_cast<std::size_t>(b) * time + t + u) * heads * kHead +
+                                              (kv * Group + h) * kHead;
                         __m512 total = _mm512_setzero_ps();
                         for (int i = 0; i < kHead; i += kLanes) {
                             total = _mm512_fmadd_ps(load(o + i), load(&g[((t + u) * Group + h) * kHead + i]), total);
@@ -296,8 +316,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
                             const __mmask16 valid = u < both ? Attention::mask(t + u, i) : 0;
                             p[u] = _mm512_maskz_mov_ps(
                                 valid, exp(_mm512_sub_ps(load(&s[row * padded + i]), _mm512_set1_ps(log_sum[u]))));
-                            d[u] = _mm512_mul_ps(
-                                p[u], _mm512_sub_ps(load(&gp[row * padded + i]), _mm512_set1_ps(dot[u])));
+                            d[u] =
+                                _mm512_mul_ps(p[u], _mm512_sub_ps(load(&gp[row * padded + i]), _mm512_set1_ps(dot[u])));
                             store(&ds[row * padded + i], d[u]);
                         }
                         const std::size_t at = (static_cast<std::size_t>(t / 2 * Group + h) * padded + i) * 2;
@@ -308,8 +328,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
                 weighted<2 * Group>(ds.data(), padded, 2, k_rows.data(), sum.data(), 0, columns);
                 for (int u = 0; u < both; ++u) {
                     for (int h = 0; h < Group; ++h) {
-                        put(&sum[(u * Group + h) * kHead], gdocument + (t + u) * width + (kv * Group + h) * kHead, t + u,
-                            scale);
+                        put(&sum[(u * Group + h) * kHead], gdocument + (t + u) * width + (kv * Group + h) * kHead,
+                            t + u, scale);
                     }
                 }
             }
@@ -317,8 +337,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
             const int pairs_end = (time + 1) / 2 * Group;
             for (int key = 0; key < time; key += 4) {
                 const int first = key / 32 * 32 / 2 * Group;
-                weighted<4>(&ds2[key * 2], 2, static_cast<std::size_t>(padded) * 2, q_rows.data(), sum.data(), 2 * first,
-                            2 * pairs_end);
+                weighted<4>(&ds2[key * 2], 2, static_cast<std::size_t>(padded) * 2, q_rows.data(), sum.data(),
+                            2 * first, 2 * pairs_end);
                 const int many = std::min(4, time - key);
                 for (int u = 0; u < many; ++u) {
                     put(&sum[u * kHead], gdocument + (key + u) * width + (heads + kv) * kHead, key + u, 1.0f);
@@ -327,7 +347,8 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
                             2 * pairs_end);
                 for (int u = 0; u < many; ++u) {
                     bf16* const to = gdocument + (key + u) * width + (heads + kv_heads + kv) * kHead;
-                    for (int i = 0; i < kHead; i += kLanes) store(to + i, load(&sum[u * kHead + i]));
+                    for (int i = 0; i < kHead; i += kLanes)
+                        store(to + i, load(&sum[u * kHead + i]));
                 }
             }
         }
@@ -345,7 +366,8 @@ void add_norm(const float* x, const bf16* delta, const float* weight, float* x_n
         __m512 squares = _mm512_setzero_ps();
         for (long i = row * dim; i < (row + 1) * dim; i += kLanes) {
             __m512 value = load(x + i);
-            if (delta) value = _mm512_add_ps(value, load(delta + i));
+            if (delta)
+                value = _mm512_add_ps(value, load(delta + i));
             store(x_new + i, value);
             squares = _mm512_fmadd_ps(value, value, squares);
         }
@@ -375,9 +397,11 @@ void add_norm_backward(const float* x_new, const float* inverse, const float* we
         for (long i = 0; i < dim; i += kLanes) {
             __m512 value = _mm512_mul_ps(_mm512_mul_ps(load(gxb + at + i), load(weight + i)), by);
             value = _mm512_fnmadd_ps(load(x_new + at + i), pull, value);
-            if (gx_new) value = _mm512_add_ps(value, load(gx_new + at + i));
+            if (gx_new)
+                value = _mm512_add_ps(value, load(gx_new + at + i));
             store(gx + at + i, value);
-            if (gdelta) store(gdelta + at + i, value);
+            if (gdelta)
+                store(gdelta + at + i, value);
         }
     }
 }
@@ -416,7 +440,8 @@ double cross_entropy(bf16* logits, const std::int64_t* targets, const float* wei
             continue;
         }
         __m512 most = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
-        for (long i = 0; i < vocab_size; i += kLanes) most = _mm512_max_ps(most, load(at + i));
+        for (long i = 0; i < vocab_size; i += kLanes)
+            most = _mm512_max_ps(most, load(at + i));
         const float top = _mm512_reduce_max_ps(most), chosen = number(at[targets[row]]);
         for (long i = 0; i < vocab_size; i += kLanes) {
             sum = _mm512_add_ps(sum, exp(_mm512_sub_ps(load(at + i), _mm512_set1_ps(top))));
@@ -442,23 +467,31 @@ void attention(const bf16* qkv, bf16* out, float* log_sums, int batch, int time,
         forward<decltype(group)::value>(qkv, out, log_sums, batch, time, heads, kv_heads, cos, sin, scale);
     };
     switch (heads / kv_heads) {
-        case 1: return run(std::integral_constant<int, 1>());
-        case 2: return run(std::integral_constant<int, 2>());
-        case 3: return run(std::integral_constant<int, 3>());
-        default: return run(std::integral_constant<int, 4>());
+        case 1:
+            return run(std::integral_constant<int, 1>());
+        case 2:
+            return run(std::integral_constant<int, 2>());
+        case 3:
+            return run(std::integral_constant<int, 3>());
+        default:
+            return run(std::integral_constant<int, 4>());
     }
 }
 
-void attention_backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* log_sums, bf16* gqkv, int batch,
-                        int time, int heads, int kv_heads, const float* cos, const float* sin, float scale) {
+void attention_backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* log_sums, bf16* gqkv,
+                        int batch, int time, int heads, int kv_heads, const float* cos, const float* sin, float scale) {
     const auto run = [&](auto group) {
         backward<decltype(group)::value>(qkv, out, gout, log_sums, gqkv, batch, time, heads, kv_heads, cos, sin, scale);
     };
     switch (heads / kv_heads) {
-        case 1: return run(std::integral_constant<int, 1>());
-        case 2: return run(std::integral_constant<int, 2>());
-        case 3: return run(std::integral_constant<int, 3>());
-        default: return run(std::integral_constant<int, 4>());
+        case 1:
+            return run(std::integral_constant<int, 1>());
+        case 2:
+            return run(std::integral_constant<int, 2>());
+        case 3:
+            return run(std::integral_constant<int, 3>());
+        default:
+            return run(std::integral_constant<int, 4>());
     }
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from riscv_tools import ROOT, one_line, run
 
-TOOLS = sorted(path.name for path in (ROOT / "tools").iterdir() if path.is_file() and os.access(path, os.X_OK) and path.name != "train")
+TOOLS = sorted(path.name for path in (ROOT / "tools").iterdir() if path.is_file() and os.access(path, os.X_OK))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def train(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, ROOT / "tools" / "train", *arguments], capture_output=True, text=True,
+    return subprocess.run([ROOT / "tools" / "train", *arguments], capture_output=True, text=True,
                           env=os.environ | environment)  # fmt: skip
 
 

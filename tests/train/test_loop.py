@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def work(pieces: tokenizer.Tokenizer, tmp_path: Path) -> Path:
 
 
 def train(work: Path, *more: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "tools" / "train", "--work", work, "--out", work, *SIZES, *map(str, more)]
+    command = [ROOT / "tools" / "train", "--work", work, "--out", work, *SIZES, *map(str, more)]
     return subprocess.run(command, capture_output=True, text=True, **settings)  # type: ignore[call-overload,no-any-return]
 
 
@@ -137,7 +136,7 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
 
 
 def test_interrupt_saves(work: Path) -> None:
-    command = [sys.executable, ROOT / "tools" / "train", "--work", work, "--out", work, *SIZES, "--steps", "100000"]
+    command = [ROOT / "tools" / "train", "--work", work, "--out", work, *SIZES, "--steps", "100000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "step 20" in line)
