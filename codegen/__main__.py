@@ -1,7 +1,7 @@
 """The command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
     facts    for the build: the model's name, its weight types, its tokenizer's path, the target and its compiler
-             arguments and header, a line each; warnings on standard error. --save keeps the arguments for the other
+             arguments and header, key=value a line; warnings on standard error. --save keeps the arguments for the other
              commands, which take them with --bake, and what codegen/stamp.py watches
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
@@ -107,9 +107,15 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         check_reach(plan, args.embed == "true")
         assert path is not None and tokenizer is not None
         bake(tokenizer, model.vocab_size)  # which may refuse it
-        print(plan.model.name, types_text(plan.model), " ".join(str(path.resolve()).split("\n")), plan.target.name, sep="\n")
-        print(*plan.target.cpp_args)
-        print(plan.target.header)
+        facts = {
+            "name": plan.model.name,
+            "weight_types": types_text(plan.model),
+            "tokenizer": " ".join(str(path.resolve()).split("\n")),
+            "target": plan.target.name,
+            "target_args": " ".join(plan.target.cpp_args),
+            "target_header": plan.target.header,
+        }
+        print(*(f"{key}={value}" for key, value in facts.items()), sep="\n")
         if args.save:
             save(args, arguments, opened.model.vocab_size, path)
         lacking = [] if args.cross else missing_extensions(plan.target)

@@ -55,6 +55,11 @@ def test_a_second_build_does_nothing(build: Path) -> None:
     assert "no work to do" in built(build, "compile", "-C", build)
 
 
+def test_packing_depends_on_its_own_template_alone(build: Path) -> None:
+    told = subprocess.run(["ninja", "-C", build, "-t", "query", "packed_data.cpp"], capture_output=True, text=True, check=True).stdout
+    assert [Path(line).name for line in told.split() if line.endswith(".jinja")] == ["packed_data.cpp.jinja"]
+
+
 # In a namespace of its own, everything but one folder is made read-only before the command runs.
 READ_ONLY = 'mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"'
 
