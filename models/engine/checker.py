@@ -50,7 +50,7 @@ def _form(document: Document) -> Iterator[str]:
             yield f"quotes: not balanced in {paragraph[:60]!r}"
         if not paragraph or paragraph.rstrip('"')[-1:] not in (".", "!", "?"):
             yield f"end: {paragraph[-30:]!r} does not end a sentence"
-    for pattern in (r"  ", r" [.,!?]", r"\.\.", r"[{}\[\]|~<>+_\x00-\x09]", r"\?[^\W\d_]", r",[.!?]", r"[.!?],", r"\b(\w+) \1\b(?<!had had)"):
+    for pattern in (r"  |\n | \n|^ | $", r" [.,!?]", r"\.\.", r"[{}\[\]|~<>+_\x00-\x09]", r"\?[^\W\d_]", r",[.!?]", r"[.!?],", r"\b(\w+) \1\b(?<!had had)"):
         match = re.search(pattern, document.story)
         if match:
             yield f"form: {document.story[max(0, match.start() - 30):match.end() + 20]!r} has {pattern}"

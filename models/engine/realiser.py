@@ -89,6 +89,8 @@ class Realiser:
             self._here.clear()
 
     def _literal(self, text: str) -> None:
+        if self.raw.rstrip("\x03")[-1:] in ("", " ", "\n"):
+            text = text.lstrip(" ")  # what was to stand before it said nothing
         start = len(self.raw)
         self.raw += text
         for match in _ENDS.finditer(text):
@@ -136,7 +138,7 @@ class Realiser:
         self._mention(person.role)
         if person.name in words:
             self._named.add(person.role)
-        if person.kind.noun in words:
+        if re.search(rf"\b{re.escape(person.kind.noun)}\b", words):
             self._kinded.add(person.role)
         self.raw += f"\x01{person.role}\x02{words}\x04"
 
@@ -174,8 +176,8 @@ class Realiser:
             return self._introduction(person, case) + tail
         if not self._quoted and case != "n" and self._clear(person):
             near = role in self._here
-            chance = 1.0 if case in _FORCED or column == 2 or near and column else 0.9 if near else 0.55
-            if (self._run.get(role, 0) < 4 or near and column) and self.rng.random() < chance:
+            chance = 1.0 if case in _FORCED or column == 2 or near and column else 0.9 if near else 0.45
+            if (self._run.get(role, 0) < 3 or near and column) and self.rng.random() < chance:
                 self._run[role] = self._run.get(role, 0) + 1
                 return PRONOUNS[person.gender][column]
         self._run[role] = 0
