@@ -34,4 +34,4 @@ def info(binary: str) -> dict[str, str]:
 def not_sanitized(binary: str) -> None:
     """Skips a test that a program under a sanitizer can't take."""
     if b"__asan_init" in Path(binary).read_bytes():
-        pytest.skip("AddressSanitizer needs terabytes of address space and a CPU of this kind")
+        pytest.skip("AddressSanitizer needs terabytes of address space, a CPU of this kind, and keeps what is freed")
