@@ -127,8 +127,8 @@ def normal_of(root: Object, source: str) -> Normal:
             found = Normal(found.nfc, found.prepend, replace=True)
         else:
             raise BakeError(
-                f"{source}: normalizer: expected none, NFC, or llama's '{SPACE}' before the text and for spaces, found "
-                f"{shown(step)}; can't be baked (is there a GGUF of the model?)"
+                f"{source}: normalizer: expected none, NFC, or llama's, found {shown(step)}; "
+                "can't be baked (is there a GGUF of the model?)"
             )
     return found
 
@@ -178,8 +178,8 @@ def make_json_frame(
         bos = next(iter([*before, *(ids[text] for text in ("<s>",) if text in ids), *ends]), None)
     if bos is None:
         raise BakeError(
-            f"{source}: bos, eos: expected the id of a token that begins or ends a text, found none; give the folder with the "
-            "model's tokenizer_config.json or config.json"
+            f"{source}: bos, eos: expected the id of a token that begins or ends a text, found none; give the folder with its "
+            "tokenizer_config.json"
         )
     add_bos = beside.add_bos
     if add_bos is None and template is None and beside.llama_class:

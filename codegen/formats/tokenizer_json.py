@@ -73,8 +73,8 @@ def _spaces(root: Object, normal: Normal, beside: Beside, source: str) -> tuple[
         spaces = _metaspace(pre[0], f"{source}: pre_tokenizer")
     else:
         raise BakeError(
-            f"{source}: normalizer and pre_tokenizer: expected llama's: a '{SPACE}' before the text and for each space, nothing "
-            f"else; found {shown(root.get('pre_tokenizer') or root.get('normalizer'))}; can't be baked"
+            f"{source}: normalizer and pre_tokenizer: expected llama's, '{SPACE}' for spaces alone; "
+            f"found {shown(root.get('pre_tokenizer') or root.get('normalizer'))}; can't be baked"
         )
     if beside.add_space not in (None, spaces != "none"):
         raise BakeError(
@@ -91,7 +91,7 @@ def _metaspace(step: Object, label: str) -> str:
     if not fits or scheme not in ("first", "always", "never") or set(step) - {
             "type", "replacement", "split", "prepend_scheme", "add_prefix_space", "str_rep"}:  # fmt: skip
         raise BakeError(
-            f"{label}: expected llama's: a '{SPACE}' before the text and for each space, nothing else; found {shown(step)}; "
+            f"{label}: expected llama's, '{SPACE}' for spaces alone; found {shown(step)}; "
             "can't be baked"
         )
     return {"first": "first without", "always": "each without", "never": "none"}[str(scheme)]

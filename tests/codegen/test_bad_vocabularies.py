@@ -128,7 +128,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("json_id_twice", as_json(vocab={"a": 0, "b": 0}, added_tokens=[]), "'b': expected an id of its own, found 0"),
     ("json_huge_id", as_json(vocab={"a": 1 << 62}, added_tokens=[]), "'a': expected an id of its own, found 46116"),
     ("json_added", as_json(added_tokens=[{"id": 0}]), "added_tokens: content: expected a text, found none"),
-    ("json_no_bos", as_json(vocab={t.replace("<s>", "x"): i for t, i in VOCAB.items()}, added_tokens=[]),
+    ("json_no_bos", as_json(vocab={t.replace("<s>", "x"): i for t, i in VOCAB.items()}, added_tokens=[], post_processor=None),
      "bos, eos: expected the id of a token that begins or ends a text, found none"),
     ("json_merges_text", as_json(merges="a b"), "model: merges: expected a list"),
     ("json_merge_of_three", as_json(merges=["a b c"]), "expected two pieces of the vocabulary, found 'a b c'"),

@@ -39,7 +39,8 @@ def llama(folder: Path, **changes: Any) -> Path:
 
 
 def byte_level(folder: Path, rule: str, **changes: Any) -> Path:
-    tokenizer = byte_level_files.train("the them then there their they the 12 123 1234 ab abab ababab baba é éa" * 3, rule, 12, SPECIAL, ignore_merges=rule == "llama3")
+    text = "the them then there their they the 12 123 1234 ab abab ababab baba é éa" * 3
+    tokenizer = byte_level_files.train(text, rule, 12, SPECIAL, ignore_merges=rule == "llama3")
     return gguf(folder, byte_level_files.gguf_keys(tokenizer, **changes), tokenizer.size)
 
 
