@@ -75,7 +75,7 @@ def allowed_places(words: tuple[str, ...]) -> tuple[Place, ...]:
 @lru_cache(maxsize=None)
 def _scope(plot: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """The heroes, things and places that a plot has roles for."""
-    lex, found = lexicon.load(), library().plots[plot]
+    found = library().plots[plot]
     return (frozenset(kind.noun for kind in allowed_kinds(found.cast["A"])),
             frozenset(noun.word for words in found.things.values() for noun in allowed_nouns(words)),
             frozenset(place.noun for words in found.places.values() for place in allowed_places(words)))

@@ -50,7 +50,8 @@ def _form(document: Document) -> Iterator[str]:
             yield f"quotes: not balanced in {paragraph[:60]!r}"
         if not paragraph or paragraph.rstrip('"')[-1:] not in (".", "!", "?"):
             yield f"end: {paragraph[-30:]!r} does not end a sentence"
-    for pattern in (r"  |\n | \n|^ | $", r" [.,!?]", r"\.\.", r"[{}\[\]|~<>+_\x00-\x09]", r"\?[^\W\d_]", r",[.!?]", r"[.!?],", r"\b(\w+) \1\b(?<!had had)"):
+    for pattern in (r"  |\n | \n|^ | $", r" [.,!?]", r"\.\.", r"[{}\[\]|~<>+_\x00-\x09]", r"\?[^\W\d_]", r",[.!?]", r"[.!?],",
+                    r"\b(\w+) \1\b(?<!had had)"):
         match = re.search(pattern, document.story)
         if match:
             yield f"form: {document.story[max(0, match.start() - 30):match.end() + 20]!r} has {pattern}"
@@ -81,7 +82,8 @@ def _names(document: Document) -> Iterator[str]:
             yield f"name: {match.group(1)!r} is nobody of this story"
     for person in document.told.world.persons.values():
         happened = any(person.role in event.roles for event in document.log)
-        if person.name and happened and person.role != document.told.narrator and not re.search(rf"\b{re.escape(person.name)}\b", document.story):
+        named = happened and person.role != document.told.narrator and person.name
+        if named and not re.search(rf"\b{re.escape(person.name)}\b", document.story):
             yield f"name: {person.name} is never named"
 
 

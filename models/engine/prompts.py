@@ -87,7 +87,9 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
         theme, plot = rng.choice(themes)
     if kind and lex.kinds[kind].gender:
         gender = lex.kinds[kind].gender
-    return Wish(manner, about, Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, rng.random() < _PRESENT / 4, about in ("theme", "thing", "place")), theme)
+    present = rng.random() < _PRESENT / 4
+    focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, present, about in ("theme", "thing", "place"))
+    return Wish(manner, about, focus, theme)
 
 
 def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
@@ -100,7 +102,8 @@ def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
             first = rng.choice(tuple(lex.nouns))
             second = rng.choice(tuple(lex.nouns) if about == "thing" else tuple(lex.kinds))
             word = f"{first.split()[-1]} {second.split()[-1]}"
-        if lexicon.held_out(word) == held_out and word not in lex.nouns and word not in lex.kinds and len(set(word.split())) == len(word.split()):
+        known = word in lex.nouns or word in lex.kinds
+        if lexicon.held_out(word) == held_out and not known and len(set(word.split())) == len(word.split()):
             break
     if about == "kind":
         return Wish(UNKNOWN, about, Focus(kinds=(word,), held_out=held_out))

@@ -214,10 +214,11 @@ class Realiser:
         return not rivals and far <= 2 or (person.role in self._here and not rivals & self._here)
 
     def _only_kind(self, person: Person) -> bool:
-        return ("plain", person.role) not in self.world.facts and all(other is person or other.kind.noun != person.kind.noun for other in self.world.persons.values())
+        others = (other for other in self.world.persons.values() if other is not person)
+        return ("plain", person.role) not in self.world.facts and all(other.kind.noun != person.kind.noun for other in others)
 
     def _thing(self, thing: Thing, case: str) -> str:
-        noun, plural = thing.noun, thing.noun.number == "many"
+        plural = thing.noun.number == "many"
         if case in ("it", "is", "was", "has", "them"):
             return {"it": "them" if plural else "it", "is": "are" if plural else "is", "them": "them",
                     "was": "were" if plural else "was", "has": "have" if plural else "has"}[case]
@@ -279,7 +280,9 @@ class Realiser:
         if self.narrator:
             self.raw = re.sub("(\x01\\w+\x02I\x04) and (\x01\\w+\x02[^\x04]+\x04)", r"\2 and \1", self.raw)
             self.raw = re.sub("(\x02I\x04 )(\\w+?)(?:es|s)\\b", lambda m: m.group(1) + _BASE.get(m.group(2), m.group()[3:]), self.raw)
-        text = _ARTICLE.sub(lambda m: f"{m.group(1) or m.group(3)}n {m.group(2) or m.group(4) or ''}", _capitals(re.sub(r",(?=\x04?[.,!?])", "", re.sub(" +(?=[ .,!?])", "", self.raw.strip()))))
+        spaced = re.sub(" +(?=[ .,!?])", "", self.raw.strip())
+        capitals = _capitals(re.sub(r",(?=\x04?[.,!?])", "", spaced))
+        text = _ARTICLE.sub(lambda m: f"{m.group(1) or m.group(3)}n {m.group(2) or m.group(4) or ''}", capitals)
         if self.present:
             text = tense.present(text)
         references, marks, clean = [], [], ""
@@ -301,7 +304,7 @@ class Realiser:
 
 def _up(text: str) -> str:
     """The text with its first letter large, marks passed over."""
-    match = re.match(rf"((?:[\s\x03]|\x01\w+\x02)*)(\w)", text)
+    match = re.match(r"((?:[\s\x03]|\x01\w+\x02)*)(\w)", text)
     return match.group(1) + match.group(2).upper() + text[match.end():] if match else text
 
 

@@ -81,7 +81,8 @@ def _piece(text: str) -> str:
             continue
         number = _number(before) or subject
         clause = before[max((j + 1 for j, word in enumerate(before) if word in ".,!?;"), default=0):]
-        if not number or clause and clause[0] in _PREPOSITIONS and not any(word.startswith("\x01") for word in clause) or before and before[-1] in (",", "and", "but", "then", "so"):
+        begins = clause and clause[0] in _PREPOSITIONS and not any(word.startswith("\x01") for word in clause)
+        if not number or begins or before and before[-1] in (",", "and", "but", "then", "so"):
             number = subject or _number_after([tokens[j].lower() for j in words[at + 1:]]) or number
         if not number:
             raise Unsure(token)

@@ -63,7 +63,10 @@ def test_neutral_and_harmless_values_change_nothing(key: str, value: Any, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"rope_scaling": None, "rope_parameters": {"type": "linear", "factor": 2.0}}, "rope_parameters: expected no scaling, found linear"),
+        (
+            {"rope_scaling": None, "rope_parameters": {"type": "linear", "factor": 2.0}},
+            "rope_parameters: expected no scaling, found linear",
+        ),
         ({"rope_scaling": {"type": "default", "rope_type": "yarn"}}, "rope_scaling: expected no scaling, found default and yarn"),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling: expected no scaling, found linear"),
         ({"rope_scaling": {"rope_type": "default", "low_freq_factor": 1.0}}, "'low_freq_factor': expected no scaling"),
