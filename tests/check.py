@@ -41,6 +41,9 @@ PROGRAMS = {
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
 }
 
+# What takes most of the time of tests/codegen: programs are compiled for it, or many files are made.
+SLOW = ("test_byte_level.py", "test_changes.py", "test_chat.py", "test_fuzz.py")
+
 
 def cpu_seconds() -> float:
     """The processor time of this program and of all that it has run to their end."""
@@ -77,10 +80,11 @@ def bake_step(bake: Bake, quick: bool) -> Step:
     return Step(bake.name, lambda counts: check_bake(bake, counts), bake.folder, quick=bake.quick)
 
 
-def pytest_step(folder: Path) -> Step:
-    """A folder of tests/ that pytest runs."""
+def pytest_step(folder: Path, quick: bool) -> Step:
+    """A folder of tests/ that pytest runs; a quick one without what is SLOW."""
+    tests = [str(folder), *(f"--ignore={folder / name}" for name in SLOW if quick)]
     return Step(
-        folder.name, lambda counts: pytest(counts, folder.name, [str(folder)], **PROGRAMS),
+        folder.name, lambda counts: pytest(counts, folder.name, tests, **PROGRAMS),
         BUILD / folder.name, after=True, quick=folder.name == "codegen",
     )  # fmt: skip
 
@@ -95,7 +99,7 @@ def all_steps(quick: bool = False) -> list[Step]:
     steps += [Step("tidy", lambda counts: check_tidy(first, counts), after=True)]
     # tests/cli and tests/faults are run on the programs of the builds.
     folders = sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")})
-    steps += [pytest_step(folder) for folder in folders if folder.name not in ("cli", "faults")]
+    steps += [pytest_step(folder, quick) for folder in folders if folder.name not in ("cli", "faults")]
     steps += [Step("fuzz", lambda counts: check_fuzz(fuzzed, counts), after=True)]
     steps += [Step("coverage", check_coverage, COVERAGE.folder, after=True)]
     return steps
