@@ -29,7 +29,7 @@ SAMPLE = 64
 # Share of the documents whose names and asked nouns are split into unusual pieces.
 ODD_SHARE = 0.3
 # Documents that tell which words are common, and the share that a common word is in.
-OWN_SAMPLE = 2000
+OWN_SAMPLE = 1000
 OWN_SHARE = 0.03
 ODD_DROPPED = 0.5
 _NAMES = re.compile(r"(?<=[^.!?:\"“”\n] )[^\W\d_a-z][^\W\d_]+")
@@ -82,10 +82,11 @@ class Own:
     """Which words are a document's own: few other documents have them.  Names, things and kinds are."""
 
     def __init__(self, source: Source, seed: int) -> None:
-        """Counts the words of the first documents."""
+        """Counts the words of the first documents, whose texts it keeps."""
+        self.texts = [source(seed, index).text for index in range(OWN_SAMPLE)]
         count: Counter[str] = Counter()
-        for index in range(OWN_SAMPLE):
-            count.update(set(_WORDS.findall(source(seed, index).text)))
+        for text in self.texts:
+            count.update(set(_WORDS.findall(text)))
         self.common = frozenset(word for word, number in count.items() if number > OWN_SHARE * OWN_SAMPLE)
 
     def words(self, text: str) -> set[str]:
@@ -113,12 +114,11 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
     return Example(np.array(ids, np.int16), prompt, again)
 
 
-def starts(source: Source, tokenizer: Tokenizer, own: Own, seed: int) -> tuple[list[int], list[int]]:
+def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
     """Pieces that mostly begin a document's own words: those with a capital letter, as names have, and the others."""
     every: Counter[int] = Counter()
     found: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
-    for index in range(OWN_SAMPLE):
-        text = source(seed, index).text
+    for text in own.texts:
         wanted = own.words(text)
         for word, pieces in tokenizer.encode_words(text):
             every.update(pieces)

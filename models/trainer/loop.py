@@ -96,7 +96,7 @@ class Trainer:
         crc = data.fingerprint(material.source, material.tokenizer, run.seed)
         self.identity = data.identity(run, asdict(config), crc, material.start)
         self.own = data.Own(material.source, run.seed)
-        marked = data.starts(material.source, material.tokenizer, self.own, run.seed) if material.weights is None else ()
+        marked = data.starts(material.tokenizer, self.own) if material.weights is None else ()
         self.network = Network(config, marked).to(self.device)
         if material.weights is not None:
             self.network.load_state_dict(material.weights)
