@@ -27,6 +27,9 @@ NO_NAMES = frozenset("I Mr Mrs Miss Monday Tuesday Wednesday Thursday Friday Sat
                      "Sundays Mondays Tuesdays Wednesdays Thursdays Fridays Saturdays Christmas".split())  # fmt: skip
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SENTENCE = re.compile(r"[^.!?。！？]*(?:[.!?。！？]+[\"”’]*|$)")
+# Words that stand by themselves between marks; every word ends in one way only, or a "Pooooh" without end takes for ever.
+_ONE = r"[^\W\d_]+(?:-[^\W\d_]+)*"
+_ALONE = re.compile(rf"(?:^|[.!?\"“:] ?|\n)({_ONE}(?:(?:, and |, ?|! ?|\.\.\. ?| and ){_ONE}){{0,5}}[!?.,]+)")
 _NAME = r"[A-Z][^\W\d_]+(?![-\w])"
 # How somebody is introduced, around the name {0}.
 _INTRODUCED = (
@@ -239,7 +242,7 @@ def sounds_of(text: str, words: Words) -> set[str]:
     """Words in no dictionary that stand by themselves, as sounds do: "Splosh!" or "Tap, tap, tap!" """
     sounds: set[str] = set()
     names = _inside(text) | words.names.keys()
-    for run in re.findall(r"(?:^|[.!?\"“:] ?|\n)((?:[^\W\d_]+(?:-[^\W\d_]+)*(?:, ?|! ?|\.\.\. ?|, and | and )?){1,6}[!?.,]+)", text):
+    for run in _ALONE.findall(text):
         parts = [part.lower() for part in WORD.findall(run)]
         unknown = {part for part in parts if part not in words.dictionary}
         if len(unknown) == 1:

@@ -21,7 +21,7 @@ from evaluation.judge.reader import sentences
 _LEFT = re.compile(r"\b(?:cr(?:y|ies|ied|ying)|sobb\w+|we(?:ep|pt)\w*|lonely|all alone|afraid|scared|frightened|terrified|hurt|ashamed|"
                    r"furious|in danger|lost forever|never came back|never seen again|nobody came)\b")  # fmt: skip
 _TAKEN_BACK = re.compile(r"\b(?:not|no|never|nobody|no longer|without|stopped|instead of|more than|less|was not|were not|isn't|"
-                         r"wasn't|any ?more|once|used to|laugh\w*|joy|happ\w+|if|when)\b|n't\b")  # fmt: skip
+                         r"wasn't|any ?more|anyway|before|once|used to|laugh\w*|joy|happ\w+|if|when)\b|n't\b")  # fmt: skip
 
 
 @lru_cache(maxsize=1)

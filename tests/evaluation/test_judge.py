@@ -74,6 +74,11 @@ def test_what_only_looks_like_an_error_is_none() -> None:
     assert read(CLEAN.replace("kite", "trampoline"), "a story about a trampoline") == {}
 
 
+def test_a_word_without_end_is_read_at_once() -> None:
+    """A model that has lost itself says "Poooo" to the end of its context."""
+    assert "non-word" in read(CLEAN + " and p" + "oo" * 400)
+
+
 def test_sentences_keep_what_is_said_with_who_says_it() -> None:
     assert sentences('"Where is it?" asked Mia. It was not there. "Oh no!" she said.') == [
         '"Where is it?" asked Mia.', "It was not there.", '"Oh no!" she said.']  # fmt: skip
