@@ -161,8 +161,11 @@ def test_packed_floats_are_where_the_layout_says(rows: int, columns: int, weight
 
 def test_packing_is_the_whole_image() -> None:
     model, tensors = files.tiny(shared=False)
+    tiny = model
 
     class Source:
+        model = tiny
+
         def tensor(self, name: str, layer: int = 0) -> np.ndarray | Quantized:
             return tensors[name, layer]
 
