@@ -162,7 +162,7 @@ def main(argv: list[str]) -> int:
     if not writable(BUILD):
         print(f"tools/check: can't write to {BUILD}: is the checkout read-only? Clone it to a folder of your own", file=sys.stderr)
         return 74
-    for tool in [["tools/setup", "check"], ["tools/toolchain"]] if options.install else []:
+    for tool in [["tools/setup", "check"], ["tools/toolchain"], ["tools/toolchain", "llama"]] if options.install else []:
         if code := subprocess.run(tool, cwd=ROOT).returncode:
             return code
     whole = not options.only and not options.quick
