@@ -74,10 +74,12 @@ class Step:
 
 
 def bake_step(bake: Bake, quick: bool) -> Step:
-    """A build and its tests; a quick one of what its tests need alone, without those of the command line."""
+    """A build and its tests; a quick one, in a folder of its own, of what its tests need alone, without the storyteller."""
+    name = bake.name
     if quick:
-        bake = dataclasses.replace(bake, whole=False, cli=False)
-    return Step(bake.name, lambda counts: check_bake(bake, counts), bake.folder, quick=bake.quick)
+        options = (*bake.options, "-Dstoryteller=disabled")
+        bake = dataclasses.replace(bake, name=f"quick-{name}", options=options, whole=False, cli=False)
+    return Step(name, lambda counts: check_bake(bake, counts), bake.folder, quick=bake.quick)
 
 
 def pytest_step(folder: Path, quick: bool) -> Step:

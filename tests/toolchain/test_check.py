@@ -27,6 +27,7 @@ def test_the_matrix_says_only_what_a_build_can(tmp_path: Path) -> None:
 
 def test_quick_has_every_backend() -> None:
     quick = [step.name for step in check.chosen(check.parse(["--quick"]), check.all_steps(quick=True))]
+    assert {step.folder.name for step in check.all_steps(quick=True) if step.name in quick and step.folder} >= {"quick-default"}
     rows = [bake for bake in bakes.read_matrix() if bake.name in quick]
     assert {"style", "default", "codegen"} <= set(quick)
     assert {bake.cross for bake in rows} == {(), ("duo",), ("rvv1",)}
