@@ -12,7 +12,7 @@ from checks.bakes import Bake
 from checks.results import ROOT, Counts, run
 
 # The versions that are asked: another one's verdict says nothing about a change. Debian 12's, then Debian 13's.
-NAMED = {"autopep8": ("2.0", "2.3"), "clang-format": ("14",), "flake8": ("5", "7"), "mypy": ("1.0", "1.15")}
+NAMED = {"autopep8": ("2.0", "2.3"), "clang-format": ("14",), "clang-tidy": ("14",), "flake8": ("5", "7"), "mypy": ("1.0", "1.15")}
 
 
 def sources(*suffixes: str) -> list[Path]:
@@ -53,6 +53,8 @@ def named(tool: str, counts: Counts) -> bool:
 
 def check_tidy(bake: Bake, counts: Counts) -> None:
     """clang-tidy on the runtime and the storyteller, a file a core at a time, with the compile commands of a build."""
+    if not named("clang-tidy", counts):
+        return
     runtime = [file for file in sources(".cpp") if {ROOT / "runtime", ROOT / "storyteller"} & {*file.parents}]
     tidy: list[str | Path] = ["clang-tidy", "--quiet", "-p", bake.folder]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
