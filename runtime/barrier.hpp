@@ -1,5 +1,5 @@
-// The barrier between the steps of a team: apart from team.hpp, for <atomic> is slow to compile and every kernel
-// includes that.
+// Defines the barrier between the steps of a team: apart from team.hpp, for <atomic> is slow to compile and every
+// kernel includes that.
 #pragma once
 
 #include <sched.h>
@@ -41,7 +41,7 @@ private:
 #endif
     }
 
-    // On cache lines of their own: waiting threads read round_ (and spins_) while others count up arrived_.
+    // Lie on cache lines of their own: waiting threads read round_ (and spins_) while others count up arrived_.
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
     const int spins_;

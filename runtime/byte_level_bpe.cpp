@@ -46,7 +46,7 @@ Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vo
     return t;
 }
 
-/// Whether every piece lies within `bytes_size` and every id is below `vocab_size`: then nothing that this class
+/// Tells whether every piece lies within `bytes_size` and every id is below `vocab_size`: then nothing that this class
 /// does reads elsewhere, whatever befell the blob.
 bool ByteLevelBpe::points_inside(std::uint32_t vocab_size, std::uint32_t bytes_size) const {
     if (vocab_size == 0 || kinds_count_ == 0 || rule_ > static_cast<std::uint32_t>(WordRule::kQwen2) ||
@@ -86,7 +86,7 @@ std::string_view ByteLevelBpe::piece(int id) const {
     return {reinterpret_cast<const char*>(baked_ + bytes_ + begin), word(at + 4) - begin};
 }
 
-/// The id of a piece that merges can make, or -1.
+/// Finds the id of a piece that merges can make, or -1.
 int ByteLevelBpe::find(std::string_view text) const {
     std::uint32_t low = 0;
     std::uint32_t high = sorted_count_;

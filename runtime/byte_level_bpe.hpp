@@ -37,7 +37,7 @@ public:
     /// equals) until none is left. Takes O(n log n) for n bytes.
     void encode(std::string_view text, bool spaced, std::vector<int>& ids) const;
 
-    /// The bytes of a token.
+    /// Returns the bytes of a token.
     [[nodiscard]] std::string_view decode(int token) const { return piece(token); }
     [[nodiscard]] std::string_view piece(int id) const;
 
@@ -56,7 +56,7 @@ private:
     std::uint32_t unk_ = 0;
     bool whole_words_ = false;
     Words words_;
-    std::size_t byte_ids_ = 0;  // byte offsets into the blob
+    std::size_t byte_ids_ = 0;  // is a byte offset into the blob, as those below
     std::size_t merges_ = 0;
     std::size_t offsets_ = 0;
     std::size_t sorted_ = 0;

@@ -15,30 +15,30 @@
 namespace storybake {
 namespace {
 
-constexpr double kUnit = 0x1p-24;    // half the distance of 1.0F to the next float: an operation is off by this much
-constexpr double kFew = 8 * kUnit;   // more than the operations that make and compare two probabilities
+constexpr double kUnit = 0x1p-24;    // is half the distance of 1.0F to the next float: an operation is off by this much
+constexpr double kFew = 8 * kUnit;   // exceeds the errors of making and comparing two probabilities
 constexpr double kLeast = 0x1p-149;  // the smallest float: what an operation may be off by near 0
-constexpr double kDouble = 1 + 0x1p-30;  // more than all rounding of the bracket itself, in double
+constexpr double kDouble = 1 + 0x1p-30;  // exceeds all rounding of the bracket itself, in double
 
-/// The relative error of a sum of `terms` probabilities, each of them a rounded quotient, and of its use.
+/// Bounds the relative error of a sum of `terms` probabilities, each of them a rounded quotient, and of its use.
 double relative_error(std::size_t terms) {
     return static_cast<double>(terms + 8) * kUnit;
 }
 
-/// Exponentials of the head that were not computed: how many, and the bounds of their sum.
+/// Counts the head's exponentials that were not computed: how many, and the bounds of their sum.
 struct Far {
     int count = 0;
     double low = 0, high = 0;
 };
 
-/// A temperature whose inverse is a float by far.
+/// Is a temperature whose inverse is a float by far.
 constexpr float kCoarsest = 1e-30F;
 
-/// Exponents below this one are far: e^-8 of the largest.
+/// Separates near from far: exponents below this one are far, e^-8 of the largest.
 constexpr float kNear = -8.0F;
 
 /// Collects the logits that are near the largest, with their rows, in the order of both; brackets the exponentials of
-/// all others. Of a distribution with a top these are nearly all, and computing them takes longer than a layer.
+/// all others. In a distribution with a top the others are nearly all, and computing them takes longer than a layer.
 template <typename Collect>
 Far split(std::span<const float> logits, float temperature, float largest, const Collect& collect) {
     // 2^x is read off the bits of a float whose exponent is the whole part of x and whose mantissa is the rest: 1 + f
@@ -47,7 +47,7 @@ Far split(std::span<const float> logits, float temperature, float largest, const
     constexpr float kLowest = -100.0F;
     const float scale = 1.0F / (temperature * 0.69314718F);
     const float near = kNear / 0.69314718F;
-    constexpr std::size_t kBlock = 8;  // side by side, for a processor without speculation
+    constexpr std::size_t kBlock = 8;  // are summed side by side, for a processor without speculation
     float sums[kBlock] = {};
     int found = 0;
     const auto add_block = [&](std::size_t begin, const float* block) {
@@ -85,13 +85,13 @@ Far split(std::span<const float> logits, float temperature, float largest, const
         sum += static_cast<double>(x);
     }
     const int count = static_cast<int>(logits.size()) - found;
-    const double slack = 1e-3 + count * kUnit;  // of float32 exponents, of the scale, and of the sums
+    const double slack = 1e-3 + count * kUnit;  // covers float32 exponents, the scale, and the sums
     const double least = static_cast<double>(logits.size() + kBlock) * 0x1p-99;
     return {count, std::max(sum * (1 - slack) / 1.0615 - least, 0.0), sum * (1 + slack)};
 }
 
-/// Brackets e^(logit / temperature - largest) for the tail's logits, and the sum of all: of the head's, `exponentials`
-/// and those that are far.
+/// Brackets e^(logit / temperature - largest) for the tail's logits, and the sum of all: the tail's, the head's
+/// `exponentials` and those that are far.
 TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials, const Far& far, float temperature,
                     float largest) {
     TailBracket tail{};
@@ -105,7 +105,7 @@ TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials,
     tail.high = exponent(head.tail.high, +1);
     tail.highest = far.count == 0 ? tail.high : std::max(tail.high, std::exp(static_cast<double>(kNear)) * 1.001);
     double sum = 0;
-    double negligible = 0;  // those that an addition may lose as a whole
+    double negligible = 0;  // sums those that an addition may lose as a whole
     int others = 0;
     for (const float x : exponentials) {
         sum += static_cast<double>(x);
@@ -183,10 +183,10 @@ std::optional<int> Sampler::sample_head(const HeadLogits& head) {
 std::optional<int> Sampler::prove_all(const HeadLogits& head, const TailBracket& tail, float coin) const {
     const double least = (static_cast<double>(coin) * tail.largest_sum * (1 + kFew) + tail.rounding) * kDouble;
     const double most = (static_cast<double>(coin) * tail.smallest_sum * (1 - kFew) - tail.rounding) / kDouble;
-    double before = 0;  // of the head's exponentials
+    double before = 0;  // sums the head's exponentials
     for (std::size_t row = 0; row < head.logits.size(); ++row) {
         const auto token = static_cast<std::size_t>(head.token_of_row[row]);
-        const auto passed = static_cast<double>(token - row);  // rows of the tail: both parts are in order
+        const auto passed = static_cast<double>(token - row);  // counts rows of the tail: both parts are in order
         const double own = static_cast<double>(exponentials_[row]);
         if (before + own + passed * tail.low > least) {
             const bool proven = token == 0 || before + passed * tail.high <= most;
@@ -215,7 +215,7 @@ std::optional<int> Sampler::prove_topp(const HeadLogits& head, const TailBracket
     sort_candidates(kept);
     const auto value = [this](std::size_t rank) { return static_cast<double>(candidates_[rank].probability()); };
 
-    // The sets that may be meant end with the ranks first to last; their sums.
+    // Find the sums of the sets that may be meant, which end with the ranks first to last.
     std::size_t first = kept;
     std::size_t last = kept;
     double first_sum = 0;

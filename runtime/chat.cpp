@@ -1,4 +1,4 @@
-// A chat: turns of the user and of the model, within the context.
+// Holds a chat: turns of the user and of the model, within the context.
 
 #include <poll.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ namespace {
 
 using Between = ChatFormat::Between;
 
-/// What was said, from the first turn that is remembered on.
+/// Holds what was said, from the first turn that is remembered on.
 class Conversation {
 public:
     Conversation(const Tokenizer& tokenizer, const ChatFormat& format, std::string system)
@@ -26,7 +26,7 @@ public:
     void take_back() { turns_.pop_back(); }
     std::vector<int>& answer() { return turns_.back().answer; }
 
-    /// Forgets the oldest turn; false when there is only the newest.
+    /// Forgets the oldest turn; returns false when there is only the newest.
     bool forget_one() {
         if (turns_.size() < 2) {
             return false;
@@ -35,7 +35,8 @@ public:
         return true;
     }
 
-    /// The tokens of the last turn alone, to go on after the answer before it; of all, if it is the first.
+    /// Returns the tokens of the last turn alone, to go on after the answer before it; those of all turns, if it is the
+    /// first.
     [[nodiscard]] std::vector<int> last() const {
         return turns_.size() == 1 ? all() : encode(turns_.size() - 1, turns_.size(), false);
     }
@@ -72,13 +73,13 @@ private:
     std::deque<Turn> turns_;
 };
 
-/// Positions that an answer should have at least, of all: a conversation is cut before it is full.
+/// Reserves one position of so many for an answer: a conversation is cut before it is full.
 constexpr int kAnswerShare = 4;
 
 }  // namespace
 
-/// One line from the user, without its end; false at the end of the input. A line that is too long is cut to one byte
-/// more than kMaxPromptBytes. Fails with 74.
+/// Reads one line from the user, without its end; returns false at the end of the input. A line that is too long is cut
+/// to one byte more than kMaxPromptBytes. Fails with 74.
 Result<bool> Session::ask(int in, std::string_view guide, std::string& line) {
     out_.write(guide);
     out_.finish();
@@ -198,7 +199,7 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
     }
     out_.write("\n");
     out_.finish();
-    complete();  // for the fingerprint
+    complete();  // the fingerprint needs all logits
     return failed ? failed : output_failure();
 }
 

@@ -1,4 +1,5 @@
-// How a conversation is written down for the model: what stands between the messages, from the model's chat template.
+// Says how a conversation is written down for the model: what stands between the messages, from the model's chat
+// template.
 #pragma once
 
 #include <array>
@@ -23,7 +24,7 @@ namespace storybake {
 /// dropped.
 class ChatFormat {
 public:
-    /// What stands between the messages.
+    /// Names what stands between the messages.
     enum class Between : std::uint8_t {
         kUserFirst,    // before the first user's message, without a system prompt
         kSystemFirst,  // before the system prompt
@@ -34,16 +35,16 @@ public:
     };
     static constexpr std::size_t kStretches = 6;
 
-    /// A turn as it is encoded: special tokens by their ids, texts between them.
+    /// Holds a turn as it is encoded: special tokens by their ids, texts between them.
     using Turn = std::vector<std::variant<int, std::string>>;
 
-    /// A view of a blob that outlives it, with ids below `pieces`; none when it points outside of itself.
+    /// Takes a blob that outlives the view, with ids below `pieces`; returns none when it points outside of itself.
     static std::optional<ChatFormat> view(std::span<const std::byte> baked, int pieces);
 
-    /// Llama 2's, as llama2.c has it built in, for a tokenizer that says nothing.
+    /// Returns Llama 2's format, as llama2.c has it built in, for a tokenizer that says nothing.
     static ChatFormat llama2();
 
-    /// Where it is from: "tokenizer_config.json", "llama2", ...
+    /// Names where the format is from: "tokenizer_config.json", "llama2", ...
     [[nodiscard]] std::string_view name() const { return {text_, name_size_}; }
 
     [[nodiscard]] bool has_system() const { return (flags_ & 1U) != 0; }
@@ -55,7 +56,7 @@ public:
     void append_user(Turn& turn, std::string_view message) const { append_text(turn, trimmed(message, 2)); }
     void append_system(Turn& turn, std::string_view message) const { append_text(turn, trimmed(message, 4)); }
 
-    /// What a first turn looks like, for people; `piece` names a special token.
+    /// Shows people what a first turn looks like; `piece` names a special token.
     template <class Piece>
     [[nodiscard]] std::string example(Piece piece) const {
         Turn turn;
@@ -77,7 +78,7 @@ private:
 
     std::uint32_t flags_ = 0;
     std::size_t name_size_ = 0;
-    std::array<std::size_t, kStretches + 1> first_{};  // part of each stretch
+    std::array<std::size_t, kStretches + 1> first_{};  // is the first part of each stretch
     const std::byte* parts_ = nullptr;
     const char* text_ = nullptr;
 };

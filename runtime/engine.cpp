@@ -19,7 +19,7 @@ namespace {
 // about this many multiply-accumulates to do.
 constexpr std::uint64_t kMacsWorthAThread = 1000000;
 
-/// The number at the beginning of OMP_NUM_THREADS, which may be a list; 0 when there is none.
+/// Reads the number at the beginning of OMP_NUM_THREADS, which may be a list; 0 when there is none.
 long first_number(const char* text) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);

@@ -13,22 +13,22 @@
 
 namespace storybake {
 
-/// The number of threads, and what there is to say about it.
+/// Holds the number of threads, and what there is to say about it.
 struct Threads {
     int count;
     std::string warning;  // empty when there is none
 };
 
-/// How many threads to run: `requested` (--threads), which must be between 1 and `most`; else the first number of
-/// `environment` (OMP_NUM_THREADS, null when it is not set) when it is; else as many as `cores` and the size of the
+/// Chooses how many threads to run: `requested` (--threads), which must be between 1 and `most`; else the first number
+/// of `environment` (OMP_NUM_THREADS, null when it is not set) when it is; else as many as `cores` and the size of the
 /// model make worth while. Fails with 2.
 Result<Threads> choose_threads(std::optional<int> requested, const char* environment, int cores, int most,
                                std::uint64_t macs_per_token);
 
-/// The most threads that this build can run: kModel.max_threads, or 1 without OpenMP.
+/// Returns the most threads that this build can run: kModel.max_threads, or 1 without OpenMP.
 int most_threads();
 
-/// Cores that this process may run on.
+/// Counts the cores that this process may run on.
 int available_cores();
 
 class Engine {
@@ -40,16 +40,16 @@ public:
     Engine(const Engine&) = delete;  // the threads of a team meet at its barrier
     Engine& operator=(const Engine&) = delete;
 
-    /// Computes the positions pos, pos + 1, ... of up to `batch` tokens. The logits of the last one when they are
-    /// wanted, (vocab_size,); else nothing.
+    /// Computes the positions pos, pos + 1, ... of up to `batch` tokens. Returns the logits of the last one when they
+    /// are wanted, (vocab_size,); else nothing.
     std::span<float> forward(std::span<const int> tokens, int pos, Logits wanted);
 
-    /// Computes any number of positions in batches, and the classifier for the last one only: its logits, if all are
-    /// `wanted`. Stops early between two batches when `*stop` is not 0, and has no logits then.
+    /// Computes any number of positions in batches, and the classifier for the last one only; returns its logits, if
+    /// all are `wanted`. Stops early between two batches when `*stop` is not 0, and has no logits then.
     std::span<float> prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop,
                              Logits wanted = Logits::kLast);
 
-    /// Computes the logits that Logits::kHead left out; all of the last position.
+    /// Computes the logits that Logits::kHead left out; returns all of the last position.
     std::span<float> complete();
 
     [[nodiscard]] int threads() const { return threads_; }

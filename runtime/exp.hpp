@@ -1,4 +1,4 @@
-// storybake's own exp in float32: the same bits on every target, and those of today's glibc and musl.
+// Defines storybake's own exp in float32: the same bits on every target, and those of today's glibc and musl.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace storybake {
 
-/// The bits of 2^(i/32), rounded to nearest, less i << 47: adding k << 47 for any k with k % 32 == i gives the bits of
-/// 2^(k/32).
+/// Holds the bits of 2^(i/32), rounded to nearest, less i << 47: adding k << 47 for any k with k % 32 == i gives the
+/// bits of 2^(k/32).
 inline constexpr std::uint64_t kExp2Bits[32] = {
     // clang-format off
     0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
@@ -25,7 +25,7 @@ inline constexpr std::uint64_t kExp2Bits[32] = {
 // (2.28 and newer) and musl (1.2.0 and newer) took over, so that a baked model follows llama2.c built with either.
 // With x = (k + r) * ln2 / 32, k whole and |r| <= 1/2: e^x = 2^(k/32) * 2^(r/32), from a table and a cubic in double
 // precision. It must be built without contraction (-ffp-contract=off): a fused multiply-add changes a few results.
-inline constexpr float kLowestExp = -104.0F;               // of what is less, e^x is 0 as well
+inline constexpr float kLowestExp = -104.0F;               // is where e^x becomes 0, as it is for all that is less
 inline constexpr double kExpScale = 0x1.71547652b82fep+5;  // 32 / ln2
 inline constexpr double kExpShift = 0x1.8p+52;             // adding it rounds to a whole number
 // 2^(r/32) = 1 + c2 r + c1 r^2 + c0 r^3, a minimax fit; the divisions by powers of 32 are exact.
@@ -33,9 +33,9 @@ inline constexpr double kExpC0 = 0x1.c6af84b912394p-5 / (32.0 * 32.0 * 32.0);
 inline constexpr double kExpC1 = 0x1.ebfce50fac4f3p-3 / (32.0 * 32.0);
 inline constexpr double kExpC2 = 0x1.62e42ff0c52d6p-1 / 32.0;
 
-/// e^x for kLowestExp <= x <= 89, correctly rounded but for about one argument in 25000 (error below 0.502 ulp): beyond
-/// these, the conversion to float overflows or underflows by itself. No branches, so that a compiler can interleave or
-/// vectorise it.
+/// Returns e^x for kLowestExp <= x <= 89, correctly rounded but for about one argument in 25000 (error below 0.502
+/// ulp): beyond these, the conversion to float overflows or underflows by itself. No branches, so that a compiler can
+/// interleave or vectorise it.
 inline float exp_f32_in_range(float x) {
     const double z = kExpScale * static_cast<double>(x);
     const double shifted = z + kExpShift;
@@ -52,7 +52,7 @@ inline float exp_f32_in_range(float x) {
     return static_cast<float>((high * (r * r) + low) * scale);
 }
 
-/// e^x for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
+/// Returns e^x for any x: overflow gives infinity, underflow zero or a subnormal, NaN gives NaN.
 inline float exp_f32(float x) {
     x = x < kLowestExp ? kLowestExp : x;
     x = x > 89.0f ? 89.0f : x;

@@ -1,4 +1,4 @@
-// Failures as values: one line for the user and the exit code of its kind. Nothing is thrown.
+// Defines failures as values: one line for the user and the exit code of its kind. Nothing is thrown.
 #pragma once
 
 #include <cstdarg>
@@ -10,7 +10,7 @@
 
 namespace storybake {
 
-/// Exit codes, after sysexits.h where it has one.
+/// Lists the exit codes, after sysexits.h where it has one.
 enum ExitCode : int {
     kExitOk = 0,
     kExitUsage = 2,
@@ -22,7 +22,7 @@ enum ExitCode : int {
     kExitIo = 74,
 };
 
-/// What happened, expected, actual and what to do, in one line without a newline, and the process's exit code.
+/// Says what happened, expected, actual and what to do, in one line without a newline, and the process's exit code.
 struct Failure {
     int exit_code;
     std::string message;
@@ -38,7 +38,7 @@ struct Failure {
     return {exit_code, text};
 }
 
-/// A value, or why there is none. `Result<T> r = f(); if (!r) return r.failure(); use(*r);`
+/// Holds a value, or why there is none. `Result<T> r = f(); if (!r) return r.failure(); use(*r);`
 template <class T>
 class [[nodiscard]] Result {
 public:

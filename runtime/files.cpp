@@ -13,7 +13,7 @@
 namespace storybake {
 namespace {
 
-/// read(2) until `into` is full or the input ends. The bytes read, or -1 with errno.
+/// Calls read(2) until `into` is full or the input ends. Returns the bytes read, or -1 with errno.
 ssize_t read_some(int fd, std::span<std::byte> into) {
     std::size_t have = 0;
     while (have < into.size()) {
@@ -34,7 +34,8 @@ ssize_t read_some(int fd, std::span<std::byte> into) {
     return static_cast<ssize_t>(have);
 }
 
-/// The temporary names of files that are being written; null for a free place. More than are ever open at once.
+/// Holds the temporary names of files that are being written; null for a free place. There are more places than files
+/// ever open at once.
 std::atomic<const char*> unfinished[8];
 
 /// Puts a name in the first place that holds another, which may be null.
@@ -47,14 +48,14 @@ void replace_unfinished(const char* from, const char* to) {
     }
 }
 
-/// The file that a path stands for: through symbolic links, also to one that is not there yet.
+/// Finds the file that a path stands for: through symbolic links, also to one that is not there yet.
 std::string followed(std::string path) {
-    constexpr int kMostLinks = 40;  // Linux's own
+    constexpr int kMostLinks = 40;  // is Linux's own limit
     for (int i = 0; i < kMostLinks; ++i) {
         char link[4096];
         const ssize_t size = ::readlink(path.c_str(), link, sizeof link);
         if (size <= 0 || size == static_cast<ssize_t>(sizeof link)) {
-            break;  // it is none
+            break;  // it is no symbolic link
         }
         const std::size_t folder = link[0] == '/' ? 0 : path.rfind('/') + 1;
         path.replace(folder, std::string::npos, link, static_cast<std::size_t>(size));
@@ -197,7 +198,7 @@ OutputFile::~OutputFile() {
     }
 }
 
-/// Nothing of the file is left.
+/// Leaves nothing of the file.
 void OutputFile::discard() {
     if (!temporary_.empty()) {
         ::unlink(temporary_.data());

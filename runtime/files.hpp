@@ -1,4 +1,4 @@
-// Files: read whole or in parts, written whole or not at all. Every failure is one line with its exit code.
+// Handles files: read whole or in parts, written whole or not at all. Every failure is one line with its exit code.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,8 @@
 
 namespace storybake {
 
-/// Writes all bytes to a file descriptor, through short writes and interruptions. 0, or the errno of the failure.
+/// Writes all bytes to a file descriptor, through short writes and interruptions. Returns 0, or the errno of the
+/// failure.
 int write_all(int fd, std::span<const std::byte> bytes);
 
 /// A file that is open for reading.
@@ -26,13 +27,13 @@ public:
     InputFile& operator=(InputFile&&) = delete;
     ~InputFile();
 
-    /// The length of a regular file in bytes; 0 for anything else.
+    /// Returns the length of a regular file in bytes; 0 for anything else.
     [[nodiscard]] std::uint64_t size() const { return size_; }
 
-    /// Reads until `into` is full or the file ends; the number of bytes read. Fails with 74.
+    /// Reads until `into` is full or the file ends; returns the number of bytes read. Fails with 74.
     Result<std::size_t> read(std::span<std::byte> into);
 
-    /// The first `size` bytes as memory that can't be written: the page cache's own pages. The caller unmaps them.
+    /// Maps the first `size` bytes as memory that can't be written: the page cache's own pages. The caller unmaps them.
     /// Fails with 71 without room for them, and with 74 when this kind of file can't be mapped.
     Result<std::byte*> map(std::size_t size);
 
@@ -41,21 +42,22 @@ private:
 
     int fd_;
     std::uint64_t size_;
-    std::string name_;  // role and path
+    std::string name_;  // names role and path, for messages
 };
 
-/// The bytes of a file of at most `limit` bytes. Fails with 66, 74, or 65 when it is longer.
+/// Reads the bytes of a file of at most `limit` bytes. Fails with 66, 74, or 65 when it is longer.
 Result<std::vector<std::byte>> read_file(const std::string& path, const char* what, std::size_t limit);
 
-/// All of standard input, or of any descriptor; one byte more than `limit` at most, so that the caller can tell that
-/// it is too long. Fails with 74.
+/// Reads all of standard input, or of any descriptor; one byte more than `limit` at most, so that the caller can tell
+/// that it is too long. Fails with 74.
 Result<std::string> read_stream(int fd, std::size_t limit);
 
-/// A text file, likewise one byte more than `limit` at most. Fails with 66 and 74.
+/// Reads a text file, likewise one byte more than `limit` at most. Fails with 66 and 74.
 Result<std::string> read_text(const std::string& path, const char* what, std::size_t limit);
 
 /// A file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
-/// otherwise. Of a symbolic link, what it points to. What is no regular file (a device, a pipe) is written to directly.
+/// otherwise. A symbolic link is followed to the file that it points to. What is no regular file (a device, a pipe) is
+/// written to directly.
 class OutputFile {
 public:
     /// Fails with 74 when the file cannot be made.

@@ -1,4 +1,4 @@
-// A fingerprint of bytes that the generator (codegen/fingerprint.py) and the runtime compute alike.
+// Computes a fingerprint of bytes that the generator (codegen/fingerprint.py) and the runtime find alike.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ public:
     [[nodiscard]] std::uint64_t value() const { return mix(sum_ ^ mix(size_)); }
 
 private:
-    // The finaliser of splitmix64 (Steele, Lea, Flood 2014).
+    // Applies the finaliser of splitmix64 (Steele, Lea, Flood 2014).
     static std::uint64_t mix(std::uint64_t z) {
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;

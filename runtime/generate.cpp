@@ -21,7 +21,7 @@ Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, T
     sampler_.forbid(tokenizer_.never());
 }
 
-/// Computes the tokens at pos_ and on; logits_ are those of the last one, none when the user interrupted.
+/// Computes the tokens at pos_ and on; logits_ become those of the last one, none when the user interrupted.
 std::optional<Failure> Session::compute(std::span<const int> tokens) {
     if (logits_file_ == nullptr) {
         const Logits wanted = wanted_logits();
@@ -43,8 +43,8 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
     return std::nullopt;
 }
 
-/// Whether the classifier's head is worth trying: where there is a tail to leave out, nobody reads all logits, and half
-/// of the draws so far, beyond the first few, were proved.
+/// Decides whether the classifier's head is worth trying: where there is a tail to leave out, nobody reads all logits,
+/// and half of the draws so far, beyond the first few, were proved.
 Logits Session::wanted_logits() const {
     constexpr std::int64_t kFew = 32;
     const bool worth = !sampler_.adjusts() && stats_.certified + kFew >= stats_.fallen_back;
@@ -72,7 +72,7 @@ std::optional<Failure> Session::check_finite(bool finite) const {
     return std::nullopt;
 }
 
-/// Computes a prompt, or a turn's, and counts it as such.
+/// Computes a prompt, or the tokens of a chat's turn, and counts it as such.
 std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
     const std::int64_t start = now_ns();
     const int before = pos_;
@@ -205,7 +205,7 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     }
     out_.write("\n");
     out_.finish();
-    complete();  // for the fingerprint
+    complete();  // the fingerprint needs all logits
     return failed ? failed : output_failure();
 }
 

@@ -1,4 +1,4 @@
-// The loops around the model: a story from a prompt, and a chat.
+// Runs the loops around the model: a story from a prompt, and a chat.
 #pragma once
 
 #include <csignal>
@@ -20,10 +20,10 @@
 
 namespace storybake {
 
-/// The most bytes of a prompt; far more than any context, and few enough to hold.
+/// Limits the bytes of a prompt; far more than any context, and few enough to hold.
 constexpr std::size_t kMaxPromptBytes = std::size_t{1} << 20;
 
-/// What a run took. Positions are counted where they are computed: those of prompts apart from those after them.
+/// Counts what a run took. Positions are counted where they are computed: those of prompts apart from those after them.
 struct Stats {
     std::int64_t prompt_positions = 0;
     std::int64_t positions = 0;
@@ -31,14 +31,14 @@ struct Stats {
     double seconds = 0.0;
     std::int64_t certified = 0;     // tokens drawn from the classifier's head alone
     std::int64_t fallen_back = 0;   // tokens for which its tail was computed after all
-    int tail_rows = 0;              // of the classifier, that were left out for the former
-    std::span<const float> logits;  // of the last position that was computed with them
+    int tail_rows = 0;              // counts the classifier's rows that were left out for the certified ones
+    std::span<const float> logits;  // are those of the last position that was computed with logits
 };
 
-/// Whether the prompt is part of the text.
+/// Tells whether the prompt is part of the text.
 enum class Echo { kNo, kYes };
 
-/// Runs of the model: stories, each from position 0 on, or a chat. Stats are those of all together.
+/// Runs the model: for stories, each from position 0 on, or for a chat. The Stats count all of them together.
 class Session {
 public:
     /// `steps` is the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
@@ -52,12 +52,12 @@ public:
     /// Never takes a token that ends a text.
     void ignore_ends() { sampler_.forbid(tokenizer_.ends()); }
 
-    /// Where notices go that can't wait for the end of a chat; without it they are part of warning().
+    /// Sets where notices go that can't wait for the end of a chat; without it they are part of warning().
     void tell_by(void (*tell)(const std::string&)) { tell_ = tell; }
 
-    /// A story: echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS, EOS, an
-    /// interruption, or when the sink is full. Fails with 2 when the prompt does not fit the context, 65 when the
-    /// logits are not finite, and 74.
+    /// Tells a story: echoes the prompt, or not, and continues it, as llama2.c's generate() does, until `steps`, BOS,
+    /// EOS, an interruption, or when the sink is full. Fails with 2 when the prompt does not fit the context, 65 when
+    /// the logits are not finite, and 74.
     std::optional<Failure> generate(std::string_view prompt, Echo echo = Echo::kYes);
 
     /// Takes turns with the user, who types lines into the file descriptor `in`, as the model's chat format has them
@@ -69,7 +69,7 @@ public:
 
     [[nodiscard]] const Stats& stats() const { return stats_; }
 
-    /// What there is to say about a run that did not fail; empty mostly.
+    /// Returns what there is to say about a run that did not fail; empty mostly.
     [[nodiscard]] const std::string& warning() const { return warning_; }
 
 private:
@@ -93,9 +93,9 @@ private:
     int steps_;
     const volatile std::sig_atomic_t& stop_;
     int pos_ = 0;              // positions computed
-    std::span<float> logits_;  // of position pos_ - 1; empty with the head's alone, which head_ says
+    std::span<float> logits_;  // are those of position pos_ - 1; empty with the head's alone, which head_ says
     bool head_ = false;
-    std::string input_;  // read from the user, lines yet to come
+    std::string input_;  // holds what was read from the user: lines yet to come
     StopTexts stops_;
     void (*tell_)(const std::string&) = nullptr;
     Stats stats_;

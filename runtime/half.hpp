@@ -1,4 +1,5 @@
-// float16 (IEEE 754 binary16) as 16 bits, to and from float32: the same bits on every target, which need not know it.
+// Converts float16 (IEEE 754 binary16), as 16 bits, to and from float32: the same bits on every target, which need not
+// know it.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +7,7 @@
 
 namespace storybake {
 
-/// The float32 of the same value; a NaN stays one. Exact.
+/// Returns the float32 of the same value; a NaN stays one. Exact.
 ///
 /// A half's exponent and mantissa, moved to where a float has them, read as the value times 2^-112; the subnormals too.
 inline float half_to_float(std::uint16_t half) {
@@ -22,7 +23,7 @@ inline float half_to_float(std::uint16_t half) {
     return value;
 }
 
-/// The nearest float16, of two equally near the even one; from 65520 on infinity. A NaN stays one.
+/// Returns the nearest float16, of two equally near the even one; from 65520 on infinity. A NaN stays one.
 ///
 /// The rounding is that of a float addition: to the magnitude is added the power of two whose last place as a float is
 /// the half's.

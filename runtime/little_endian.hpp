@@ -1,4 +1,4 @@
-// The little-endian values that baked tokenizers and tokenizer.bin are made of.
+// Reads and writes the little-endian values that baked tokenizers and tokenizer.bin are made of.
 #pragma once
 
 #include <bit>

@@ -24,7 +24,7 @@ struct Piece {
     float score;
 };
 
-/// Splits the file into pieces; as many as it holds, so that a message can say so.
+/// Splits the file into pieces; returns as many as it holds, so that a message can say so.
 Result<std::vector<Piece>> read_pieces(std::span<const std::byte> file, int vocab_size, const char* name) {
     if (file.size() < 4) {
         return failure(kExitBadData, "%s: %zu bytes, a tokenizer.bin has at least 4: is it the right file?", name,
@@ -179,7 +179,7 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     return t;
 }
 
-/// Whether every piece lies within `bytes_size`, none longer than max_piece_, and every id is below vocab_size_:
+/// Tells whether every piece lies within `bytes_size`, none longer than max_piece_, and every id is below vocab_size_:
 /// then nothing that this class does reads elsewhere, whatever befell the blob.
 bool LlamaBpe::points_inside(std::uint32_t bytes_size) const {
     const std::uint32_t pieces = vocab_size_;

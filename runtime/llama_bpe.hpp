@@ -40,13 +40,13 @@ public:
     /// follows. Takes O(n log n) for n bytes.
     void encode(std::string_view text, bool spaced, std::vector<int>& ids) const;
 
-    /// The bytes that a token stands for: a byte token is its byte.
+    /// Returns the bytes that a token stands for: a byte token is its byte.
     [[nodiscard]] std::string_view decode(int token) const;
 
-    /// The piece of an id as it is in the vocabulary.
+    /// Returns the piece of an id as it is in the vocabulary.
     [[nodiscard]] std::string_view piece(int id) const;
 
-    /// The lowest id of a piece, or -1.
+    /// Finds the lowest id of a piece, or -1.
     [[nodiscard]] int find(std::string_view piece) const;
 
     [[nodiscard]] float score(int id) const;
@@ -62,7 +62,7 @@ private:
     std::uint32_t max_piece_ = 0;
     std::uint32_t sorted_count_ = 0;
     bool has_bytes_ = false;
-    std::size_t scores_ = 0;  // byte offsets into the blob
+    std::size_t scores_ = 0;  // is a byte offset into the blob, as those below
     std::size_t offsets_ = 0;
     std::size_t sorted_ = 0;
     std::size_t bytes_ = 0;

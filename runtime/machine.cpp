@@ -15,7 +15,7 @@
 namespace storybake {
 namespace {
 
-constexpr double kLongEnough = 0.02;  // seconds, for the grain of the clock not to count
+constexpr double kLongEnough = 0.02;  // seconds, so that the grain of the clock does not count
 
 #ifdef __riscv
 std::uint64_t cycles() {
@@ -24,7 +24,7 @@ std::uint64_t cycles() {
     return count;
 }
 
-/// The clock is rdtime in the kernel's units: it knows the board's timebase.
+/// Counts cycles against rdtime in the kernel's units, which knows the board's timebase.
 double measure_hertz() {
     double hertz = 0.0;
     survives([&] {
@@ -44,7 +44,7 @@ double measure_hertz() {
 }
 #endif
 
-/// Four sums side by side: one would wait for its own additions.
+/// Adds up four sums side by side: one would wait for its own additions.
 std::uint64_t sum(std::span<const std::byte> data) {
     std::uint64_t sums[4] = {};
     for (std::size_t at = 0; at + sizeof sums <= data.size(); at += sizeof sums) {

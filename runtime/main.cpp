@@ -1,4 +1,4 @@
-// The program of a baked model: options, then a story or a chat, then what it took.
+// Runs the program of a baked model: options, then a story or a chat, then what it took.
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@
 namespace storybake {
 namespace {
 
-/// The prompt that is read from standard input or a file, without its last newline. Fails with 2, 66 and 74.
+/// Reads the prompt from standard input or a file, without its last newline. Fails with 2, 66 and 74.
 std::optional<Failure> read_prompt(Options& options) {
     if (!options.prompt_from_stdin && options.prompt_file.empty()) {
         return std::nullopt;
@@ -46,8 +46,8 @@ std::optional<Failure> read_prompt(Options& options) {
     return std::nullopt;
 }
 
-/// Standard output: in blocks into a file, token by token to a terminal, and into a pipe, at the other end of which a
-/// program or an ssh may be reading along, what tokens there are every 10 ms.
+/// Opens standard output: in blocks into a file, token by token to a terminal, and into a pipe, at the other end of
+/// which a program or an ssh may be reading along, what tokens there are every 10 ms.
 TextOutput standard_output() {
     struct stat status {};
     const bool file = ::fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode);
@@ -133,7 +133,7 @@ int run(Options& options) {
         }
     }
     if (options.json && std::ferror(stderr) != 0) {
-        return kExitIo;  // and nowhere to say so
+        return kExitIo;  // there is nowhere to say so
     }
     return stop_signal == 0 ? kExitOk : 128 + static_cast<int>(stop_signal);
 }

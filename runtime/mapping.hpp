@@ -1,4 +1,4 @@
-// Memory that mmap(2) gave.
+// Owns memory that mmap(2) gave.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-// Byte-pair encoding's loop: adjacent tokens are merged, the best pair first, until none is left.
+// Runs byte-pair encoding's loop: adjacent tokens are merged, the best pair first, until none is left.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace storybake {
 
-/// What a pair of adjacent tokens becomes; the pair of the highest score is merged first, the leftmost of equals.
+/// Says what a pair of adjacent tokens becomes; the pair of the highest score is merged first, the leftmost of equals.
 struct Merge {
     float score;
     int id;

@@ -11,7 +11,7 @@ namespace storybake {
 namespace {
 
 constexpr std::size_t kHeader = 3;
-constexpr std::uint32_t kByte = 0x80000000;  // a byte that is no UTF-8, in place of a code point
+constexpr std::uint32_t kByte = 0x80000000;  // marks a byte that is no UTF-8, in place of a code point
 // Hangul syllables are composed by arithmetic: The Unicode Standard, section 3.12.
 constexpr std::uint32_t kSyllables = 0xac00;
 constexpr std::uint32_t kLeads = 0x1100;
@@ -22,7 +22,7 @@ constexpr std::uint32_t kVowelCount = 21;
 constexpr std::uint32_t kTailCount = 28;
 constexpr std::uint32_t kSyllableCount = kLeadCount * kVowelCount * kTailCount;
 
-/// The first of `count` rows from which on `less` is not true.
+/// Finds the first of `count` rows from which on `less` is not true.
 template <class Less>
 std::size_t lower_bound(std::size_t count, Less less) {
     std::size_t low = 0;
@@ -60,7 +60,7 @@ std::uint32_t Nfc::combining_class(std::uint32_t code) const {
     return after == 0 || code >= kNoCharacter ? 0 : word(first + after - 1) & 0xff;
 }
 
-/// The character that two have together, or 0.
+/// Finds the character that two have together, or 0.
 std::uint32_t Nfc::composite(std::uint32_t first, std::uint32_t second) const {
     if (first - kLeads < kLeadCount && second - kVowels < kVowelCount) {
         return kSyllables + ((first - kLeads) * kVowelCount + (second - kVowels)) * kTailCount;
@@ -131,7 +131,7 @@ void Nfc::compose(std::vector<std::uint32_t>& codes) const {
     }
     std::size_t starter = codes.size();  // none yet
     std::size_t kept = 0;
-    int last = 0;  // class of the mark that was kept last, after the starter
+    int last = 0;  // is the class of the mark that was kept last, after the starter
     for (std::size_t i = 0; i < codes.size(); ++i) {
         const int found = classes[i];
         const bool reachable = starter < kept && (kept == starter + 1 || last < found);

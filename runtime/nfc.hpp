@@ -1,4 +1,5 @@
-// Unicode's NFC, by a table that codegen/nfc.py makes: characters that a letter and its marks have together.
+// Composes texts to Unicode's NFC, by a table that codegen/nfc.py makes: characters that a letter and its marks have
+// together.
 #pragma once
 
 #include <cstddef>
@@ -19,13 +20,13 @@ class Nfc {
 public:
     Nfc() = default;
 
-    /// Whether `table` has as many words as its parts take.
+    /// Tells whether `table` has as many words as its parts take.
     static bool fits(std::span<const std::byte> table);
 
     /// Takes a table that fits and outlives the view.
     explicit Nfc(std::span<const std::byte> table);
 
-    /// The text in NFC. Bytes that are no UTF-8 stay as they are, and nothing is composed across them.
+    /// Returns the text in NFC. Bytes that are no UTF-8 stay as they are, and nothing is composed across them.
     [[nodiscard]] std::string compose(std::string_view text) const;
 
 private:

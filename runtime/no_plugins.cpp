@@ -1,6 +1,6 @@
-// For programs that are linked statically, with -Wl,--wrap=dlopen: libgomp would load the plugins of accelerators,
-// which nothing here asks for, and couldn't without the shared libraries of the C library that it was linked with, of
-// which the linker would warn.
+// Keeps libgomp from loading plugins in programs that are linked statically, with -Wl,--wrap=dlopen: it would load the
+// plugins of accelerators, which nothing here asks for, and couldn't without the shared libraries of the C library that
+// it was linked with, of which the linker would warn.
 
 extern "C" void* __wrap_dlopen(const char* file, int mode);
 

@@ -11,18 +11,18 @@
 namespace storybake {
 namespace {
 
-constexpr int kFirstLongCode = 256;  // getopt's codes of rows: the letter, else this and on
+constexpr int kFirstLongCode = 256;  // begins getopt's codes of rows without a letter
 constexpr std::size_t kHelpColumn = 28;
 constexpr std::size_t kColumns = 80;
 
-/// "  -i, --prompt TEXT", or without a letter "      --threads NUMBER".
+/// Returns "  -i, --prompt TEXT", or without a letter "      --threads NUMBER".
 std::string label(const OptionRow& row) {
     std::string text = row.letter != 0 ? std::string("  -") + row.letter + ", --" : "      --";
     text += row.name;
     return row.metavar == nullptr ? text : text + " " + row.metavar;
 }
 
-/// A help text with its facts in place of their words.
+/// Puts a help text's facts in place of their words.
 std::string filled(const char* help, std::span<const HelpFact> facts) {
     std::string text = help;
     for (const HelpFact& fact : facts) {
@@ -60,7 +60,7 @@ std::string OptionRow::shown() const {
 
 std::optional<Failure> read_arguments(int argc, char* const* argv, std::span<const OptionRow> rows, Options& options,
                                       std::vector<const char*>& operands) {
-    std::string letters = ":";  // which tells a missing value (':') from an unknown option ('?')
+    std::string letters = ":";  // tells a missing value (':') from an unknown option ('?')
     std::vector<option> names;
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const OptionRow& row = rows[i];
@@ -74,7 +74,7 @@ std::optional<Failure> read_arguments(int argc, char* const* argv, std::span<con
     }
     names.push_back({nullptr, 0, nullptr, 0});
     opterr = 0;
-    optind = 0;  // from the beginning, however often this is called
+    optind = 0;  // starts at the beginning, however often this is called
     int code = 0;
     while ((code = ::getopt_long(argc, argv, letters.c_str(), names.data(), nullptr)) != -1) {
         if (code == ':') {

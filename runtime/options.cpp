@@ -13,14 +13,14 @@
 namespace storybake {
 namespace {
 
-// The smallest temperature but 0: dividing by less overflows, and is argmax to the last bit long before.
+// Limits temperatures other than 0 from below: dividing by less overflows, and is argmax to the last bit long before.
 constexpr float kMinTemperature = 1e-30F;
 constexpr int kMostStories = 1000000;
 constexpr int kMostTokens = 1 << 20;
 constexpr std::size_t kMostStops = 16;
 constexpr std::size_t kLongestStop = 1000;  // bytes
 
-/// The whole text is one number, without space around it.
+/// Reads a text that is one number as a whole, without space around it.
 Result<double> parse_number(const OptionRow& row, const char* text) {
     char* end = nullptr;
     const double value = std::strtod(text, &end);

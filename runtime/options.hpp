@@ -1,6 +1,6 @@
-// The command line: llama2.c's options with its defaults, a long name for each, and storybake's own.
+// Reads the command line: llama2.c's options with its defaults, a long name for each, and storybake's own.
 //
-// Parsed with getopt_long: it is in every libc, costs a static binary nothing, and needs no exceptions and no
+// It is parsed with getopt_long, which is in every libc, costs a static binary nothing, and needs no exceptions and no
 // iostream. CLI11, which Debian has, was considered: it throws, includes iostream and regex-like machinery, and adds
 // several hundred kilobytes to a static executable whose own code has about a hundred.
 #pragma once
@@ -27,7 +27,7 @@ struct Options {
     float temperature = 1.0F;
     float topp = 0.9F;
     Sampling sampling;
-    std::vector<std::string> stops;  // texts that end a story
+    std::vector<std::string> stops;  // hold texts that end a story
     bool ignore_eos = false;
     std::uint64_t seed = 0;  // 0: the time
     int steps = 256;         // 0: the whole context
@@ -44,23 +44,23 @@ struct Options {
     std::optional<int> batch;
     std::string logits;        // file to write; empty: none
     std::string weights;       // file to read; empty: the baked ones
-    std::optional<Load> load;  // how; none: what suits the memory
+    std::optional<Load> load;  // says how to load them; none: as suits the memory
     bool profile = false;
     bool quiet = false;                 // no report and no warning
     bool json = false;                  // the report and the warnings are one JSON object
     std::vector<std::string> warnings;  // values that llama2.c replaces silently
 };
 
-/// The rows of the program's options, headings between them.
+/// Returns the rows of the program's options, headings between them.
 std::span<const OptionRow> option_rows();
 
 /// Reads the arguments. Fails with 2; what llama2.c clamps is clamped as it does, with a warning.
 Result<Options> parse_options(int argc, char* const* argv);
 
-/// The text of --help. `most_threads` and `max_batch` are the largest values of their options.
+/// Returns the text of --help. `most_threads` and `max_batch` are the largest values of their options.
 std::string help_text(const char* name, int seq_len, int most_threads, int max_batch);
 
-/// The text of --version.
+/// Returns the text of --version.
 std::string version_text(const char* name, const char* target, const char* weight_type);
 
 }  // namespace storybake

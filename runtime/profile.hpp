@@ -1,4 +1,4 @@
-// Where the time of a token goes, by operation and shape.
+// Tells where the time of a token goes, by operation and shape.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,10 @@
 
 namespace storybake {
 
-/// One row of the profile: an operation of one shape.
+/// Describes one row of the profile: an operation of one shape.
 struct OpFacts {
     const char* name;     // "matmul_q8_288x288", "attention", ...
-    std::uint64_t bytes;  // of weights that one call reads
+    std::uint64_t bytes;  // counts the weights' bytes that one call reads
     std::uint64_t macs;   // multiply-accumulates of one call and position
 };
 
@@ -22,7 +22,7 @@ class Profile {
 public:
     struct Row {
         std::uint64_t calls = 0;
-        std::uint64_t positions = 0;  // that the calls computed, together
+        std::uint64_t positions = 0;  // counts the positions that the calls computed, together
         std::uint64_t ns = 0;
     };
 
@@ -40,7 +40,7 @@ public:
         last_ = now;
     }
 
-    /// Charges a wait for other threads: the last row.
+    /// Charges a wait for other threads to the last row.
     void mark_wait(int positions) { mark(static_cast<int>(rows_.size()) - 1, positions); }
 
 private:

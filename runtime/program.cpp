@@ -26,8 +26,8 @@ const char* program_name = "storybake";
 
 constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
 
-/// A page of a mapped file that is no longer there, or that the card doesn't give any more, is SIGBUS; any other cause
-/// is a defect of the program and dies of it.
+/// Handles SIGBUS: a page of a mapped file is no longer there, or the card doesn't give it any more. Any other cause is
+/// a defect of the program, which dies of it.
 void lost_page(int signal, siginfo_t* info, void* /*context*/) {
     if (info->si_code != BUS_ADRERR) {
         std::signal(signal, SIG_DFL);
@@ -42,7 +42,8 @@ void lost_page(int signal, siginfo_t* info, void* /*context*/) {
     std::_Exit(kExitIo);
 }
 
-/// Without memory there is nothing to undo but files: everything is allocated before the first token.
+/// Ends the process without memory: there is nothing to undo but files, for everything is allocated before the first
+/// token.
 [[noreturn]] void out_of_memory() {
     discard_unfinished_files();
     std::fprintf(stderr, "%s: out of memory: close other programs\n", program_name);
@@ -68,14 +69,14 @@ void fill_standard_descriptors() {
 Warnings warnings = Warnings::kPrint;
 std::vector<std::string> kept_warnings;
 
-/// How the work is cut up.
+/// Says how the work is cut up.
 struct Shares {
     int threads;
     int batch;
 };
 
 Result<Shares> choose_shares(const Options& options) {
-    // Read, and taken away before anything asks OpenMP: LLVM's aborts over a number that is none.
+    // Take OMP_NUM_THREADS away before anything asks OpenMP: LLVM's aborts over a number that is none.
     std::optional<std::string> wanted;
     if (const char* const environment = std::getenv("OMP_NUM_THREADS")) {
         wanted = environment;
@@ -94,7 +95,7 @@ Result<Shares> choose_shares(const Options& options) {
     return Shares{threads->count, batch};
 }
 
-/// The user's tokenizer, else the baked one. `blob` keeps the former's memory.
+/// Opens the user's tokenizer, else the baked one. `blob` keeps the former's memory.
 Result<Tokenizer> open_tokenizer(const std::string& path, std::vector<std::byte>& blob) {
     if (path.empty()) {
         return Tokenizer::view(kPackedData.tokenizer, kModel.vocab_size);
@@ -111,7 +112,7 @@ Result<Tokenizer> open_tokenizer(const std::string& path, std::vector<std::byte>
     return Tokenizer::view(blob, kModel.vocab_size);
 }
 
-/// --selftest: damage in the weights or the tokenizer is for it to find, so neither is looked at before.
+/// Runs --selftest: damage in the weights or the tokenizer is for it to find, so neither is looked at before.
 Result<std::string> prove(const Options& options) {
     const Result<Shares> shares = choose_shares(options);
     if (!shares) {
@@ -258,7 +259,7 @@ int choose_steps(int steps) {
         return kModel.seq_len;
     }
     if (steps > kModel.seq_len) {
-        // Not for the default of 256: nobody asked for that many.
+        // Don't warn about the default of 256: nobody asked for that many.
         if (steps != Options{}.steps) {
             warn(failure(0, "-n %d is beyond the model's context: using %d", steps, kModel.seq_len).message);
         }

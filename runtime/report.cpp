@@ -14,8 +14,8 @@ namespace {
 constexpr double kGiga = 1e9;
 constexpr double kMega = 1e6;
 
-/// The bytes of weights that a token read on average: the tail of the classifier was left out for those that are
-/// proved.
+/// Returns the bytes of weights that a token read on average: the tail of the classifier was left out for those that
+/// are proved.
 double bytes_a_token(const ModelFacts& model, const Stats& stats) {
     const auto drawn = static_cast<double>(std::max<std::int64_t>(stats.certified + stats.fallen_back, 1));
     const double share = static_cast<double>(stats.tail_rows) / model.vocab_size;
@@ -23,7 +23,7 @@ double bytes_a_token(const ModelFacts& model, const Stats& stats) {
            static_cast<double>(model.classifier_bytes) * share * static_cast<double>(stats.certified) / drawn;
 }
 
-/// a / b for a time b, which a coarse clock may measure as 0.
+/// Divides by a time, which a coarse clock may measure as 0.
 double per(double a, double seconds) {
     return a / std::max(seconds, 1e-9);
 }
@@ -32,7 +32,7 @@ void print_memory(std::FILE* to, const char* name, std::uint64_t bytes) {
     std::fprintf(to, "%-18s %12" PRIu64 " bytes  %9.3f MB\n", name, bytes, static_cast<double>(bytes) / kMega);
 }
 
-/// A text in JSON's quotes.
+/// Puts a text in JSON's quotes.
 std::string json_string(const std::string& text) {
     std::string quoted = "\"";
     for (const char c : printable(text)) {
@@ -187,7 +187,7 @@ void print_json(std::FILE* to, const ModelFacts& model, const Stats& stats, cons
 
 namespace {
 
-/// A text of the model's files on one line, as a program may write it: line feeds as \n, other controls as ?.
+/// Returns a text of the model's files on one line, as a program may write it: line feeds as \n, other controls as ?.
 std::string one_line(std::string_view text) {
     std::string line;
     for (const char c : text) {
@@ -200,7 +200,7 @@ std::string one_line(std::string_view text) {
     return line;
 }
 
-/// How a chat is written down, and what ends a text.
+/// Prints how a chat is written down, and what ends a text.
 void print_chat(std::FILE* to, const Tokenizer& tokenizer) {
     const auto piece = [&](int id) {
         std::string_view text = tokenizer.piece(id);

@@ -10,7 +10,7 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kFew = 256;  // candidates that are sorted by comparing them
+constexpr std::size_t kFew = 256;  // limits the candidates that are sorted by comparing them
 
 }  // namespace
 
@@ -51,7 +51,7 @@ void Sampler::hear(int token) {
     }
 }
 
-/// Takes from `logits` what may not be drawn: adjusted_, and how many are left in n_.
+/// Takes from `logits` what may not be drawn, into adjusted_; counts what is left in n_.
 void Sampler::adjust(std::span<const float> logits) {
     constexpr float kNever = -std::numeric_limits<float>::infinity();
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
@@ -60,7 +60,7 @@ void Sampler::adjust(std::span<const float> logits) {
         const std::size_t first = last == 0 || last > heard_.size() ? 0 : heard_.size() - last;
         std::vector<int> lately(heard_.begin() + static_cast<std::ptrdiff_t>(first), heard_.end());
         std::sort(lately.begin(), lately.end());
-        lately.erase(std::unique(lately.begin(), lately.end()), lately.end());  // each once
+        lately.erase(std::unique(lately.begin(), lately.end()), lately.end());  // counts each token once
         for (const int token : lately) {
             float& logit = adjusted_[static_cast<std::size_t>(token)];
             logit = logit > 0.0F ? logit / sampling_.repeat_penalty : logit * sampling_.repeat_penalty;
@@ -100,7 +100,7 @@ float Sampler::keep_likely() {
     return sum;
 }
 
-// xorshift64* (Vigna 2016), the upper 24 of the upper 32 bits: [0, 1).
+// Draws by xorshift64* (Vigna 2016), the upper 24 of the upper 32 bits: [0, 1).
 float Sampler::draw() {
     state_ ^= state_ >> 12;
     state_ ^= state_ << 25;
@@ -124,8 +124,8 @@ int Sampler::sample(std::span<const float> logits, int largest) {
     if (temperature_ == 0.0F) {
         return largest;
     }
-    // softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the largest
-    // quotient is that of the largest logit.
+    // Computes softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the
+    // largest quotient is that of the largest logit.
     float sum =
         exponentials(exponentials_, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
     if (sampling_.min_p > 0.0F) {
@@ -147,7 +147,7 @@ int Sampler::sample_all(float coin, float sum) const {
             return static_cast<int>(i);
         }
     }
-    // Of rounding errors, the last one: that may be drawn.
+    // Rounding errors may leave the coin beyond all sums: then the last token that may be drawn is drawn.
     std::size_t last = exponentials_.size() - 1;
     while (adjusts() && last > 0 && !(exponentials_[last] > 0.0F)) {
         --last;
@@ -155,7 +155,7 @@ int Sampler::sample_all(float coin, float sum) const {
     return static_cast<int>(last);
 }
 
-/// The smallest x for which x / sum >= cutoff: division keeps the order, so comparing x with it saves dividing.
+/// Finds the smallest x for which x / sum >= cutoff: division keeps the order, so comparing x with it saves dividing.
 float Sampler::smallest_quotient(float cutoff, float sum) {
     float x = cutoff * sum;
     while (x > 0.0F && x / sum >= cutoff) {
@@ -172,13 +172,13 @@ int Sampler::sample_topp(float coin, float sum) {
     const float cutoff = (1.0F - topp_) / static_cast<float>(n_ - 1);
     const std::size_t count = find_candidates(exponentials_, smallest_quotient(cutoff, sum), sum);
     if (count == 0) {
-        // So flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The set
-        // would be the single most probable token.
+        // It is so flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The
+        // set would be the single most probable token.
         return argmax(exponentials_);
     }
     const std::size_t kept = keep_most_probable(count, topp_);
     sort_candidates(kept);
-    // The sums of the first, of the first two, ... Nobody needs the exponentials any more.
+    // Add up the first, the first two, ... Nobody needs the exponentials any more.
     std::vector<float>& sums = exponentials_;
     std::size_t last = 0;
     float cumulative = candidates_[0].probability();
@@ -187,14 +187,14 @@ int Sampler::sample_topp(float coin, float sum) {
         cumulative += candidates_[++last].probability();
         sums[last] = cumulative;
     }
-    const auto end = sums.begin() + static_cast<std::ptrdiff_t>(last);  // the last one's, but for rounding errors
+    const auto end = sums.begin() + static_cast<std::ptrdiff_t>(last);  // is the last one's, but for rounding errors
     const auto drawn = std::upper_bound(sums.begin(), end, coin * cumulative);
     return candidates_[static_cast<std::size_t>(drawn - sums.begin())].token;
 }
 
 /// Collects the tokens whose exponential is at least `smallest`, in order; returns how many there are.
 std::size_t Sampler::find_candidates(std::span<const float> exponentials, float smallest, float sum) {
-    constexpr std::size_t kBlock = 16;  // tokens passed over at once, since few are candidates
+    constexpr std::size_t kBlock = 16;  // tokens are passed over at once, since few are candidates
     std::size_t count = 0;
     for (std::size_t begin = 0; begin < exponentials.size(); begin += kBlock) {
         const std::span<const float> block = exponentials.subspan(begin, std::min(kBlock, exponentials.size() - begin));
@@ -220,9 +220,9 @@ std::size_t Sampler::keep_most_probable(std::size_t count, double enough) {
     if (count <= kFew) {
         return count;
     }
-    // Candidates by the upper bits of their keys, eight ranges of probabilities from one power of two to the next. Once
-    // the lower ends of the ranges add up to more than `enough`, so do the probabilities, even when they are added in
-    // float32 and every addition loses 2^-24 of the sum.
+    // Count candidates by the upper bits of their keys, eight ranges of probabilities from one power of two to the
+    // next. Once the lower ends of the ranges add up to more than `enough`, so do the probabilities, even when they are
+    // added in float32 and every addition loses 2^-24 of the sum.
     constexpr int kLowerBits = 20;
     std::uint32_t counts[1U << (30 - kLowerBits)] = {};
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,4 +1,4 @@
-// llama2.c's samplers: argmax, temperature and top-p, with its xorshift generator.
+// Implements llama2.c's samplers: argmax, temperature and top-p, with its xorshift generator.
 #pragma once
 
 #include <cstdint>
@@ -11,22 +11,23 @@
 
 namespace storybake {
 
-/// The index of the largest value, the first of equals. NaN is never the largest, unless it comes first.
+/// Returns the index of the largest value, the first of equals. NaN is never the largest, unless it comes first.
 int argmax(std::span<const float> values);
 
-/// What llama2.c's sampler does not have; as they are here, nothing changes (docs/arithmetic.md).
+/// Adds what llama2.c's sampler does not have; the defaults change nothing (docs/arithmetic.md).
 struct Sampling {
-    int top_k = 0;                // so many of the likeliest tokens; 0: all
-    float min_p = 0.0F;           // tokens at least this share as likely as the likeliest
-    float repeat_penalty = 1.0F;  // what the logits of tokens that were there lately are divided by; 1: nothing
-    int repeat_last_n = 64;       // lately: so many tokens; 0: all
+    int top_k = 0;                // keeps so many of the likeliest tokens; 0: all
+    float min_p = 0.0F;           // keeps tokens at least this share as likely as the likeliest
+    float repeat_penalty = 1.0F;  // divides the logits of tokens that were there lately; 1: nothing changes
+    int repeat_last_n = 64;       // says what "lately" is: so many tokens; 0: all
 };
 
-/// Picks the next token as llama2.c's sample() does: with the same seed and the same logits, the same token. Its
-/// memory is allocated once, here, but for what was there lately.
+/// Picks the next token as llama2.c's sample() does: with the same seed and the same logits, the same token. Its memory
+/// is allocated once, here, except for the tokens that were there lately.
 class Sampler {
 public:
-    /// temperature 0 is argmax and draws no random number; topp outside (0, 1) samples from all tokens.
+    /// Takes the options: temperature 0 is argmax and draws no random number; topp outside (0, 1) samples from all
+    /// tokens.
     Sampler(int vocab_size, float temperature, float topp, std::uint64_t seed, const Sampling& sampling = {});
 
     /// Never picks these tokens, in addition to others that are forbidden; ids are below vocab_size, not all of them.
@@ -35,13 +36,14 @@ public:
     /// Hears of a token of the text, for the penalty of those that were there lately.
     void hear(int token);
 
-    /// The next token. logits: (vocab_size,), not changed, `largest` their argmax. With logits so large or so broken
-    /// that no probabilities come of them, the argmax.
+    /// Draws the next token. logits: (vocab_size,), not changed, `largest` their argmax. Returns the argmax where
+    /// logits are so large or so broken that no probabilities come of them.
     int sample(std::span<const float> logits, int largest);
     int sample(std::span<const float> logits) { return sample(logits, argmax(logits)); }
 
-    /// The token that sample() would draw from all logits, where those of the head and the bracket of the others prove
-    /// it (docs/arithmetic.md); otherwise nothing, and the next sample() draws it with the same random number.
+    /// Returns the token that sample() would draw from all logits, where those of the head and the bracket of the
+    /// others prove it (docs/arithmetic.md); returns nothing otherwise, and the next sample() draws it with the same
+    /// random number.
     std::optional<int> sample_head(const HeadLogits& head);
 
     /// Draws from another seed from now on; the text begins anew.
@@ -50,7 +52,7 @@ public:
         heard_.clear();
     }
 
-    /// Whether it looks at more than the logits as they are: then no head of them proves what it draws.
+    /// Tells whether it looks at more than the logits as they are: then no head of them proves what it draws.
     [[nodiscard]] bool adjusts() const {
         return !forbidden_.empty() || sampling_.top_k > 0 || sampling_.min_p > 0.0F || sampling_.repeat_penalty != 1.0F;
     }
@@ -59,7 +61,7 @@ public:
     void skip();
 
 private:
-    // The bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
+    // Holds the bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
     static constexpr std::uint32_t kOneBits = 0x3f800000;
 
     /// A token that may be drawn; keys ascend as probabilities descend.
@@ -93,7 +95,7 @@ private:
     Sampling sampling_;
     std::size_t n_;               // tokens that may be drawn
     std::vector<int> forbidden_;  // sorted
-    std::vector<int> heard_;      // the text so far, for the penalty
+    std::vector<int> heard_;      // holds the text so far, for the penalty
     std::vector<float>
         adjusted_;  // (vocab_size,): the logits as the penalty leaves them, -infinity where there is no choice
     std::vector<int> ranked_;          // (vocab_size,), for top-k

@@ -12,9 +12,9 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kMostNames = 4;  // in a message; the rest is counted
+constexpr std::size_t kMostNames = 4;  // are named in a message; the rest is counted
 
-/// Names in a list that stays short.
+/// Lists names, and stays short.
 class Names {
 public:
     void add(const std::string& name) {
@@ -52,7 +52,7 @@ Names damaged_sections(const std::byte* weights, const PackedData& packed) {
     return damaged;
 }
 
-/// The names of the kernels that give another result than plain C++. Fails with 71.
+/// Names the kernels that give another result than plain C++. Fails with 71.
 Result<Names> find_broken_kernels(const std::byte* weights) {
     // Pages that nobody touches cost nothing: the key/value cache of all layers but one.
     void* const mapped = ::mmap(nullptr, kComparisonBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -67,7 +67,8 @@ Result<Names> find_broken_kernels(const std::byte* weights) {
     return names;
 }
 
-/// The fingerprint of the logits of every position, computed one by one; `last` becomes that of the last one alone.
+/// Returns the fingerprint of the logits of every position, computed one by one; `last` becomes the fingerprint of the
+/// last one alone.
 std::uint64_t run_one_by_one(Engine& engine, std::span<const int> tokens, std::uint64_t& last) {
     Fingerprint all;
     for (std::size_t pos = 0; pos < tokens.size(); ++pos) {

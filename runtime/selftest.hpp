@@ -1,4 +1,4 @@
-// What --selftest does: is everything that was baked still there, and does this machine compute what it has to?
+// Does what --selftest asks: is everything that was baked still there, and does this machine compute what it has to?
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Texts that end a story where the model writes them (--stop).
+// Ends a story where the model writes one of the texts of --stop.
 #pragma once
 
 #include <algorithm>
@@ -15,11 +15,11 @@ class StopTexts {
 public:
     StopTexts() = default;
 
-    /// None of the texts is empty.
+    /// Takes the stop texts, none of which is empty.
     explicit StopTexts(std::vector<std::string> texts) : texts_(std::move(texts)) {}
 
-    /// Takes more of the text and hands on, by out(bytes), what belongs to no stop text. True when one is there: what
-    /// came before it has been handed on, the rest is dropped.
+    /// Takes more of the text and hands on, by out(bytes), what belongs to no stop text. Returns true when one is
+    /// there: what came before it has been handed on, the rest is dropped.
     template <class Out>
     bool add(std::string_view bytes, Out out) {
         if (texts_.empty()) {
@@ -48,7 +48,7 @@ public:
     }
 
 private:
-    /// The bytes at the end of held_ that a stop text begins with.
+    /// Counts the bytes at the end of held_ that a stop text begins with.
     [[nodiscard]] std::size_t longest_beginning() const {
         std::size_t longest = 0;
         for (const std::string& text : texts_) {

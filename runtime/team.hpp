@@ -1,4 +1,4 @@
-// The threads that compute one token together: what each needs to know of the others.
+// Describes the threads that compute one token together: what each needs to know of the others.
 #pragma once
 
 namespace storybake {
@@ -8,7 +8,7 @@ class SpinBarrier;
 /// Waits at the barrier until all `size` threads of a team are there.
 void wait_at(SpinBarrier& barrier, int size);
 
-/// One thread's place in the team: it takes the slice `rank` of `size` of every operation.
+/// Names one thread's place in the team: it takes the slice `rank` of `size` of every operation.
 struct Team {
     int rank = 0;
     int size = 1;
@@ -25,7 +25,7 @@ struct Team {
         int begin, end;
     };
 
-    /// This thread's share of `count` equal items, contiguous, the same for every token.
+    /// Returns this thread's share of `count` equal items, contiguous, the same for every token.
     [[nodiscard]] Slice slice(int count) const {
         return {static_cast<int>(static_cast<long long>(count) * rank / size),
                 static_cast<int>(static_cast<long long>(count) * (rank + 1) / size)};

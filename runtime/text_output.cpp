@@ -16,8 +16,8 @@ bool is_white_space(unsigned char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/// Whether a character is invisible and changes how others are shown: the direction of writing, lines, annotations,
-/// tags. (Not the joiners U+200C and U+200D, which scripts and emoji are written with.)
+/// Tells whether a character is invisible and changes how others are shown: the direction of writing, lines,
+/// annotations, tags. (The joiners U+200C and U+200D pass: scripts and emoji are written with them.)
 bool steers(char32_t c) {
     constexpr char32_t kRanges[][2] = {{0x061c, 0x061c}, {0x200e, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f},
                                        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
@@ -29,7 +29,7 @@ bool steers(char32_t c) {
     return false;
 }
 
-/// The character of a whole sequence of 2 to 4 bytes.
+/// Decodes the character of a whole sequence of 2 to 4 bytes.
 char32_t decode(std::string_view sequence) {
     char32_t c = static_cast<unsigned char>(sequence[0]) & (0x7fU >> sequence.size());
     for (const char byte : sequence.substr(1)) {
@@ -76,7 +76,7 @@ void TextSink::add(unsigned char byte) {
             }
             return;
         }
-        // Not the continuation: what there was is invalid, and this byte begins anew.
+        // The byte does not continue the sequence: what there was is invalid, and this byte begins anew.
         have_ = 0;
         put(kReplacement);
     }

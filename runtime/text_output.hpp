@@ -1,4 +1,4 @@
-// Text on its way out: whole UTF-8 sequences, no control characters, every write checked.
+// Writes text on its way out: whole UTF-8 sequences, no control characters, every write checked.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ class TextSink {
 public:
     enum class For { kReader, kTerminal };
 
-    /// With flush_tokens, end_token() emits at once, unless less than `pause_ms` have passed since it did: nobody sees
-    /// that, and waking a reader for each token would take as long as a token of a small model. Otherwise text is
+    /// Makes end_token() emit at once, with flush_tokens, unless less than `pause_ms` have passed since it did: nobody
+    /// sees that, and waking a reader for each token would take as long as a token of a small model. Otherwise text is
     /// emitted in blocks.
     explicit TextSink(bool flush_tokens, std::int64_t pause_ms = 0, For reader = For::kReader)
         : flush_tokens_(flush_tokens),
@@ -35,17 +35,17 @@ public:
     void write(std::string_view bytes);
     void end_token();
 
-    /// Asked after the prompt and each token: no more text is wanted.
+    /// Tells whether no more text is wanted; asked after the prompt and each token.
     [[nodiscard]] virtual bool full() const { return false; }
 
     /// Emits what is left; a character that is still incomplete becomes U+FFFD.
     void finish();
 
-    /// The errno of the first emit() that failed, 0 while all is well. After a failure, text is dropped.
+    /// Returns the errno of the first emit() that failed, 0 while all is well. After a failure, text is dropped.
     [[nodiscard]] int error() const { return error_; }
 
 protected:
-    /// Takes whole characters. 0, or the errno of the failure.
+    /// Takes whole characters. Returns 0, or the errno of the failure.
     virtual int emit(std::string_view text) = 0;
 
 private:
@@ -61,8 +61,8 @@ private:
     std::int64_t pause_;  // nanoseconds
     std::int64_t flushed_;
     int error_ = 0;
-    // The character being put together: bytes so far, bytes that it will have, and the range of its next byte, which
-    // is narrower than 80..BF after some lead bytes (overlong forms, surrogates, beyond U+10FFFF).
+    // Hold the character being put together: bytes so far, bytes that it will have, and the range of its next byte,
+    // which is narrower than 80..BF after some lead bytes (overlong forms, surrogates, beyond U+10FFFF).
     char sequence_[4] = {};
     int have_ = 0;
     int need_ = 0;
@@ -72,7 +72,7 @@ private:
     char block_[kBlock];
 };
 
-/// Text for a file descriptor, which may be a terminal; with flush_tokens for whoever reads along.
+/// Writes text to a file descriptor, which may be a terminal; flush_tokens is for whoever reads along.
 class TextOutput final : public TextSink {
 public:
     TextOutput(int fd, bool flush_tokens, std::int64_t pause_ms = 0);
@@ -83,8 +83,8 @@ private:
     int fd_;
 };
 
-/// Text as it may be shown anywhere, in one line: '?' for each control character, U+FFFD for what is not UTF-8, nothing
-/// for what a terminal doesn't get.
+/// Returns a text as it may be shown anywhere, in one line: '?' for each control character, U+FFFD for what is not
+/// UTF-8, nothing for what a terminal doesn't get.
 std::string printable(std::string_view text);
 
 }  // namespace storybake

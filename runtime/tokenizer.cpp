@@ -69,8 +69,8 @@ Result<Tokenizer> Tokenizer::view(std::span<const std::byte> baked, int rows) {
     return t;
 }
 
-/// Takes what is around the words; whether every id is below pieces_ and every text inside: then nothing that this
-/// class does reads elsewhere, whatever befell the blob.
+/// Takes what is around the words; returns whether every id is below pieces_ and every text inside: then nothing that
+/// this class does reads elsewhere, whatever befell the blob.
 bool Tokenizer::take_frame(std::span<const std::byte> baked) {
     const auto header = [&](std::size_t index) { return word_of(baked.data(), index); };
     std::size_t at = kHeaderWords;
@@ -163,7 +163,8 @@ Tokenizer::Added Tokenizer::added(std::size_t index) const {
     return {static_cast<int>(word_of(row, 0)), word_of(row, 1), {text_ + word_of(row, 2), word_of(row, 3)}};
 }
 
-/// The first place at `from` or after it where an added token begins, and the longest one there; else the text's end.
+/// Finds the first place at `from` or after it where an added token begins, and the longest one there; else the text's
+/// end.
 Tokenizer::Match Tokenizer::find_added(std::string_view text, std::size_t from, Found found, bool normalized) const {
     for (std::size_t at = from; at < text.size(); ++at) {
         if (!starts_[static_cast<unsigned char>(text[at])]) {
@@ -188,7 +189,7 @@ Tokenizer::Match Tokenizer::find_added(std::string_view text, std::size_t from, 
     return {text.size(), text.size(), -1};
 }
 
-/// The flags of a token that is found as a whole.
+/// Returns the flags of a token that is found as a whole.
 std::optional<std::uint32_t> Tokenizer::added_flags(int id) const {
     for (std::size_t i = 0; i < added_.count; ++i) {
         if (word_of(added_.words, 4 * i) == static_cast<std::uint32_t>(id)) {
@@ -213,7 +214,7 @@ std::vector<int> Tokenizer::encode(std::string_view text) const {
 std::vector<int> Tokenizer::encode_turn(const ChatFormat::Turn& turn, bool begins) const {
     std::vector<int> found;
     Place place = begins ? Place::kFirst : Place::kContinued;
-    std::uint32_t before = 0;  // flags of the token before a text
+    std::uint32_t before = 0;  // holds the flags of the token before a text
     for (std::size_t i = 0; i < turn.size(); ++i) {
         if (const int* id = std::get_if<int>(&turn[i])) {
             found.push_back(*id);
@@ -221,7 +222,7 @@ std::vector<int> Tokenizer::encode_turn(const ChatFormat::Turn& turn, bool begin
             before = flags.value_or(0);
             place = *id == bos_ && spaces_ == Spaces::kFirst ? Place::kFirst
                     : flags || ends_text(*id)                ? Place::kInside
-                                                             : Place::kContinued;  // of an answer
+                                                             : Place::kContinued;  // continues an answer
             continue;
         }
         std::string_view text = std::get<std::string>(turn[i]);

@@ -1,4 +1,5 @@
-// The tokenizer that was baked with the model: one of the kinds that the runtime knows, and what is around its words.
+// Wraps the tokenizer that was baked with the model: one of the kinds that the runtime knows, and what is around its
+// words.
 #pragma once
 
 #include <bitset>
@@ -46,46 +47,46 @@ public:
     /// is not for a model of `rows` rows, or points outside of itself: a damaged blob gives wrong text at worst.
     static Result<Tokenizer> view(std::span<const std::byte> baked, int rows);
 
-    /// The kind, for people.
+    /// Names the kind, for people.
     [[nodiscard]] const char* kind() const;
 
-    /// The ids of a text; one at least: what comes before and after every text is around them, and tokens that are
-    /// found as a whole stand where they are. Ids are below pieces().
+    /// Returns the ids of a text; one at least: what comes before and after every text is around them, and tokens that
+    /// are found as a whole stand where they are. Ids are below pieces().
     [[nodiscard]] std::vector<int> encode(std::string_view text) const;
 
-    /// The ids of a chat's turn: text between special tokens that are known by their ids. What somebody says names
-    /// none. `begins`: nothing was before it; else an answer was.
+    /// Returns the ids of a chat's turn: text between special tokens that are known by their ids. What somebody says
+    /// names none. `begins`: nothing was before it; else an answer was.
     [[nodiscard]] std::vector<int> encode_turn(const ChatFormat::Turn& turn, bool begins) const;
 
-    /// The bytes that `token` stands for after `previous`, or as the first one where that is negative: maybe a part of
-    /// a character, maybe none. Both ids are below pieces().
+    /// Returns the bytes that `token` stands for after `previous`, or as the first one where that is negative: maybe a
+    /// part of a character, maybe none. Both ids are below pieces().
     [[nodiscard]] std::string_view decode(int previous, int token) const;
 
-    /// The piece of an id as it is in the vocabulary.
+    /// Returns the piece of an id as it is in the vocabulary.
     [[nodiscard]] std::string_view piece(int id) const;
 
     [[nodiscard]] int pieces() const { return pieces_; }
 
-    /// The token that begins a text.
+    /// Returns the token that begins a text.
     [[nodiscard]] int bos() const { return bos_; }
 
-    /// Whether the model ends a text with this token: EOS, BOS of another text, or their like.
+    /// Tells whether the model ends a text with this token: EOS, BOS of another text, or their like.
     [[nodiscard]] bool ends_text(int token) const;
 
-    /// The ids that end a text, and those that may not be sampled.
+    /// Returns the ids that end a text, and those that may not be sampled.
     [[nodiscard]] std::vector<int> ends() const { return ids(ends_); }
     [[nodiscard]] std::vector<int> never() const { return ids(never_); }
 
-    /// How a chat is written down; none when the model doesn't chat.
+    /// Says how a chat is written down; none when the model doesn't chat.
     [[nodiscard]] const std::optional<ChatFormat>& chat() const { return chat_; }
 
 private:
-    /// Which parts of a text, between tokens that are found as a whole, get a space in front.
+    /// Says which parts of a text, between tokens that are found as a whole, get a space in front.
     enum class Spaces : std::uint32_t { kNone, kEach, kEachWithout, kFirstWithout, kFirst };
-    /// Which tokens are looked for.
+    /// Says which tokens are looked for.
     enum class Found : std::uint8_t { kPlain, kAll };
-    /// Where a part of a text is: at its beginning, after a token that stands for itself, or after others of the same
-    /// part.
+    /// Says where a part of a text is: at its beginning, after a token that stands for itself, or after others of the
+    /// same part.
     enum class Place : std::uint8_t { kFirst, kInside, kContinued };
     struct Range {
         const std::byte* words = nullptr;
@@ -120,7 +121,7 @@ private:
     bool strip_ = true;
     bool any_normalized_ = false;
     Range before_, after_, ends_, never_, added_;
-    std::bitset<256> starts_;  // first bytes of added tokens
+    std::bitset<256> starts_;  // marks the first bytes of added tokens
     const char* text_ = nullptr;
     std::optional<Nfc> nfc_;
     std::optional<ChatFormat> chat_;

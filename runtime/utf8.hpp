@@ -1,4 +1,4 @@
-// UTF-8, a character at a time: for whoever looks at text by its characters.
+// Reads and writes UTF-8 a character at a time, for whoever looks at text by its characters.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ namespace storybake {
 
 constexpr std::uint32_t kNoCharacter = 0x110000;
 
-/// A code point and its bytes; one byte of kNoCharacter where a text is not UTF-8.
+/// Holds a code point and its bytes; one byte of kNoCharacter where a text is not UTF-8.
 struct Decoded {
     std::uint32_t code;
     std::size_t size;
 };
 
-/// The code point at the beginning of a text that is not empty. What is too short, too long for its value, a surrogate
-/// or beyond U+10FFFF is no UTF-8.
+/// Returns the code point at the beginning of a text that is not empty. What is too short, too long for its value, a
+/// surrogate or beyond U+10FFFF is no UTF-8.
 inline Decoded decode_utf8(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
     const std::uint32_t first = byte(0);
@@ -63,14 +63,14 @@ inline void append_utf8(std::string& text, std::uint32_t code) {
     put(0x80 | (code & 0x3f));
 }
 
-/// Whether a code point is white space (Unicode's White_Space).
+/// Tells whether a code point is white space (Unicode's White_Space).
 inline bool is_white_space(std::uint32_t code) {
     return (code >= 9 && code <= 13) || code == ' ' || code == 0x85 || code == 0xa0 || code == 0x1680 ||
            (code >= 0x2000 && code <= 0x200a) || code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f ||
            code == 0x3000;
 }
 
-/// The bytes of white space that a text begins with.
+/// Counts the bytes of white space that a text begins with.
 inline std::size_t leading_space(std::string_view text) {
     std::size_t at = 0;
     while (at < text.size()) {
@@ -83,7 +83,7 @@ inline std::size_t leading_space(std::string_view text) {
     return at;
 }
 
-/// The bytes of white space that a text ends with.
+/// Counts the bytes of white space that a text ends with.
 inline std::size_t trailing_space(std::string_view text) {
     std::size_t end = text.size();
     while (end > 0) {

@@ -17,7 +17,8 @@
 namespace storybake {
 namespace {
 
-/// The folder of the running executable, with a slash; empty (the working folder) when the system does not tell.
+/// Returns the folder of the running executable, with a slash; empty (the working folder) when the system does not
+/// tell.
 std::string executable_folder() {
     char path[4096];
     const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
@@ -43,9 +44,9 @@ Failure wrong_fingerprint(const char* what, const std::string& path, std::uint64
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-/// Whether weights of `size` bytes are worth a copy in pages of 2 MB: a core that streams from pages of 4 KB waits at
-/// the end of each. Not those of a small model, nor those that take more than an eighth of the memory, nor where the
-/// system has no such pages.
+/// Tells whether weights of `size` bytes are worth a copy in pages of 2 MB: a core that streams from pages of 4 KB
+/// waits at the end of each. A small model's weights are not, nor those that take more than an eighth of the memory,
+/// nor any where the system has no such pages.
 bool worth_huge_pages(std::size_t size) {
 #ifdef __riscv
     static_cast<void>(size);
@@ -65,7 +66,8 @@ bool worth_huge_pages(std::size_t size) {
 #endif
 }
 
-/// Reads a file to its end in large blocks, and gives each to `take`. How many bytes there were, or 74.
+/// Reads a file to its end in large blocks, and gives each to `take`. Returns how many bytes there were, or fails with
+/// 74.
 template <class Take>
 Result<std::uint64_t> read_through(InputFile& file, Take take) {
     std::vector<std::byte> block(std::clamp<std::uint64_t>(file.size(), 1, std::uint64_t{1} << 18));
@@ -99,19 +101,19 @@ bool populate(const std::byte* data, std::size_t size) {
 #endif
 }
 
-/// Before the first token asks for the executable's pages one by one. Nothing depends on it.
+/// Reads the executable before the first token asks for its pages one by one. Nothing depends on it.
 void read_executable() {
     if (Result<InputFile> file = InputFile::open("/proc/self/exe", "program")) {
         static_cast<void>(read_through(*file, kIntoPageCache));
     }
 }
 
-/// Memory for `size` bytes that begins with a huge page and is made of them where that is worth while; none when there
-/// is none.
+/// Takes memory for `size` bytes that begins with a huge page and is made of them where that is worth while; returns
+/// none when there is none.
 Mapping allocate(std::size_t size) {
     const bool huge = worth_huge_pages(size);
     const std::size_t whole = huge ? (size + kHugePage - 1) / kHugePage * kHugePage : size;
-    const std::size_t room = huge ? kHugePage : 0;  // to begin at a multiple of it
+    const std::size_t room = huge ? kHugePage : 0;  // lets it begin at a multiple of a huge page
     void* const mapped = ::mmap(nullptr, whole + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) {
         return {};
@@ -127,7 +129,7 @@ Mapping allocate(std::size_t size) {
     return {base + skipped, whole + room - skipped};
 }
 
-/// A copy of the weights in the executable, whose own pages are given back one by one; none without memory for it.
+/// Copies the weights out of the executable, whose own pages are given back one by one; none without memory for it.
 Mapping copy(const std::byte* weights, std::size_t size) {
     Mapping memory = allocate(size);
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -200,7 +202,7 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
                            size);
         }
     }
-    // What is mapped is not touched before it has been read: a page that is missing would be a signal.
+    // Don't touch what is mapped before it has been read: a page that is missing would be a signal.
     const Result<std::uint64_t> got =
         how == Load::kMap ? read_through(*file, kIntoPageCache) : file->read({memory.data(), size});
     if (!got) {

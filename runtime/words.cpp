@@ -11,7 +11,7 @@ bool is_line_end(std::uint32_t code) {
     return code == '\r' || code == '\n';
 }
 
-/// The bytes of 's 't 're 've 'm 'll 'd at the beginning, or 0. Without regard to case, "ſ" is an s, as it is to
+/// Counts the bytes of 's 't 're 've 'm 'll 'd at the beginning, or 0. Without regard to case, "ſ" is an s, as it is to
 /// regular expressions.
 std::size_t contraction(std::string_view text, bool any_case) {
     if (text.size() < 2 || text[0] != '\'') {
@@ -43,7 +43,7 @@ CharKind CharKinds::of(std::uint32_t code) const {
     if (code >= kNoCharacter) {
         return CharKind::kOther;
     }
-    std::uint32_t low = 0;  // the last run that begins at or before the code point
+    std::uint32_t low = 0;  // finds the last run that begins at or before the code point
     std::uint32_t high = count;
     while (high - low > 1) {
         const std::uint32_t middle = low + (high - low) / 2;
@@ -64,7 +64,7 @@ Words::Char Words::at(std::string_view text, std::size_t pos) const {
     return {code, kinds_.of(code), pos + size};
 }
 
-/// The end of at most `most` characters of a kind from `pos` on.
+/// Finds the end of at most `most` characters of a kind from `pos` on.
 std::size_t Words::run(std::string_view text, std::size_t pos, CharKind kind, std::size_t most) const {
     for (std::size_t n = 0; n < most; ++n) {
         const Char c = at(text, pos);
@@ -76,8 +76,8 @@ std::size_t Words::run(std::string_view text, std::size_t pos, CharKind kind, st
     return pos;
 }
 
-/// The word of a text that begins with spaces: `\s+(?!\S)|\s+`, with `lines` `\s*[\r\n]+|\s+(?!\S)|\s+`. All of them
-/// at the end of the text; otherwise all but the last, which belongs to what follows, but one at least.
+/// Finds the word of a text that begins with spaces: `\s+(?!\S)|\s+`, with `lines` `\s*[\r\n]+|\s+(?!\S)|\s+`. It takes
+/// all of them at the end of the text; otherwise all but the last, which belongs to what follows, but one at least.
 std::size_t Words::spaces(std::string_view text, bool lines) const {
     std::size_t end = 0;
     std::size_t last = 0;
@@ -139,7 +139,7 @@ std::size_t Words::word_size(std::string_view text) const {
     return rule_ == WordRule::kGpt2 || rule_ == WordRule::kGpt2Digits ? word_gpt2(text) : word_llama3(text);
 }
 
-/// The bytes up to where a text is cut before the rule looks at it: before and after each number of kGpt2Digits.
+/// Counts the bytes up to where a text is cut before the rule looks at it: before and after each number of kGpt2Digits.
 std::size_t Words::part_size(std::string_view text) const {
     if (rule_ != WordRule::kGpt2Digits) {
         return text.size();

@@ -8,11 +8,11 @@
 
 namespace storybake {
 
-/// What the rules tell characters apart by; a byte that is no UTF-8 is kOther.
+/// Lists what the rules tell characters apart by; a byte that is no UTF-8 is kOther.
 enum class CharKind : std::uint8_t { kOther, kLetter, kNumber, kSpace, kEnd };
 
-/// Kinds of all code points: u32 [count], (first code point << 2 | kind) of every run of one kind, from 0 on. A view of
-/// the baked tokenizer.
+/// Views, in the baked tokenizer, the kinds of all code points: u32 [count], (first code point << 2 | kind) of every
+/// run of one kind, from 0 on.
 struct CharKinds {
     const std::byte* runs = nullptr;
     std::uint32_t count = 0;
@@ -20,16 +20,16 @@ struct CharKinds {
     [[nodiscard]] CharKind of(std::uint32_t code) const;
 };
 
-/// The numbers are those of codegen/byte_level.py.
+/// Numbers the rules as codegen/byte_level.py does.
 enum class WordRule : std::uint32_t {
     /// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
     kGpt2 = 0,
-    /// The same in pieces between which every number stands alone.
+    /// Cuts as kGpt2 does, in pieces between which every number stands alone.
     kGpt2Digits = 1,
     /// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
     /// ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
     kLlama3 = 2,
-    /// The same with \p{N}.
+    /// Cuts as kLlama3 does, with \p{N} in place of \p{N}{1,3}.
     kQwen2 = 3,
 };
 
@@ -56,7 +56,7 @@ private:
     struct Char {
         std::uint32_t code;
         CharKind kind;
-        std::size_t end;  // place of the next one
+        std::size_t end;  // is the place of the next one
     };
     [[nodiscard]] Char at(std::string_view text, std::size_t pos) const;
     [[nodiscard]] std::size_t run(std::string_view text, std::size_t pos, CharKind kind, std::size_t most) const;
