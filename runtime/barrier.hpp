@@ -8,9 +8,9 @@
 
 namespace storybake {
 
-/// A barrier that spins: a token has dozens of steps of a few microseconds, and putting a thread to sleep and waking
-/// it costs more than a step. After some rounds it yields, for whoever else wants the core; at once when that is a
-/// thread of the team itself, because there are more of them than cores.
+/// Holds threads at a barrier that spins: a token has dozens of steps of a few microseconds, and putting a thread to
+/// sleep and waking it costs more than a step. After some rounds it yields, for whoever else wants the core; at once
+/// when that is a thread of the team itself, because there are more of them than cores.
 class SpinBarrier {
 public:
     explicit SpinBarrier(bool a_core_each) : spins_(a_core_each ? kSpins : 0) {}

@@ -1,4 +1,5 @@
-// Byte-level byte-pair encoding, GPT-2's kind: pieces are bytes, merges are ranked pairs, and nothing crosses a word.
+// Encodes by byte-level byte-pair encoding, GPT-2's kind: pieces are bytes, merges are ranked pairs, and nothing
+// crosses a word.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 
 namespace storybake {
 
-/// A view of a baked tokenizer. The blob, which codegen/byte_level.py writes, is little-endian:
+/// Views a baked tokenizer. The blob, which codegen/byte_level.py writes, is little-endian:
 ///
 ///     u32 magic, vocab_size, bytes_size, merges, kinds, sorted, unk, rule, flags     the header, 36 bytes
 ///     u32 byte_ids[256]              id of each byte's piece, ~0 where there is none

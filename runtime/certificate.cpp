@@ -31,7 +31,7 @@ struct Far {
     double low = 0, high = 0;
 };
 
-/// Is a temperature whose inverse is a float by far.
+/// Bounds temperatures from below by one whose inverse is a float by far.
 constexpr float kCoarsest = 1e-30F;
 
 /// Separates near from far: exponents below this one are far, e^-8 of the largest.
@@ -115,7 +115,8 @@ TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials,
     const auto count = static_cast<double>(head.token_of_row.size() - head.logits.size());
     const double low = (sum + far.low + count * tail.low) / kDouble;
     const double high = (sum + far.high + count * tail.high) * kDouble;
-    // An addition of two positive floats is off by at most the smaller one, and by kUnit of the sum.
+    // Allow for rounding: an addition of two positive floats is off by at most the smaller one, and by kUnit of the
+    // sum.
     const double step = kUnit * 1.01 * high;
     tail.rounding =
         (negligible + others * step + std::min(far.count * step, far.high) + count * std::min(step, tail.high)) *
@@ -138,7 +139,7 @@ LogitRange tail_range(const Certificate& certificate, std::span<const double> x)
         squares += x[j] * x[j];
     }
     const double reach = certificate.radius * std::sqrt(squares);
-    // A product, its scales and a sum: no kernel rounds more often.
+    // Count the roundings of a product, its scales and a sum: no kernel rounds more often.
     const auto roundings = static_cast<double>(x.size() + 4);
     const double gamma = roundings * kUnit / (1 - roundings * kUnit);
     const double slack = (reach + gamma * (magnitudes + reach) + roundings * kLeast) * kDouble + magnitudes * 0x1p-40;

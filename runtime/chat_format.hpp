@@ -14,7 +14,7 @@
 
 namespace storybake {
 
-/// A view of a baked format. The blob, which codegen/chat.py writes, is little-endian:
+/// Views a baked format. The blob, which codegen/chat.py writes, is little-endian:
 ///
 ///     u32 flags, name_size, text_size, parts[6]     the header; parts of each stretch of Between
 ///     u32 parts[sum of parts][3]                    id, or ~0 for text; begin and size of the text

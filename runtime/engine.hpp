@@ -33,8 +33,8 @@ int available_cores();
 
 class Engine {
 public:
-    /// `weights` is the packed image; 1 <= threads <= most_threads(), 1 <= batch <= kModel.max_batch. `profile` may be
-    /// null.
+    /// Takes `weights`, the packed image; 1 <= threads <= most_threads(), 1 <= batch <= kModel.max_batch. `profile` may
+    /// be null.
     Engine(const std::byte* weights, int threads, int batch, Profile* profile);
 
     Engine(const Engine&) = delete;  // the threads of a team meet at its barrier

@@ -16,11 +16,11 @@ namespace storybake {
 /// failure.
 int write_all(int fd, std::span<const std::byte> bytes);
 
-/// A file that is open for reading.
+/// Reads a file that is open.
 class InputFile {
 public:
-    /// `what` is the file's role, for messages: "tokenizer", "weights". Fails with 66 when it cannot be opened or is a
-    /// folder.
+    /// Opens a file. `what` is its role, for messages: "tokenizer", "weights". Fails with 66 when it cannot be opened
+    /// or is a folder.
     static Result<InputFile> open(const std::string& path, const char* what);
 
     InputFile(InputFile&& other) noexcept;
@@ -55,7 +55,7 @@ Result<std::string> read_stream(int fd, std::size_t limit);
 /// Reads a text file, likewise one byte more than `limit` at most. Fails with 66 and 74.
 Result<std::string> read_text(const std::string& path, const char* what, std::size_t limit);
 
-/// A file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
+/// Writes a file that appears under its name only when it is complete: written beside it, renamed by commit(), removed
 /// otherwise. A symbolic link is followed to the file that it points to. What is no regular file (a device, a pipe) is
 /// written to directly.
 class OutputFile {

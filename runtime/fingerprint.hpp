@@ -7,9 +7,9 @@
 
 namespace storybake {
 
-/// A 64-bit fingerprint against mistakes and rot, not against an attacker: the sum, modulo 2^64, of the 32-bit
-/// little-endian words (the last one padded with zeros), each times an odd number that depends on its place, mixed
-/// with the length. Any single changed word changes it; words can be summed in any order, so it vectorises.
+/// Computes a 64-bit fingerprint against mistakes and rot, not against an attacker: the sum, modulo 2^64, of the 32-bit
+/// little-endian words (the last one padded with zeros), each times an odd number that depends on its place, mixed with
+/// the length. Any single changed word changes it; words can be summed in any order, so it vectorises.
 class Fingerprint {
 public:
     /// Adds bytes; every call but the last takes a multiple of 4 bytes.

@@ -41,7 +41,7 @@ enum class Echo { kNo, kYes };
 /// Runs the model: for stories, each from position 0 on, or for a chat. The Stats count all of them together.
 class Session {
 public:
-    /// `steps` is the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
+    /// Takes `steps`, the number of positions at most, 1 to kModel.seq_len. `logits_file` may be null; with one, every
     /// position is computed with logits and its row written. `stop` becomes other than 0 when the user interrupts.
     Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, TextSink& out, OutputFile* logits_file,
             int steps, const volatile std::sig_atomic_t& stop);

@@ -1,4 +1,4 @@
-// llama2.c's byte-pair tokenizer, over a table that was sorted and checked when the model was baked.
+// Encodes as llama2.c's byte-pair tokenizer does, over a table that was sorted and checked when the model was baked.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ constexpr int kUnk = 0;  // what a character becomes when a vocabulary has neith
 constexpr int kBos = 1;
 constexpr int kEos = 2;
 
-/// A view of a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
+/// Views a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
 ///
 ///     u32 magic, vocab_size, bytes_size, max_piece, sorted, has_bytes      the header, 24 bytes
 ///     f32 scores[vocab_size]

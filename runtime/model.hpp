@@ -38,7 +38,7 @@ struct ModelFacts {
     std::uint64_t classifier_bytes;  // are the classifier's part of these
 };
 
-/// Is generated, from the checkpoint's header alone.
+/// Describes the baked model; generated from the checkpoint's header alone.
 extern const ModelFacts kModel;
 
 /// Lists the rows of the profile: one an operation and shape, in the order of their first use; waiting is the last.

@@ -11,7 +11,7 @@
 
 namespace storybake {
 
-/// A view of the table, little-endian: u32 numbers of rows of its three parts, then
+/// Views the table, little-endian: u32 numbers of rows of its three parts, then
 ///
 ///     u32 decompositions[n][3]    code point, first, second or 0; by code point
 ///     u32 compositions[n][3]      first, second, code point; by first, then second

@@ -26,7 +26,7 @@ public:
         std::uint64_t ns = 0;
     };
 
-    /// `rows` has one entry an operation of kOps and outlives the profile.
+    /// Counts into `rows`, which has one entry an operation of kOps and outlives the profile.
     explicit Profile(std::span<Row> rows) : rows_(rows) {}
 
     void start() { last_ = now_ns(); }

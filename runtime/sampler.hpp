@@ -64,7 +64,7 @@ private:
     // Holds the bits of 1.0, the largest probability: floats from 0 to 1 order as their bits do, and those are 30.
     static constexpr std::uint32_t kOneBits = 0x3f800000;
 
-    /// A token that may be drawn; keys ascend as probabilities descend.
+    /// Holds a token that may be drawn; keys ascend as probabilities descend.
     struct Candidate {
         std::uint32_t key;
         int token;

@@ -20,7 +20,7 @@
 
 namespace storybake {
 
-/// A view of a baked tokenizer. The blob, which codegen/frame.py writes, is little-endian:
+/// Views a baked tokenizer. The blob, which codegen/frame.py writes, is little-endian:
 ///
 ///     u32 magic, words_size, pieces, rows, bos, flags                    the header, 56 bytes
 ///     u32 before, after, ends, never, added, text_size, nfc, chat_size

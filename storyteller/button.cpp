@@ -23,7 +23,7 @@ Failure refused(const std::string& name, Message why, const std::string& detail)
     return {kExitUnavailable, say(why, {name, detail})};
 }
 
-/// Asks the kernel for the presses of a line: what its events are read from.
+/// Asks the kernel for the presses of a line; returns the descriptor that its events are read from.
 Result<Fd> request_line(const std::string& name, const std::string& path, unsigned line) {
     const Fd chip(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!chip) {
@@ -40,7 +40,7 @@ Result<Fd> request_line(const std::string& name, const std::string& path, unsign
     request.offsets[0] = line;
     request.num_lines = 1;
     std::strncpy(request.consumer, "storyteller", sizeof request.consumer - 1);
-    // To ground, so that low is active; an edge is one of activity.
+    // The button connects to ground, so low is active, and a press is the edge where the line becomes active.
     request.config.flags = GPIO_V2_LINE_FLAG_INPUT | GPIO_V2_LINE_FLAG_ACTIVE_LOW | GPIO_V2_LINE_FLAG_BIAS_PULL_UP |
                            GPIO_V2_LINE_FLAG_EDGE_RISING;
     request.config.num_attrs = 1;
@@ -81,7 +81,7 @@ Result<Button> Button::open(const std::string& name) {
     return button;
 }
 
-/// Whether the file says that the button is down.
+/// Tells whether the file says that the button is down.
 bool Button::look() {
     const Fd file(::open(file_.c_str(), O_RDONLY | O_CLOEXEC));
     char value = '0';

@@ -1,4 +1,4 @@
-// A button on a GPIO line: a file of the kernel's, or a line of a GPIO chip.
+// Reads a button on a GPIO line: a file of the kernel's, or a line of a GPIO chip.
 #pragma once
 
 #include <string>
@@ -10,17 +10,17 @@ namespace storybake::speech {
 
 class Button {
 public:
-    /// `name` is a file that begins with 1 while the button is pressed (/sys/class/gpio/gpioN/value), or a chip and its
-    /// line (/dev/gpiochip0:28), for a button that connects it to ground. Fails with 2, 66 and 69.
+    /// Opens `name`, a file that begins with 1 while the button is pressed (/sys/class/gpio/gpioN/value), or a chip and
+    /// its line (/dev/gpiochip0:28), for a button that connects it to ground. Fails with 2, 66 and 69.
     static Result<Button> open(const std::string& name);
 
-    /// A line whose events (struct gpio_v2_line_event) come from a descriptor.
+    /// Makes a button of a line whose events (struct gpio_v2_line_event) come from a descriptor.
     static Button of_events(Fd events) { return {{}, std::move(events)}; }
 
-    /// What becomes readable with a press; below 0 for a file, which has to be looked at.
+    /// Returns the descriptor that becomes readable with a press; below 0 for a file, which has to be looked at.
     [[nodiscard]] int events() const { return events_.get(); }
 
-    /// Whether it was pressed since the last call. One that is held down is pressed once.
+    /// Tells whether it was pressed since the last call. One that is held down is pressed once.
     bool pressed();
 
 private:

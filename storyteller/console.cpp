@@ -42,7 +42,7 @@ void Console::take(std::string line) {
     }
 }
 
-/// A thread.
+/// Runs as a thread: reads lines and watches the button.
 void Console::watch() {
     std::string text;
     bool input_ended = false;

@@ -1,4 +1,4 @@
-// What the listener types, or presses: lines of standard input and a button, read by a thread while a story is told.
+// Reads what the listener types, or presses: lines of standard input and a button, by a thread while a story is told.
 #pragma once
 
 #include <atomic>
@@ -25,10 +25,10 @@ public:
     Console& operator=(const Console&) = delete;
     ~Console();
 
-    /// The next line, waiting `most` for it.
+    /// Returns the next line, waiting `most` for it.
     std::optional<std::string> next(std::chrono::milliseconds most);
 
-    /// Standard input is at its end, and there is no button.
+    /// Tells whether standard input is at its end, and there is no button.
     [[nodiscard]] bool ended() const { return ended_; }
 
 private:

@@ -16,7 +16,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::size_t kBeforeSpeech = kSampleRate / 2;  // samples that are kept of what came before it
+constexpr std::size_t kBeforeSpeech = kSampleRate / 2;  // keeps so many samples of what came before speech
 
 }  // namespace
 
@@ -71,7 +71,7 @@ Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
     Endpoint endpoint;
     std::vector<std::int16_t> before;
     Heard heard{Heard::Kind::kNothing, {}};
-    Clock::time_point last = Clock::now();  // when samples came
+    Clock::time_point last = Clock::now();  // is when samples came last
     while (endpoint.state() != Endpoint::State::kEnded && heard.kind != Heard::Kind::kInterrupted) {
         const Result<std::vector<std::int16_t>> samples = microphone.read();
         if (!samples) {
@@ -94,7 +94,7 @@ Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
             before.erase(before.begin(),
                          before.end() - static_cast<std::ptrdiff_t>(std::min(before.size(), kBeforeSpeech)));
         }
-        // By the samples before somebody speaks; by the clock for a microphone that gives none, then or later.
+        // Give up by the samples before somebody speaks; by the clock for a microphone that gives none, then or later.
         if ((endpoint.state() == Endpoint::State::kSilence && endpoint.quiet_seconds() >= kSilence) ||
             (samples->empty() && Seconds(Clock::now() - last).count() > kSilence)) {
             break;

@@ -1,4 +1,4 @@
-// What the robot hears with: the microphone, or a recording in its place, the end of speech, and the recogniser.
+// Holds what the robot hears with: the microphone, or a recording in its place, the end of speech, and the recogniser.
 #pragma once
 
 #include <chrono>
@@ -15,17 +15,17 @@
 
 namespace storybake::speech {
 
-/// What came of listening once.
+/// Says what came of listening once.
 struct Heard {
     enum class Kind { kWords, kNotUnderstood, kNothing, kInterrupted };
     Kind kind;
-    std::string words;                              // of kWords
-    std::chrono::steady_clock::time_point ended{};  // the last sound of kWords and kNotUnderstood
+    std::string words;                              // are the words of kWords
+    std::chrono::steady_clock::time_point ended{};  // is the time of the last sound of kWords and kNotUnderstood
 };
 
 class Ears {
 public:
-    /// Seconds without a sound, after which nothing was heard.
+    /// Limits the seconds without a sound, after which nothing was heard.
     static constexpr double kSilence = 8.0;
 
     /// Opens the recording, or finds the microphone's command, and loads the recogniser. Fails with 65, 66, 69, 74.
@@ -35,17 +35,17 @@ public:
     /// second. The microphone runs only as long. Fails with 65, 69 and 74.
     Result<Heard> hear(const std::function<bool()>& interrupted);
 
-    /// Whether it hears through a sound device.
+    /// Tells whether it hears through a sound device.
     [[nodiscard]] bool uses_microphone() const { return !recording_; }
 
-    /// Whether it is a recording that has been heard to its end.
+    /// Tells whether it is a recording that has been heard to its end.
     [[nodiscard]] bool exhausted() const { return recording_ && recording_->exhausted(); }
 
 private:
     Ears() = default;
 
     std::string acoustic_model_;
-    bool keep_recogniser_ = false;  // while a story is told
+    bool keep_recogniser_ = false;  // keeps it while a story is told
     std::unique_ptr<Recogniser> recogniser_;
     std::optional<Microphone> recording_;
     Words recorder_;

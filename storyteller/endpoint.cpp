@@ -9,12 +9,12 @@ namespace {
 
 constexpr int kFrame = kSampleRate / 100;
 constexpr double kAboveRoom = 8.0;               // 9 dB
-constexpr double kLeast = 100.0 * 100.0;         // quieter is no speech, in however quiet a room
+constexpr double kLeast = 100.0 * 100.0;         // is the least: quieter is no speech, in however quiet a room
 constexpr double kMostOfRoom = 1500.0 * 1500.0;  // louder from the start is somebody who speaks already
 constexpr int kBegin = 8;                        // frames of sound, with gaps, that are speech and no click
 constexpr int kEnd = 60;                         // frames of silence that end it
 constexpr int kMost = 1000;                      // frames: an endless talker is interrupted
-constexpr double kRise = 1.01;                   // a frame: the room may become louder
+constexpr double kRise = 1.01;                   // is what the room may become louder by, a frame
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// espeak-ng as a command: the text on its standard input, a WAV file from its standard output.
+// Runs espeak-ng as a command: the text on its standard input, a WAV file from its standard output.
 
 #include <algorithm>
 #include <csignal>
@@ -93,7 +93,7 @@ Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manne
     }
     const std::size_t colon = name.find(':');
     const std::string language = colon == std::string::npos ? "en" : name.substr(colon + 1);
-    // "--stdin" would wait for the whole text, which is what is wanted: a sentence.
+    // Wait, by "--stdin", for the whole text, which is what is wanted: a sentence.
     return std::unique_ptr<Voice>(std::make_unique<EspeakVoice>(
         Words{kProgram, "--stdin", "--stdout", "-v", language, "-s", std::to_string(kWordsAMinute * manner.speed / 100),
               "-p", std::to_string(std::min(kPitch * manner.pitch / 100, 99))},

@@ -1,4 +1,4 @@
-// The voices of Flite, linked into the program.
+// Speaks with the voices of Flite, linked into the program.
 
 #include <flite/flite.h>
 
@@ -12,7 +12,7 @@
 #include "storyteller/wav.hpp"
 
 extern "C" {
-// Declared in no header of Flite's.
+// Declares what no header of Flite's does.
 cst_lexicon* cmu_lex_init();
 cst_voice* register_cmu_us_awb(const char* folder);
 cst_voice* register_cmu_us_kal(const char* folder);
@@ -27,7 +27,7 @@ namespace {
 struct FliteName {
     const char* name;
     cst_voice* (*open)(const char*);
-    bool one_pitch = false;  // its pitch is in its recordings, with no model of it that could be shifted
+    bool one_pitch = false;  // says that the pitch is in the recordings, with no model of it that could be shifted
 };
 
 constexpr std::array<FliteName, 5> kVoices = {{
@@ -44,7 +44,7 @@ public:
         streaming_->asc = hand_on;
         streaming_->min_buffsize = static_cast<int>(kTogether);
         flite_feat_set(voice_->features, "streaming_info", audio_streaming_info_val(streaming_));
-        // Only what was asked for is set: each voice has its own way.
+        // Set only what was asked for: each voice has its own way.
         if (manner.speed != 100) {
             const float stretch = get_param_float(voice_->features, "duration_stretch", 1.0F);
             flite_feat_set_float(voice_->features, "duration_stretch",
@@ -70,7 +70,8 @@ public:
     }
 
 private:
-    /// Flite's callback: `size` more samples of `wave` are computed. Those of another rate wait for the whole sentence.
+    /// Is Flite's callback: `size` more samples of `wave` are computed. Those of another rate wait for the whole
+    /// sentence.
     static int hand_on(const cst_wave* wave, int start, int size, int /*last*/, cst_audio_streaming_info* streaming) {
         const auto& take = *static_cast<const TakeSamples*>(streaming->userdata);
         const bool go_on =
@@ -78,8 +79,8 @@ private:
         return go_on ? CST_AUDIO_STREAM_CONT : CST_AUDIO_STREAM_STOP;
     }
 
-    cst_voice* voice_;                     // Flite's, as long as the process
-    cst_audio_streaming_info* streaming_;  // the voice's
+    cst_voice* voice_;                     // is Flite's, and lives as long as the process
+    cst_audio_streaming_info* streaming_;  // is the voice's
 };
 
 }  // namespace

@@ -40,7 +40,7 @@ void Hooks::run(Event event, const std::string& text) {
     }
 }
 
-/// A thread.
+/// Runs as a thread: starts the commands one after the other.
 void Hooks::work() {
     while (true) {
         std::unique_lock lock(mutex_);
@@ -80,7 +80,7 @@ void Hooks::call(const Call& call) {
     }
 }
 
-/// Whether the command that runs has had its time; `deadline` is set when something is to follow it.
+/// Tells whether the command that runs has had its time; `deadline` is set when something is to follow it.
 bool Hooks::over(Clock::time_point& deadline) {
     const std::lock_guard lock(mutex_);
     if (leaving_ && stop_signal != 0) {

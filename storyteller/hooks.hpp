@@ -1,4 +1,4 @@
-// Commands that light a lamp or move a mouth when the robot begins to do something else.
+// Runs commands that light a lamp or move a mouth when the robot begins to do something else.
 #pragma once
 
 #include <array>
@@ -15,14 +15,14 @@ namespace storybake::speech {
 
 enum class Event { kListen, kThink, kSpeak, kError };
 
-/// A command of each event; empty: none.
+/// Holds a command for each event; empty: none.
 using HookCommands = std::array<Words, 4>;
 
-/// Runs them in the order of the events, one at a time, so that the last event has the last word. The robot waits for
-/// none. One that still runs a while after the next event is ended. What fails is said once of each.
+/// Runs the commands in the order of the events, one at a time, so that the last event has the last word. The robot
+/// waits for none. One that still runs a while after the next event is ended. A command that fails is said so once.
 class Hooks {
 public:
-    /// What a command that runs has from the next event on, until it is ended.
+    /// Gives a running command this much time from the next event on, until it is ended.
     static constexpr std::chrono::milliseconds kGrace{1000};
 
     explicit Hooks(const HookCommands& commands, std::chrono::milliseconds grace = kGrace);
@@ -30,10 +30,10 @@ public:
     Hooks(const Hooks&) = delete;
     Hooks& operator=(const Hooks&) = delete;
 
-    /// Runs those that wait and gives the last its time; after an interruption it ends them at once.
+    /// Runs the commands that wait and gives the last its time; after an interruption it ends them at once.
     ~Hooks();
 
-    /// The event's command is to run, with STORYTELLER_EVENT (listen, think, speak, error) and STORYTELLER_TEXT in its
+    /// Has the event's command run, with STORYTELLER_EVENT (listen, think, speak, error) and STORYTELLER_TEXT in its
     /// environment.
     void run(Event event, const std::string& text = {});
 
@@ -52,12 +52,12 @@ private:
 
     const HookCommands& commands_;
     std::chrono::milliseconds grace_;
-    std::array<bool, 4> told_{};  // that it failed
+    std::array<bool, 4> told_{};  // says of each event whether its command's failure was told
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Call> calls_;
     bool leaving_ = false;
-    std::thread working_;  // where there is a command
+    std::thread working_;  // runs where there is a command
 };
 
 }  // namespace storybake::speech

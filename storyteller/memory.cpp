@@ -11,7 +11,7 @@
 namespace storybake::speech {
 namespace {
 
-// The files that PocketSphinx reads, mapped or copied.
+// Names the files that PocketSphinx reads, mapped or copied.
 constexpr std::array<const char*, 6> kAcousticFiles = {
     "mdef", "means", "noisedict", "sendump", "transition_matrices", "variances"};
 
@@ -26,7 +26,7 @@ std::uint64_t recogniser_bytes(const std::string& acoustic_model) {
     return bytes;
 }
 
-/// For the longest sentence, which is longer when it is spoken slowly.
+/// Returns what a voice takes for the longest sentence, which is longer when it is spoken slowly.
 std::uint64_t voice_bytes(const std::string& name, int speed) {
     const std::string voice = name.empty() ? kSpeechMemory.voices.front().voice : name.substr(0, name.find(':'));
     for (const VoiceMemory& known : kSpeechMemory.voices) {

@@ -1,4 +1,5 @@
-// What the storyteller says on standard error, in the languages of its users. (The story's language is the model's.)
+// Lists what the storyteller says on standard error, in the languages of its users. (The story's language is the
+// model's.)
 #pragma once
 
 #include <initializer_list>
@@ -52,16 +53,16 @@ enum class Message {
     kCount,
 };
 
-/// "en" or "zh"; nothing for another name.
+/// Finds "en" or "zh"; nothing for another name.
 std::optional<Language> find_language(std::string_view name);
 
-/// The language of the environment: LC_ALL, else LC_MESSAGES, else LANG.
+/// Finds the language of the environment: LC_ALL, else LC_MESSAGES, else LANG.
 Language environment_language();
 
-/// For the rest of the process, before other threads are started.
+/// Sets the language for the rest of the process, before other threads are started.
 void set_language(Language language);
 
-/// The message in the user's language, its {} replaced by the values, one after the other.
+/// Returns the message in the user's language, its {} replaced by the values, one after the other.
 std::string say(Message message, std::initializer_list<std::string_view> values = {});
 
 }  // namespace storybake::speech

@@ -1,4 +1,4 @@
-// Where samples come from: a command that records, or a WAV file in its place.
+// Reads samples from a command that records, or from a WAV file in its place.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace storybake::speech {
 
-/// The command that records raw samples to its standard output: arecord or tinycap, whichever is in PATH, from the
-/// first card of `devices` that records. Fails with 69 when neither is.
+/// Finds the command that records raw samples to its standard output: arecord or tinycap, whichever is in PATH, from
+/// the first card of `devices` that records. Fails with 69 when neither is.
 Result<Words> find_recorder(const std::string& devices);
 
 class Microphone {
@@ -22,20 +22,20 @@ public:
     /// Starts the command. Fails with 69.
     static Result<Microphone> start(const Words& recorder);
 
-    /// A recording in its place; the silence that follows it has no end.
+    /// Makes a microphone of a recording; the silence that follows it has no end.
     static Microphone of(std::vector<std::int16_t> recording);
 
-    /// A tenth of a second, or what has come by then. Fails with 69 when the command has ended.
+    /// Reads a tenth of a second, or what has come by then. Fails with 69 when the command has ended.
     Result<std::vector<std::int16_t>> read();
 
-    /// Whether it is a recording that has been read to its end.
+    /// Tells whether it is a recording that has been read to its end.
     [[nodiscard]] bool exhausted() const { return !process_ && at_ >= recording_.size(); }
 
 private:
     Microphone() = default;
 
     std::optional<Process> process_;
-    std::vector<std::byte> bytes_;  // from the pipe: less than a sample
+    std::vector<std::byte> bytes_;  // came from the pipe: less than a sample
     std::vector<std::int16_t> recording_;
     std::size_t at_ = 0;
 };

@@ -13,9 +13,9 @@ namespace storybake::speech {
 namespace {
 
 constexpr std::size_t kSentencesAhead = 4;
-constexpr std::size_t kClipsAhead = 32;  // half a second and 16 KB each; or a sentence
+constexpr std::size_t kClipsAhead = 32;  // are half a second and 16 KB each; or a sentence
 
-/// Whether it has letters or signs that are not ASCII.
+/// Tells whether a text has letters or signs that are not ASCII.
 bool is_foreign(std::string_view text) {
     return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
@@ -65,7 +65,7 @@ bool Narrator::full() const {
                       (limits_.sentences > 0 && sentences_ + 1 >= limits_.sentences));
 }
 
-/// Called once a token.
+/// Takes one token's text: it is called once a token.
 int Narrator::emit(std::string_view text) {
     ++tokens_;
     text_ += text;
@@ -113,8 +113,8 @@ void Narrator::fail(const Failure& failed) {
     failed_ = true;
 }
 
-/// Whether a part of the story could not be shown, which then is why it ends. Not when its reader has left: who listens
-/// has not.
+/// Tells whether a part of the story could not be shown, which then is why it ends. That its reader has left does not
+/// count: who listens has not.
 bool Narrator::screen_failed() {
     if (screen_.error() == 0 || screen_.error() == EPIPE) {
         return false;
@@ -128,7 +128,7 @@ void Narrator::cut_off() {
     clips_queue_.cut();
 }
 
-/// A thread: sentences become clips.
+/// Runs as a thread: sentences become clips.
 void Narrator::speak() {
     while (std::optional<Sentence> sentence = sentences_queue_.pop()) {
         std::string text = sentence->shown ? sentence->text : "";
@@ -155,7 +155,7 @@ void Narrator::speak() {
     }
 }
 
-/// A thread: clips are shown and heard.
+/// Runs as a thread: clips are shown and heard.
 void Narrator::play() {
     while (std::optional<Clip> clip = clips_queue_.pop()) {
         if (stopped()) {

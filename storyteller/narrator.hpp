@@ -18,13 +18,13 @@
 
 namespace storybake::speech {
 
-/// Where a story ends, if the model does not end it before; 0: nowhere.
+/// Says where a story ends, if the model does not end it before; 0: nowhere.
 struct StoryLimits {
     int tokens = 0;  // the sentence that reaches it is the last
     int sentences = 0;
 };
 
-/// What the listener changes while a story is told.
+/// Holds what the listener changes while a story is told.
 struct Controls {
     std::atomic<int> volume = 100;  // percent
     std::atomic<bool> cut = false;  // the story shall end at once
@@ -32,7 +32,7 @@ struct Controls {
 
 class Narrator final : public TextSink {
 public:
-    /// `voice` may be null: text alone. All have to outlive it.
+    /// Starts the threads. `voice` may be null: text alone. All arguments have to outlive the narrator.
     Narrator(Voice* voice, Speaker& speaker, TextOutput& screen, Controls& controls, StoryLimits limits);
 
     Narrator(const Narrator&) = delete;
@@ -54,7 +54,7 @@ private:
         bool shown;
     };
     struct Clip {
-        std::string text;  // to show, of a sentence whose sound begins
+        std::string text;  // is to be shown, as the sentence's sound begins
         std::vector<std::int16_t> samples;
     };
 
@@ -72,13 +72,13 @@ private:
     TextOutput& screen_;
     Controls& controls_;
     StoryLimits limits_;
-    std::string text_;  // of the story, not yet handed on
+    std::string text_;  // is the story's part that is not yet handed on
     int tokens_ = 0;
     int sentences_ = 0;
     bool told_unspeakable_ = false;
     std::atomic<bool> failed_ = false;
     std::mutex mutex_;
-    std::optional<Failure> failure_;  // the first
+    std::optional<Failure> failure_;  // is the first of the failures
     Queue<Sentence> sentences_queue_;
     Queue<Clip> clips_queue_;
     std::thread speaking_;

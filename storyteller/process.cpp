@@ -36,7 +36,7 @@ std::optional<Pipe> make_pipe() {
     return Pipe{Fd(fds[0]), Fd(fds[1])};
 }
 
-/// posix_spawn's two objects.
+/// Owns posix_spawn's two objects.
 struct SpawnPlan {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -53,7 +53,7 @@ struct SpawnPlan {
     }
 };
 
-/// As posix_spawn wants words, with its type: it changes nothing.
+/// Points to words as posix_spawn wants them, by its type: it changes nothing.
 std::vector<char*> pointers(const Words& words) {
     std::vector<char*> list;
     for (const std::string& word : words) {
@@ -149,7 +149,8 @@ Result<Process> Process::start(const char* what, const Words& words, Pipes pipes
         posix_spawn_file_actions_addopen(&plan.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     }
     posix_spawn_file_actions_adddup2(&plan.actions, out ? out->write.get() : STDERR_FILENO, STDOUT_FILENO);
-    // A group of its own: an interruption from the keyboard is for this program alone, which ends its children.
+    // Put it in a group of its own: an interruption from the keyboard is for this program alone, which ends its
+    // children.
     sigset_t defaults;
     sigset_t unblocked;
     sigemptyset(&unblocked);

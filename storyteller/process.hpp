@@ -1,4 +1,4 @@
-// Commands that play, record, speak or light a lamp: started from words, never by a shell, and never left behind.
+// Runs commands that play, record, speak or light a lamp: started from words, never by a shell, and never left behind.
 #pragma once
 
 #include <sys/types.h>
@@ -17,15 +17,15 @@ namespace storybake::speech {
 
 using Words = std::vector<std::string>;
 
-/// A command line as the words that a shell would make of it: white space separates, '...' and "..." hold together, a
-/// backslash takes the next character as it is (within "..." only before " and \). Nothing is expanded. Fails with 2
-/// when there is no word, or a quote is not closed; `what` names the command for the message.
+/// Splits a command line into the words that a shell would make of it: white space separates, '...' and "..." hold
+/// together, a backslash takes the next character as it is (within "..." only before " and \). Nothing is expanded.
+/// Fails with 2 when there is no word, or a quote is not closed; `what` names the command for the message.
 Result<Words> split_words(const char* what, std::string_view text);
 
-/// Whether a program of this name is in PATH.
+/// Tells whether a program of this name is in PATH.
 bool in_path(const char* program);
 
-/// An open file, closed at the end.
+/// Owns an open file, closed at the end.
 class Fd {
 public:
     Fd() = default;
@@ -43,25 +43,26 @@ private:
     int fd_ = -1;
 };
 
-/// What of a process is connected to a pipe; the rest is /dev/null, and its output standard error.
+/// Says what of a process is connected to a pipe; the rest is /dev/null, and its output standard error.
 enum class Pipes { kNone, kInput, kOutput, kBoth };
 
-/// A running command. Its destructor ends it, with force if need be, and waits for it.
+/// Owns a running command. Its destructor ends it, with force if need be, and waits for it.
 class Process {
 public:
-    /// `more` are variables of its environment beside this process's, as NAME=value. Fails with 69 when it can't be
-    /// started; `what` names it in messages.
+    /// Starts the command. `more` are variables of its environment beside this process's, as NAME=value. Fails with 69
+    /// when it can't be started; `what` names it in messages.
     static Result<Process> start(const char* what, const Words& words, Pipes pipes, const Words& more = {});
 
     Process(Process&& other) noexcept;
     Process& operator=(Process&&) = delete;
     ~Process() { end(); }
 
-    /// Pipes to its standard input and from its standard output; they do not block.
+    /// Returns the pipes to its standard input and from its standard output; they do not block.
     Fd& input() { return input_; }
     Fd& output() { return output_; }
 
-    /// Waits until it has ended: its exit code, or 128 and the signal's number. Nothing when it still runs.
+    /// Waits until it has ended; returns its exit code, or 128 and the signal's number. Returns nothing when it still
+    /// runs.
     std::optional<int> wait(std::chrono::milliseconds most);
 
     /// Ends it: SIGTERM, and SIGKILL when that does not do.
@@ -71,12 +72,12 @@ private:
     Process(pid_t pid, Fd input, Fd output) : pid_(pid), input_(std::move(input)), output_(std::move(output)) {}
 
     pid_t pid_ = -1;
-    int status_ = -1;  // after the end
+    int status_ = -1;  // holds what wait() returns, after the end
     Fd input_;
     Fd output_;
 };
 
-/// What came of moving bytes through a pipe that does not block.
+/// Says what came of moving bytes through a pipe that does not block.
 enum class Moved { kSome, kEnd, kTimeout };
 
 /// Writes what the pipe takes now of `bytes`, waiting `most` for it to take any; `bytes` becomes the rest. kEnd: nobody

@@ -1,4 +1,4 @@
-// What is handed from one thread to the next.
+// Hands values from one thread to the next.
 #pragma once
 
 #include <condition_variable>
@@ -9,13 +9,13 @@
 
 namespace storybake::speech {
 
-/// A queue of bounded length between two threads: whoever is faster waits.
+/// Queues values between two threads, to a bounded length: whoever is faster waits.
 template <class T>
 class Queue {
 public:
     explicit Queue(std::size_t capacity) : capacity_(capacity) {}
 
-    /// Waits for room. False, and the value is dropped, once the queue is cut.
+    /// Waits for room. Returns false, and the value is dropped, once the queue is cut.
     bool push(T value) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return values_.size() < capacity_ || cut_; });
@@ -27,7 +27,7 @@ public:
         return true;
     }
 
-    /// Waits for a value. Nothing when the queue is closed and empty, or cut.
+    /// Waits for a value. Returns nothing when the queue is closed and empty, or cut.
     std::optional<T> pop() {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return !values_.empty() || closed_ || cut_; });
@@ -40,10 +40,10 @@ public:
         return value;
     }
 
-    /// No more values will come; those there are can still be taken.
+    /// Says that no more values will come; those there are can still be taken.
     void close() { set(closed_); }
 
-    /// Ends it at once, on both sides.
+    /// Ends the queue at once, on both sides.
     void cut() { set(cut_); }
 
 private:

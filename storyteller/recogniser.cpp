@@ -26,7 +26,7 @@ namespace {
 
 constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us/en-us";
 
-/// The folder of the program itself; empty when the system doesn't say.
+/// Returns the folder of the program itself; empty when the system doesn't say.
 std::string program_folder() {
     std::array<char, 4096> target{};
     const ssize_t length = ::readlink("/proc/self/exe", target.data(), target.size());
@@ -51,8 +51,8 @@ Result<std::string> find_acoustic_model(const std::string& named) {
 
 namespace {
 
-// How far below the best a wish may be, a frame: in PocketSphinx's units. In five voices, a telephone's among them, 49
-// of 50 wishes are above these, and 44 of 50 other sentences below; most others are below -50.
+// Limit how far below the best a wish may be, a frame: in PocketSphinx's units. In five voices, a telephone's among
+// them, 49 of 50 wishes are above these, and 44 of 50 other sentences below; most others are below -50.
 constexpr int kLeastOfAll = -47;
 constexpr int kLeastOfWord = -80;
 constexpr int kLongWord = 15;  // frames
@@ -92,7 +92,7 @@ private:
             ps_seg_prob(word, &acoustic, &language, &backoff);
             const char* const name = ps_seg_word(word);
             if (*name == '<' || *name == '(' || *name == '[') {
-                continue;  // silence and noise
+                continue;  // silence and noise are no words
             }
             const int length = last - first + 1;
             frames += length;
@@ -105,14 +105,14 @@ private:
     ps_decoder_t* decoder_;
 };
 
-// Beside the acoustic model: no second pass over the words, and beams narrow enough for a board.
+// Add to the acoustic model's settings: no second pass over the words, and beams narrow enough for a board.
 constexpr float kLanguageWeight = 1.0F;
 constexpr double kBeam = 1e-80;
 constexpr double kWordBeam = 1e-60;
 
 #if __has_include(<ps_search.h>)
 
-/// A decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
+/// Makes a decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
 ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     cmd_ln_t* const config = cmd_ln_init(nullptr, ps_args(), TRUE, "-hmm", acoustic_model.c_str(), nullptr);
     if (config == nullptr) {
@@ -128,7 +128,7 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     return decoder;
 }
 
-/// What ps_set_jsgf_string() does, which never frees what it has parsed: 60 KB for each wish of a small board.
+/// Does what ps_set_jsgf_string() does, which never frees what it has parsed: 60 KB for each wish of a small board.
 bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
     jsgf_t* const parsed = jsgf_parse_string(grammar, nullptr);
     jsgf_rule_t* const rule = parsed != nullptr ? jsgf_get_public_rule(parsed) : nullptr;
@@ -143,7 +143,7 @@ bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
 
 #else
 
-/// The same of PocketSphinx 5.
+/// Makes a decoder of PocketSphinx 5.
 ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     ps_config_t* const config = ps_config_init(nullptr);
     if (config == nullptr) {
@@ -166,8 +166,8 @@ bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
 
 #endif
 
-/// Adds the grammar's words to the decoder's dictionary, which is empty before. False for phones that its model has
-/// not.
+/// Adds the grammar's words to the decoder's dictionary, which is empty before. Returns false for phones that its model
+/// has not.
 bool add_words(ps_decoder_t* decoder) {
     bool all = true;
     for (const Pronunciation& said : kWishes.pronunciations) {
@@ -177,8 +177,8 @@ bool add_words(ps_decoder_t* decoder) {
     return all;
 }
 
-/// While it lives, an acoustic model is being read. PocketSphinx ends the process without a word where it finds some
-/// kinds of damage, and crashes at others: this says what it was.
+/// Marks, while it lives, that an acoustic model is being read. PocketSphinx ends the process without a word where it
+/// finds some kinds of damage, and crashes at others: this says what it was.
 class Loading {
 public:
     explicit Loading(const std::string& message) {
@@ -205,7 +205,7 @@ private:
         }
     }
 
-    static inline std::string text;  // empty while nothing is loaded
+    static inline std::string text;  // is empty while nothing is loaded
     struct sigaction before_ {};
 };
 

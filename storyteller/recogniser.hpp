@@ -11,8 +11,8 @@
 
 namespace storybake::speech {
 
-/// A folder with an acoustic model, mdef and its other files: `named`, else en-us/ beside the program, else that of
-/// Debian's pocketsphinx-en-us. Fails with 69 when there is none.
+/// Finds a folder with an acoustic model, mdef and its other files: `named`, else en-us/ beside the program, else that
+/// of Debian's pocketsphinx-en-us. Fails with 69 when there is none.
 Result<std::string> find_acoustic_model(const std::string& named);
 
 class Recogniser {
@@ -24,10 +24,10 @@ public:
 
     virtual void begin() = 0;
 
-    /// The next samples, at kSampleRate.
+    /// Takes the next samples, at kSampleRate.
     virtual void hear(std::span<const std::int16_t> samples) = 0;
 
-    /// The words that were heard since begin(), as the grammar has them; empty when they were none of it.
+    /// Returns the words that were heard since begin(), as the grammar has them; empty when they were none of it.
     virtual std::string end() = 0;
 };
 

@@ -16,7 +16,7 @@ constexpr int kUnasked = 2;      // stories in a row to nobody, until it sleeps
 constexpr double kLouder = 1.4;  // 3 dB
 constexpr auto kStep = 100ms;
 
-// What the robot says, in the language of its voice.
+// Say what the robot says, in the language of its voice.
 constexpr const char* kThinkingWords = "Let me tell you a story.";
 constexpr const char* kAskAgainWords = "Sorry, I did not understand. Please tell me again.";
 constexpr const char* kNothingHeardWords = "I can not hear you. What shall the story be about?";
@@ -172,7 +172,7 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
     return std::nullopt;
 }
 
-/// One wish, said or typed.
+/// Takes one wish, said or typed.
 Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     if (!options_.listens()) {
         tell_user(say(Message::kTypeWish));
@@ -192,7 +192,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     return hear_speech(wish);
 }
 
-/// What is typed: a wish, or with `press_is_enough` an empty line, which is no wish.
+/// Reads what is typed: a wish, or with `press_is_enough` an empty line, which is no wish.
 Result<Robot::Answer> Robot::read_line(std::optional<Wish>& wish, bool press_is_enough) {
     while (stop_signal == 0 && !bedtime()) {
         const std::optional<std::string> line = console_->next(kStep);
@@ -213,7 +213,7 @@ Result<Robot::Answer> Robot::read_line(std::optional<Wish>& wish, bool press_is_
 }
 
 Result<Robot::Answer> Robot::hear_speech(std::optional<Wish>& wish) {
-    std::optional<Wish> typed;  // in the meantime
+    std::optional<Wish> typed;  // was typed in the meantime
     const Result<Heard> heard = ears_->hear([this, &typed] {
         const std::optional<std::string> line = console_ ? console_->next(0ms) : std::nullopt;
         typed = line ? understand(*line) : std::nullopt;
@@ -258,7 +258,7 @@ std::optional<Failure> Robot::tell(const Story& story, const std::string& topic)
     return failed;
 }
 
-/// A new story; without a topic one of the model's choice.
+/// Makes a new story; without a topic one of the model's choice.
 Story Robot::story_about(const std::string& topic) {
     const std::uint64_t seed = seed_++;
     if (topic.empty()) {
@@ -268,7 +268,7 @@ Story Robot::story_about(const std::string& topic) {
             seed};
 }
 
-/// While a story is told, called from the console's thread: commands that can't wait.
+/// Obeys commands that can't wait while a story is told; called from the console's thread.
 bool Robot::take_at_once(const std::string& line) {
     if (!telling_) {
         return false;

@@ -1,4 +1,4 @@
-// The story robot: listens for a wish, thinks, tells the story, and listens again.
+// Runs the story robot: it listens for a wish, thinks, tells the story, and listens again.
 #pragma once
 
 #include <atomic>
@@ -48,12 +48,12 @@ private:
     Hooks hooks_;
     Fd lock_;
     std::unique_ptr<Teller> teller_;
-    std::unique_ptr<Ears> ears_;  // null when wishes are typed
+    std::unique_ptr<Ears> ears_;  // is null when wishes are typed
     std::uint64_t seed_ = 0;
     Clock::time_point started_ = Clock::now();
     Clock::time_point wished_ = Clock::now();
     std::atomic<bool> telling_ = false;
-    std::unique_ptr<Console> console_;  // last: its thread uses the rest
+    std::unique_ptr<Console> console_;  // comes last: its thread uses the rest
 };
 
 }  // namespace storybake::speech

@@ -26,7 +26,7 @@ bool is_upper(char c) {
     return c >= 'A' && c <= 'Z';
 }
 
-/// Which of the marks a text begins with; its length, or 0.
+/// Finds which of the marks a text begins with; returns its length, or 0.
 template <std::size_t n>
 std::size_t mark_length(std::string_view text, const std::array<std::string_view, n>& marks) {
     for (const std::string_view mark : marks) {
@@ -51,7 +51,7 @@ std::size_t skip_space(std::string_view text, std::size_t at) {
     return at;
 }
 
-/// Whether the full stop at `at` belongs to a title or an initial.
+/// Tells whether the full stop at `at` belongs to a title or an initial.
 bool is_abbreviation(std::string_view text, std::size_t at) {
     std::size_t begin = at;
     while (begin > 0 && is_letter(text[begin - 1])) {
@@ -67,7 +67,7 @@ bool is_abbreviation(std::string_view text, std::size_t at) {
     return std::find(kTitles.begin(), kTitles.end(), word) != kTitles.end();
 }
 
-/// Whether a sentence may begin at `at`: with no small letter, behind quotes and brackets that open.
+/// Tells whether a sentence may begin at `at`: with no small letter, behind quotes and brackets that open.
 bool may_begin(std::string_view text, std::size_t at) {
     while (const std::size_t length = mark_length(text.substr(at), kOpeners)) {
         at += length;
@@ -75,7 +75,7 @@ bool may_begin(std::string_view text, std::size_t at) {
     return at >= text.size() || text[at] < 'a' || text[at] > 'z';
 }
 
-/// Where to cut a text that is too long for one breath; behind a comma, before a space, or between characters.
+/// Finds where to cut a text that is too long for one breath; behind a comma, before a space, or between characters.
 std::size_t forced_end(std::string_view text, std::size_t begin) {
     const std::size_t limit = begin + kMaxSentence;
     std::size_t space = 0;
@@ -99,7 +99,7 @@ std::size_t forced_end(std::string_view text, std::size_t begin) {
     return end;
 }
 
-/// The empty line that begins with the newline at `at`: does it end a paragraph?
+/// Tells whether the empty line that begins with the newline at `at` ends a paragraph.
 bool ends_paragraph(std::string_view text, std::size_t at) {
     const std::size_t next = text.find_first_not_of(" \t\r", at + 1);
     return next != std::string_view::npos && text[next] == '\n';
@@ -132,7 +132,7 @@ std::size_t first_sentence(std::string_view text, bool complete) {
         }
         const std::size_t next = skip_space(text, end);
         if (next == text.size() && !complete) {
-            // A terminator, a closing quote or a small letter may be yet to come. Not behind an empty line.
+            // A terminator, a closing quote or a small letter may be yet to come. Behind an empty line none is to come.
             return std::count(text.begin() + static_cast<std::ptrdiff_t>(end), text.end(), '\n') > 1 ? end : 0;
         }
         if ((next > end || next == text.size()) && may_begin(text, next) && !(single && is_abbreviation(text, i))) {
@@ -164,10 +164,10 @@ bool ends_sentence(std::string_view text) {
 
 namespace {
 
-// U+00C0 to U+00FF without their accents.
+// Spells U+00C0 to U+00FF without their accents.
 constexpr std::string_view kLatin = "AAAAAAACEEEEIIIIDNOOOOO OUUUUYTsaaaaaaaceeeeiiiidnooooo ouuuuyty";
 
-/// A character of several bytes as an English voice can take it.
+/// Makes of a character of several bytes what an English voice can take.
 std::string_view plain(std::string_view character) {
     if (character == "\xe2\x80\x98" || character == "\xe2\x80\x99") {
         return "'";

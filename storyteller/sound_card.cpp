@@ -19,7 +19,7 @@ namespace storybake::speech {
 
 namespace {
 
-// The Duo's own codec, a card that records and one that plays: on most boards no pin leads to them.
+// Names the Duo's own codec, a card that records and one that plays: on most boards no pin leads to them.
 constexpr const char* kOwnCodec = "cv182xa";
 
 bool is_own_codec(const std::string& cards, unsigned number) {

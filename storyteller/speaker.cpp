@@ -13,11 +13,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kRestarts = 2;      // in a row
+constexpr int kRestarts = 2;      // counts restarts in a row
 constexpr auto kStep = 100ms;     // between looks at the stop
-constexpr int kPipeBytes = 8192;  // a quarter of a second: the text is not far ahead of the voice
+constexpr int kPipeBytes = 8192;  // is a quarter of a second: the text is not far ahead of the voice
 constexpr double kFull = 32767.0;
-constexpr double kKnee = 0.7 * kFull;  // above, peaks are rounded off
+constexpr double kKnee = 0.7 * kFull;  // is where peaks begin to be rounded off
 
 }  // namespace
 
@@ -59,7 +59,7 @@ bool Speaker::stopped() const {
     return stop_signal != 0 || cut_;
 }
 
-/// Gives the bytes to the player, which is started when it does not run. False when it died or hangs.
+/// Gives the bytes to the player, which is started when it does not run. Returns false when it died or hangs.
 bool Speaker::feed(std::span<const std::byte> bytes) {
     if (!process_) {
         Result<Process> started = Process::start("--snd-command", players_.front(), Pipes::kInput);

@@ -1,4 +1,4 @@
-// Where samples go: to the command that plays them, into a WAV file, to both, or nowhere.
+// Sends samples where they go: to the command that plays them, into a WAV file, to both, or nowhere.
 #pragma once
 
 #include <atomic>
@@ -18,29 +18,29 @@
 
 namespace storybake::speech {
 
-/// The commands in PATH that play raw samples from their standard input, aplay and tinyplay, in the order in which to
-/// try them. A first sound card that can't play, as on boards that number the microphone's card 0, is passed over:
-/// `devices` is the folder in which the kernel lists them. Fails with 69 when neither is in PATH.
+/// Finds the commands in PATH that play raw samples from their standard input, aplay and tinyplay, in the order in
+/// which to try them. A first sound card that can't play, as on boards that number the microphone's card 0, is passed
+/// over: `devices` is the folder in which the kernel lists them. Fails with 69 when neither is in PATH.
 Result<std::vector<Words>> find_players(const std::string& devices = kSoundDevices);
 
-/// How loud: 100 is as the voice speaks. Above, peaks are rounded off.
+/// Limit how loud it is: 100 is as the voice speaks. Above, peaks are rounded off.
 constexpr int kMinVolume = 10;
 constexpr int kMaxVolume = 400;
 void set_loudness(std::span<std::int16_t> samples, int volume);
 
-/// How long a player may take no sample, and how long it may play on after the last.
+/// Says how long a player may take no sample, and how long it may play on after the last.
 struct PlayerPatience {
     std::chrono::milliseconds stuck = std::chrono::seconds(10);
     std::chrono::milliseconds tail = std::chrono::seconds(15);
 };
 
-/// A player that dies, or hangs and is ended, is started again, a few times; after that the text goes on without sound,
-/// and that is said once. One that never played anything gives way to the next; when it was the last, that is a
-/// failure.
+/// Plays samples. A player that dies, or hangs and is ended, is started again, a few times; after that the text goes on
+/// without sound, and that is said once. One that never played anything gives way to the next; when it was the last,
+/// that is a failure.
 class Speaker {
 public:
-    /// `players` may be empty, `wav` null. `cut` becomes true when what is being said shall end at once. `begun` is
-    /// called before the first sample.
+    /// Takes `players`, which may be empty, and `wav`, which may be null. `cut` becomes true when what is being said
+    /// shall end at once. `begun` is called before the first sample.
     Speaker(
         std::span<const Words> players, WavFile* wav, const std::atomic<bool>& cut, std::function<void()> begun = [] {},
         PlayerPatience patience = {})
@@ -52,13 +52,13 @@ public:
     /// Waits until all has been heard. The device is free then; play() takes it again.
     std::optional<Failure> finish();
 
-    /// When the first samples went out; nothing before.
+    /// Returns when the first samples went out; nothing before.
     [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> first_sound() const { return first_sound_; }
 
-    /// The command in use.
+    /// Names the command in use.
     [[nodiscard]] const std::string& player() const { return players_.front()[0]; }
 
-    /// Whether the player was given up in the middle.
+    /// Tells whether the player was given up in the middle.
     [[nodiscard]] bool silent() const { return silent_; }
 
 private:
@@ -66,7 +66,7 @@ private:
     void warn_of_hanging(std::chrono::milliseconds waited) const;
     [[nodiscard]] bool stopped() const;
 
-    std::span<const Words> players_;  // the first is the one in use
+    std::span<const Words> players_;  // begin with the one in use
     WavFile* wav_;
     const std::atomic<bool>& cut_;
     std::function<void()> begun_;

@@ -9,7 +9,7 @@ namespace {
 
 static_assert(kMinVolume == 10 && kMaxVolume == 400, "options.inc tells the limits");
 
-/// The options that a row's setter is given are the storyteller's.
+/// Casts the options that a row's setter is given: they are the storyteller's.
 SpeechOptions& own(Options& options) {
     return static_cast<SpeechOptions&>(options);
 }
@@ -66,7 +66,7 @@ std::optional<Failure> set_wish(Options& options, const OptionRow& /*row*/, cons
     return std::nullopt;
 }
 
-/// Minutes, or with a unit seconds, minutes or hours: 20, 90s, 20m, 1h. From a second to a day.
+/// Reads minutes, or with a unit seconds, minutes or hours: 20, 90s, 20m, 1h. From a second to a day.
 std::optional<Failure> set_sleep(Options& options, const OptionRow& row, const char* text) {
     constexpr int kDay = 24 * 60 * 60;
     std::string digits = text;
@@ -104,7 +104,7 @@ constexpr OptionRow kOwnRows[] = {
 #undef OPTION
 };
 
-/// The storyteller's rows and the program's, of which it refuses some.
+/// Returns the storyteller's rows and the program's, of which it refuses some.
 std::vector<OptionRow> all_rows() {
     std::vector<OptionRow> rows(std::begin(kOwnRows), std::end(kOwnRows));
     for (OptionRow row : option_rows()) {

@@ -1,4 +1,4 @@
-// The storyteller's command line: the model's options, and those of its voice and ears.
+// Reads the storyteller's command line: the model's options, and those of its voice and ears.
 #pragma once
 
 #include <chrono>
@@ -15,9 +15,9 @@
 namespace storybake::speech {
 
 struct SpeechOptions : Options {
-    std::optional<std::string> wish;  // "-" becomes a line of standard input, of each story with --loop
+    std::optional<std::string> wish;  // is a line of standard input for "-", with --loop one for each story
 
-    // How it is told.
+    // Say how the story is told.
     std::string voice;  // empty: the default
     Manner manner;
     int volume = 100;  // percent
@@ -26,8 +26,8 @@ struct SpeechOptions : Options {
     Words snd_command;  // empty: found, unless there is a WAV file
     HookCommands on;
 
-    // How it is wished for.
-    std::string mic_wav;            // a recording in place of the microphone; empty: none
+    // Say how the story is wished for.
+    std::string mic_wav;            // is a recording in place of the microphone; empty: none
     Words mic_command;              // empty: found
     std::string acoustic_model;     // folder; empty: found
     std::string button;             // Button::open()'s name; empty: none
@@ -41,16 +41,16 @@ struct SpeechOptions : Options {
     bool push = false;  // listen only after Enter
     bool loop = false;
 
-    /// Whether wishes are said, not typed.
+    /// Tells whether wishes are said, not typed.
     [[nodiscard]] bool listens() const {
         return listen || !mic_wav.empty() || !mic_command.empty() || push || !button.empty() || (loop && !wish);
     }
 };
 
-/// Fails with 2.
+/// Reads the arguments. Fails with 2.
 Result<SpeechOptions> parse_speech_options(int argc, char* const* argv);
 
-/// The text of --help.
+/// Returns the text of --help.
 std::string speech_help_text(const char* name);
 
 }  // namespace storybake::speech

@@ -1,5 +1,5 @@
-// What the static libraries of Flite and PocketSphinx refer to and the storyteller never calls. Weak: where the
-// libraries have them, theirs are taken.
+// Defines what the static libraries of Flite and PocketSphinx refer to and the storyteller never calls. All of it is
+// weak: where the libraries have them, theirs are taken.
 //
 // Flite is configured for ALSA, which needs ALSA's library and its plugins; the storyteller plays through a command.
 // Without Flite's sockets there is no network code in the program. PocketSphinx's matrices (for transforms of features

@@ -1,4 +1,4 @@
-// The storyteller: a wish, a story, a voice.
+// Runs the storyteller: a wish, a story, a voice.
 
 #include <unistd.h>
 
@@ -20,7 +20,7 @@ namespace {
 
 constexpr const char* kName = "storyteller";
 
-/// The first line of standard input.
+/// Reads the first line of standard input.
 std::optional<Failure> read_wish(std::string& wish) {
     Result<std::string> text = read_stream(STDIN_FILENO, kMaxPromptBytes);
     if (!text) {
@@ -41,7 +41,7 @@ std::optional<Failure> run(SpeechOptions& options) {
     return robot ? (*robot)->run() : robot.failure();
 }
 
-/// What --info says beside the model's facts.
+/// Prints what --info says beside the model's facts.
 void print_speech_info(const SpeechOptions& options) {
     const Result<std::string> acoustic_model = find_acoustic_model(options.acoustic_model);
     const MemoryNeed need = memory_need(options, acoustic_model ? *acoustic_model : "");

@@ -22,10 +22,10 @@
 
 namespace storybake::speech {
 
-/// A story as the model is asked for it; the same twice is the same story.
+/// Says what story the model is asked for; the same twice is the same story.
 struct Story {
     std::string prompt;
-    Echo echo;  // whether the prompt is the story's beginning
+    Echo echo;  // tells whether the prompt is the story's beginning
     std::uint64_t seed;
 };
 
@@ -46,7 +46,7 @@ public:
     /// Completes the WAV file. Fails with 69 when the end of what was said last was not heard, and 74.
     std::optional<Failure> finish();
 
-    /// Whether a player is used.
+    /// Tells whether a player is used.
     [[nodiscard]] bool plays() const { return !players_.empty(); }
 
     Controls& controls() { return controls_; }
@@ -60,7 +60,7 @@ private:
     const SpeechOptions& options_;
     std::function<void()> begun_;
     Controls controls_;
-    std::string lost_player_;  // that died in the middle of what was said last
+    std::string lost_player_;  // names the player that died in the middle of what was said last
     std::optional<WavFile> wav_;
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;

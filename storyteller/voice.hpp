@@ -1,4 +1,4 @@
-// Voices: text to samples. Flite's are in the program; espeak-ng is a command.
+// Makes voices speak: text to samples. Flite's are in the program; espeak-ng is a command.
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,7 @@
 
 namespace storybake::speech {
 
-/// How a voice speaks, in percent of its own way.
+/// Says how a voice speaks, in percent of its own way.
 struct Manner {
     int speed = 100;  // 50 to 200
     int pitch = 100;  // 50 to 200
@@ -24,11 +24,11 @@ struct Manner {
 /// Takes the next samples, at kSampleRate; false when no more are wanted.
 using TakeSamples = std::function<bool(std::span<const std::int16_t>)>;
 
-/// How many are handed on together: half a second, which is more than the player's pipe holds, so that a player that
-/// has taken them is known to play.
+/// Says how many samples are handed on together: half a second, which is more than the player's pipe holds, so that a
+/// player that has taken them is known to play.
 constexpr std::size_t kTogether = kSampleRate / 2;
 
-/// Hands on the samples of a sentence that is computed.
+/// Hands on the samples of a sentence that is computed as a whole.
 void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take);
 
 class Voice {
@@ -43,21 +43,22 @@ public:
     virtual std::optional<Failure> speak(const std::string& text, const TakeSamples& take) = 0;
 };
 
-/// The names that open_voice() knows, with commas between them; the first is the default.
+/// Lists the names that open_voice() knows, with commas between them; the first is the default.
 std::string voice_names();
 
-/// Fails with 2 for a name that is not known, 69 when the voice isn't installed.
+/// Opens a voice by its name. Fails with 2 for a name that is not known, 69 when the voice isn't installed.
 Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner);
 
-/// espeak-ng, and its language or variant behind a colon: "espeak", "espeak:en-gb". Once it has given no sound for
-/// `patience` it is ended and started again; a sentence for which that does not help either is a failure.
+/// Opens espeak-ng, with its language or variant behind a colon: "espeak", "espeak:en-gb". Once it has given no sound
+/// for `patience` it is ended and started again; a sentence for which that does not help either is a failure.
 Result<std::unique_ptr<Voice>> open_espeak(const std::string& name, Manner manner,
                                            std::chrono::milliseconds patience = std::chrono::seconds(10));
 
-/// How Flite would pronounce a word by its letter-to-sound rules, in the phones of the CMU dictionary: "D R AE G AH N".
+/// Says how Flite would pronounce a word by its letter-to-sound rules, in the phones of the CMU dictionary: "D R AE G
+/// AH N".
 std::string pronounce(const std::string& word);
 
-/// Samples of another rate at kSampleRate.
+/// Converts samples of another rate to kSampleRate.
 std::vector<std::int16_t> resample(const std::vector<std::int16_t>& samples, int rate);
 
 }  // namespace storybake::speech

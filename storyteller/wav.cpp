@@ -12,7 +12,7 @@ static_assert(std::endian::native == std::endian::little, "samples are written a
 constexpr std::size_t kMaxFile = std::size_t{256} << 20;  // over two hours
 constexpr std::uint32_t kUnknownSize = 0xffffffff;
 constexpr std::uint16_t kPcm = 1;
-constexpr std::uint16_t kExtensible = 0xfffe;  // the format's number is in an extension
+constexpr std::uint16_t kExtensible = 0xfffe;  // says that the format's number is in an extension
 constexpr int kMaxChannels = 8;
 constexpr int kMaxRate = 768000;
 
@@ -68,7 +68,7 @@ Result<Format> parse_format(std::span<const std::byte> chunk) {
     return Format{channels, static_cast<int>(rate)};
 }
 
-/// Whether what follows the samples is chunks too, and not more samples than the header says.
+/// Tells whether what follows the samples is chunks too, and not more samples than the header says.
 bool are_chunks(std::span<const std::byte> rest) {
     while (rest.size() >= 8) {
         const std::size_t size = word(rest, 4);

@@ -1,4 +1,4 @@
-// WAV files of 16-bit samples: read from memory with no trust in what their header says, written as they grow.
+// Reads WAV files of 16-bit samples from memory, with no trust in what their header says, and writes them as they grow.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace storybake::speech {
 
-/// Samples a second of everything that is said and heard.
+/// Counts the samples a second of everything that is said and heard.
 constexpr int kSampleRate = 16000;
 
 struct Wav {
@@ -23,35 +23,34 @@ struct Wav {
     std::vector<std::int16_t> samples;  // whole frames, channels interleaved
 };
 
-/// Whether the sizes in the header have to be right, or a program wrote them before it knew (espeak-ng on a pipe) and
-/// the samples go on to the end.
+/// Says whether the sizes in the header have to be right, or a program wrote them before it knew (espeak-ng on a pipe)
+/// and the samples go on to the end.
 enum class WavSizes { kExact, kStream };
 
 /// Reads a file that is in memory. Fails with 65 when it is no WAV file of 16-bit samples or its sizes are not those of
 /// its bytes.
 Result<Wav> parse_wav(std::span<const std::byte> file, WavSizes sizes = WavSizes::kExact);
 
-/// The same of the file at `path`, as a microphone would have heard it: one channel, kSampleRate. Fails with 65,
-/// 66, 74.
+/// Reads the file at `path` as a microphone would have heard it: one channel, kSampleRate. Fails with 65, 66, 74.
 Result<std::vector<std::int16_t>> read_wav(const std::string& path);
 
-/// The header of a file with one channel of kSampleRate, and `data_bytes` bytes of samples.
+/// Returns the header of a file with one channel of kSampleRate, and `data_bytes` bytes of samples.
 std::array<std::byte, 44> wav_header(std::uint32_t data_bytes);
 
-/// Samples as their bytes in a file or on a pipe, little-endian.
+/// Views samples as their bytes in a file or on a pipe, little-endian.
 std::span<const std::byte> sample_bytes(std::span<const std::int16_t> samples);
 
-/// A WAV file that grows: its header says so until finish() puts the length in. It appears under its name when it is
-/// finished, after an interruption too, but not without a sample; written to a device or a pipe, its header stays as it
-/// is.
+/// Writes a WAV file that grows: its header says so until finish() puts the length in. It appears under its name when
+/// it is finished, after an interruption too, but not without a sample; written to a device or a pipe, its header stays
+/// as it is.
 class WavFile {
 public:
-    /// Fails with 74.
+    /// Begins the file at `path`. Fails with 74.
     static Result<WavFile> create(const std::string& path);
 
     std::optional<Failure> write(std::span<const std::int16_t> samples);
 
-    /// Nothing appears when a write has failed before, which is known by then.
+    /// Completes the file. Nothing appears when a write has failed before, which is known by then.
     std::optional<Failure> finish();
 
 private:
@@ -59,7 +58,7 @@ private:
 
     OutputFile file_;
     std::string path_;
-    std::uint64_t bytes_ = 0;  // of samples
+    std::uint64_t bytes_ = 0;  // counts the bytes of samples
     bool broken_ = false;
 };
 

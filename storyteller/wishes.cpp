@@ -6,7 +6,7 @@ namespace {
 constexpr std::string_view kSpaces = " \t\r\n";
 constexpr std::string_view kPlease = " please";
 
-/// Without what `drop` has at both ends.
+/// Drops the characters of `drop` from both ends of a text.
 std::string_view trim(std::string_view text, std::string_view drop) {
     const std::size_t first = text.find_first_not_of(drop);
     return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(drop) - first + 1);
@@ -24,7 +24,7 @@ std::string lower(std::string_view text) {
 
 std::optional<Wish> understand(std::string_view text) {
     text = trim(trim(text, kSpaces), ".!?, \"");
-    std::string small = lower(text);  // of the same length
+    std::string small = lower(text);  // has the same length
     for (const CommandWords& known : kWishes.commands) {
         if (small == known.words) {
             return Wish{known.command, {}};
