@@ -1,5 +1,8 @@
 #include "chat_format.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "little_endian.hpp"
 #include "utf8.hpp"
 
@@ -41,7 +44,8 @@ std::optional<ChatFormat> ChatFormat::view(std::span<const std::byte> baked, int
 }
 
 ChatFormat ChatFormat::llama2() {
-    static const std::vector<std::byte> kBlob = [] {
+    // Keep the bytes in no block of memory: a static object would hold it until after the program's end.
+    static const auto kBlob = [] {
         constexpr std::uint32_t kBegin = 1;  // BOS, and EOS
         constexpr std::uint32_t kEnd = 2;
         constexpr std::string_view kTexts[] = {"llama2", "[INST] ", "<<SYS>>\n", "\n<</SYS>>\n\n", " [/INST]"};
@@ -60,8 +64,9 @@ ChatFormat ChatFormat::llama2() {
         put_id(kEnd), put_id(kBegin), put_text(1);  // kNextUser
         const auto* const bytes = reinterpret_cast<const std::byte*>(text.data());
         blob.insert(blob.end(), bytes, bytes + text.size());
-        blob.resize((blob.size() + 3) / 4 * 4);
-        return blob;
+        std::array<std::byte, 208> whole = {};  // header, 11 parts, text
+        std::copy(blob.begin(), blob.end(), whole.begin());
+        return whole;
     }();
     return *view(kBlob, 3);
 }
