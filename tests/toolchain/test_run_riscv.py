@@ -101,7 +101,8 @@ def test_missing_emulators_are_one_line(build: Build, tmp_path: Path) -> None:
     """A checkout without .toolchain/, on a system without qemu-riscv64."""
     tools = tmp_path / "checkout/tools"
     tools.mkdir(parents=True)
-    shutil.copy(RUN, tools)
+    for name in ("run-riscv", "help.sh"):
+        shutil.copy(RUN.with_name(name), tools)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "dirname", "readelf", "sed"):
