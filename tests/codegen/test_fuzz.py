@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from codegen.errors import BakeError
 from codegen.export import main
+from codegen.frame import LLAMA2C
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.formats.pickled import load
 from codegen.formats.vocabulary import Piece, to_llama2c
@@ -53,7 +54,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "safetensors": files.safetensors(files.hf_entries(MODEL, TENSORS)),
         "config": json.dumps(files.hf_config(MODEL)).encode(),
         "index": json.dumps({"weight_map": dict.fromkeys(files.hf_entries(MODEL, TENSORS), "a.safetensors")}).encode(),
-        "tokenizer.bin": to_bytes(to_llama2c([Piece(*piece) for piece in TINY], "tiny")),
+        "tokenizer.bin": to_bytes(to_llama2c([Piece(*piece) for piece in TINY], LLAMA2C, "tiny")),
         **{f"tokenizer.{form}": write(TINY) for form, write in vocabularies.WRITERS.items()},
         **BYTE_LEVEL,
         "pickle": b"\x80\x02" + files.pickled(SAVED) + b".",
