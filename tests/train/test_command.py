@@ -14,7 +14,9 @@ def train(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 def test_without_pytorch_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named torch", name="torch")\n')
-    done = train("--work", str(tmp_path / "work"), PYTHONPATH=str(tmp_path))
+    command = ["/usr/bin/python3", "-m", "models.trainer", "--work", str(tmp_path / "work")]
+    paths = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=paths, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (69, "")
     assert done.stderr == "tools/train: PyTorch is not installed for /usr/bin/python3: run tools/setup train\n"
 
