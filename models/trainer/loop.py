@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import math
+import io
 import os
 import shutil
 import sys
@@ -140,13 +141,12 @@ class Trainer:
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "tokens": self.tokens,
                  "seconds": self.seconds}  # fmt: skip
         temporary = self.work / f"{STATE}.new"
+        # Write to memory first: PyTorch's own writer ends the process where a disk is full.
+        held = io.BytesIO()
+        torch.save(state, held)
         try:
             with temporary.open("wb") as file:
-                try:
-                    torch.save(state, file)
-                except RuntimeError as error:
-                    # PyTorch's writer reports a full disk as an error of its own.
-                    raise OSError(28, os.strerror(28), str(temporary)) from error
+                file.write(held.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.work / STATE)
