@@ -89,9 +89,12 @@ std::span<float> logits() noexcept {
 }
 
 LogitsFacts logits_facts() noexcept {
-    const bool all_in_order = certificate.row_of_token.empty();
-    LogitsFacts facts = all_in_order ? computed_facts(kVocabSize) : scan(logits().data(), kVocabSize);
-    return facts;
+    const LogitsFacts facts = computed_facts(kVocabSize);
+    if (certificate.row_of_token.empty()) {
+        return facts;
+    }
+    const LogitsFacts all = scan(logits().data(), kVocabSize);
+    return {all.largest, all.finite && facts.finite};
 }
 
 HeadLogits head_logits() noexcept {
