@@ -12,7 +12,7 @@ from pathlib import Path
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from evaluation.__main__ import Progress
-from evaluation.judge import asks, knowledge, safety
+from evaluation.judge import asks, determined, knowledge, safety
 from evaluation.judge.asks import Ask, Program, Told, Topics
 from evaluation.judge.bars import Bar, Verdict, asked, bars, judge
 from evaluation.programs import ROOT
@@ -52,6 +52,8 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
     settings = [(float(text), 0.9) for text in args.temperatures.split(",")]
     columns: list[tuple[str, list[Bar], dict[str, float]]] = []
     verdicts: dict[str, Verdict] = {}
+    places = determined.places(args.places)
+    greedy = determined.shares(Program.of(args.program, 0.0, 0.9), places, partial(progress.show, "greedy"))
     for temperature, top_p in settings:
         program = Program.of(args.program, temperature, top_p)
         name = f"-t {temperature:g} -p {top_p:g}"
@@ -61,7 +63,7 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
         free = program.all(own, FIRST_SEED, args.jobs, partial(progress.show, f"{name}, beginnings"))
         progress.show("12-grams of training stories", 0, 1)
         copied = partial(knowledge.copied, seed=args.training_seed, count=args.training_stories)
-        verdicts[name] = judge(told, free, words, copied)
+        verdicts[name] = judge(told, free, words, greedy, copied)
         columns.append((name, bars(temperature), verdicts[name].figures))
         if args.stories_out:
             write_stories(args.stories_out, name, told, free, verdicts[name])
@@ -124,6 +126,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("program", metavar="PROGRAM", type=Path, help="a baked program, such as build/tinytales_q8")
     made.add_argument("--stories", type=int, default=1000, metavar="N", help="stories a temperature (default: %(default)s)")
     made.add_argument("--openings", type=int, default=200, metavar="N", help="own beginnings (default: %(default)s)")
+    made.add_argument("--places", type=int, default=150, metavar="N", help="determined places of held-out stories, of each kind "
+                      "(default: %(default)s)")  # fmt: skip
     made.add_argument("--temperatures", default="0.8,1", metavar="LIST", help="default: %(default)s, each with -p 0.9")
     made.add_argument("--topics", type=Path, default=ROOT / "models" / "tinytales.topics.txt", metavar="FILE", help="what the "
                       "model can be asked for")  # fmt: skip

@@ -165,18 +165,29 @@ class Program:
 
     def tell(self, ask: Ask, seed: int) -> Told:
         """One story.  Raises BakeError when the program fails."""
-        command = [str(self.path), "-t", f"{self.temperature:g}", "-p", f"{self.top_p:g}", "-n", "0", "--threads", "1",
-                   "-s", str(seed), "-i", ask.prompt]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if done.returncode:
-            raise BakeError(f"{self.path.name}: exit code {done.returncode} for seed {seed} and {ask.prompt!r}: "
-                            f"{(done.stderr.strip().splitlines() or ['no message'])[-1]}")  # fmt: skip
+        done = self._run(["-t", f"{self.temperature:g}", "-p", f"{self.top_p:g}", "-n", "0", "-s", str(seed), "-i", ask.prompt])
         tokens = sum(int(number) for number in re.findall(r"(\d+) tokens", done.stderr)[:1])
         prompt = sum(int(number) for number in re.findall(r"prompt (\d+) tokens", done.stderr)[:1])
         text = done.stdout.strip()
         if ask.about != "free":
             text = text.removeprefix(ask.prompt).strip()
         return Told(ask, text, tokens, 0 < tokens + prompt < self.seq_len - 1)
+
+    def likeliest_word(self, before: str) -> str:
+        """The word that a text goes on with when the likeliest token is taken each time, in small letters; "" for none.
+
+        Raises BakeError when the program fails.
+        """
+        told = self._run(["-t", "0", "-n", "0", "--stop", ".", "--stop", ",", "--stop", "?", "--stop", "!", "-i", before])
+        found = re.match(r"[^\W\d_]+", told.stdout.removeprefix(before).lstrip())
+        return found.group().lower() if found else ""
+
+    def _run(self, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([self.path, "--threads", "1", *options], capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            raise BakeError(f"{self.path.name}: exit code {done.returncode} for {' '.join(options[:-1])} {options[-1][:60]!r}: "
+                            f"{(done.stderr.strip().splitlines() or ['no message'])[-1]}")  # fmt: skip
+        return done
 
     def all(self, wanted: Sequence[Ask], seed: int, jobs: int, show: Callable[[int, int], None]) -> list[Told]:
         """The stories of all asks, each with a seed of its own."""

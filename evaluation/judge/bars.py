@@ -52,6 +52,8 @@ BARS = (
     Bar("a word outside dictionary and prompt", most=0.005),
     Bar("a repeated sentence", most=0.005),
     Bar("ends properly within the context", least=0.995),
+    Bar("greedy: the asked thing where it comes first", least=0.98),
+    Bar("greedy: the right thing where one comes again", least=0.98),
     Bar("distinct 4-grams", least=0.42, share=False),
     Bar("12-grams verbatim in training stories", most=0.35),
 )
@@ -129,8 +131,10 @@ class Verdict:
     by_topic: dict[str, tuple[int, int]]
 
 
-def judge(told: Sequence[Told], free: Sequence[Told], words: Words, copied: Callable[[Sequence[str]], float]) -> Verdict:
-    """The figures of stories (`told`) and of own beginnings (`free`); `copied` gives the share of verbatim runs."""
+def judge(told: Sequence[Told], free: Sequence[Told], words: Words, greedy: tuple[float, float],
+          copied: Callable[[Sequence[str]], float]) -> Verdict:  # fmt: skip
+    """The figures of stories (`told`) and of own beginnings (`free`); `greedy` are those of determined.shares, `copied` gives
+    the share of verbatim runs."""
     faults: dict[str, list[tuple[int, str]]] = {}
     unbound, improper = 0, 0
     right: dict[str, list[bool]] = {}
@@ -157,7 +161,7 @@ def judge(told: Sequence[Told], free: Sequence[Told], words: Words, copied: Call
     values += [len(faults.get(what, ())) / count for what in ("stranger", "gender", "pronoun")]
     values += [unbound / count, len(faults.get("non-word", ())) / count, len(faults.get("repeated", ())) / count]
     texts = [one.text for one in told]
-    values += [1 - improper / count, distinct(texts), copied(texts)]
+    values += [1 - improper / count, *greedy, distinct(texts), copied(texts)]
     return Verdict(dict(zip(names, values, strict=True)), faults, by_topic)
 
 

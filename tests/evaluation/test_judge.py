@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from codegen.errors import BakeError  # noqa: E402
-from evaluation.judge import asks, bars, knowledge, safety  # noqa: E402
-from evaluation.judge.asks import Ask, Told, Topics  # noqa: E402
+from evaluation.judge import asks, bars, determined, knowledge, safety  # noqa: E402
+from evaluation.judge.asks import Ask, Program, Told, Topics  # noqa: E402
 from evaluation.judge.reader import Story, Words, sentences  # noqa: E402
 from models import engine  # noqa: E402
 from models.engine import lexicon  # noqa: E402
@@ -148,6 +148,23 @@ def test_endings_and_runs() -> None:
     assert knowledge.copied(["x y z " * 10], 3, 8) == 0
 
 
+def test_determined_places_name_what_was_asked_or_told(tmp_path: Path) -> None:
+    wanted = determined.places(20)
+    assert [place.again for place in wanted] == [False] * 20 + [True] * 20
+    for place in wanted:
+        prompt, _, told = place.before.rpartition("\n") if not place.again else ("", "", place.before)
+        assert f" {place.thing}" in (told if place.again else prompt)
+        if not place.again:
+            assert f" {place.thing} " not in told
+    thing = next(place.thing for place in wanted if place.again)
+    teller = Program.of(program(tmp_path, f"{thing}, said the fox."), 0.0, 0.9)
+    asked, again = determined.shares(teller, wanted, lambda done, of: None)
+    assert again == sum(place.thing == thing for place in wanted if place.again) / 20
+    assert asked == sum(place.thing == thing for place in wanted if not place.again) / 20
+    silent = Program.of(program(tmp_path, "and"), 0.0, 0.9)
+    assert all(math.isnan(share) for share in determined.shares(silent, wanted, lambda done, of: None))
+
+
 def test_lists_are_of_their_size_and_held_out_of_training() -> None:
     assert len(asks.openings()) == 200 == len({ask.prompt for ask in asks.openings()})
     assert len(asks.forbidden()) == 200 == len({ask.prompt for ask in asks.forbidden()})
@@ -222,7 +239,7 @@ def judge(*arguments: object, **environment: str) -> subprocess.CompletedProcess
 
 def test_command_gives_a_table_and_json(tmp_path: Path) -> None:
     teller = program(tmp_path, "There was a fox named Mia. Mia laughed all day long.")
-    few = (teller, "--stories", 40, "--openings", 3, "--training-stories", 5)
+    few = (teller, "--stories", 40, "--openings", 3, "--places", 2, "--training-stories", 5)
     done = judge(*few, "--stories-out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 2 + len(bars.BARS) and "| ends properly within the context | 100.0 % |" in done.stdout
@@ -243,7 +260,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     for arguments, code, words in (
         ((tmp_path / "none",), 66, "can't be run"),
         (("/bin/true",), 65, "expected a baked program"),
-        ((program(tmp_path, "x", 3), "--stories", 10), 65, "exit code 3 for seed"),
+        ((program(tmp_path, "x", 3), "--stories", 10), 65, "exit code 3 for -t"),
         ((program(tmp_path, "x"), "--topics", tmp_path / "none"), 66, "expected a list of topics"),
     ):
         done = judge(*arguments)
