@@ -34,24 +34,6 @@ std::string filled(const char* help, std::span<const HelpFact> facts) {
     return text;
 }
 
-/// Adds words from kHelpColumn on, in as many lines as they need; the last line is ended.
-void add_wrapped(std::string& to, std::size_t column, std::string_view words) {
-    while (!words.empty()) {
-        const std::string_view word = words.substr(0, words.find(' '));
-        if (column > kHelpColumn && column + 1 + word.size() > kColumns) {
-            to.append("\n").append(kHelpColumn, ' ');
-            column = kHelpColumn;
-        } else if (column > kHelpColumn) {
-            to += ' ';
-            ++column;
-        }
-        to += word;
-        column += word.size();
-        words.remove_prefix(std::min(words.size(), word.size() + 1));
-    }
-    to += '\n';
-}
-
 }  // namespace
 
 std::string OptionRow::shown() const {
@@ -110,9 +92,26 @@ std::string table_text(std::span<const OptionRow> rows, std::span<const HelpFact
         }
         line.resize(kHelpColumn, ' ');
         text += line;
-        add_wrapped(text, kHelpColumn, filled(row.help, facts));
+        add_wrapped(text, kHelpColumn, filled(row.help, facts), kHelpColumn);
     }
     return text;
+}
+
+void add_wrapped(std::string& to, std::size_t column, std::string_view words, std::size_t first) {
+    while (!words.empty()) {
+        const std::string_view word = words.substr(0, words.find(' '));
+        if (column > first && column + 1 + word.size() > kColumns) {
+            to.append("\n").append(first, ' ');
+            column = first;
+        } else if (column > first) {
+            to += ' ';
+            ++column;
+        }
+        to += word;
+        column += word.size();
+        words.remove_prefix(std::min(words.size(), word.size() + 1));
+    }
+    to += '\n';
 }
 
 Failure not_a(const char* expected, const OptionRow& row, const char* text) {

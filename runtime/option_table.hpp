@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fail.hpp"
@@ -42,6 +43,10 @@ std::optional<Failure> read_arguments(int argc, char* const* argv, std::span<con
 
 /// Returns a table as --help prints it: a heading or an option with its help, wrapped for a terminal of 80 columns.
 std::string table_text(std::span<const OptionRow> rows, std::span<const HelpFact> facts);
+
+/// Adds words to a line of help that has `column` characters, from `first` on in as many lines as they need; ends the
+/// last.
+void add_wrapped(std::string& to, std::size_t column, std::string_view words, std::size_t first);
 
 /// Says why the value of an option is refused: "-t "x": expected a number: see --help".
 Failure not_a(const char* expected, const OptionRow& row, const char* text);

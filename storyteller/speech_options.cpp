@@ -158,10 +158,12 @@ std::string speech_help_text(const char* name) {
         "goes to standard output as it is spoken, everything else to standard error.\n"
         "Nothing is recorded or sent anywhere.\n";
     text += table_text(kOwnRows, facts);
-    text += "\nAs the model's own program has them; -n ends with a sentence:\n  " + shared +
-            "\n  -h, --help                this text\n"
-            "\nExit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 no sound device or\n"
-            "voice; 71 no memory; 74 input or output failed; 130 interrupted.\n";
+    text += "\nAs the model's own program has them; -n ends with a sentence:\n  ";
+    add_wrapped(text, 2, shared, 2);
+    text +=
+        "  -h, --help                this text\n"
+        "\nExit codes: 0; 2 usage; 65 bad data; 66 a file is missing; 69 no sound device or\n"
+        "voice; 71 no memory; 74 input or output failed; 130 interrupted.\n";
     return text;
 }
 

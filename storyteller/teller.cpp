@@ -76,7 +76,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
     }
-    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
+    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
     Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr,
                     std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
     const std::optional<Failure> failed = session.generate(story.prompt, story.echo);

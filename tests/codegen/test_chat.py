@@ -16,8 +16,11 @@ from typing import Any
 
 import byte_level_files as given
 import jinja2
+import llama_cpp
+import model_files
 import pytest
 from conftest import SOURCES
+from model_files import STRING, U32
 
 from codegen.chat import FORMATS
 from codegen.chat_template import FORMS, Template, read_format
@@ -203,6 +206,21 @@ def test_ids_are_those_of_the_rendered_conversation(name: str, files: Path, chat
         for messages in (CONVERSATION[:turns], [SYSTEM, *CONVERSATION[:turns]]):
             if messages[0] is not SYSTEM or chat.has_system:
                 assert chat_ids(data, messages) == reference.encode(rendered(TEMPLATES[name], messages).encode()), messages
+
+
+@pytest.mark.skipif(not llama_cpp.there(), reason=llama_cpp.MISSING)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_conversations_in_gguf_are_llama_cpps(name: str, chat_ids: ChatIds, tmp_path: Path) -> None:
+    """Written down by its Jinja and encoded by its tokenizer."""
+    asked = [messages for turns in (1, 5) for messages in (CONVERSATION[:turns], [SYSTEM, *CONVERSATION[:turns]])
+             if messages[0] is not SYSTEM or name not in WITHOUT_SYSTEM]  # fmt: skip
+    made = tokenizer()
+    model, tensors = model_files.tiny(vocab_size=made.size, seq_len=256)
+    keys = given.gguf_keys(made, eos_token_id=(U32, 1)) | {"tokenizer.chat_template": (STRING, TEMPLATES[name])}
+    path = tmp_path / "m.gguf"
+    path.write_bytes(model_files.gguf(model_files.gguf_kv(model) | keys, model_files.gguf_tensors(tensors)))
+    data = with_chat(open_tokenizer(path), "auto", "tokenizer")
+    assert [chat_ids(data, messages) for messages in asked] == llama_cpp.judge(path, llama_cpp.write_down(path, asked)).ids
 
 
 @pytest.mark.parametrize("asked", sorted(FORMATS))

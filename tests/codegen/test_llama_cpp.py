@@ -1,28 +1,24 @@
-"""An independent judge: llama.cpp finds the same token ids and the same ends in the tokenizers of seeded GGUF files."""
+"""An independent judge: llama.cpp finds the same token ids, ends and logits in seeded GGUF files."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import byte_level_files
+import llama_cpp
 import model_files as files
+import numpy as np
 import pytest
 import vocabulary_files as given
 from conftest import RuntimeTokens
 from model_files import BOOL, STRING, U32
 
-from codegen.formats import open_tokenizer
+from codegen.formats import open_model, open_tokenizer
+from codegen.golden_run import forward
 from codegen.tokenizer import bake
 
-TOOLS = files.ROOT / ".toolchain" / "llama" / "usr"
-PROGRAM = TOOLS / "bin" / "llama-completion"
-TOKEN = re.compile(rb" I +(\d+) -> '")
-COUNT = re.compile(rb"number of tokens in prompt = (\d+)")
-END = re.compile(rb"EOG token += (\d+) ")
+pytestmark = pytest.mark.skipif(not llama_cpp.there(), reason=llama_cpp.MISSING)
 # a space, words, and what is found whole, glued together
 TEXTS = ["a", " a", "ab b", "a<|im_start|>ab b<|im_end|>\n", "<b>a <b>", "<|im_end|><|im_start|>", "\u00e9 \U0001f999", "a  b   ab",
          "the them\n\nthen 12 345's", "[PAD0]x"]  # fmt: skip
@@ -67,24 +63,36 @@ CASES: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_ids_and_ends_are_llama_cpps(case: str, tmp_path: Path, runtime_tokens: RuntimeTokens) -> None:
-    if not PROGRAM.exists():
-        pytest.skip("no llama.cpp; run: tools/toolchain llama")
     path = CASES[case](tmp_path)
-    backend = next(TOOLS.glob("lib/*/ggml/*/libggml-cpu-x64.so"), None) or next(TOOLS.glob("lib/*/ggml/*/libggml-cpu*.so"))
     data = open_tokenizer(path)
+    theirs = llama_cpp.judge(path, TEXTS)
     found = runtime_tokens(bake(data), len(data.pieces), [text.encode() for text in TEXTS])
-    for text, (ids, _) in zip(TEXTS, found, strict=True):
-        (tmp_path / "text").write_bytes(text.encode() + b"\n")  # one line feed at the end is taken off
-        command = [PROGRAM, "-m", path, "-f", tmp_path / "text", "-c", "256", "-n", "1", "-t", "1", "--temp", "0", "-no-cnv",
-                   "--verbose-prompt", "-lv", "5"]  # fmt: skip
-        for _ in range(30):
-            # It writes its log in a thread that does not always come to its end.
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-                                  check=True, env=os.environ | {"GGML_BACKEND_PATH": str(backend)})  # fmt: skip
-            count = COUNT.search(done.stdout)
-            theirs = [int(at) for at in TOKEN.findall(done.stdout)]
-            if count and int(count[1]) == len(theirs):
-                break
-        assert ids == theirs, text
-    ends = {int(at) for at in END.findall(done.stdout)}
-    assert ends and set(data.frame.ends) == ends | {data.frame.bos}
+    assert [ids for ids, _ in found] == theirs.ids
+    assert theirs.ends and set(data.frame.ends) == theirs.ends | {data.frame.bos}
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "tied": {},
+    "untied": {"shared": False},
+    "another base and epsilon": {"rope_theta": 500000.0, "norm_eps": 1e-6},
+    "longer heads": {"head_size": 16},
+    "a head of its own for each query": {"n_kv_heads": 4},
+    "one head": {"n_heads": 1, "n_kv_heads": 1, "head_size": 32},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_llama_cpps(name: str, tmp_path: Path) -> None:
+    """The logits that a program proves itself by (--selftest), for as many positions as the model has."""
+    pieces = llama_pieces()
+    model, tensors = files.tiny(vocab_size=len(pieces), seq_len=48, **MODELS[name])
+    # Scales them so that a softmax has more than one score to tell of.
+    tensors = {key: values * np.float32(values.shape[1] ** -0.5) for key, values in tensors.items()}
+    path = tmp_path / "m.gguf"
+    keys = files.gguf_kv(model, llama__attention__value_length=(U32, model.head_size)) | given.gguf_keys(pieces)
+    path.write_bytes(files.gguf(keys, files.gguf_tensors(tensors)))
+    tokens = tuple(int(at) for at in np.random.default_rng(7).integers(0, len(pieces), 48))
+    ours, theirs = forward(open_model(path), tokens), np.array(llama_cpp.judge(path, tokens=tokens).logits, "<f4")
+    assert ours.shape == theirs.shape
+    assert (np.abs(ours - theirs).max(axis=1) <= 2e-4 * ours.std(axis=1)).all()
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()

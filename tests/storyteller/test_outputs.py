@@ -77,3 +77,16 @@ def test_of_a_link_the_target_is_written(whole: bytes, tmp_path: Path) -> None:
     link.symlink_to("target.wav")
     assert tell(on_this_machine(), *STORY, "--wav", link).returncode == 0
     assert link.is_symlink() and target.read_bytes() == whole
+
+
+def test_tokens_are_chosen_as_the_models_own_program_does() -> None:
+    """Of one token, top-k and min-p leave the likeliest; a penalty makes the likeliest story another one."""
+
+    def told(*words: str) -> str:
+        result = tell(on_this_machine(), "-i", "Tell me a story about a dragon.", "-s", "7", "--mute", "-n", "60", *words)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    likeliest = told("-t", "0")
+    assert told("--top-k", "1") == told("--min-p", "1") == likeliest != told()
+    assert told("-t", "0", "--repeat-penalty", "2") != likeliest == told("-t", "0", "--repeat-penalty", "1", "--repeat-last-n", "0")
