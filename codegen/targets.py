@@ -63,8 +63,8 @@ class Target:
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
     that a tile is multiplied with at once, and how many bytes of weights ahead to `prefetch`. `cpu` lists the
-    extensions that a CPU must have, in GCC's names (__builtin_cpu_supports), `cpp_args` what the compiler is told
-    about it, and `header` what it then must have.
+    extensions that a CPU must have, in GCC's names (__builtin_cpu_supports; Arm's in Linux's), `cpp_args` what the compiler
+    is told about it, and `header` what it then must have.
     """
 
     name: str
@@ -127,6 +127,28 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
     )
 
 
+def neon(name: str, about: str, **more: Any) -> Target:
+    """A target of 64-bit Arm: a tile is twelve registers of rows, as many sums as leave registers to load into."""
+    return Target(
+        name=name,
+        about=about,
+        kernels="vectors",
+        simd="neon",
+        float_tiles=(48, 16, 4),
+        int_tiles=(48, 16, 4),
+        int_columns=4,
+        key_block=4,
+        max_batch=16,
+        max_threads=64,
+        width=4,
+        registers=32,
+        max_positions=4,
+        prefetch=2048,
+        header="arm_neon.h",
+        **more,
+    )
+
+
 # A stock image of the Duo has 28.3 MB for Linux (`free`, Milk-V's documentation; the rest of the 64 MB is the camera's),
 # of which its own programs take about 4. Without that reservation (ION_SIZE = 0) it is 55.3: -Dram_budget=50.
 DUO_MB = 24
@@ -184,6 +206,13 @@ TARGETS = {
             cpu=("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
             cpp_args=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mf16c"),
             header="immintrin.h",
+        ),
+        neon("aarch64", "64-bit Arm with NEON: Raspberry Pi 3 and 4, Zero 2 W", cpu=("asimd",), cpp_args=("-mtune=cortex-a72",)),
+        neon(
+            "aarch64-dotprod",
+            "64-bit Arm with SDOT: Raspberry Pi 5, Apple M1",
+            cpu=("asimd", "asimddp"),
+            cpp_args=("-march=armv8.2-a+dotprod", "-mtune=cortex-a76"),
         ),
         rvv("duo", "Milk-V Duo, XuanTie C906: RVV 0.7.1 as GCC 14 spells it", XTHEADVECTOR, ram_budget=DUO_MB, **C906),
         rvv("duo-sdk", "Milk-V Duo, XuanTie C906: RVV 0.7.1, the SDK's GCC 10.2", T_HEAD_GCC_10, ram_budget=DUO_MB, **C906),

@@ -203,13 +203,15 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
+typedef std::uint8_t Bytes __attribute__((vector_size(4 * kWidth)));
+
 // templates/vector_matmul_q4.jinja
 /// Takes the lower int4 of every byte, 8 added.
 [[gnu::always_inline]] inline Ints lower(Ints w) { return w & 0x0f0f0f0f; }
 
 // templates/vector_matmul_q4.jinja
 /// Takes the upper ones.
-[[gnu::always_inline]] inline Ints upper(Ints w) { return w >> 4 & 0x0f0f0f0f; }
+[[gnu::always_inline]] inline Ints upper(Ints w) { return (Ints)((Bytes)w >> 4); }
 
 // templates/vector_matmul_q4.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions. A vector has 4 columns of its

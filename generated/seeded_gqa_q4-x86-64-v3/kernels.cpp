@@ -101,6 +101,11 @@ Floats splat(float value) { return _mm256_set1_ps(value); }
     return (Ints)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
 }
 
+using Pairs = Shorts;
+
+// templates/simd_x86.jinja
+[[gnu::always_inline]] inline void add_products(Pairs& pairs, Ints w, Ints x) { pairs += dot2(w, x); }
+
 /// Computes exp_f32 (exp.hpp) of x <= 89, lane by lane, by the same operations in the same order. It takes half a register of floats,
 /// as the doubles it computes with take a whole one.
 [[gnu::always_inline]] inline HalfFloats exp_f32_below_89(HalfFloats x) {
@@ -203,13 +208,15 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     }
 }
 
+typedef std::uint8_t Bytes __attribute__((vector_size(4 * kWidth)));
+
 // templates/vector_matmul_q4.jinja
 /// Takes the lower int4 of every byte, 8 added.
 [[gnu::always_inline]] inline Ints lower(Ints w) { return w & 0x0f0f0f0f; }
 
 // templates/vector_matmul_q4.jinja
 /// Takes the upper ones.
-[[gnu::always_inline]] inline Ints upper(Ints w) { return w >> 4 & 0x0f0f0f0f; }
+[[gnu::always_inline]] inline Ints upper(Ints w) { return (Ints)((Bytes)w >> 4); }
 
 // templates/vector_matmul_q4.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions. A vector has 4 columns of its
@@ -226,9 +233,9 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
                 isum[p][v] = splat(start[p * kScaleStride + g]);
             }
         }
-        // A pair of products is at most 2 * 15 * 127, so that int16 holds the sum of those of 32 columns.
+        // A product is at most 15 * 127, so that int16 holds the sum of those of half of 32 columns.
         for (int begin = 0; begin < kGroupSize; begin += 32) {
-            Shorts pairs[kCount][kVectors] = {};
+            Pairs pairs[kCount][kVectors] = {};
             for (int j = begin; j < begin + 32 && j < kGroupSize; j += 8) {
                 for (int v = 0; v < kVectors; ++v) {
                     const Ints both = load_weights<Ints>(group + j / 2 * kRows, first + v);
@@ -236,9 +243,8 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
                     const Ints high = upper(both);
                     for (int p = 0; p < kCount; ++p) {
                         const std::int8_t* x = xq + p * kXStride + g * kGroupSize + j;
-                        const Shorts of_low = dot2(low, splat(load<std::int32_t>(x)));
-                        const Shorts of_high = dot2(high, splat(load<std::int32_t>(x + 4)));
-                        pairs[p][v] += of_low + of_high;
+                        add_products(pairs[p][v], low, splat(load<std::int32_t>(x)));
+                        add_products(pairs[p][v], high, splat(load<std::int32_t>(x + 4)));
                     }
                 }
             }

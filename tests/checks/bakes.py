@@ -102,6 +102,7 @@ def check_bake(bake: Bake, counts: Counts) -> None:
         own = model.with_name(f"{model.stem}.tokenizer.bin")
         tokenizer = own if own.is_file() else model.with_name("tok512.bin")
         cli = {"STORYBAKE_BIN": bake.folder / model.stem, "STORYBAKE_CHECKPOINT": model, "STORYBAKE_TOKENIZER": tokenizer}
-        runner = {"STORYBAKE_RUN": f"{ROOT}/tools/run-riscv"} if bake.cross else {}
+        emulator = "qemu-aarch64" if "aarch64" in bake.cross else f"{ROOT}/tools/run-riscv"
+        runner = {"STORYBAKE_RUN": emulator} if bake.cross else {}
         tests = [f"tests/cli/{name}" for name in CROSS_CLI] if bake.cross else ["tests/cli"]
         pytest(counts, f"{bake.name} cli", tests, **{name: str(path) for name, path in cli.items()}, **runner)

@@ -10,6 +10,8 @@ from codegen import targets
 from codegen.errors import USAGE, BakeError
 
 AVX2 = {"sse2", "avx", "avx2", "fma", "f16c"}
+PI4 = {"fp", "asimd", "evtstrm", "crc32", "cpuid"}
+PI5 = PI4 | {"asimdhp", "asimdrdm", "lrcpc", "asimddp"}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,9 @@ AVX2 = {"sse2", "avx", "avx2", "fma", "f16c"}
         (AVX2, "x86-64-v3"),
         (AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "x86-64-v3"),
         (AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"}, "avx512"),
+        (PI4, "aarch64"),
+        (PI5, "aarch64-dotprod"),
+        ({"half", "thumb", "fastmult", "vfp", "edsp", "neon", "vfpv4"}, "portable"),  # a Raspberry Pi of 32 bits
     ],
 )
 def test_native_is_the_best_that_the_cpu_can_run(

@@ -31,7 +31,7 @@ def test_setup_is_quick_when_all_is_there() -> None:
 
 
 def test_setup_refuses_bad_arguments() -> None:
-    assert "expected story, build, cross, speech, check or train" in one_line(run(ROOT / "tools/setup", "everything"), 2)
+    assert "expected story, build, cross, arm, speech, check or train" in one_line(run(ROOT / "tools/setup", "everything"), 2)
     assert "expected one subset, got 2" in one_line(run(ROOT / "tools/setup", "build", "check"), 2)
 
 
