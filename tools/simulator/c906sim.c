@@ -1,12 +1,12 @@
 /* c906sim: estimates how long a static riscv64 program would take on a XuanTie C906, the core of the Milk-V Duo's
  * CV1800B. A plugin of QEMU's user-mode emulation; README.md beside it has the model, its sources and its limits.
  *
- *   C906SIM_OUT=report.txt qemu-riscv64 -cpu rv64,v=true,vlen=128,vext_spec=v1.0 -plugin ./libc906sim.so,bw=1.3 PROGRAM
+ *   SIMULATOR_OUT=report.txt qemu-riscv64 -cpu rv64,v=true,vlen=128,vext_spec=v1.0 -plugin ./libc906sim.so,bw=1.3
+ * PROGRAM
  *
  * It takes ghz (clock), l1kb (data cache), bw (GB/s of memory reads), lat (ns of a miss that no prefetch saw coming),
- * and begin and end (hex addresses: what runs between them is counted alone). With C906SIM_FUNCTIONS=FILE, lines of
- * "address size name" in hex, as from nm, the cycles of each function are told as well, those of unlisted ones as its
- * caller's.
+ * and begin and end (hex addresses: what runs between them is counted alone). With SIMULATOR_FUNCTIONS=FILE
+ * (functions.h) the cycles of each function are told as well, those of unlisted ones as its caller's.
  *
  * Only RVV 1.0 is seen, QEMU from 7.0 on knows no other: the program is a twin of the Duo's,
  * built from the same kernels.
@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "decode.h"
+#include "functions.h"
 #include "plugin_api.h"
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -27,12 +28,6 @@ EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* 
 int qemu_plugin_version = PLUGIN_API;
 
 /* ---- Instructions ---- */
-
-struct function {
-    uint64_t begin, end; /* addresses */
-    char name[512];
-    uint64_t calls, cycles;
-};
 
 struct instruction {
     uint64_t pc;
@@ -87,8 +82,6 @@ static double memory_free;              /* the cycle from which the memory chann
 static uint64_t pc_begin, pc_end, begin_cycle, counted_cycles, regions;
 static bool counting = true;
 static uint64_t count[KINDS], stall[KINDS], load_bytes, store_bytes, misses, streams, memory_bytes, memory_stalls;
-static struct function* functions;
-static size_t n_functions;
 
 static void at_least(uint64_t* cycle, uint64_t other) {
     if (*cycle < other) {
@@ -229,7 +222,7 @@ static void on_instruction(unsigned cpu, void* user) {
     const struct operands* o = &i->o;
     finish_load();
     if (current != NULL) {
-        current->cycles += now - previous_cycle;
+        current->spent += now - previous_cycle;
     }
     if (i->function != NULL) { /* what is in no function of the list is the work of the last that was */
         current = i->function;
@@ -288,19 +281,6 @@ static void on_instruction(unsigned cpu, void* user) {
 
 /* ---- Translation ---- */
 
-static struct function* function_at(uint64_t pc) {
-    size_t low = 0, high = n_functions;
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        if (functions[middle].end <= pc) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < n_functions && functions[low].begin <= pc ? &functions[low] : NULL;
-}
-
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb* block) {
     (void)id;
     for (size_t k = 0; k < qemu_plugin_tb_n_insns(block); ++k) {
@@ -329,10 +309,8 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb* block) {
 
 static void at_exit(qemu_plugin_id_t id, void* user) {
     (void)id, (void)user;
-    const char* path = getenv("C906SIM_OUT");
-    FILE* out = path != NULL ? fopen(path, "w") : stderr;
+    FILE* out = open_report();
     if (out == NULL) {
-        fprintf(stderr, "c906sim: can't write %s\n", path);
         return;
     }
     uint64_t total = 0;
@@ -350,43 +328,7 @@ static void at_exit(qemu_plugin_id_t id, void* user) {
     fprintf(out, "l1_misses %" PRIu64 "\nof_them_streamed %" PRIu64 "\n", misses, streams);
     fprintf(out, "dram_bytes %" PRIu64 "\nmemory_stall_cycles %" PRIu64 "\n", memory_bytes, memory_stalls);
     fprintf(out, "regions %" PRIu64 "\n", regions);
-    for (size_t k = 0; k < n_functions; ++k) {
-        if (functions[k].cycles != 0) {
-            fprintf(out, "function %s %" PRIu64 " %" PRIu64 "\n", functions[k].name, functions[k].calls,
-                    functions[k].cycles);
-        }
-    }
-    if (out != stderr) {
-        fclose(out);
-    }
-}
-
-static int by_address(const void* a, const void* b) {
-    const struct function *f = a, *g = b;
-    return f->begin < g->begin ? -1 : f->begin > g->begin;
-}
-
-static bool read_functions(const char* path) {
-    FILE* in = fopen(path, "r");
-    if (in == NULL) {
-        return false;
-    }
-    struct function f = {0};
-    uint64_t size = 0;
-    while (fscanf(in, "%" SCNx64 " %" SCNx64 " %511s", &f.begin, &size, f.name) == 3) {
-        f.end = f.begin + size;
-        struct function* grown = realloc(functions, (n_functions + 1) * sizeof *functions);
-        if (grown == NULL) {
-            abort();
-        }
-        functions = grown;
-        functions[n_functions++] = f;
-    }
-    fclose(in);
-    if (n_functions != 0) {
-        qsort(functions, n_functions, sizeof *functions, by_address);
-    }
-    return true;
+    close_report(out);
 }
 
 EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* info, int argc, char** argv) {
@@ -418,9 +360,7 @@ EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* 
             return 1;
         }
     }
-    const char* path = getenv("C906SIM_FUNCTIONS");
-    if (path != NULL && !read_functions(path)) {
-        fprintf(stderr, "c906sim: can't read %s\n", path);
+    if (!read_functions()) {
         return 1;
     }
     for (sets = 1; sets * 2 * LINE * WAYS <= l1kb * 1024; sets *= 2) {

@@ -78,13 +78,13 @@ def check_call(command: list[str | Path]) -> None:
         raise SimulatorError(f"{' '.join(map(str, command))}: {why}", 1)
 
 
-def build(name: str, options: list[str], program: str, cross: bool = True) -> Path:
+def build(name: str, options: list[str], program: str, cross: tuple[str, ...] = ("c906sim",)) -> Path:
     """Builds a program in a folder of its own, or brings it up to date; returns its path."""
     folder = BUILD / name
-    print(f"tools/c906sim: building {name}", file=sys.stderr)
+    print(f"building {name}", file=sys.stderr)
     if not (folder / "build.ninja").exists():
-        twin = ["--cross-file", "cross/c906sim.ini"] if cross else []
-        check_call(["meson", "setup", *twin, *options, folder])
+        files = [word for file in cross for word in ("--cross-file", f"cross/{file}.ini")]
+        check_call(["meson", "setup", *files, *options, folder])
     check_call(["ninja", "-C", folder, program])
     return folder / program
 
@@ -140,7 +140,7 @@ def robot(simulator: Simulator) -> None:
     """What the storyteller's steps take; wish.wav is the robot's own."""
     if not SPEECH.is_dir():
         raise SimulatorError(f"no {SPEECH.relative_to(ROOT)} to hear with; run: tools/toolchain speech", 66)
-    own = build("native", ["-Dstoryteller=enabled"], "storyteller", cross=False)
+    own = build("native", ["-Dstoryteller=enabled"], "storyteller", cross=())
     wish: list[str | Path] = ["-i", "Tell me a story about a dragon.", "--max-sentences", "1", "--wav", BUILD / "wish.wav"]
     check_call([own, *wish])
     program = str(build("storyteller", ["-Dstoryteller=enabled"], "storyteller"))

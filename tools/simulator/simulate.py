@@ -12,7 +12,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent
-PLUGIN = ROOT / ".toolchain" / "c906sim" / "libc906sim.so"
+PLUGINS = ROOT / ".toolchain" / "c906sim"
+# The plugins and their sources.
+C906SIM = ("c906sim.c", "decode.c", "functions.c")
+COUNT = ("count.c", "functions.c")
 
 
 class SimulatorError(Exception):
@@ -25,8 +28,8 @@ class SimulatorError(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """What one run took: the plugin's counts by name ("cycles", "seconds", "dram_bytes", ...), and where they were asked for
-    (calls, cycles) of each global function, with those that only its file knows."""
+    """What one run took: the plugin's counts by name ("cycles", "instructions", "dram_bytes", ...), and where they were asked
+    for (calls, cycles or instructions) of each global function, with those that only its file knows."""
 
     counts: dict[str, float]
     functions: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -34,20 +37,22 @@ class Report:
 
 @dataclass(frozen=True)
 class Simulator:
-    qemu: str
+    """An emulator with a plugin: the command, with the processor that it is to be."""
+
+    qemu: tuple[str, ...]
     plugin: Path
 
     def run(self, options: list[str], command: list[str], by_function: bool = False) -> Report:
         """Runs a program with the plugin's options; its standard output is dropped. Raises SimulatorError when it fails."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report"
-            steering = {"C906SIM_OUT": str(report)}
+            steering = {"SIMULATOR_OUT": str(report)}
             if by_function:
-                steering["C906SIM_FUNCTIONS"] = str(Path(folder) / "functions")
+                steering["SIMULATOR_FUNCTIONS"] = str(Path(folder) / "functions")
                 lines = [f"{f.address} {f.size} {f.name}\n" for f in functions(command[0]) if f.is_global]
                 (Path(folder) / "functions").write_text("".join(lines))
             plugin = ",".join([str(self.plugin), *options])
-            emulated = [self.qemu, "-cpu", cpu(self.qemu), "-plugin", plugin, *command]
+            emulated = [*self.qemu, "-plugin", plugin, *command]
             result = subprocess.run(
                 emulated, env=os.environ | steering, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
             )
@@ -76,28 +81,39 @@ def read_report(text: str) -> Report:
 
 
 def cpu(qemu: str) -> str:
-    """The emulated processor; with conversions of float16 where this QEMU knows them."""
+    """The emulated processor of RISC-V; with conversions of float16 where this QEMU knows them."""
     told = subprocess.run([qemu, "-cpu", "rv64,zvfhmin=true", "/dev/null"], capture_output=True, text=True, check=False)
     return "rv64,v=true,vlen=128,vext_spec=v1.0" + ("" if "not found" in told.stderr else ",zvfhmin=true")
 
 
 def prepare() -> Simulator:
     """The simulator, its plugin built for this QEMU when its sources are newer. Raises SimulatorError."""
-    private = ROOT / ".toolchain" / "qemu" / "usr" / "bin" / "qemu-riscv64"
-    qemu = str(private) if os.access(private, os.X_OK) else shutil.which("qemu-riscv64")
+    qemu = find_qemu("riscv64", "cross")
+    return Simulator((qemu, "-cpu", cpu(qemu)), plugin_for(qemu, C906SIM))
+
+
+def find_qemu(machine: str, subset: str) -> str:
+    """QEMU's user-mode emulator of a machine, which has plugins; a subset of tools/setup installs it. Raises SimulatorError."""
+    private = ROOT / ".toolchain" / "qemu" / "usr" / "bin" / f"qemu-{machine}"
+    qemu = str(private) if os.access(private, os.X_OK) else shutil.which(private.name)
     if qemu is None:
-        raise SimulatorError("qemu-riscv64 is not here; run: tools/setup cross", 127)
+        raise SimulatorError(f"{private.name} is not here; run: tools/setup {subset}", 127)
     if "-plugin" not in subprocess.run([qemu, "--help"], capture_output=True, text=True, check=False).stdout:
         raise SimulatorError(f"{qemu} was built without plugins; run: tools/toolchain qemu", 127)
+    return qemu
+
+
+def plugin_for(qemu: str, names: tuple[str, ...]) -> Path:
+    """A plugin for this QEMU, built when its sources are newer. Raises SimulatorError."""
     version = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = re.search(r"version (\d+)\.(\d+)", version)
     api = 3 if numbers and (int(numbers[1]), int(numbers[2])) >= (9, 1) else 1
-    plugin = PLUGIN.with_stem(f"{PLUGIN.stem}-api{api}")
-    sources = sorted(SOURCES.glob("*.c"))
+    sources = [SOURCES / name for name in names]
+    plugin = PLUGINS / f"lib{sources[0].stem}-api{api}.so"
     newest = max(path.stat().st_mtime for path in [*sources, *SOURCES.glob("*.h")])
     if not plugin.is_file() or plugin.stat().st_mtime < newest:
         build_plugin(plugin, sources, api)
-    return Simulator(qemu, plugin)
+    return plugin
 
 
 def build_plugin(plugin: Path, sources: list[Path], api: int) -> None:
@@ -125,14 +141,14 @@ class Function:
 
 
 def functions(program: str) -> list[Function]:
-    """The functions of a program. Raises SimulatorError when it is none for RISC-V."""
+    """The functions of a program, whatever machine it is for. Raises SimulatorError."""
     found = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) ([tTwW]) (\S+)$", binutil("nm", "-S", "--defined-only", program), re.MULTILINE)
     return [Function(address, size, kind in "TW", name) for address, size, kind, name in found]
 
 
 def binutil(*command: str) -> str:
-    """What a tool of binutils prints."""
-    result = subprocess.run([str(ROOT / "tools" / "riscv64"), *command], capture_output=True, text=True, check=False)
+    """What this system's tool of binutils prints: those that list names know every machine's files."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise SimulatorError(result.stderr.strip().splitlines()[-1], 65)
     return result.stdout
@@ -149,7 +165,7 @@ def address_of(name: str, program: str) -> str:
     if name in found:
         return found[name]
     if not found:
-        raise SimulatorError(f"{program} has no function {name}; find its name with: tools/riscv64 nm {program}", 65)
+        raise SimulatorError(f"{program} has no function {name}; find its name with: nm {program}", 65)
     if len(set(found.values())) > 1:
         raise SimulatorError(f"{program} has {len(found)} functions with {name} in their name: {' '.join(sorted(found))}", 65)
     return next(iter(found.values()))
