@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ def cpu_extensions() -> frozenset[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return frozenset()
+        return extensions_of_sysctl()
     fields = {key.strip(): value.strip() for key, _, value in reversed([line.partition(":") for line in lines])}
     name = next((line for line in CPUINFO_LINES if line in fields), "")
     words = fields.get(name, "")
@@ -242,6 +243,20 @@ def cpu_extensions() -> frozenset[str]:
         return frozenset((*letters, *longer))
     # Linux writes avx512_vnni, GCC avx512vnni.
     return frozenset(word.replace("_", "") for word in words.split())
+
+
+# Names macOS's entries for what Arm's processors have, and Linux's words for it.
+SYSCTL = {"hw.optional.neon": "asimd", "hw.optional.arm.FEAT_DotProd": "asimddp"}
+
+
+def extensions_of_sysctl() -> frozenset[str]:
+    """What sysctl says of an Arm processor, in Linux's words; nothing where there is no such program or entry."""
+    try:
+        told = subprocess.run(["sysctl", *SYSCTL], capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return frozenset()
+    lines = [line.partition(":") for line in told.splitlines()]
+    return frozenset(SYSCTL[key] for key, _, value in lines if key in SYSCTL and value.strip() == "1")
 
 
 def missing_extensions(target: Target) -> list[str]:

@@ -3,21 +3,22 @@
 
 #if __has_include(<sys/auxv.h>)
 #include <sys/auxv.h>
-#elif __has_include(<sys/sysctl.h>)
+#endif
+#if !defined(AT_HWCAP) && __has_include(<sys/sysctl.h>)
+#include <sys/types.h>
+// After the types that it wants.
 #include <sys/sysctl.h>
-
-#include <cstddef>
 #endif
 
 namespace storybake {
 
 /// Asks for a bit of Linux's AT_HWCAP, else for the entry of macOS's sysctl; says yes where neither is known.
 inline bool arm_has([[maybe_unused]] unsigned long bit, [[maybe_unused]] const char* entry) noexcept {
-#if defined(AT_HWCAP) && __has_include(<sys/auxv.h>)
+#ifdef AT_HWCAP
     return (getauxval(AT_HWCAP) & bit) != 0;
 #elif __has_include(<sys/sysctl.h>)
     int value = 0;
-    std::size_t size = sizeof value;
+    size_t size = sizeof value;
     return sysctlbyname(entry, &value, &size, nullptr, 0) == 0 && value != 0;
 #else
     return true;

@@ -47,7 +47,7 @@ void settle(std::span<std::byte> memory) {
 #endif
 }
 
-#ifdef _OPENMP
+#if defined(_OPENMP) && defined(CPU_SETSIZE)
 /// Starts the team's threads and moves each to a core of its own, to which nothing ties it afterwards. Left to itself,
 /// the system may let two begin on one core, and need a hundred tokens to see it.
 void spread(int threads) {
@@ -86,10 +86,14 @@ int most_threads() {
 }
 
 int available_cores() {
+#ifdef CPU_SETSIZE
     cpu_set_t cores;
     CPU_ZERO(&cores);
     // A machine with more cores than a cpu_set_t holds refuses; it is not short of them.
     return ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(CPU_COUNT(&cores), 1) : CPU_SETSIZE;
+#else
+    return std::max(static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)), 1);
+#endif
 }
 
 Result<Threads> choose_threads(std::optional<int> requested, const char* environment, int cores, int most,
@@ -119,7 +123,7 @@ Result<Threads> choose_threads(std::optional<int> requested, const char* environ
 Engine::Engine(const std::byte* weights, int threads, int batch, Profile* profile)
     : weights_(weights), threads_(threads), batch_(batch), profile_(profile), barrier_(threads <= available_cores()) {
     settle(working_memory());
-#ifdef _OPENMP
+#if defined(_OPENMP) && defined(CPU_SETSIZE)
     if (threads > 1) {
         spread(threads);
     }

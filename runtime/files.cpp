@@ -9,6 +9,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
+
+#if __has_include(<mach-o/dyld.h>)
+#include <mach-o/dyld.h>
+#endif
 
 namespace storybake {
 namespace {
@@ -64,6 +69,21 @@ std::string followed(std::string path) {
 }
 
 }  // namespace
+
+std::string executable_folder() {
+    char path[4096];
+#if __has_include(<mach-o/dyld.h>)
+    std::uint32_t room = sizeof path;
+    const ssize_t size = ::_NSGetExecutablePath(path, &room) == 0 ? static_cast<ssize_t>(std::strlen(path)) : -1;
+#else
+    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+#endif
+    if (size <= 0 || size == static_cast<ssize_t>(sizeof path)) {
+        return {};
+    }
+    const std::string_view view(path, static_cast<std::size_t>(size));
+    return std::string(view.substr(0, view.rfind('/') + 1));
+}
 
 int write_all(int fd, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {

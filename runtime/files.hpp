@@ -12,6 +12,10 @@
 
 namespace storybake {
 
+/// Returns the folder of the running executable, with a slash; empty (the working folder) when the system does not
+/// tell.
+std::string executable_folder();
+
 /// Writes all bytes to a file descriptor, through short writes and interruptions. Returns 0, or the errno of the
 /// failure.
 int write_all(int fd, std::span<const std::byte> bytes);

@@ -17,18 +17,6 @@
 namespace storybake {
 namespace {
 
-/// Returns the folder of the running executable, with a slash; empty (the working folder) when the system does not
-/// tell.
-std::string executable_folder() {
-    char path[4096];
-    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
-    if (size <= 0 || size == static_cast<ssize_t>(sizeof path)) {
-        return {};
-    }
-    const std::string_view view(path, static_cast<std::size_t>(size));
-    return std::string(view.substr(0, view.rfind('/') + 1));
-}
-
 Failure wrong_size(const char* what, const std::string& path, std::uint64_t actual, std::uint64_t expected,
                    const char* model_name) {
     return failure(kExitBadData, "%s %s: %" PRIu64 " bytes, those of %s have %" PRIu64 ": give the file that was baked",
@@ -48,7 +36,7 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// waits at the end of each. A small model's weights are not, nor those that take more than an eighth of the memory,
 /// nor any where the system has no such pages.
 bool worth_huge_pages(std::size_t size) {
-#ifdef __riscv
+#if defined(__riscv) || !defined(MADV_HUGEPAGE)
     static_cast<void>(size);
     return false;  // a board can't spare the memory; in an emulator, the size would be that of the machine around it
 #else
@@ -123,9 +111,11 @@ Mapping allocate(std::size_t size) {
     if (skipped > 0) {
         ::munmap(base, skipped);
     }
+#ifdef MADV_HUGEPAGE
     if (huge) {
         ::madvise(base + skipped, whole, MADV_HUGEPAGE);
     }
+#endif
     return {base + skipped, whole + room - skipped};
 }
 

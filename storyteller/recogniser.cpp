@@ -26,18 +26,10 @@ namespace {
 
 constexpr const char* kDebianModel = "/usr/share/pocketsphinx/model/en-us/en-us";
 
-/// Returns the folder of the program itself; empty when the system doesn't say.
-std::string program_folder() {
-    std::array<char, 4096> target{};
-    const ssize_t length = ::readlink("/proc/self/exe", target.data(), target.size());
-    const std::string path(target.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
-    return path.substr(0, path.rfind('/'));
-}
-
 }  // namespace
 
 Result<std::string> find_acoustic_model(const std::string& named) {
-    const std::array<std::string, 2> folders = {named.empty() ? program_folder() + "/en-us" : named,
+    const std::array<std::string, 2> folders = {named.empty() ? executable_folder() + "en-us" : named,
                                                 named.empty() ? kDebianModel : named};
     for (const std::string& folder : folders) {
         if (::access((folder + "/mdef").c_str(), R_OK) == 0) {

@@ -73,4 +73,20 @@ def test_what_a_machine_says_of_itself(
         return cpuinfo
 
     monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setenv("PATH", "/nonexistent")
     assert targets.cpu_extensions() == expected
+
+
+@pytest.mark.parametrize(("dotprod", "expected"), [("1", "aarch64-dotprod"), ("0", "aarch64")])
+def test_macos_says_it_by_sysctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dotprod: str, expected: str) -> None:
+    sysctl = tmp_path / "sysctl"
+    lines = ["hw.optional.neon: 1", f"hw.optional.arm.FEAT_DotProd: {dotprod}"]
+    sysctl.write_text("#!/bin/sh\n" + "".join(f"echo {line}\n" for line in lines) + "echo sysctl: unknown >&2; exit 1\n")
+    sysctl.chmod(0o755)
+
+    def no_such_file(path: Path, **_: str) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", no_such_file)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert targets.native_target().name == expected
