@@ -18,11 +18,12 @@ from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER
 from codegen.describe import weights_text
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
+from codegen.frame import LLAMA2C
 from codegen.model import Model
 from codegen.output import atomic_output
 from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
-from codegen.tokenizer import to_bytes
+from codegen.tokenizer import TokenizerData, to_bytes
 from codegen.weight_types import F32, Q8, WEIGHT_TYPES
 from codegen.weights import convert
 
@@ -176,7 +177,18 @@ def _export(options: argparse.Namespace) -> str:
             raise BakeError(
                 f"{source.name}: byte-level BPE, which a tokenizer.bin can't hold; name it with -Dtokenizer= as it is"
             )
+        if b"" in data.pieces:
+            raise BakeError(
+                f"{source.name}: id {data.pieces.index(b'')} has no piece, which a tokenizer.bin can't say; name it with "
+                "-Dtokenizer= as it is"
+            )
         refuse_same_file(source, out)
+        if lost := without_a_place(data):
+            print(
+                f"tools/export: warning: {source.name}: a tokenizer.bin has no place for {', '.join(lost)}: to keep all, bake with "
+                "-Dtokenizer= as it is",
+                file=sys.stderr,
+            )
         with atomic_output(out) as file:
             file.write(to_bytes(data))
         return f"tokenizer.bin of {len(data.pieces)} pieces"
@@ -195,6 +207,24 @@ def _export(options: argparse.Namespace) -> str:
     if form != "v2" and written.weight_types != (F32,):
         what += f", the values of {weights_text(written)}"
     return f"llama2.c {form}, {what}, {out.stat().st_size} bytes"
+
+
+def without_a_place(data: TokenizerData) -> list[str]:
+    """What is around the words of a tokenizer, in a few words each, where a tokenizer.bin has no place for it: all that is not
+    as llama2.c has it built in."""
+    frame = data.frame
+    added, ends = set(frame.added) - {0, *LLAMA2C.ends}, sorted(set(frame.ends) - set(LLAMA2C.ends))
+    spaces = frame.spaces if frame.spaces != "each" else LLAMA2C.spaces  # without added tokens a text is one part
+    kept = {
+        f"{len(added)} tokens that are found whole, such as {min(added, default=0)}": not added,
+        f"the ends {', '.join(map(str, ends[:4]))}": not ends,
+        f"BOS being {frame.bos}": frame.bos == LLAMA2C.bos,
+        "what begins and ends a text": (frame.before, frame.after) == (LLAMA2C.before, LLAMA2C.after),
+        "where spaces are put": (spaces, frame.strip) == (LLAMA2C.spaces, LLAMA2C.strip),
+        "NFC": not frame.nfc,
+        "the chat template": frame.template is None,
+    }
+    return [what for what, is_kept in kept.items() if not is_kept]
 
 
 def _positive(text: str) -> int:

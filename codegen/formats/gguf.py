@@ -16,9 +16,10 @@ from codegen.errors import BakeError, shown
 from codegen.formats.gguf_file import Gguf, read_gguf
 from codegen.formats.json_file import LEAST, MOST
 from codegen.formats.keys import Tell, check_keys, ignore
-from codegen.formats.stored import StoredCheckpoint, match_tensors
+from codegen.formats.stored import BLOCKS, StoredCheckpoint, match_tensors
 from codegen.model import NORMS, Model, check_dims
 from codegen.names import file_name
+from codegen.weight_types import Q8
 
 NAMES = {
     "token_embedding_table": "token_embd.weight",
@@ -72,7 +73,7 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     )
     tensors = match_tensors(path.name, check_dims(model, path.name), NAMES, gguf.tensors)
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in NORMS):
-        model = check_dims(replace(model, weight_type="q8", group_size=32), path.name)
+        model = check_dims(replace(model, weight_type=Q8.name, group_size=BLOCKS["Q8_0"][0]), path.name)
     return StoredCheckpoint(path, model, tensors)
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import at_hand
 import model_files as files
@@ -48,6 +49,29 @@ def test_the_very_bytes_of_llama2c(vocabulary: Path, count: int, form: str, tmp_
         assert len(groups[-1]) == 15 and len(set(groups[-1])) == 2  # spaces alone: two of them, and longer ones
     else:
         assert out.read_bytes() == original
+
+
+def test_what_a_tokenizer_bin_has_no_place_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of Llama 2's own tokenizer; otherwise each thing by its name."""
+
+    def exported(**changes: Any) -> tuple[int, str]:
+        (tmp_path / "tokenizer.json").write_bytes(dumped(tokenizer_json(tiny_pieces()) | changes))
+        code = main([str(tmp_path / "tokenizer.json"), str(tmp_path / "out.bin")])
+        return code, capsys.readouterr().err
+
+    def added(at: int, text: str) -> dict[str, Any]:
+        return {"id": at, "content": text, "special": True}
+
+    assert exported() == (0, f"{tmp_path / 'out.bin'}: tokenizer.bin of 265 pieces\n")
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": "x", "add_bos_token": false}')
+    nfc = {"type": "Sequence", "normalizers": [{"type": "NFC"}, *tokenizer_json(tiny_pieces())["normalizer"]["normalizers"]]}
+    code, told = exported(added_tokens=[added(265, "<|im_end|>"), added(266, "<x>")], normalizer=nfc)
+    assert code == 0 and told.splitlines()[0] == (
+        "tools/export: warning: tokenizer.json: a tokenizer.bin has no place for 2 tokens that are found whole, such as 265, "
+        "the ends 265, what begins and ends a text, NFC, the chat template: to keep all, bake with -Dtokenizer= as it is"
+    )
+    code, told = exported(added_tokens=[added(266, "<x>")])
+    assert code == 65 and "id 265 has no piece, which a tokenizer.bin can't say" in told and told.count("\n") == 1
 
 
 def test_a_folder_gives_its_tokenizer(tmp_path: Path) -> None:
