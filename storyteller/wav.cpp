@@ -11,6 +11,9 @@ static_assert(std::endian::native == std::endian::little, "samples are written a
 
 constexpr std::size_t kMaxFile = std::size_t{256} << 20;  // over two hours
 constexpr std::uint32_t kUnknownSize = 0xffffffff;
+// What programs write on a pipe, where the length is not known yet, is from here on: sox and espeak-ng 7ffff000,
+// arecord 80000000, ffmpeg and WavFile ffffffff; or 0.
+constexpr std::uint32_t kLeastUnknownSize = 0x7f000000;
 constexpr std::uint16_t kPcm = 1;
 constexpr std::uint16_t kExtensible = 0xfffe;  // says that the format's number is in an extension
 constexpr int kMaxChannels = 8;
@@ -95,7 +98,8 @@ Result<Wav> parse_wav(std::span<const std::byte> file, WavSizes sizes) {
         const std::size_t left = file.size() - at - 8;
         const std::uint32_t size = word(file, at + 4);
         const bool is_data = has_tag(file, at, "data");
-        const bool is_stream = is_data && sizes == WavSizes::kStream;
+        const bool is_unknown = size >= kLeastUnknownSize || (size == 0 && !are_chunks(file.subspan(at + 8)));
+        const bool is_stream = is_data && (sizes == WavSizes::kStream || is_unknown);
         if (size > left && !is_stream) {
             char tag[5] = {};
             std::memcpy(tag, file.data() + at, 4);

@@ -23,8 +23,8 @@ struct Wav {
     std::vector<std::int16_t> samples;  // whole frames, channels interleaved
 };
 
-/// Says whether the sizes in the header have to be right, or a program wrote them before it knew (espeak-ng on a pipe)
-/// and the samples go on to the end.
+/// Says whether the sizes in the header have to be right, where they don't say themselves that they were not known yet,
+/// or samples go on to the end whatever they are.
 enum class WavSizes { kExact, kStream };
 
 /// Reads a file that is in memory. Fails with 65 when it is no WAV file of 16-bit samples or its sizes are not those of
