@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,14 +25,13 @@ from codegen.explain import explain, explain_json
 from codegen.formats import TOKENIZERS, open_model, open_tokenizer, sayable
 from codegen.formats.beside import FILES as BESIDE
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
-from codegen.formats.json_file import read_object
 from codegen.formats.keys import Tell, ignore
 from codegen.input import read_bytes
 from codegen.memory import check_budget, check_reach, cut_context
 from codegen.names import check_name
-from codegen.output import write_if_changed
 from codegen.pack import write_packed
 from codegen.plan import make_plan
+from codegen.saved import expanded, save
 from codegen.source import TensorSource, cut_vocabulary
 from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, companions, find_tokenizer, with_chat
@@ -59,19 +57,13 @@ def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple
     return found, open_tokenizer(found, rows, tell)
 
 
-def watched(model: Path, rows: int, tokenizer: Path) -> dict[str, list[str]]:
+def watched(model: Path, rows: int, tokenizer: Path) -> tuple[set[Path], set[Path]]:
     """The files and folders that a bake is read from, those among them that may yet appear."""
     folders = {path for path in (model, tokenizer) if path.is_dir()}
     files = {path for path in (model, tokenizer) if not path.is_dir()}
     files |= {model.parent / name for name in companions(model, rows)} if not model.is_dir() else set()
     files |= {tokenizer.parent / name for name in (*BESIDE, *TOKENIZERS)} if not tokenizer.is_dir() else set()
-    return {"files": sorted(str(path.absolute()) for path in files), "folders": sorted(str(path.absolute()) for path in folders)}
-
-
-def save(args: argparse.Namespace, arguments: list[str], rows: int, tokenizer: Path) -> None:
-    """Writes the arguments of a bake, and what to watch."""
-    saved = {"arguments": arguments, **watched(Path(args.model), rows, tokenizer)}
-    write_if_changed(Path(args.save), json.dumps(saved, indent=1).encode())
+    return files, folders
 
 
 def named(source: TensorSource, args: argparse.Namespace, tell: Tell) -> tuple[TensorSource, Path | None, Vocabulary | None]:
@@ -107,17 +99,17 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         check_reach(plan, args.embed == "true")
         assert path is not None and tokenizer is not None
         bake(tokenizer, model.vocab_size)  # which may refuse it
+        if args.save:
+            save(Path(args.save), arguments, *watched(Path(args.model), opened.model.vocab_size, path))
         facts = {
             "name": plan.model.name,
             "weight_types": types_text(plan.model),
-            "tokenizer": " ".join(str(path.resolve()).split("\n")),
+            "tokenizer": path.resolve(),
             "target": plan.target.name,
             "target_args": " ".join(plan.target.cpp_args),
             "target_header": plan.target.header,
         }
         print(*(f"{key}={value}" for key, value in facts.items()), sep="\n")
-        if args.save:
-            save(args, arguments, opened.model.vocab_size, path)
         lacking = [] if args.cross else missing_extensions(plan.target)
         if lacking:
             tell(f"target {plan.target.name}: this machine's CPU lacks {' '.join(lacking)}; what is built will not run here")
@@ -155,8 +147,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--save", default="", metavar="FILE", help="with facts: keeps these arguments, and what to watch")
     parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
     try:
-        if argv[1:2] == ["--bake"]:  # COMMAND --bake FILE: what facts has saved
-            argv = [argv[0], *read_object(Path(argv[2]))["arguments"], *argv[3:]]
+        argv = expanded(argv)
         run(parser.parse_args(argv), argv[1:])
     except BakeError as error:
         print(f"{'storybake' if name == 'codegen' else name}: {error}", file=sys.stderr)

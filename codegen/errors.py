@@ -21,7 +21,8 @@ class BakeError(Exception):
     """
 
     def __init__(self, message: str, exit_code: int = BAD_DATA) -> None:
-        super().__init__(message)
+        # Names of files may have letters that are none.
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
         self.exit_code = exit_code
 
 

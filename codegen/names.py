@@ -15,8 +15,8 @@ LONGEST = 64
 RESERVED = frozenset(
     "PHONY all baked benchmark benchmarks build clang-format clang-tidy clean clean-ctlist clean-gcda clean-gcno codegen "
     "compile_commands coverage coverage-html coverage-sonarqube coverage-text coverage-xml cppcheck cross ctags cscope dist "
-    "distcheck docs etags evaluation generated install kernels models phony reconfigure runtime scan-build speech storyteller "
-    "templates test tests tools uninstall weights".split()
+    "distcheck docs etags evaluation generated install kernels models phony program reconfigure runtime scan-build selftest speech "
+    "storyteller templates test tests tools uninstall weights wishes".split()
 )
 RESERVED_PREFIX = "meson-"
 # Letters that Unicode doesn't take apart into one of ASCII's and a mark.
@@ -50,7 +50,7 @@ def program_name(text: str) -> str:
     if not name[:1].isalpha():
         name = f"model_{name}".rstrip("_")
     name = name[:LONGEST].rstrip("_-")
-    return name if is_free(name) else f"{name[: LONGEST - 6]}_model"
+    return name if is_free(name) else f"model_{name}"[:LONGEST].rstrip("_-")
 
 
 def file_name(path: Path) -> str:

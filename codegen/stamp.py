@@ -1,9 +1,10 @@
-"""Whether what a model was baked from has changed: python3 -IS codegen/stamp.py WATCHED STAMP, at every compile.
+"""Whether what a bake is made of has changed: python3 -IS codegen/stamp.py WATCHED STAMP, at every compile.
 
-WATCHED, which the `facts` command writes, lists files and folders. The stamp has the fingerprint of each file, and is written
-anew when one of them has changed, come, or gone, whatever its date says and wherever a link leads now; then the build bakes
-again. Size, dates, place and the date of the last change of each, which no program can set, are kept beside the stamp: as long
-as they are the same, no file is read, and all of it takes a few milliseconds. Hence no import but of the standard library.
+WATCHED, which codegen.saved writes, has a command's arguments and lists files and folders. The stamp has the fingerprint of the list
+and of each file, and is written anew when one of them has changed, come, or gone, whatever its date says and wherever a link leads
+now; then the build bakes again. Size, dates, place and the date of the last change of each, which no program can set, are kept beside
+the stamp: as long as they are the same, no file is read, and all of it takes a few milliseconds. Hence no import but of the standard
+library.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def main(watched: str, stamp: str) -> int:
     before, prints = read(seen), read(stamp)
     now: dict[str, State] = {}
     found: dict[str, str | None] = {}
-    for name in files_of(read(watched)):
+    for name in (watched, *files_of(read(watched))):  # the arguments are in the list itself
         now[name] = state_of(name)
         same = name in prints and now[name] is not None and before.get(name) == now[name]
         found[name] = prints[name] if same else fingerprint(name)

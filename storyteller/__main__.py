@@ -1,7 +1,7 @@
 """The command line of the storyteller's part of the generator: `python3 -m storyteller COMMAND MODEL`.
 
-    topics   for the build: the files that wishes are read from, a line each; a warning for words that the dictionary
-             lacks
+    topics   for the build: a warning for words that the dictionary lacks. --save keeps the arguments for `wishes`, which takes
+             them with --bake, and what codegen/stamp.py watches
     wishes   writes what the storyteller can hear, from the model's topics and a dictionary
     memory   prints what the storyteller takes beside the model, and whether hearing and telling fit the board at once
 """
@@ -15,13 +15,14 @@ from pathlib import Path
 from codegen.errors import BakeError
 from codegen.formats import open_model
 from codegen.plan import make_plan
+from codegen.saved import expanded, save
 from codegen.targets import TARGETS, find_target
 from codegen.weights import convert
 from storyteller.memory import memory_text
-from storyteller.wishes import find_topics, lacking_words, read_dictionary, wishes_for, write_wishes
+from storyteller.wishes import find_topics, lacking_words, read_dictionary, topics_beside, wishes_for, write_wishes
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, arguments: list[str]) -> None:
     path, trained = find_topics(Path(args.model), args.topics)
     wishes = wishes_for(path, trained)
     if args.command == "memory":
@@ -32,11 +33,11 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "wishes":
         write_wishes(wishes, dictionary, Path(args.output))
         return
-    print(path.resolve())
-    if dictionary is not None:
-        print(Path(args.dictionary).resolve())
-        if lacking := lacking_words(wishes, dictionary):
-            print(lacking, file=sys.stderr)
+    if args.save:
+        dictionaries = [Path(args.dictionary)] if args.dictionary else []
+        save(Path(args.save), arguments, [path, *topics_beside(Path(args.model)), *dictionaries])
+    if dictionary is not None and (lacking := lacking_words(wishes, dictionary)):
+        print(lacking, file=sys.stderr)
 
 
 def main(argv: list[str]) -> int:
@@ -48,9 +49,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--target", default="duo", metavar="NAME", help=f"of memory: one of {', '.join(TARGETS)}")
     parser.add_argument("--weights", default="auto", metavar="TYPE", help="of memory: as -Dweights= has it")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory: what there is; 0: the target's")
+    parser.add_argument("--save", default="", metavar="FILE", help="with topics: keeps these arguments, and what to watch")
     parser.add_argument("--output", default=".", help="folder to write to")
     try:
-        run(parser.parse_args(argv))
+        argv = expanded(argv)
+        run(parser.parse_args(argv), argv[1:])
     except BakeError as error:
         print(f"storybake: {error}", file=sys.stderr)
         return error.exit_code

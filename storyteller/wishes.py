@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.errors import BakeError, shown
+from codegen.input import read_small
 from codegen.memory import PROGRAM_BYTES
 from codegen.output import write_if_changed
 from codegen.templating import environment
@@ -24,6 +25,7 @@ from storyteller.memory import VOICE_BYTES, decoder_bytes
 TEMPLATE = Path(__file__).resolve().parent / "wishes.cpp.jinja"
 DEFAULT_TOPICS = Path(__file__).resolve().parent.parent / "models" / "tinytales.topics.txt"
 MAX_TOPICS = 5000
+MAX_TOPICS_BYTES = 1 << 20
 MAX_DICTIONARY_BYTES = 64 << 20
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -89,14 +91,19 @@ class Wishes:
         ]
 
 
+def _text(path: Path, what: str, largest: int, remedy: str) -> str:
+    """The text of a file. Raises BakeError, with the remedy, when it can't be read or is too large."""
+    try:
+        return read_small(path, largest).decode("utf-8")
+    except BakeError as error:
+        raise BakeError(f"{what}: {error}; {remedy}", error.exit_code) from error
+    except UnicodeDecodeError as error:
+        raise BakeError(f"{path}: {what}: not UTF-8 at byte {error.start}") from error
+
+
 def read_topics(path: Path) -> tuple[str, ...]:
     """The topics of a file, each once. Raises BakeError with the line's number when one can't be said."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise BakeError(f"{path}: topics can't be read: {error.strerror}; name a file with -Dtopics=PATH", MISSING_FILE) from error
-    except UnicodeDecodeError as error:
-        raise BakeError(f"{path}: topics: not UTF-8 at byte {error.start}") from error
+    lines = _text(path, "topics", MAX_TOPICS_BYTES, "name a file with -Dtopics=PATH").splitlines()
     topics = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -115,17 +122,7 @@ def read_topics(path: Path) -> tuple[str, ...]:
 def read_dictionary(path: Path, words: list[str]) -> Dictionary:
     """What a dictionary has of `words`, or of the two words that make one ("seahorse"). Raises BakeError when it can't be
     read or lacks the words of every wish."""
-    try:
-        if path.stat().st_size > MAX_DICTIONARY_BYTES:
-            raise BakeError(f"{path}: dictionary: {path.stat().st_size} bytes, expected at most {MAX_DICTIONARY_BYTES}")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BakeError(
-            f"{path}: dictionary can't be read: {error.strerror}; install pocketsphinx-en-us, or name one with -Ddictionary=PATH",
-            MISSING_FILE,
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BakeError(f"{path}: dictionary: not UTF-8 at byte {error.start}") from error
+    text = _text(path, "dictionary", MAX_DICTIONARY_BYTES, "install pocketsphinx-en-us, or name one with -Ddictionary=PATH")
     halves = {word: [(word[:at], word[at:]) for at in range(SHORTEST_HALF, len(word) - SHORTEST_HALF + 1)] for word in words}
     wanted = set(words).union(*(pair for pairs in halves.values() for pair in pairs))
     found: dict[str, dict[int, str]] = {}
@@ -154,11 +151,13 @@ def find_topics(model: Path, named: str) -> tuple[Path, bool]:
     """The topics file that was named or lies beside the model, and whether the model was trained on requests for them."""
     if named:
         return Path(named), True
-    for stem in stems(model):
-        path = model.parent / f"{stem}.topics.txt"
-        if path.is_file():
-            return path, True
-    return DEFAULT_TOPICS, False
+    path = next((path for path in topics_beside(model) if path.is_file()), None)
+    return (DEFAULT_TOPICS, False) if path is None else (path, True)
+
+
+def topics_beside(model: Path) -> list[Path]:
+    """The names that a topics file beside a model may have."""
+    return [model.parent / f"{stem}.topics.txt" for stem in stems(model)]
 
 
 def wishes_for(path: Path, trained: bool) -> Wishes:

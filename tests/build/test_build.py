@@ -287,3 +287,54 @@ def test_a_folder_with_byte_level_bpe(tmp_path: Path) -> None:
     first = logits.read_bytes()
     run("-n", "1", "-i", "<|im_start|>", "--logits", str(logits))
     assert logits.read_bytes() == first, "an empty prompt is BOS"
+
+
+HOSTILE_FOLDER = "@OUTDIR@ @INPUT@ 'a' \"b\" $HOME $(id) :;&<{x}*% \u2116 caf\u00e9"
+
+
+def generate(folder: Path) -> None:
+    """What the generator does in a build; what the compiler gets does not depend on a name."""
+    command = ["ninja", "-C", folder, "packed_data.cpp", "generated/forward.cpp"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+
+
+def test_any_name_bakes(model: Path, tmp_path: Path) -> None:
+    """Of model, folder, topics and build folder, what Meson keeps for itself and what it would put something else for."""
+    folder = tmp_path / HOSTILE_FOLDER
+    folder.mkdir()
+    (folder / "meson-x.bin").write_bytes(model.read_bytes())
+    (folder / "tokenizer.bin").write_bytes(model.with_name("odd_q8.tokenizer.bin").read_bytes())
+    (folder / "meson-x.topics.txt").write_text("a dragon\n")
+    build = tmp_path / "@OUTDIR@"
+    told = built(build, "setup", build, f"-Dmodel={folder / 'meson-x.bin'}")
+    generate(build)
+    assert '"model_meson-x"' in (build / "generated" / "forward.cpp").read_text()
+    if re.search("storyteller +: (YES|True|true)", told):
+        subprocess.run(["ninja", "-C", build, "wishes.cpp"], check=True, capture_output=True)
+        assert "public <said>" in (build / "wishes.cpp").read_text()
+
+
+def test_a_name_that_no_build_can_hold(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    (folder / "m.bin").write_bytes(model.read_bytes())
+    (folder / "tokenizer.bin").write_bytes(model.with_name("odd_q8.tokenizer.bin").read_bytes())
+    result = meson("setup", tmp_path / "b", f"-Dmodel={folder / 'm.bin'}")
+    errors = [line for line in result.stdout.splitlines() if "ERROR" in line]
+    assert result.returncode != 0 and len(errors) == 1 and "found '\\n' in a name" in errors[0], result.stdout
+
+
+def test_another_option_bakes_anew(model: Path, tmp_path: Path) -> None:
+    """Though no file has changed."""
+    build = tmp_path / "b"
+    built(build, "setup", build, f"-Dmodel={model}")
+    generate(build)
+    packed, code = build / "packed_data.cpp", build / "generated" / "baked_model.hpp"
+    before = packed.read_bytes(), code.read_bytes()
+    built(build, "configure", build, "-Dcontext=7", "-Dname=other")
+    generate(build)
+    assert "kSeqLen = 7;" in code.read_text() and (packed.read_bytes(), code.read_bytes()) != before
+    refused = meson("configure", build, "-Dname=tests")
+    compiled = meson("compile", "-C", build, "other")
+    assert compiled.returncode != 0 and "name 'tests': the build uses this name itself" in refused.stdout + compiled.stdout

@@ -44,6 +44,21 @@ def test_the_arguments_are_kept_with_what_to_watch(model: Path, tmp_path: Path, 
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1b[2Jb", "a\udcffb", "a|b"])
+def test_a_name_that_no_build_can_hold_is_one_line(
+    name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    assert generator.main(["facts", str(folder / "m.bin")]) == 66
+    for file in (model, model.with_name("odd_q8.tokenizer.bin")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    assert generator.main(["facts", str(folder / model.name), "--save", str(tmp_path / "bake.json")]) == 65
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.isprintable() and "no such file" in first
+    assert second.isprintable() and "in a name, which a build can't hold; rename the file or its folder" in second
+
+
 def test_a_machine_that_lacks_the_target_is_warned_of(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

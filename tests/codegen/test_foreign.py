@@ -8,6 +8,7 @@ from pathlib import Path
 
 import at_hand
 import pytest
+from mesonbuild.coredata import FORBIDDEN_TARGET_NAMES
 
 from codegen.emit import render
 from codegen.errors import BakeError
@@ -19,10 +20,11 @@ from codegen.plan import make_plan
 from codegen.targets import TARGETS
 from codegen.tokenizer import BYTE_TOKENS, TokenizerData, bake, parse, to_bytes
 
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = Model("tame", 8, 16, 1, 2, 1, 300, 8, head_size=4, shared_classifier=True)
 HOSTILE_NAMES = (
     "../../x", "a b", "1abc", "", ".", "a/b", 'a"b', "a\\b", "a\nb", "a;b", "$(reboot)", "{{ 7*7 }}", "${7*7}", "{% x %}",
-    "a*/b", "%s", "é", "a\u202eb", "-Dx", "a" * 65, "all", "runtime", "generated",
+    "a*/b", "%s", "é", "a\u202eb", "-Dx", "a" * 65, "all", "runtime", "generated", "meson-x", "meson-" + "x" * 70,
 )  # fmt: skip
 HOSTILE_PIECES = (
     b'"', b"\\", b"*/", b"/*", b"%s%n", b"{{ 7*7 }}", b"${7*7}", b"{% raw %}", b"\n#include </etc/passwd>", b"??/",
@@ -38,6 +40,17 @@ def test_a_hostile_name_becomes_a_tame_one(name: str) -> None:
     with pytest.raises(BakeError, match="name '") as caught:
         check_name(name)
     assert str(caught.value).isprintable()
+
+
+def test_names_of_the_build_and_of_meson_are_taken() -> None:
+    """Whatever build files call a target or a folder, and what Meson keeps for itself."""
+    taken = set(FORBIDDEN_TARGET_NAMES)
+    text = (ROOT / "meson.build").read_text()
+    taken |= set(re.findall(r"(?:executable|static_library|custom_target|alias_target|subdir)\(\s*'([^']+)'", text))
+    assert len(taken) > 25
+    for name in taken:
+        if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            assert program_name(name) == f"model_{name}"
 
 
 def test_names_that_are_words_of_cxx_do_no_harm() -> None:

@@ -79,7 +79,11 @@ def gone(watch: Watch) -> None:
     (watch.folder / "config.json").unlink()
 
 
-CHANGES = (older, moved, linked, same_date_and_size, later, later_tokenizer, gone)
+def another_option(watch: Watch) -> None:
+    watch.watched.write_text(watch.watched.read_text().replace('"arguments": []', '"arguments": ["--context", "64"]'))
+
+
+CHANGES = (older, moved, linked, same_date_and_size, later, later_tokenizer, gone, another_option)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def test_the_build_is_told_of_the_files_and_of_words_that_are_lacking(
 ) -> None:
     topics, dictionary = files
     assert run("topics", topics, dictionary, tmp_path) == 0
-    assert capsys.readouterr() == (f"{topics}\n{dictionary}\n", "")
+    assert capsys.readouterr() == ("", "")
     topics.write_text("a dragon\nthe old zorblax\na zorblax\na quuxel\n")
     assert run("topics", topics, dictionary, tmp_path) == 0
     words = 'old ("the old zorblax"), quuxel ("a quuxel"), the ("the old zorblax"), zorblax ("the old zorblax")'
@@ -62,7 +64,7 @@ def test_a_storyteller_without_ears_needs_no_dictionary(files: tuple[Path, Path]
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        (None, 66, "can't be read: No such file or directory; install pocketsphinx-en-us"),
+        (None, 66, "no such file; install pocketsphinx-en-us"),
         (b"\xff\xfe\x00", 65, "not UTF-8 at byte 0"),
         (b"", 65, "lacks a, about, again, another, can, expected the CMU dictionary's lines"),
         (DICTIONARY.replace("story ", "storey ").encode(), 65, "lacks story, expected"),
@@ -102,7 +104,7 @@ def test_what_is_no_topics_file_is_refused(files: tuple[Path, Path], tmp_path: P
     assert f"{files[0]}: topics: not UTF-8 at byte 9" in capsys.readouterr().err
     files[0].unlink()
     assert run("topics", *files, tmp_path) == 66
-    assert f"{files[0]}: topics can't be read: No such file or directory" in capsys.readouterr().err
+    assert f"topics: {files[0]}: no such file; name a file with -Dtopics=PATH" in capsys.readouterr().err
 
 
 def test_a_dictionary_that_is_none_by_its_size_is_not_read(
@@ -111,7 +113,15 @@ def test_a_dictionary_that_is_none_by_its_size_is_not_read(
     with files[1].open("wb") as file:
         file.truncate(MAX_DICTIONARY_BYTES + 1)
     assert run("wishes", *files, tmp_path) == 65
-    assert f"{MAX_DICTIONARY_BYTES + 1} bytes, expected at most {MAX_DICTIONARY_BYTES}" in capsys.readouterr().err
+    assert f"dictionary: my.dict: expected at most {MAX_DICTIONARY_BYTES} bytes, found more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--topics", "--dictionary"])
+def test_what_is_no_file_is_not_read(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        assert main(["topics", MODEL, option, str(path)]) == 66
+        assert f"{option[2:]}: {path}: is not a regular file; " in capsys.readouterr().err
 
 
 def test_topics_are_those_that_were_named_or_lie_beside_the_model(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -120,11 +130,16 @@ def test_topics_are_those_that_were_named_or_lie_beside_the_model(files: tuple[P
     assert find_topics(tmp_path / "my.bin", "their.txt") == (Path("their.txt"), True)
 
 
-def test_the_build_is_told_what_wishes_are_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["topics", MODEL]) == 0
-    assert Path(capsys.readouterr().out.strip()).is_file(), "what a storyteller's build depends on"
+def test_the_arguments_are_kept_with_what_to_watch(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, kept = tmp_path / "@OUTDIR@" / "my.bin", tmp_path / "topics.json"
+    assert main(["topics", str(model), "--dictionary", str(files[1]), "--save", str(kept)]) == 0
+    saved = json.loads(kept.read_text())
+    assert set(saved["files"]) == {str(DEFAULT_TOPICS), str(files[1]), str(model.with_name("my.topics.txt"))} and saved["folders"] == []
+    assert main(["wishes", "--bake", str(kept), "--output", str(tmp_path)]) == 0
+    assert '"dragon", "D R AE G AH N"' in (tmp_path / "wishes.cpp").read_text()
     words = tmp_path / "words.dict"
     words.write_text("a AH\n")
+    capsys.readouterr()
     assert main(["topics", MODEL, "--dictionary", str(words)]) == 65
     assert capsys.readouterr().err.count("\n") == 1
 

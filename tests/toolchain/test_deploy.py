@@ -82,6 +82,13 @@ def test_the_program_runs_on_the_board_with_its_arguments(tmp_path: Path, build:
     assert (tmp_path / "board" / "tale").is_file()
 
 
+def test_a_model_may_begin_as_the_storyteller_does(tmp_path: Path, build: Path) -> None:
+    (build / "tale").rename(build / "storyteller15M")
+    targets = [{"name": n, "type": "executable", "filename": [str(build.resolve() / n)]} for n in ("storyteller", "storyteller15M")]
+    (build / "meson-info" / "intro-targets.json").write_text(json.dumps(targets))
+    assert deploy(tmp_path, "me@board", build, "a").stdout == "a\n" and (tmp_path / "board" / "storyteller15M").is_file()
+
+
 def test_a_weights_file_goes_with_it(tmp_path: Path, build: Path) -> None:
     (build / "tale.weights").write_text("weights")
     assert deploy(tmp_path, "me@board", build).stdout.endswith("weights")

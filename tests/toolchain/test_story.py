@@ -118,6 +118,13 @@ def test_wrong_words(tell: Tell, words: list[str], code: int, told: str) -> None
     assert (result.returncode, result.stdout) == (code, "") and told in result.stderr and result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["a\nb.bin", "a|b.bin"])
+def test_a_name_that_no_build_can_hold(name: str, tell: Tell, checkout: Path) -> None:
+    (checkout / name).write_bytes(b"")
+    result = tell("--model", str(checkout / name))
+    assert (result.returncode, result.stdout) == (65, "") and result.stderr.count("\n") == 1 and "rename it" in result.stderr
+
+
 def test_nowhere_to_build(tell: Tell, checkout: Path) -> None:
     (checkout / "build-story").write_text("a file in the way, as a read-only checkout would be")
     result = tell()
