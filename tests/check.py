@@ -153,6 +153,16 @@ def writable(folder: Path) -> bool:
         return False
 
 
+def install() -> int:
+    """Installs what is missing; the exit code of the first that can't be. llama.cpp may: not every mirror has Debian's unstable."""
+    for tool in ["tools/setup", "check"], ["tools/toolchain"]:
+        if code := subprocess.run(tool, cwd=ROOT).returncode:
+            return code
+    if subprocess.run(["tools/toolchain", "llama"], cwd=ROOT).returncode:
+        print("tools/check: no llama.cpp (see above): the tests that ask it are skipped", file=sys.stderr)
+    return 0
+
+
 def main(argv: list[str]) -> int:
     """Runs the steps; exit codes: 0 all passed, 1 some failed (or were skipped under --no-skips), 2 usage, 74 no room."""
     options = parse(argv)
@@ -164,9 +174,8 @@ def main(argv: list[str]) -> int:
     if not writable(BUILD):
         print(f"tools/check: can't write to {BUILD}: is the checkout read-only? Clone it to a folder of your own", file=sys.stderr)
         return 74
-    for tool in [["tools/setup", "check"], ["tools/toolchain"], ["tools/toolchain", "llama"]] if options.install else []:
-        if code := subprocess.run(tool, cwd=ROOT).returncode:
-            return code
+    if options.install and (code := install()):
+        return code
     whole = not options.only and not options.quick
     if not options.keep:
         for folder in [BUILD] if whole else [step.folder for step in steps if step.folder]:

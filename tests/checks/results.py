@@ -18,6 +18,7 @@ EXPECTED_SKIPS = {
     "python3-torch": "PyTorch is an optional oracle of 500 MB",
     "AddressSanitizer needs terabytes": "a limit of the address space and another CPU's emulator are beyond it",
     "the emulator writes files": "a read-only system is tested on this machine's program",
+    "no llama.cpp": "Debian's unstable alone has it, and not every mirror has Debian's unstable",
     "root reads every file": "a file that root can't read can't be made",
     "is not one that is asked": "formatting and types are judged by named versions alone, never by newer ones",
     "needs no extension": "the machine is older than every target but the portable one",
