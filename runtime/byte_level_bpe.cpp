@@ -8,7 +8,7 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kHeaderWords = 9;
+constexpr std::size_t kByteLevelHeaderWords = 9;
 constexpr std::uint32_t kNone = 0xffffffff;
 constexpr std::uint32_t kWholeWords = 1;
 
@@ -16,7 +16,8 @@ constexpr std::uint32_t kWholeWords = 1;
 
 Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vocab_size) {
     const auto header = [&](std::size_t index) { return load<std::uint32_t>(&baked[4 * index]); };
-    if (baked.size() < 4 * kHeaderWords || header(0) != kMagic || header(1) != static_cast<std::uint32_t>(vocab_size)) {
+    if (baked.size() < 4 * kByteLevelHeaderWords || header(0) != kMagic ||
+        header(1) != static_cast<std::uint32_t>(vocab_size)) {
         return failure(kExitBadData, "the baked tokenizer is not one of %d pieces: bake the model again", vocab_size);
     }
     ByteLevelBpe t;
@@ -27,7 +28,7 @@ Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vo
     t.unk_ = header(6);
     t.rule_ = header(7);
     t.whole_words_ = (header(8) & kWholeWords) != 0;
-    t.byte_ids_ = 4 * kHeaderWords;
+    t.byte_ids_ = 4 * kByteLevelHeaderWords;
     const std::size_t kinds = t.byte_ids_ + std::size_t{4} * 256;
     t.merges_ = kinds + 4 * std::size_t{t.kinds_count_};
     t.offsets_ = t.merges_ + 16 * std::size_t{t.merges_count_};

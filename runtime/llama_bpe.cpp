@@ -15,7 +15,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "the blob and tokenizer.bin are little-endian");
 
-constexpr std::size_t kHeaderWords = 6;
+constexpr std::size_t kLlamaHeaderWords = 6;
 constexpr int kFirstByte = 3;  // id of <0x00>
 constexpr int kByteTokens = 256;
 
@@ -123,7 +123,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
     });
 
     std::vector<std::byte> blob;
-    blob.reserve(4 * (kHeaderWords + 3 * pieces.size() + 1) + bytes_size + 3);
+    blob.reserve(4 * (kLlamaHeaderWords + 3 * pieces.size() + 1) + bytes_size + 3);
     append(blob, LlamaBpe::kMagic);
     append(blob, static_cast<std::uint32_t>(vocab_size));
     append(blob, static_cast<std::uint32_t>(bytes_size));
@@ -152,7 +152,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
 
 Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size) {
     const auto header = [&](std::size_t index) { return load<std::uint32_t>(&baked[4 * index]); };
-    if (baked.size() < 4 * kHeaderWords || header(0) != LlamaBpe::kMagic ||
+    if (baked.size() < 4 * kLlamaHeaderWords || header(0) != LlamaBpe::kMagic ||
         header(1) != static_cast<std::uint32_t>(vocab_size)) {
         return failure(kExitBadData, "the baked tokenizer is not one of %d pieces: bake the model again", vocab_size);
     }
@@ -162,7 +162,7 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     t.max_piece_ = header(3);
     t.sorted_count_ = header(4);
     t.has_bytes_ = header(5) != 0;
-    t.scores_ = 4 * kHeaderWords;
+    t.scores_ = 4 * kLlamaHeaderWords;
     t.offsets_ = t.scores_ + 4 * std::size_t{t.vocab_size_};
     t.sorted_ = t.offsets_ + 4 * (std::size_t{t.vocab_size_} + 1);
     t.bytes_ = t.sorted_ + 4 * std::size_t{t.sorted_count_};

@@ -10,7 +10,7 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kFew = 256;  // limits the candidates that are sorted by comparing them
+constexpr std::size_t kFewCandidates = 256;  // limits the candidates that are sorted by comparing them
 
 }  // namespace
 
@@ -217,7 +217,7 @@ std::size_t Sampler::find_candidates(std::span<const float> exponentials, float 
 /// Drops those of the first `count` candidates that are too improbable to be among the most probable ones that together
 /// exceed `enough`, so that they need not be sorted; returns how many are left, in their order.
 std::size_t Sampler::keep_most_probable(std::size_t count, double enough) {
-    if (count <= kFew) {
+    if (count <= kFewCandidates) {
         return count;
     }
     // Count candidates by the upper bits of their keys, eight ranges of probabilities from one power of two to the
@@ -248,7 +248,7 @@ std::size_t Sampler::keep_most_probable(std::size_t count, double enough) {
 /// comparing them would take longer than the model.
 void Sampler::sort_candidates(std::size_t count) {
     const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
-    if (count <= kFew) {
+    if (count <= kFewCandidates) {
         const auto rank = [](const Candidate& c) {
             return std::uint64_t{c.key} << 32 | static_cast<std::uint32_t>(c.token);
         };

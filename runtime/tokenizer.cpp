@@ -8,7 +8,7 @@
 namespace storybake {
 namespace {
 
-constexpr std::size_t kHeaderWords = 14;
+constexpr std::size_t kTokenizerHeaderWords = 14;
 constexpr std::uint32_t kNfc = 1;
 constexpr std::uint32_t kStrip = 2;
 constexpr std::uint32_t kSpacesShift = 2;
@@ -36,7 +36,7 @@ Result<Tokenizer::Kind> Tokenizer::view_kind(std::span<const std::byte> words, i
 }
 
 Result<Tokenizer> Tokenizer::view(std::span<const std::byte> baked, int rows) {
-    const bool framed = baked.size() >= 4 * kHeaderWords && word_of(baked.data(), 0) == kMagic;
+    const bool framed = baked.size() >= 4 * kTokenizerHeaderWords && word_of(baked.data(), 0) == kMagic;
     if (!framed) {
         const Result<Kind> kind = view_kind(baked, rows);
         if (!kind) {
@@ -53,7 +53,7 @@ Result<Tokenizer> Tokenizer::view(std::span<const std::byte> baked, int rows) {
     const std::uint32_t pieces = word_of(baked.data(), 2);
     const std::size_t words_size = word_of(baked.data(), 1);
     if (word_of(baked.data(), 3) != static_cast<std::uint32_t>(rows) || pieces > 0x7fffffffU ||
-        words_size > baked.size() - 4 * kHeaderWords) {
+        words_size > baked.size() - 4 * kTokenizerHeaderWords) {
         return failure(kExitBadData, "the baked tokenizer is not one for %d rows: bake the model again", rows);
     }
     const Result<Kind> kind = view_kind(baked.last(words_size), static_cast<int>(pieces));
@@ -73,8 +73,8 @@ Result<Tokenizer> Tokenizer::view(std::span<const std::byte> baked, int rows) {
 /// this class does reads elsewhere, whatever befell the blob.
 bool Tokenizer::take_frame(std::span<const std::byte> baked) {
     const auto header = [&](std::size_t index) { return word_of(baked.data(), index); };
-    std::size_t at = kHeaderWords;
-    std::uint64_t need = kHeaderWords;
+    std::size_t at = kTokenizerHeaderWords;
+    std::uint64_t need = kTokenizerHeaderWords;
     for (const std::size_t index : {6, 7, 8, 9, 10, 10, 10, 10, 12}) {
         need += header(index);
     }

@@ -17,7 +17,12 @@ MESON = r"""#!/bin/sh
 echo "$*" >>"$NOTES"
 case $1 in
     setup)
-        case "$*" in *-Dweights=q9*) echo 'meson.build:1:0: ERROR: Value "q9" for option "weights"'; exit 1 ;; esac
+        case "$*" in *-Dtarget=none*)
+            printf 'Message: the generator ended with exit code 65\n\nmeson.build:1:0: ERROR: tale_q8.bin: no target\n'; exit 1 ;;
+        esac
+        case "$*" in *-Dweights=q9*)
+            echo 'meson.build:1:0: ERROR: Value "q9" for option "weights" is not one of the choices'; exit 1 ;;
+        esac
         mkdir -p "$2/meson-info" && : >"$2/build.ninja"
         printf '#!/bin/sh\necho "told: $*"\n' >"$2/odd name" && chmod +x "$2/odd name"
         cat >"$2/meson-info/intro-targets.json" <<END
@@ -27,7 +32,9 @@ case $1 in
  {"name": "program", "type": "alias", "defined_in": "meson.build", "filename": []}]
 END
         ;;
-    compile) printf 'ninja: Entering directory\n[1/2] Compiling a\n[2/2] Linking b\n' ;;
+    compile)
+        [ ! -e full ] || { printf 'FAILED: [code=74] weights.bin\nerror: no room for weights.bin\n'; exit 1; }
+        printf 'ninja: Entering directory\n[1/2] Compiling a\n[2/2] Linking b\n' ;;
 esac
 """
 Tell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -73,7 +80,8 @@ def test_it_builds_its_program_alone_and_installs_what_a_story_needs(tell: Tell,
     assert (result.returncode, result.stdout) == (0, "told: -i Once upon -s 42\n"), result.stderr
     setup, configure, compiling = notes(checkout)
     assert setup == "tools/setup story"
-    assert configure.startswith("setup build-story/tale_q8 -Dstoryteller=disabled ") and str(checkout / "models/tale_q8.bin") in configure
+    assert configure.startswith("setup build-story/tale_q8 -Dstoryteller=disabled -Dunity=on -Dunity_size=100 ")
+    assert str(checkout / "models/tale_q8.bin") in configure
     assert compiling == "compile -C build-story/tale_q8 program"
     assert result.stderr.splitlines()[1:] == ["tools/story: [1/2]", "tools/story: [2/2]"], "plain lines"
 
@@ -82,12 +90,13 @@ def test_the_options_of_the_build_are_passed_on_and_configure_again_when_they_ch
     model, tokenizer = str(checkout / "models/my other.model.bin"), str(checkout / "models/tale.tokenizer.bin")
     words = ["--model", model, f"--tokenizer={tokenizer}", "--weights", "q4", "--target=portable"]
     assert tell(*words, "-n", "3").stdout == "told: -n 3\n"
+    always = "-Dstoryteller=disabled -Dunity=on -Dunity_size=100"
     expected = f"-Dmodel={model} -Dtokenizer={tokenizer} -Dweights=q4 -Dtarget=portable"
-    assert notes(checkout)[1] == f"setup build-story/my other.model -Dstoryteller=disabled {expected}"
+    assert notes(checkout)[1] == f"setup build-story/my other.model {always} {expected}"
     assert tell(*words).returncode == 0
     assert [note.split()[0] for note in notes(checkout)] == ["tools/setup", "compile"], "as it was"
     assert tell(*words[:-1]).returncode == 0
-    again = f"setup build-story/my other.model -Dstoryteller=disabled {expected.replace('portable', 'auto')} --reconfigure"
+    again = f"setup build-story/my other.model {always} {expected.replace('portable', 'auto')} --reconfigure"
     assert notes(checkout)[1] == again
     elsewhere = checkout / "my other.model.bin"
     elsewhere.write_bytes(b"")
@@ -98,9 +107,21 @@ def test_the_options_of_the_build_are_passed_on_and_configure_again_when_they_ch
 def test_what_can_not_be_baked_is_one_line(tell: Tell, checkout: Path) -> None:
     for _ in range(2):  # nothing half-done is left that the second would take
         result = tell("--weights=q9")
-        assert (result.returncode, result.stdout) == (1, "")
+        assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.splitlines()[-1].startswith("tools/story: ") and 'Value "q9"' in result.stderr
         assert notes(checkout)[1].startswith("setup ")
+    assert tell().returncode == 0
+
+
+def test_the_exit_code_of_a_bake_that_failed_is_the_generators(tell: Tell, checkout: Path) -> None:
+    result = tell("--target=none")
+    assert (result.returncode, result.stdout) == (65, "")
+    assert "tale_q8.bin could not be baked: tale_q8.bin: no target (all of it: " in result.stderr.splitlines()[-1]
+    (checkout / "full").touch()
+    result = tell()
+    assert (result.returncode, result.stdout) == (74, "")
+    assert "could not be baked: error: no room for weights.bin" in result.stderr.splitlines()[-1]
+    (checkout / "full").unlink()
     assert tell().returncode == 0
 
 
