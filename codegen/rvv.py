@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from codegen.model import Model
 from codegen.targets import Target
-from codegen.weight_types import Q8
+from codegen.weight_types import Q8, WeightType
 
 BLOCK = 16  # floats: a cache line, to which all vectors are padded
 LMULS = (8, 4, 2, 1)
@@ -51,6 +51,24 @@ class Ring:
 
 
 @dataclass(frozen=True)
+class Registers:
+    """The vector registers of an int8 product of some positions: the weights from v0 up to the scales, 16-bit products, and
+    for each position the 32-bit and the float sums."""
+
+    scales: int
+    products: int
+    isum: tuple[int, ...]
+    sum: tuple[int, ...]
+
+    @property
+    def positions(self) -> int:
+        return len(self.sum)
+
+
+REGISTERS = (Registers(16, 20, (24,), (28,)), Registers(8, 12, (16, 20), (24, 28)))
+
+
+@dataclass(frozen=True)
 class ValuePass:
     """The elements of a head from `offset` on that fill `groups` groups of `lmul` registers."""
 
@@ -70,12 +88,22 @@ class RvvPlan:
     quad_flags: bool  # whether the activations say where four columns fit 16 bits
     quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
     rings: dict[str, Ring]  # of a quantised type; none: the portable loops
+    group_size: int
     value_passes: tuple[ValuePass, ...]
     rope_lmul: int  # of the first elements of a head's pairs that are rotated at once; 0: the portable loop
 
     def vlmax(self, sew: int, lmul: int) -> int:
         """Elements of `sew` bits in a group of `lmul` registers."""
         return lmul * self.vlen // sew
+
+    @property
+    def registers(self) -> tuple[Registers, ...]:
+        """Those of the int8 products, of one position and of two."""
+        return REGISTERS
+
+    def ring(self, weight_type: WeightType, registers: Registers) -> Ring:
+        """The ring of an int8 product."""
+        return make_ring(weight_type.weight_bytes(self.group_size), self.byte_lanes, registers.scales // 4)
 
     def lmul(self, floats: int) -> int:
         """Registers that hold so many floats."""
@@ -94,10 +122,10 @@ def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
     return tuple(result)
 
 
-def make_ring(columns: int, byte_lanes: int) -> Ring:
-    """The ring for groups of `columns` registers."""
+def make_ring(columns: int, byte_lanes: int, most: int = 4) -> Ring:
+    """The ring for groups of `columns` registers, of at most so many register groups."""
     widths = [4] * (columns // 4) + ([columns % 4] if columns % 4 else [])
-    ring = next(size for size in (4, 3, 2, 1) if len(widths) % size == 0)
+    ring = next(size for size in range(most, 0, -1) if len(widths) % size == 0)
 
     def load(item: int) -> Load:
         width = widths[item % len(widths)]
@@ -127,6 +155,7 @@ def make_rvv_plan(model: Model, target: Target) -> RvvPlan:
         quad_flags=Q8.name in rings and size % 4 == 0,
         quantize_lmul=next((lmul for lmul in LMULS if size and size % (lmul * lanes) == 0), 0),
         rings=rings,
+        group_size=size,
         value_passes=value_passes(target.padded_head(model), lanes),
         rope_lmul=next((lmul for lmul in (4, 2, 1) if model.head_size % (2 * lmul * lanes) == 0), 0),
     )

@@ -409,18 +409,581 @@ constexpr std::uint32_t kExpInRange = 0x42b20000;  // the bits of 89: exp_f32_in
 }
 
 // templates/rvv_matmul_q8.jinja
-/// Multiplies the tiles [first, last) of W by x.
+/// Multiplies them by two positions, the weights being loaded once for both: x lies between the quants of the two, kHalf bytes
+/// from either, xs between their scales, and xout is that of the first.
+template <int kHalf, int kHalfScales, int kOutBytes>
+[[gnu::noinline]] void matmul_q8_rows_of_two(float* xout, const std::int8_t* xq, const std::uint32_t* wide, const float* xs,
+                                          const std::byte* w, long tiles, long count) {
+    const std::int8_t* x;
+    const float* scale;
+    const std::uint32_t* flags;
+    long groups, x0, x1, x2, x3, y0, y1, y2, y3, flag, flag_y, vl;
+    float s, sy;
+    asm volatile(R"(
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+    1:  # a tile: sum = 0
+        th.vsetvli %[vl], zero, e32, m4
+        th.vmv.v.i v24, 0
+        th.vmv.v.i v28, 0
+        mv %[x], %[xq]
+        mv %[scale], %[xs]
+        mv %[flags], %[wide]
+        mv %[groups], %[count]
+        lb %[x0], -%c[half]+0(%[x])
+        lb %[x1], -%c[half]+1(%[x])
+        lb %[x2], -%c[half]+2(%[x])
+        lb %[x3], -%c[half]+3(%[x])
+        lw %[flag], -%c[half]+0(%[flags])
+        lb %[y0], %c[half]+0(%[x])
+        lb %[y1], %c[half]+1(%[x])
+        lb %[y2], %c[half]+2(%[x])
+        lb %[y3], %c[half]+3(%[x])
+        lw %[flag_y], %c[half]+0(%[flags])
+    2:  # a group of 32 columns: isum = 0, s = xs[group]
+        flw %[s], -%c[half_scales]+0(%[scale])
+        flw %[sy], %c[half_scales]+0(%[scale])
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 0 to 3, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+4(%[x])
+        lb %[x1], -%c[half]+5(%[x])
+        th.vwmacc.vx v12, %[x2], v2
+        th.vwmacc.vx v12, %[x3], v3
+        lb %[x2], -%c[half]+6(%[x])
+        lb %[x3], -%c[half]+7(%[x])
+        lw %[flag], -%c[half]+4(%[flags])
+        # isum = the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.vx v16, v12, zero
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+4(%[x])
+        lb %[x1], -%c[half]+5(%[x])
+        # isum = the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.vx v16, v12, zero
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[x2]
+        th.vwmacc.vx v12, %[x3], v3
+        lb %[x2], -%c[half]+6(%[x])
+        lb %[x3], -%c[half]+7(%[x])
+        lw %[flag], -%c[half]+4(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+    4:
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+4(%[x])
+        lb %[y1], %c[half]+5(%[x])
+        th.vwmacc.vx v12, %[y2], v2
+        th.vwmacc.vx v12, %[y3], v3
+        lb %[y2], %c[half]+6(%[x])
+        lb %[y3], %c[half]+7(%[x])
+        lw %[flag_y], %c[half]+4(%[flags])
+        # isum = the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.vx v20, v12, zero
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+4(%[x])
+        lb %[y1], %c[half]+5(%[x])
+        # isum = the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.vx v20, v12, zero
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[y2]
+        th.vwmacc.vx v12, %[y3], v3
+        lb %[y2], %c[half]+6(%[x])
+        lb %[y3], %c[half]+7(%[x])
+        lw %[flag_y], %c[half]+4(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+    4:
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 4 to 7, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+8(%[x])
+        lb %[x1], -%c[half]+9(%[x])
+        th.vwmacc.vx v12, %[x2], v6
+        lb %[x2], -%c[half]+10(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+8(%[x])
+        lb %[x1], -%c[half]+9(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[x2]
+        lb %[x2], -%c[half]+10(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v7
+        lb %[x3], -%c[half]+11(%[x])
+        lw %[flag], -%c[half]+8(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+8(%[x])
+        lb %[y1], %c[half]+9(%[x])
+        th.vwmacc.vx v12, %[y2], v6
+        lb %[y2], %c[half]+10(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+8(%[x])
+        lb %[y1], %c[half]+9(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[y2]
+        lb %[y2], %c[half]+10(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v7
+        lb %[y3], %c[half]+11(%[x])
+        lw %[flag_y], %c[half]+8(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 8 to 11, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+12(%[x])
+        lb %[x1], -%c[half]+13(%[x])
+        th.vwmacc.vx v12, %[x2], v2
+        lb %[x2], -%c[half]+14(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+12(%[x])
+        lb %[x1], -%c[half]+13(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[x2]
+        lb %[x2], -%c[half]+14(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v3
+        lb %[x3], -%c[half]+15(%[x])
+        lw %[flag], -%c[half]+12(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+12(%[x])
+        lb %[y1], %c[half]+13(%[x])
+        th.vwmacc.vx v12, %[y2], v2
+        lb %[y2], %c[half]+14(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+12(%[x])
+        lb %[y1], %c[half]+13(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[y2]
+        lb %[y2], %c[half]+14(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v3
+        lb %[y3], %c[half]+15(%[x])
+        lw %[flag_y], %c[half]+12(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 12 to 15, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+16(%[x])
+        lb %[x1], -%c[half]+17(%[x])
+        th.vwmacc.vx v12, %[x2], v6
+        lb %[x2], -%c[half]+18(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+16(%[x])
+        lb %[x1], -%c[half]+17(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[x2]
+        lb %[x2], -%c[half]+18(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v7
+        lb %[x3], -%c[half]+19(%[x])
+        lw %[flag], -%c[half]+16(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+16(%[x])
+        lb %[y1], %c[half]+17(%[x])
+        th.vwmacc.vx v12, %[y2], v6
+        lb %[y2], %c[half]+18(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+16(%[x])
+        lb %[y1], %c[half]+17(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[y2]
+        lb %[y2], %c[half]+18(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v7
+        lb %[y3], %c[half]+19(%[x])
+        lw %[flag_y], %c[half]+16(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 16 to 19, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+20(%[x])
+        lb %[x1], -%c[half]+21(%[x])
+        th.vwmacc.vx v12, %[x2], v2
+        lb %[x2], -%c[half]+22(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+20(%[x])
+        lb %[x1], -%c[half]+21(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[x2]
+        lb %[x2], -%c[half]+22(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v3
+        lb %[x3], -%c[half]+23(%[x])
+        lw %[flag], -%c[half]+20(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+20(%[x])
+        lb %[y1], %c[half]+21(%[x])
+        th.vwmacc.vx v12, %[y2], v2
+        lb %[y2], %c[half]+22(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+20(%[x])
+        lb %[y1], %c[half]+21(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[y2]
+        lb %[y2], %c[half]+22(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v3
+        lb %[y3], %c[half]+23(%[x])
+        lw %[flag_y], %c[half]+20(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 20 to 23, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+24(%[x])
+        lb %[x1], -%c[half]+25(%[x])
+        th.vwmacc.vx v12, %[x2], v6
+        lb %[x2], -%c[half]+26(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+24(%[x])
+        lb %[x1], -%c[half]+25(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[x2]
+        lb %[x2], -%c[half]+26(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v7
+        lb %[x3], -%c[half]+27(%[x])
+        lw %[flag], -%c[half]+24(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+24(%[x])
+        lb %[y1], %c[half]+25(%[x])
+        th.vwmacc.vx v12, %[y2], v6
+        lb %[y2], %c[half]+26(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+24(%[x])
+        lb %[y1], %c[half]+25(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[y2]
+        lb %[y2], %c[half]+26(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v7
+        lb %[y3], %c[half]+27(%[x])
+        lw %[flag_y], %c[half]+24(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 24 to 27, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+28(%[x])
+        lb %[x1], -%c[half]+29(%[x])
+        th.vwmacc.vx v12, %[x2], v2
+        lb %[x2], -%c[half]+30(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[x0]
+        th.vwmacc.vx v12, %[x1], v1
+        lb %[x0], -%c[half]+28(%[x])
+        lb %[x1], -%c[half]+29(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[x2]
+        lb %[x2], -%c[half]+30(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v3
+        lb %[x3], -%c[half]+31(%[x])
+        lw %[flag], -%c[half]+28(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+28(%[x])
+        lb %[y1], %c[half]+29(%[x])
+        th.vwmacc.vx v12, %[y2], v2
+        lb %[y2], %c[half]+30(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v0, %[y0]
+        th.vwmacc.vx v12, %[y1], v1
+        lb %[y0], %c[half]+28(%[x])
+        lb %[y1], %c[half]+29(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v2, %[y2]
+        lb %[y2], %c[half]+30(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v3
+        lb %[y3], %c[half]+31(%[x])
+        lw %[flag_y], %c[half]+28(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e32, m4
+        th.vle.v v8, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # columns j = 28 to 31, w[j] in v4 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
+        bnez %[flag], 3f
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+32(%[x])
+        lb %[x1], -%c[half]+33(%[x])
+        th.vwmacc.vx v12, %[x2], v6
+        lb %[x2], -%c[half]+34(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[x0]
+        th.vwmacc.vx v12, %[x1], v5
+        lb %[x0], -%c[half]+32(%[x])
+        lb %[x1], -%c[half]+33(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[x2]
+        lb %[x2], -%c[half]+34(%[x])
+    4:
+        th.vwmacc.vx v12, %[x3], v7
+        lb %[x3], -%c[half]+35(%[x])
+        lw %[flag], -%c[half]+32(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v16, v16, v12
+        th.vsetvli %[vl], zero, e8, m1
+        bnez %[flag_y], 3f
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+32(%[x])
+        lb %[y1], %c[half]+33(%[x])
+        th.vwmacc.vx v12, %[y2], v6
+        lb %[y2], %c[half]+34(%[x])
+        j 4f
+    3:
+        th.vwmul.vx v12, v4, %[y0]
+        th.vwmacc.vx v12, %[y1], v5
+        lb %[y0], %c[half]+32(%[x])
+        lb %[y1], %c[half]+33(%[x])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m1
+        th.vwmul.vx v12, v6, %[y2]
+        lb %[y2], %c[half]+34(%[x])
+    4:
+        th.vwmacc.vx v12, %[y3], v7
+        lb %[y3], %c[half]+35(%[x])
+        lw %[flag_y], %c[half]+32(%[flags])
+        # isum += the products in 16 bits
+        th.vsetvli %[vl], zero, e16, m2
+        th.vwadd.wv v20, v20, v12
+        th.vsetvli %[vl], zero, e8, m4
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 64
+        th.vsetvli %[vl], zero, e8, m1
+        # isum is complete: sum += float(isum) * s * xs, with the rows' s in v8
+        th.vsetvli %[vl], zero, e32, m4
+        th.vfcvt.f.x.v v16, v16
+        th.vfcvt.f.x.v v20, v20
+        addi %[x], %[x], 32
+        addi %[scale], %[scale], 4
+        th.vfmul.vv v16, v16, v8
+        th.vfmul.vv v20, v20, v8
+        addi %[flags], %[flags], 32
+        addi %[groups], %[groups], -1
+        th.vfmul.vf v16, v16, %[s]
+        th.vfmul.vf v20, v20, %[sy]
+        th.vfadd.vv v24, v24, v16
+        th.vfadd.vv v28, v28, v20
+        bnez %[groups], 2b
+        # xout = sum
+        th.vse.v v24, (%[xout])
+        li %[x0], %c[out]
+        add %[x0], %[x0], %[xout]
+        th.vse.v v28, (%[x0])
+        addi %[xout], %[xout], 64
+        addi %[tiles], %[tiles], -1
+        bnez %[tiles], 1b
+    )"
+                 : [w] "+r"(w), [xout] "+r"(xout), [tiles] "+r"(tiles), [x] "=&r"(x), [scale] "=&r"(scale),
+                   [flags] "=&r"(flags), [groups] "=&r"(groups), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2),
+                   [x3] "=&r"(x3), [flag] "=&r"(flag), [vl] "=&r"(vl), [s] "=&f"(s),
+                   [y0] "=&r"(y0), [y1] "=&r"(y1), [y2] "=&r"(y2), [y3] "=&r"(y3), [flag_y] "=&r"(flag_y), [sy] "=&f"(sy)
+                 : [xq] "r"(xq), [wide] "r"(wide), [xs] "r"(xs), [count] "r"(count),
+                   [half] "i"(kHalf), [half_scales] "i"(kHalfScales), [out] "i"(kOutBytes)
+                 : STORYBAKE_VECTORS);
+}
+
+// templates/rvv_matmul_q8.jinja
+/// Multiplies the tiles [first, last) of W by x, two positions at a time where the offsets from between the two fit an
+/// instruction.
 template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kGroups = kColumns / kGroupSize;
+    constexpr int kHalf = kXStride / 2;
+    constexpr bool kByTwo = kHalf + kGroupSize + 4 < 2048 && 2 * kScaleStride < 2048;
     static_assert(kRows == 16);
-    // A batch takes each tile for all of its positions, while the tile is in the cache.
-    const int step = n == 1 ? last - first : 1;
+    // A larger batch takes each tile for all of its positions, while the tile is in the cache.
+    const int step = n == 1 || (kByTwo && n == 2) ? last - first : 1;
     for (int t = first; t < last; t += step) {
-        for (int p = 0; p < n; ++p) {
-            float* out = xout + p * kOutStride + t * kRows;
-            const std::byte* tile = w + t * kTileBytes;
-            matmul_q8_rows(out, x.q + p * kXStride, x.wide + p * (kXStride / 4), x.s + p * kScaleStride, tile, step, kGroups);
+        const std::byte* tile = w + t * kTileBytes;
+        int p = 0;
+        if constexpr (kByTwo) {
+            for (; p + 2 <= n; p += 2) {
+                matmul_q8_rows_of_two<kHalf, 2 * kScaleStride, kOutStride * static_cast<int>(sizeof(float))>(
+                    xout + p * kOutStride + t * kRows, x.q + p * kXStride + kHalf, x.wide + (p * kXStride + kHalf) / 4,
+                    x.s + p * kScaleStride + kScaleStride / 2, tile, step, kGroups);
+            }
+        }
+        for (; p < n; ++p) {
+            matmul_q8_rows(xout + p * kOutStride + t * kRows, x.q + p * kXStride, x.wide + p * (kXStride / 4),
+                           x.s + p * kScaleStride, tile, step, kGroups);
         }
     }
 }
