@@ -16,6 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from codegen import draft
 from codegen.boards import read_boards, this_machine
 from codegen.chat import CHOICES
 from codegen.describe import types_text
@@ -57,12 +58,27 @@ def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple
     return found, open_tokenizer(found, rows, tell)
 
 
-def watched(model: Path, rows: int, tokenizer: Path) -> tuple[set[Path], set[Path]]:
+def table_of_guesses(args: argparse.Namespace, tokenizer: Vocabulary, vocab_size: int, tell: Tell) -> bytes:
+    """The slots of the table that was named, or of the one that lies beside the model; none where that does not fit."""
+    if args.draft == "off":
+        return b""
+    if args.draft != "auto":
+        return draft.read_table(Path(args.draft), tokenizer, vocab_size)
+    found = draft.find_table(Path(args.model))
+    try:
+        return draft.read_table(found, tokenizer, vocab_size) if found else b""
+    except BakeError as error:
+        tell(f"{error}; baked without it")
+        return b""
+
+
+def watched(model: Path, rows: int, tokenizer: Path, table: str) -> tuple[set[Path], set[Path]]:
     """The files and folders that a bake is read from, those among them that may yet appear."""
     folders = {path for path in (model, tokenizer) if path.is_dir()}
     files = {path for path in (model, tokenizer) if not path.is_dir()}
     files |= {model.parent / name for name in companions(model, rows)} if not model.is_dir() else set()
     files |= {tokenizer.parent / name for name in (*BESIDE, *TOKENIZERS)} if not tokenizer.is_dir() else set()
+    files |= set(draft.companions(model)) if table == "auto" else {Path(table)} if table != "off" else set()
     return files, folders
 
 
@@ -99,8 +115,9 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         check_reach(plan, args.embed == "true")
         assert path is not None and tokenizer is not None
         bake(tokenizer, model.vocab_size)  # which may refuse it
+        table_of_guesses(args, tokenizer, model.vocab_size, tell)
         if args.save:
-            save(Path(args.save), arguments, *watched(Path(args.model), opened.model.vocab_size, path))
+            save(Path(args.save), arguments, *watched(Path(args.model), opened.model.vocab_size, path, args.draft))
         facts = {
             "name": plan.model.name,
             "weight_types": types_text(plan.model),
@@ -118,7 +135,8 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
     elif args.command == "data":
         assert tokenizer is not None
         blob = bake(tokenizer, model.vocab_size)
-        write_packed(source, plan, blob, args.embed == "true", args.certify == "true", Path(args.output))
+        guesses = table_of_guesses(args, tokenizer, model.vocab_size, tell)
+        write_packed(source, plan, blob, guesses, args.embed == "true", args.certify == "true", Path(args.output))
     elif args.command == "values":
         write_values(source, model, Path(args.output))
     else:
@@ -141,6 +159,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--embed", choices=("true", "false"), default="true", help="weights inside the executable")
     parser.add_argument("--json", action="store_true", help="with explain: all of it as one JSON object")
     parser.add_argument("--certify", choices=("true", "false"), default="true", help="leave out rows of the classifier that prove needless")
+    parser.add_argument("--draft", default="auto", metavar="PATH", help="a table of guesses; auto: the one beside the model; off")
     parser.add_argument("--chat", choices=CHOICES, default="auto", help="how a chat is written down; auto: as the model's files say")
     parser.add_argument("--name", default="", help="the program's; made of the model's file or folder when not given")
     parser.add_argument("--cross", action="store_true", help="the program is for another machine")

@@ -91,14 +91,17 @@ def tail_of(source: TensorSource, plan: Plan) -> Tail | None:
     return find_tail(classifier_of(source), norm.reshape(-1), plan.kernel("wcls").matrix.runs[0].rows)
 
 
-def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool, certify: bool, folder: Path) -> None:
-    """Writes weights.bin (or <name>.weights), tokenizer.baked and packed_data.cpp, each only when it changes; with a
-    certificate where `certify` and the classifier has a tail."""
+def write_packed(
+    source: TensorSource, plan: Plan, tokenizer: bytes, guesses: bytes, embed: bool, certify: bool, folder: Path
+) -> None:
+    """Writes weights.bin (or <name>.weights), tokenizer.baked, draft.baked and packed_data.cpp, each only when it changes;
+    with a certificate where `certify` and the classifier has a tail."""
     tail = tail_of(source, plan) if certify else None
     weights = pack(source, plan, tail)
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)
     write_if_changed(folder / "tokenizer.baked", tokenizer)
+    write_if_changed(folder / "draft.baked", guesses)
     view = memoryview(weights)
     sections = [(s, fingerprint(view[s.offset : plan.section_end(s)])) for s in plan.sections]
     is_file = source.path.is_file()  # a folder has no one fingerprint
@@ -114,5 +117,7 @@ def write_packed(source: TensorSource, plan: Plan, tokenizer: bytes, embed: bool
         tokenizer_size=len(tokenizer),
         tokenizer_fingerprint=fingerprint(tokenizer),
         tail=tail,
+        draft_size=len(guesses),
+        draft_fingerprint=fingerprint(guesses),
     )
     write_if_changed(folder / "packed_data.cpp", text.encode())

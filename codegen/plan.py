@@ -16,7 +16,7 @@ from codegen.layout import Matrix, TileRun, lay_out
 from codegen.model import Model
 from codegen.plan_parts import Buffer, Kernel, Op, Result, Section
 from codegen.rvv import RvvPlan, make_rvv_plan
-from codegen.schedule import VECTORS, Schedule, Step, Vector, make_schedule
+from codegen.schedule import DRAWN, VECTORS, Schedule, Step, Vector, make_schedule
 from codegen.targets import Target
 from codegen.weight_types import F16, WEIGHT_TYPES, WeightType
 
@@ -71,6 +71,11 @@ class Plan:
         return [offsets.get(tensor, 0) for tensor in self.layer_tensors]
 
     @property
+    def drawn(self) -> int:
+        """Positions that the classifier may be computed for."""
+        return DRAWN
+
+    @property
     def weights_bytes(self) -> int:
         """Length of the packed image."""
         last = self.sections[-1]
@@ -122,9 +127,8 @@ class Plan:
                 Result(keys, 1, self.key_elements, self.key_elements),
                 Result(values, m.n_kv_heads * m.seq_len, m.head_size, self.value_stride),
             )
-        rows = {v.name: 0 if v.batched else 1 for v in VECTORS}
         lengths = {out: self.length(out) for out in step.outs}
-        return tuple(Result(out, rows[out], length, self.stride(length)) for out, length in lengths.items())
+        return tuple(Result(out, 0, length, self.stride(length)) for out, length in lengths.items())
 
     # -- weight types ------------------------------------------------------------------------------------------------
 
@@ -246,8 +250,8 @@ class Plan:
 
     @property
     def strided_dims(self) -> tuple[str, ...]:
-        """The model's dimensions that are lengths of vectors of a batch."""
-        return tuple(dict.fromkeys(v.dim for v in VECTORS if v.batched))
+        """The model's dimensions that are lengths of vectors of several positions."""
+        return tuple(dict.fromkeys(v.dim for v in VECTORS if v.positions != 1))
 
     @property
     def state_buffers(self) -> tuple[Buffer, ...]:
@@ -260,8 +264,8 @@ class Plan:
         return *(self._buffer(vector) for vector in VECTORS if vector.name.startswith("own.")), self._scores()
 
     def _buffer(self, vector: Vector) -> Buffer:
-        length, n = self.length(vector.name), self.target.max_batch if vector.batched else 1
-        shape = f"({n},{length})" if vector.batched else f"({length},)"
+        length, n = self.length(vector.name), vector.positions or self.target.max_batch
+        shape = f"({length},)" if n == 1 else f"({n},{length})"
         return Buffer(vector.name.partition(".")[2], shape, vector.about, n * self.stride(length))
 
     def _scores(self) -> Buffer:

@@ -20,14 +20,17 @@ from codegen.model import Model
 @dataclass(frozen=True)
 class Vector:
     """A vector of one position. What begins with "s." is in the State, which all threads share, with "own." in a thread's
-    own Scratch. `dim` names the model's dimension that is its length; `batched`: there is one for each position of a batch.
+    own Scratch. `dim` names the model's dimension that is its length; `positions`: there are so many of it, 0 being one for
+    each position of a batch.
     """
 
     name: str
     dim: str
     about: str
-    batched: bool = True
+    positions: int = 0
 
+
+DRAWN = 2  # positions at the end of a batch that the classifier may be computed for
 
 VECTORS = (
     Vector("s.x", "dim", "activation at the current positions"),
@@ -38,8 +41,8 @@ VECTORS = (
     Vector("s.xb2", "dim", "output of wo and w2"),
     Vector("s.hb", "hidden_dim", "hidden dimension of the ffn"),
     Vector("s.hb2", "hidden_dim", "the same, of w3"),
-    Vector("s.logits", "vocab_size", "of the last position", batched=False),
-    Vector("s.ordered", "vocab_size", "the same by token, where the classifier's rows are packed in another order", batched=False),
+    Vector("s.logits", "vocab_size", "of the last positions", DRAWN),
+    Vector("s.ordered", "vocab_size", "those of one by token, where the classifier's rows are packed in another order", 1),
     Vector("own.xb", "dim", "after an rmsnorm"),
 )
 
@@ -90,7 +93,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All steps of a forward pass; those of `classifier` are for the last position of a batch alone."""
+    """All steps of a forward pass; those of `classifier` are for the last position of a batch alone, or the last two."""
 
     embed: Step
     layers: tuple[Layer, ...]
@@ -145,8 +148,8 @@ def llama_layer(layer: int) -> Layer:
 CLASSIFIER = Layer(
     "classifier",
     (
-        "final rmsnorm and the classifier, for the last position alone",
-        Step("rmsnorm", out="own.xb", x="s.x + (c.n - 1) * kDimStride", weight="rms_final_weight"),
+        "final rmsnorm and the classifier, for the last positions alone",
+        Step("rmsnorm", out="own.xb", x="s.x + (c.n - last.n) * kDimStride", weight="rms_final_weight"),
         Step("matmul", out="s.logits", x="own.xb", weight="wcls"),
     ),
 )

@@ -44,10 +44,10 @@ def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Pat
     return build
 
 
-def compiled(variant: Variant, build: Path) -> Path:
-    """The program that evaluation/logits.cpp is in a build folder. Raises BakeError with what the compiler said."""
-    _run(variant, ["meson", "compile", "-C", str(build), "logits"])
-    return build / "evaluation" / "logits"
+def compiled(variant: Variant, build: Path, program: str = "logits") -> Path:
+    """A program of evaluation/meson.build in a build folder. Raises BakeError with what the compiler said."""
+    _run(variant, ["meson", "compile", "-C", str(build), program])
+    return build / "evaluation" / program
 
 
 def _run(variant: Variant, command: list[str]) -> None:

@@ -149,7 +149,7 @@ void Engine::run_team(const Work& work) {
 std::span<float> Engine::forward(std::span<const int> tokens, int pos, Logits wanted) {
     run_team(
         [&](const Team& team, Profile* profile) { storybake::forward(weights_, tokens, pos, wanted, team, profile); });
-    return wanted == Logits::kLast ? logits() : std::span<float>{};
+    return wanted == Logits::kLast || wanted == Logits::kLastTwo ? logits() : std::span<float>{};
 }
 
 std::span<float> Engine::complete() {

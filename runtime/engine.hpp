@@ -41,7 +41,7 @@ public:
     Engine& operator=(const Engine&) = delete;
 
     /// Computes the positions pos, pos + 1, ... of up to `batch` tokens. Returns the logits of the last one when they
-    /// are wanted, (vocab_size,); else nothing.
+    /// are wanted, of the first where those of two are, (vocab_size,); else nothing.
     std::span<float> forward(std::span<const int> tokens, int pos, Logits wanted);
 
     /// Computes any number of positions in batches, and the classifier for the last one only; returns its logits, if
@@ -49,7 +49,7 @@ public:
     std::span<float> prefill(std::span<const int> tokens, int pos, const volatile std::sig_atomic_t& stop,
                              Logits wanted = Logits::kLast);
 
-    /// Computes the logits that Logits::kHead left out; returns all of the last position.
+    /// Computes the logits that Logits::kHead or kHeadOfTwo left out; returns all of the position that is chosen.
     std::span<float> complete();
 
     [[nodiscard]] int threads() const { return threads_; }

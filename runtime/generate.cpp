@@ -23,6 +23,7 @@ Session::Session(Engine& engine, const Tokenizer& tokenizer, Sampler& sampler, T
 
 /// Computes the tokens at pos_ and on; logits_ become those of the last one, none when the user interrupted.
 std::optional<Failure> Session::compute(std::span<const int> tokens) {
+    ahead_.reset();
     if (logits_file_ == nullptr) {
         const Logits wanted = wanted_logits();
         logits_ = engine_.prefill(tokens, pos_, stop_, wanted);
@@ -78,10 +79,46 @@ std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
     const int before = pos_;
     for (const int token : tokens) {
         sampler_.hear(token);
+        draft_.hear(token);
     }
     std::optional<Failure> failed = compute(tokens);
     stats_.prompt_seconds += seconds_since(start);
     stats_.prompt_positions += pos_ - before;
+    return failed;
+}
+
+/// Computes the token at pos_ of a text that goes on: with the one that may follow where guessing that pays, so that
+/// one reading of the weights serves both; or not at all, if it was guessed.
+std::optional<Failure> Session::advance(int token) {
+    draft_.hear(token);
+    const std::optional<int> guessed = std::exchange(ahead_, std::nullopt);
+    if (guessed) {
+        draft_.judge(*guessed == token);
+        stats_.drafts = draft_.facts();
+    }
+    if (guessed == token) {
+        choose_logits(1);
+        ++pos_;
+        logits_ = head_ ? std::span<float>{} : logits();
+        stats_.logits = logits_;
+        return std::nullopt;
+    }
+    const bool room = logits_file_ == nullptr && pos_ + 1 < steps_;
+    const std::optional<int> guess = room ? draft_.guess() : std::nullopt;
+    const std::int64_t start = now_ns();
+    std::optional<Failure> failed;
+    if (guess) {
+        const int both[] = {token, *guess};
+        head_ = wanted_logits() == Logits::kHead;
+        logits_ = engine_.forward(both, pos_, head_ ? Logits::kHeadOfTwo : Logits::kLastTwo);
+        stats_.logits = logits_;
+        ++pos_;
+        ahead_ = guess;
+    } else {
+        failed = compute({&token, 1});
+    }
+    draft_.took(guess ? 2 : 1, now_ns() - start);
+    stats_.drafts = draft_.facts();
     return failed;
 }
 
@@ -147,7 +184,7 @@ std::optional<Failure> Session::answer(int previous, std::vector<int>* said) {
         if (failed || stopped || pos_ == steps_ || out_.full()) {
             break;
         }
-        failed = compute({&token, 1});
+        failed = advance(token);
         if (failed) {
             break;
         }

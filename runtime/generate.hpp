@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "draft.hpp"
 #include "engine.hpp"
 #include "fail.hpp"
 #include "files.hpp"
@@ -29,9 +30,10 @@ struct Stats {
     std::int64_t positions = 0;
     double prompt_seconds = 0.0;
     double seconds = 0.0;
-    std::int64_t certified = 0;     // tokens drawn from the classifier's head alone
-    std::int64_t fallen_back = 0;   // tokens for which its tail was computed after all
-    int tail_rows = 0;              // counts the classifier's rows that were left out for the certified ones
+    std::int64_t certified = 0;    // tokens drawn from the classifier's head alone
+    std::int64_t fallen_back = 0;  // tokens for which its tail was computed after all
+    int tail_rows = 0;             // counts the classifier's rows that were left out for the certified ones
+    DraftFacts drafts;
     std::span<const float> logits;  // are those of the last position that was computed with logits
 };
 
@@ -51,6 +53,9 @@ public:
 
     /// Never takes a token that ends a text.
     void ignore_ends() { sampler_.forbid(tokenizer_.ends()); }
+
+    /// Says when the token behind the next is guessed and computed with it; without it, where that pays.
+    void draft(Drafting when) { draft_.draft(when); }
 
     /// Sets where notices go that can't wait for the end of a chat; without it they are part of warning().
     void tell_by(void (*tell)(const std::string&)) { tell_ = tell; }
@@ -75,6 +80,7 @@ public:
 private:
     std::optional<Failure> compute(std::span<const int> tokens);
     std::optional<Failure> compute_prompt(std::span<const int> tokens);
+    std::optional<Failure> advance(int token);
     std::optional<Failure> sample(int& token);
     std::optional<Failure> check_finite(bool finite) const;
     [[nodiscard]] Logits wanted_logits() const;
@@ -95,7 +101,9 @@ private:
     int pos_ = 0;              // positions computed
     std::span<float> logits_;  // are those of position pos_ - 1; empty with the head's alone, which head_ says
     bool head_ = false;
-    std::string input_;  // holds what was read from the user: lines yet to come
+    Draft draft_{kPackedData.draft};
+    std::optional<int> ahead_;  // is the guess for position pos_, which was computed with the one before it
+    std::string input_;         // holds what was read from the user: lines yet to come
     StopTexts stops_;
     void (*tell_)(const std::string&) = nullptr;
     Stats stats_;

@@ -84,6 +84,7 @@ int run(Options& options) {
                     choose_steps(options.mode == Mode::kChat && !options.steps_given ? 0 : options.steps), stop_signal);
     session.stop_at(options.stops);
     session.tell_by(warn);
+    session.draft(options.drafting);
     if (options.ignore_eos) {
         session.ignore_ends();
     }
@@ -120,7 +121,8 @@ int run(Options& options) {
     std::optional<ProfileFacts> where;
     if (options.profile) {
         where = {kOps, rows, took,
-                 measure_machine({model->weights->data(), static_cast<std::size_t>(kPackedData.weights_size)})};
+                 measure_machine({model->weights->data(), static_cast<std::size_t>(kPackedData.weights_size)}),
+                 session.stats().drafts};
     }
     if (options.json) {
         print_json(stderr, kModel, session.stats(), facts, take_warnings(), where);

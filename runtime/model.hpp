@@ -44,9 +44,9 @@ extern const ModelFacts kModel;
 /// Lists the rows of the profile: one an operation and shape, in the order of their first use; waiting is the last.
 extern const std::span<const OpFacts> kOps;
 
-/// Says which positions of a batch the classifier is computed for. kHead: for the last one, but for the rows that are
-/// the certificate's tail, if it has one.
-enum class Logits { kNone, kHead, kLast };
+/// Says which positions of a batch the classifier is computed for: none, the last one, the last two. kHead and
+/// kHeadOfTwo: but for the rows that are the certificate's tail, if it has one.
+enum class Logits { kNone, kHead, kLast, kHeadOfTwo, kLastTwo };
 
 /// Names the first instruction-set extension that the target needs and this CPU lacks; null when nothing is missing. To
 /// be asked before forward(), which would die of an illegal instruction.
@@ -63,6 +63,10 @@ void forward(const std::byte* weights, std::span<const int> tokens, int pos, Log
 /// Nothing in it needs to be set before the first call.
 std::span<std::byte> working_memory() noexcept;
 
+/// Has the functions below tell of the first (0) of the two positions that were computed with logits, as forward()
+/// leaves it, or of the second (1).
+void choose_logits(int i) noexcept;
+
 /// Returns the logits of the last position that was computed with Logits::kLast, or completed. (vocab_size,)
 std::span<float> logits() noexcept;
 
@@ -72,8 +76,8 @@ LogitsFacts logits_facts() noexcept;
 /// Says what the head found and where the tail lies, after Logits::kHead, for a model whose certificate has a tail.
 HeadLogits head_logits() noexcept;
 
-/// Computes what Logits::kHead left out, so that logits() has all of the last position. Threads call it as they call
-/// forward().
+/// Computes what Logits::kHead or kHeadOfTwo left out, so that logits() has all of each position. Threads call it as
+/// they call forward().
 void complete_logits(const std::byte* weights, const Team& team, Profile* profile) noexcept;
 
 /// Computes p = e^(logits / temperature - largest), which a sampler makes probabilities of. Returns the sum, first to
@@ -108,7 +112,8 @@ struct PackedData {
     // logits.
     std::span<const int> golden_tokens;
     std::uint64_t golden_fingerprint;
-    Certificate certificate;  // orders the classifier's rows
+    Certificate certificate;           // orders the classifier's rows
+    std::span<const std::byte> draft;  // guesses what follows, see draft.hpp; empty: no table
 };
 extern const PackedData kPackedData;
 

@@ -139,6 +139,17 @@ std::optional<Failure> set_load(Options& options, const OptionRow& row, const ch
     return std::nullopt;
 }
 
+std::optional<Failure> set_draft(Options& options, const OptionRow& row, const char* text) {
+    constexpr const char* kNames[] = {"auto", "always", "never"};  // in the order of Drafting
+    for (const Drafting when : {Drafting::kAuto, Drafting::kAlways, Drafting::kNever}) {
+        if (std::strcmp(text, kNames[static_cast<std::size_t>(when)]) == 0) {
+            options.drafting = when;
+            return std::nullopt;
+        }
+    }
+    return not_a("auto, always or never", row, text);
+}
+
 template <std::string Options::*file>
 std::optional<Failure> set_file(Options& options, const OptionRow& row, const char* text) {
     if (*text == '\0') {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "draft.hpp"
 #include "fail.hpp"
 #include "option_table.hpp"
 #include "sampler.hpp"
@@ -42,6 +43,7 @@ struct Options {
     std::optional<std::string> system_prompt;
     std::optional<int> threads;
     std::optional<int> batch;
+    Drafting drafting = Drafting::kAuto;
     std::string logits;        // file to write; empty: none
     std::string weights;       // file to read; empty: the baked ones
     std::optional<Load> load;  // says how to load them; none: as suits the memory

@@ -15,12 +15,15 @@ constexpr double kGiga = 1e9;
 constexpr double kMega = 1e6;
 
 /// Returns the bytes of weights that a token read on average: the tail of the classifier was left out for those that
-/// are proved.
+/// are proved, and those that were guessed were computed with the ones before them.
 double bytes_a_token(const ModelFacts& model, const Stats& stats) {
     const auto drawn = static_cast<double>(std::max<std::int64_t>(stats.certified + stats.fallen_back, 1));
     const double share = static_cast<double>(stats.tail_rows) / model.vocab_size;
-    return static_cast<double>(model.bytes_per_token) -
-           static_cast<double>(model.classifier_bytes) * share * static_cast<double>(stats.certified) / drawn;
+    const auto positions = static_cast<double>(std::max<std::int64_t>(stats.positions, 1));
+    const double read = static_cast<double>(model.bytes_per_token) - static_cast<double>(model.classifier_bytes) *
+                                                                         share * static_cast<double>(stats.certified) /
+                                                                         drawn;
+    return read * (1.0 - static_cast<double>(stats.drafts.right) / positions);
 }
 
 /// Divides by a time, which a coarse clock may measure as 0.
@@ -94,6 +97,9 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
         std::fprintf(to, ", %" PRId64 " of %" PRId64 " tokens fell back to all logits", stats.fallen_back,
                      stats.certified + stats.fallen_back);
     }
+    if (stats.drafts.made > 0) {
+        std::fprintf(to, ", %" PRId64 " of %" PRId64 " guesses right", stats.drafts.right, stats.drafts.made);
+    }
     if (!stats.logits.empty()) {
         std::fprintf(to, ", logits 0x%016" PRIx64, fingerprint(std::as_bytes(stats.logits)));
     }
@@ -101,7 +107,7 @@ void print_stats(std::FILE* to, const ModelFacts& model, const Stats& stats, con
 }
 
 void print_profile(std::FILE* to, const ProfileFacts& profile, const Loading& weights) {
-    const auto& [ops, rows, run_seconds, machine] = profile;
+    const auto& [ops, rows, run_seconds, machine, drafts] = profile;
     double total = 0.0;
     int width = static_cast<int>(sizeof "outside of the model") - 1;
     for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -130,6 +136,10 @@ void print_profile(std::FILE* to, const ProfileFacts& profile, const Loading& we
     }
     std::fprintf(to, "%-*s %10s %12.3f %6.1f%%\n", width, "outside of the model", "", 1000.0 * (seconds - total),
                  100.0 * per(seconds - total, seconds));
+    if (drafts.cost > 0.0) {
+        std::fprintf(to, "two positions at once: %.2f times one; guesses: %" PRId64 " of %" PRId64 " right\n",
+                     drafts.cost, drafts.right, drafts.made);
+    }
     if (machine.hertz > 0.0) {
         std::fprintf(to, "clock: %.1f MHz, of rdcycle\n", machine.hertz / kMega);
     } else {
@@ -167,6 +177,7 @@ void print_json(std::FILE* to, const ModelFacts& model, const Stats& stats, cons
     } else {
         std::fputs("null", to);
     }
+    std::fprintf(to, ", \"guesses\": %" PRId64 ", \"guesses_right\": %" PRId64, stats.drafts.made, stats.drafts.right);
     if (stats.logits.empty()) {
         std::fputs(", \"logits\": null", to);
     } else {
@@ -251,6 +262,9 @@ void print_info(std::FILE* to, const ModelFacts& model, const PackedData& packed
     if (packed.certificate.head_rows > 0) {
         std::fprintf(to, "%-18s %12d of %d, the others proved needless for most\n", "rows a token needs",
                      packed.certificate.head_rows, model.vocab_size);
+    }
+    if (!packed.draft.empty()) {
+        std::fprintf(to, "%-18s %12zu bytes, of its own stories\n", "table of guesses", packed.draft.size());
     }
     const Result<Tokenizer> tokenizer = Tokenizer::view(packed.tokenizer, model.vocab_size);
     std::fprintf(to, "%-18s %s\n", "tokenizer", tokenizer ? tokenizer->kind() : "damaged");

@@ -33,6 +33,7 @@ struct ProfileFacts {
     std::span<const Profile::Row> rows;  // count what each operation took
     double seconds;                      // are the whole run's
     MachineFacts machine;
+    DraftFacts drafts = {};
 };
 
 /// Prints a row an operation, and what was spent outside of the model; then the machine, what loading took, and cycles

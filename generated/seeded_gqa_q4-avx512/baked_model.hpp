@@ -24,6 +24,7 @@ constexpr int kSeqLen = 128;
 constexpr int kGroupSize = 32;  // weights, or activations, that share a scale
 constexpr int kMaxBatch = 16;
 constexpr int kMaxThreads = 64;
+constexpr int kDrawn = 2;  // positions at the end of a batch that the classifier may be computed for
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
@@ -33,6 +34,7 @@ constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 160;
+constexpr int kVocabSizeStride = 512;
 
 // Offsets into the packed weights, in bytes.
 constexpr std::size_t kRope = 0;  // (2,128,8)
@@ -77,8 +79,8 @@ struct State {
     alignas(64) float xb2[1024];  // (16,64) output of wo and w2
     alignas(64) float hb[2560];  // (16,160) hidden dimension of the ffn
     alignas(64) float hb2[2560];  // (16,160) the same, of w3
-    alignas(64) float logits[512];  // (512,) of the last position
-    alignas(64) float ordered[512];  // (512,) the same by token, where the classifier's rows are packed in another order
+    alignas(64) float logits[1024];  // (2,512) of the last positions
+    alignas(64) float ordered[512];  // (512,) those of one by token, where the classifier's rows are packed in another order
     alignas(64) Cached key_cache[kNLayers][4096];
     alignas(64) Cached value_cache[kNLayers][4096];
 };

@@ -185,18 +185,39 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     long groups, x0, x1, x2, x3, first, vl;
     float s;
     asm volatile(R"(
-        th.vsetvli %[vl], zero, e8, m4
+        th.vsetvli %[vl], zero, e8, m1
         th.vle.v v0, (%[w])
-        addi %[w], %[w], 64
-        th.vsetvli %[vl], zero, e8, m4
+        addi %[w], %[w], 16
+        th.vle.v v1, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v2, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v3, (%[w])
+        addi %[w], %[w], 16
         th.vle.v v4, (%[w])
-        addi %[w], %[w], 64
-        th.vsetvli %[vl], zero, e8, m4
+        addi %[w], %[w], 16
+        th.vle.v v5, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v6, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v7, (%[w])
+        addi %[w], %[w], 16
         th.vle.v v8, (%[w])
-        addi %[w], %[w], 64
-        th.vsetvli %[vl], zero, e8, m4
+        addi %[w], %[w], 16
+        th.vle.v v9, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v10, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v11, (%[w])
+        addi %[w], %[w], 16
         th.vle.v v12, (%[w])
-        addi %[w], %[w], 64
+        addi %[w], %[w], 16
+        th.vle.v v13, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v14, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v15, (%[w])
+        addi %[w], %[w], 16
     1:  # a tile: sum = 0
         th.vsetvli %[vl], zero, e32, m4
         th.vmv.v.i v28, 0
@@ -212,105 +233,143 @@ void matmul_f16_tiles(float* xout, const float* x, const std::byte* w, int first
     2:  # a group of 32 columns: isum = start
         th.vsetvli %[vl], zero, e16, m2
         th.vmv.v.x v20, %[first]
+        th.vsetvli %[vl], zero, e8, m1
         # columns j = 0 to 7: w[j] + 8 of even j in v16 and up, of odd j in v0 and up; isum += (w[j] + 8) * xq[j]
-        th.vsetvli %[vl], zero, e8, m4
         th.vand.vi v16, v0, 15
         th.vsrl.vi v0, v0, 4
-        th.vsetvli %[vl], zero, e8, m1
         th.vwmacc.vx v20, %[x0], v16
         lb %[x0], 4(%[x])
         th.vwmacc.vx v20, %[x1], v0
         lb %[x1], 5(%[x])
+        th.vle.v v22, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v23, (%[w])
+        addi %[w], %[w], 16
+        th.vle.v v0, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v17, v1, 15
+        th.vsrl.vi v1, v1, 4
         th.vwmacc.vx v20, %[x2], v17
         lb %[x2], 6(%[x])
         th.vwmacc.vx v20, %[x3], v1
         lb %[x3], 7(%[x])
+        th.vle.v v1, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v18, v2, 15
+        th.vsrl.vi v2, v2, 4
         th.vwmacc.vx v20, %[x0], v18
         lb %[x0], 8(%[x])
         th.vwmacc.vx v20, %[x1], v2
         lb %[x1], 9(%[x])
+        th.vle.v v2, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v19, v3, 15
+        th.vsrl.vi v3, v3, 4
         th.vwmacc.vx v20, %[x2], v19
         lb %[x2], 10(%[x])
         th.vwmacc.vx v20, %[x3], v3
         lb %[x3], 11(%[x])
-        th.vsetvli %[vl], zero, e16, m2
-        th.vle.v v22, (%[w])
-        addi %[w], %[w], 32
-        th.vsetvli %[vl], zero, e8, m4
-        th.vle.v v0, (%[w])
-        addi %[w], %[w], 64
+        th.vle.v v3, (%[w])
+        addi %[w], %[w], 16
         # columns j = 8 to 15: w[j] + 8 of even j in v16 and up, of odd j in v4 and up; isum += (w[j] + 8) * xq[j]
-        th.vsetvli %[vl], zero, e8, m4
         th.vand.vi v16, v4, 15
         th.vsrl.vi v4, v4, 4
-        th.vsetvli %[vl], zero, e8, m1
         th.vwmacc.vx v20, %[x0], v16
         lb %[x0], 12(%[x])
         th.vwmacc.vx v20, %[x1], v4
         lb %[x1], 13(%[x])
+        th.vle.v v4, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v17, v5, 15
+        th.vsrl.vi v5, v5, 4
         th.vwmacc.vx v20, %[x2], v17
         lb %[x2], 14(%[x])
         th.vwmacc.vx v20, %[x3], v5
         lb %[x3], 15(%[x])
+        th.vle.v v5, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v18, v6, 15
+        th.vsrl.vi v6, v6, 4
         th.vwmacc.vx v20, %[x0], v18
         lb %[x0], 16(%[x])
         th.vwmacc.vx v20, %[x1], v6
         lb %[x1], 17(%[x])
+        th.vle.v v6, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v19, v7, 15
+        th.vsrl.vi v7, v7, 4
         th.vwmacc.vx v20, %[x2], v19
         lb %[x2], 18(%[x])
         th.vwmacc.vx v20, %[x3], v7
         lb %[x3], 19(%[x])
-        th.vsetvli %[vl], zero, e8, m4
-        th.vle.v v4, (%[w])
-        addi %[w], %[w], 64
+        th.vle.v v7, (%[w])
+        addi %[w], %[w], 16
         # columns j = 16 to 23: w[j] + 8 of even j in v16 and up, of odd j in v8 and up; isum += (w[j] + 8) * xq[j]
-        th.vsetvli %[vl], zero, e8, m4
         th.vand.vi v16, v8, 15
         th.vsrl.vi v8, v8, 4
-        th.vsetvli %[vl], zero, e8, m1
         th.vwmacc.vx v20, %[x0], v16
         lb %[x0], 20(%[x])
         th.vwmacc.vx v20, %[x1], v8
         lb %[x1], 21(%[x])
+        th.vle.v v8, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v17, v9, 15
+        th.vsrl.vi v9, v9, 4
         th.vwmacc.vx v20, %[x2], v17
         lb %[x2], 22(%[x])
         th.vwmacc.vx v20, %[x3], v9
         lb %[x3], 23(%[x])
+        th.vle.v v9, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v18, v10, 15
+        th.vsrl.vi v10, v10, 4
         th.vwmacc.vx v20, %[x0], v18
         lb %[x0], 24(%[x])
         th.vwmacc.vx v20, %[x1], v10
         lb %[x1], 25(%[x])
+        th.vle.v v10, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v19, v11, 15
+        th.vsrl.vi v11, v11, 4
         th.vwmacc.vx v20, %[x2], v19
         lb %[x2], 26(%[x])
         th.vwmacc.vx v20, %[x3], v11
         lb %[x3], 27(%[x])
-        th.vsetvli %[vl], zero, e8, m4
-        th.vle.v v8, (%[w])
-        addi %[w], %[w], 64
+        th.vle.v v11, (%[w])
+        addi %[w], %[w], 16
         # columns j = 24 to 31: w[j] + 8 of even j in v16 and up, of odd j in v12 and up; isum += (w[j] + 8) * xq[j]
-        th.vsetvli %[vl], zero, e8, m4
         th.vand.vi v16, v12, 15
         th.vsrl.vi v12, v12, 4
-        th.vsetvli %[vl], zero, e8, m1
         th.vwmacc.vx v20, %[x0], v16
         lb %[x0], 28(%[x])
         th.vwmacc.vx v20, %[x1], v12
         lb %[x1], 29(%[x])
+        th.vle.v v12, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v17, v13, 15
+        th.vsrl.vi v13, v13, 4
         th.vwmacc.vx v20, %[x2], v17
         lb %[x2], 30(%[x])
         th.vwmacc.vx v20, %[x3], v13
         lb %[x3], 31(%[x])
+        th.vle.v v13, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v18, v14, 15
+        th.vsrl.vi v14, v14, 4
         th.vwmacc.vx v20, %[x0], v18
         lb %[x0], 32(%[x])
         th.vwmacc.vx v20, %[x1], v14
         lb %[x1], 33(%[x])
+        th.vle.v v14, (%[w])
+        addi %[w], %[w], 16
+        th.vand.vi v19, v15, 15
+        th.vsrl.vi v15, v15, 4
         th.vwmacc.vx v20, %[x2], v19
         lb %[x2], 34(%[x])
         th.vwmacc.vx v20, %[x3], v15
         lb %[x3], 35(%[x])
-        th.vsetvli %[vl], zero, e8, m4
-        th.vle.v v12, (%[w])
-        addi %[w], %[w], 64
+        th.vle.v v15, (%[w])
+        addi %[w], %[w], 16
         # isum is complete: sum += float(isum) * s * xs, with isum as float32 in v24 and s in v16
         th.vsetvli %[vl], zero, e16, m2
         th.vfwcvt.f.x.v v24, v20

@@ -31,7 +31,7 @@ const ModelFacts kModel = {
     .weights_bytes = kWeightsBytes,
     .kv_bytes = 32768,
     .kv_type = "f32",
-    .activation_bytes = 29696,
+    .activation_bytes = 31744,
     .macs_per_token = 75776,
     .bytes_per_token = 90496,
     .classifier_bytes = 65536,
@@ -62,38 +62,42 @@ const Certificate& certificate = kPackedData.certificate;
 
 /// Keeps what a thread found in the logits that it computed, which another core would have to fetch.
 struct alignas(64) Scanned {
-    LogitsFacts facts;
+    LogitsFacts facts[kDrawn];
 };
 Scanned scanned[kMaxThreads];
 int scanning_threads = 1;
 
-/// Joins what is known of logits in two places: the larger of their largest, the first of equals. Where there are none, the
+/// Joins what is known of two parts of logits: the larger of their largest, the first of equals. Where there are none, the
 /// largest is -1.
-LogitsFacts join(const LogitsFacts& a, const LogitsFacts& b) {
+LogitsFacts join(const float* logits, const LogitsFacts& a, const LogitsFacts& b) {
     if (a.largest < 0 || b.largest < 0) {
         return a.largest < 0 ? b : a;
     }
-    const float x = state.logits[a.largest];
-    const float y = state.logits[b.largest];
+    const float x = logits[a.largest];
+    const float y = logits[b.largest];
     return {x > y || (x == y && a.largest < b.largest) ? a.largest : b.largest, a.finite && b.finite};
 }
 
 /// Scans the logits of the rows [begin, end), but for padding.
-LogitsFacts scan_rows(const Rows& rows) {
+LogitsFacts scan_rows(const float* logits, const Rows& rows) {
     const int end = rows.end < kVocabSize ? rows.end : kVocabSize;
     if (rows.begin >= end) {
         return {-1, true};
     }
-    const LogitsFacts facts = scan(state.logits + rows.begin, end - rows.begin);
+    const LogitsFacts facts = scan(logits + rows.begin, end - rows.begin);
     return {rows.begin + facts.largest, facts.finite};
 }
 
-/// Leaves what this thread's rows of the classifier say.
+/// Leaves what this thread's rows of the classifier say of each position.
 void scan_own_rows(const Context& c) {
     if (c.team.rank == 0) {
         scanning_threads = c.team.size;
     }
-    scanned[c.team.rank].facts = scan_rows(c.own_rows(0, 32, 16));
+    for (int p = 0; p < c.n; ++p) {
+        const float* logits = state.logits + p * kVocabSizeStride;
+        LogitsFacts& facts = scanned[c.team.rank].facts[p];
+        facts = scan_rows(logits, c.own_rows(0, 32, 16));
+    }
 }
 
 }  // namespace
@@ -104,25 +108,35 @@ std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(s
 
 namespace {
 
-bool in_order = false;  // state.ordered has the logits of state.logits
+int drawn = 1;          // positions that have logits
+int chosen = 0;         // the one of them that is asked about
+bool in_order = false;  // state.ordered has the logits of that one
 
-/// Tells what is known of the first `rows` logits, which were the last to be computed, in the order of the rows.
+/// Returns the logits of the position that is asked about, in the order of the rows.
+float* chosen_logits() { return state.logits + chosen * kVocabSizeStride; }
+
+/// Tells what is known of the first `rows` of them, which were the last to be computed.
 LogitsFacts computed_facts() {
-    LogitsFacts facts = scanned[0].facts;
+    LogitsFacts facts = scanned[0].facts[chosen];
     for (int rank = 1; rank < scanning_threads; ++rank) {
-        facts = join(facts, scanned[rank].facts);
+        facts = join(chosen_logits(), facts, scanned[rank].facts[chosen]);
     }
     return facts;
 }
 
 }  // namespace
 
+void choose_logits(int i) noexcept {
+    in_order = in_order && chosen == i;
+    chosen = i;
+}
+
 std::span<float> logits() noexcept {
     if (certificate.row_of_token.empty()) {
-        return {state.logits, kVocabSize};
+        return {chosen_logits(), kVocabSize};
     }
     for (std::size_t token = 0; !in_order && token < kVocabSize; ++token) {
-        state.ordered[token] = state.logits[certificate.row_of_token[token]];
+        state.ordered[token] = chosen_logits()[certificate.row_of_token[token]];
     }
     in_order = true;
     return {state.ordered, kVocabSize};
@@ -140,10 +154,10 @@ LogitsFacts logits_facts() noexcept {
 HeadLogits head_logits() noexcept {
     double x[kDim];  // what the classifier multiplied
     for (int j = 0; j < kDim; ++j) {
-        x[j] = static_cast<double>(scratch[0].xb[j]);
+        x[j] = static_cast<double>(scratch[0].xb[chosen * kDimStride + j]);
     }
     const LogitRange range = tail_range(certificate, x);
-    const std::span<const float> head(state.logits, static_cast<std::size_t>(certificate.head_rows));
+    const std::span<const float> head(chosen_logits(), static_cast<std::size_t>(certificate.head_rows));
     return {head, certificate.token_of_row, computed_facts(), range};
 }
 
@@ -203,14 +217,17 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
 
-    // ---- final rmsnorm and the classifier, for the last position alone
+    // ---- final rmsnorm and the classifier, for the last positions alone
     if (wanted != Logits::kNone) {
-        const int end = wanted == Logits::kHead && certificate.head_rows > 0 ? certificate.head_rows : kAllRows;
-        const Context last = {1, team, profile, {0, end}};
-        rmsnorm(last, own.xb, s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
+        const bool head = (wanted == Logits::kHead || wanted == Logits::kHeadOfTwo) && certificate.head_rows > 0;
+        const int n = wanted == Logits::kHeadOfTwo || wanted == Logits::kLastTwo ? kDrawn : 1;
+        const Context last = {n, team, profile, {0, head ? certificate.head_rows : kAllRows}};
+        rmsnorm(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
         matmul_f16_512x64(last, s.logits, own.xb, w + kWcls);
         scan_own_rows(last);
         if (team.rank == 0) {
+            drawn = n;
+            chosen = 0;
             in_order = false;
         }
     }
@@ -219,7 +236,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
 void complete_logits(const std::byte* w, const Team& team, Profile* profile) noexcept {
     State& s = state;
     Scratch& own = scratch[team.rank];
-    const Context tail = {1, team, profile, {certificate.head_rows, kAllRows}};
+    const Context tail = {drawn, team, profile, {certificate.head_rows, kAllRows}};
     if (profile != nullptr) {
         profile->start();
     }

@@ -131,12 +131,12 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("add", mine.s.x, other.s.x, c.n, 64, 64);
 
     const Context last = {1, Team{}, nullptr};
-    baked::rmsnorm(last, mine.own.xb, mine.s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
-    plain::rmsnorm(last, other.own.xb, other.s.x + (c.n - 1) * kDimStride, w + kRmsFinalWeight);
+    baked::rmsnorm(last, mine.own.xb, mine.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+    plain::rmsnorm(last, other.own.xb, other.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
     equal("rmsnorm", mine.own.xb, other.own.xb, last.n, 64, 64);
     baked::matmul_f16_512x64(last, mine.s.logits, mine.own.xb, w + kWcls);
     plain::matmul_f16_512x64(last, other.s.logits, other.own.xb, w + kWcls);
-    equal("matmul_f16_512x64", mine.s.logits, other.s.logits, 1, 512, 512);
+    equal("matmul_f16_512x64", mine.s.logits, other.s.logits, last.n, 512, 512);
     const LogitsFacts facts = plain::scan(other.s.logits, kVocabSize);
     const LogitsFacts found = baked::scan(mine.s.logits, kVocabSize);
     if (found.finite != facts.finite || (facts.finite && found.largest != facts.largest)) {

@@ -434,31 +434,31 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         mv %[scale], %[xs]
         mv %[flags], %[wide]
         mv %[groups], %[count]
-        lb %[x0], -%c[half]+0(%[x])
-        lb %[x1], -%c[half]+1(%[x])
-        lb %[x2], -%c[half]+2(%[x])
-        lb %[x3], -%c[half]+3(%[x])
-        lw %[flag], -%c[half]+0(%[flags])
-        lb %[y0], %c[half]+0(%[x])
-        lb %[y1], %c[half]+1(%[x])
-        lb %[y2], %c[half]+2(%[x])
-        lb %[y3], %c[half]+3(%[x])
-        lw %[flag_y], %c[half]+0(%[flags])
+        lb %[x0], -%[half]+0(%[x])
+        lb %[x1], -%[half]+1(%[x])
+        lb %[x2], -%[half]+2(%[x])
+        lb %[x3], -%[half]+3(%[x])
+        lw %[flag], -%[half]+0(%[flags])
+        lb %[y0], %[half]+0(%[x])
+        lb %[y1], %[half]+1(%[x])
+        lb %[y2], %[half]+2(%[x])
+        lb %[y3], %[half]+3(%[x])
+        lw %[flag_y], %[half]+0(%[flags])
     2:  # a group of 32 columns: isum = 0, s = xs[group]
-        flw %[s], -%c[half_scales]+0(%[scale])
-        flw %[sy], %c[half_scales]+0(%[scale])
+        flw %[s], -%[half_scales]+0(%[scale])
+        flw %[sy], %[half_scales]+0(%[scale])
         th.vsetvli %[vl], zero, e8, m1
         # columns j = 0 to 3, w[j] in v0 and up: isum += w[j] * xq[j], by twos (3) where four may not fit 16 bits
         bnez %[flag], 3f
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+4(%[x])
-        lb %[x1], -%c[half]+5(%[x])
+        lb %[x0], -%[half]+4(%[x])
+        lb %[x1], -%[half]+5(%[x])
         th.vwmacc.vx v12, %[x2], v2
         th.vwmacc.vx v12, %[x3], v3
-        lb %[x2], -%c[half]+6(%[x])
-        lb %[x3], -%c[half]+7(%[x])
-        lw %[flag], -%c[half]+4(%[flags])
+        lb %[x2], -%[half]+6(%[x])
+        lb %[x3], -%[half]+7(%[x])
+        lw %[flag], -%[half]+4(%[flags])
         # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v16, v12, zero
@@ -466,17 +466,17 @@ template <int kHalf, int kHalfScales, int kOutBytes>
     3:
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+4(%[x])
-        lb %[x1], -%c[half]+5(%[x])
+        lb %[x0], -%[half]+4(%[x])
+        lb %[x1], -%[half]+5(%[x])
         # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v16, v12, zero
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[x2]
         th.vwmacc.vx v12, %[x3], v3
-        lb %[x2], -%c[half]+6(%[x])
-        lb %[x3], -%c[half]+7(%[x])
-        lw %[flag], -%c[half]+4(%[flags])
+        lb %[x2], -%[half]+6(%[x])
+        lb %[x3], -%[half]+7(%[x])
+        lw %[flag], -%[half]+4(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -485,13 +485,13 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+4(%[x])
-        lb %[y1], %c[half]+5(%[x])
+        lb %[y0], %[half]+4(%[x])
+        lb %[y1], %[half]+5(%[x])
         th.vwmacc.vx v12, %[y2], v2
         th.vwmacc.vx v12, %[y3], v3
-        lb %[y2], %c[half]+6(%[x])
-        lb %[y3], %c[half]+7(%[x])
-        lw %[flag_y], %c[half]+4(%[flags])
+        lb %[y2], %[half]+6(%[x])
+        lb %[y3], %[half]+7(%[x])
+        lw %[flag_y], %[half]+4(%[flags])
         # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v20, v12, zero
@@ -499,17 +499,17 @@ template <int kHalf, int kHalfScales, int kOutBytes>
     3:
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+4(%[x])
-        lb %[y1], %c[half]+5(%[x])
+        lb %[y0], %[half]+4(%[x])
+        lb %[y1], %[half]+5(%[x])
         # isum = the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.vx v20, v12, zero
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[y2]
         th.vwmacc.vx v12, %[y3], v3
-        lb %[y2], %c[half]+6(%[x])
-        lb %[y3], %c[half]+7(%[x])
-        lw %[flag_y], %c[half]+4(%[flags])
+        lb %[y2], %[half]+6(%[x])
+        lb %[y3], %[half]+7(%[x])
+        lw %[flag_y], %[half]+4(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -522,26 +522,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+8(%[x])
-        lb %[x1], -%c[half]+9(%[x])
+        lb %[x0], -%[half]+8(%[x])
+        lb %[x1], -%[half]+9(%[x])
         th.vwmacc.vx v12, %[x2], v6
-        lb %[x2], -%c[half]+10(%[x])
+        lb %[x2], -%[half]+10(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+8(%[x])
-        lb %[x1], -%c[half]+9(%[x])
+        lb %[x0], -%[half]+8(%[x])
+        lb %[x1], -%[half]+9(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[x2]
-        lb %[x2], -%c[half]+10(%[x])
+        lb %[x2], -%[half]+10(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v7
-        lb %[x3], -%c[half]+11(%[x])
-        lw %[flag], -%c[half]+8(%[flags])
+        lb %[x3], -%[half]+11(%[x])
+        lw %[flag], -%[half]+8(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -549,26 +549,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+8(%[x])
-        lb %[y1], %c[half]+9(%[x])
+        lb %[y0], %[half]+8(%[x])
+        lb %[y1], %[half]+9(%[x])
         th.vwmacc.vx v12, %[y2], v6
-        lb %[y2], %c[half]+10(%[x])
+        lb %[y2], %[half]+10(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+8(%[x])
-        lb %[y1], %c[half]+9(%[x])
+        lb %[y0], %[half]+8(%[x])
+        lb %[y1], %[half]+9(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[y2]
-        lb %[y2], %c[half]+10(%[x])
+        lb %[y2], %[half]+10(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v7
-        lb %[y3], %c[half]+11(%[x])
-        lw %[flag_y], %c[half]+8(%[flags])
+        lb %[y3], %[half]+11(%[x])
+        lw %[flag_y], %[half]+8(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -580,26 +580,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+12(%[x])
-        lb %[x1], -%c[half]+13(%[x])
+        lb %[x0], -%[half]+12(%[x])
+        lb %[x1], -%[half]+13(%[x])
         th.vwmacc.vx v12, %[x2], v2
-        lb %[x2], -%c[half]+14(%[x])
+        lb %[x2], -%[half]+14(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+12(%[x])
-        lb %[x1], -%c[half]+13(%[x])
+        lb %[x0], -%[half]+12(%[x])
+        lb %[x1], -%[half]+13(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[x2]
-        lb %[x2], -%c[half]+14(%[x])
+        lb %[x2], -%[half]+14(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v3
-        lb %[x3], -%c[half]+15(%[x])
-        lw %[flag], -%c[half]+12(%[flags])
+        lb %[x3], -%[half]+15(%[x])
+        lw %[flag], -%[half]+12(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -607,26 +607,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+12(%[x])
-        lb %[y1], %c[half]+13(%[x])
+        lb %[y0], %[half]+12(%[x])
+        lb %[y1], %[half]+13(%[x])
         th.vwmacc.vx v12, %[y2], v2
-        lb %[y2], %c[half]+14(%[x])
+        lb %[y2], %[half]+14(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+12(%[x])
-        lb %[y1], %c[half]+13(%[x])
+        lb %[y0], %[half]+12(%[x])
+        lb %[y1], %[half]+13(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[y2]
-        lb %[y2], %c[half]+14(%[x])
+        lb %[y2], %[half]+14(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v3
-        lb %[y3], %c[half]+15(%[x])
-        lw %[flag_y], %c[half]+12(%[flags])
+        lb %[y3], %[half]+15(%[x])
+        lw %[flag_y], %[half]+12(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -638,26 +638,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+16(%[x])
-        lb %[x1], -%c[half]+17(%[x])
+        lb %[x0], -%[half]+16(%[x])
+        lb %[x1], -%[half]+17(%[x])
         th.vwmacc.vx v12, %[x2], v6
-        lb %[x2], -%c[half]+18(%[x])
+        lb %[x2], -%[half]+18(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+16(%[x])
-        lb %[x1], -%c[half]+17(%[x])
+        lb %[x0], -%[half]+16(%[x])
+        lb %[x1], -%[half]+17(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[x2]
-        lb %[x2], -%c[half]+18(%[x])
+        lb %[x2], -%[half]+18(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v7
-        lb %[x3], -%c[half]+19(%[x])
-        lw %[flag], -%c[half]+16(%[flags])
+        lb %[x3], -%[half]+19(%[x])
+        lw %[flag], -%[half]+16(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -665,26 +665,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+16(%[x])
-        lb %[y1], %c[half]+17(%[x])
+        lb %[y0], %[half]+16(%[x])
+        lb %[y1], %[half]+17(%[x])
         th.vwmacc.vx v12, %[y2], v6
-        lb %[y2], %c[half]+18(%[x])
+        lb %[y2], %[half]+18(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+16(%[x])
-        lb %[y1], %c[half]+17(%[x])
+        lb %[y0], %[half]+16(%[x])
+        lb %[y1], %[half]+17(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[y2]
-        lb %[y2], %c[half]+18(%[x])
+        lb %[y2], %[half]+18(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v7
-        lb %[y3], %c[half]+19(%[x])
-        lw %[flag_y], %c[half]+16(%[flags])
+        lb %[y3], %[half]+19(%[x])
+        lw %[flag_y], %[half]+16(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -696,26 +696,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+20(%[x])
-        lb %[x1], -%c[half]+21(%[x])
+        lb %[x0], -%[half]+20(%[x])
+        lb %[x1], -%[half]+21(%[x])
         th.vwmacc.vx v12, %[x2], v2
-        lb %[x2], -%c[half]+22(%[x])
+        lb %[x2], -%[half]+22(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+20(%[x])
-        lb %[x1], -%c[half]+21(%[x])
+        lb %[x0], -%[half]+20(%[x])
+        lb %[x1], -%[half]+21(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[x2]
-        lb %[x2], -%c[half]+22(%[x])
+        lb %[x2], -%[half]+22(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v3
-        lb %[x3], -%c[half]+23(%[x])
-        lw %[flag], -%c[half]+20(%[flags])
+        lb %[x3], -%[half]+23(%[x])
+        lw %[flag], -%[half]+20(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -723,26 +723,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+20(%[x])
-        lb %[y1], %c[half]+21(%[x])
+        lb %[y0], %[half]+20(%[x])
+        lb %[y1], %[half]+21(%[x])
         th.vwmacc.vx v12, %[y2], v2
-        lb %[y2], %c[half]+22(%[x])
+        lb %[y2], %[half]+22(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+20(%[x])
-        lb %[y1], %c[half]+21(%[x])
+        lb %[y0], %[half]+20(%[x])
+        lb %[y1], %[half]+21(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[y2]
-        lb %[y2], %c[half]+22(%[x])
+        lb %[y2], %[half]+22(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v3
-        lb %[y3], %c[half]+23(%[x])
-        lw %[flag_y], %c[half]+20(%[flags])
+        lb %[y3], %[half]+23(%[x])
+        lw %[flag_y], %[half]+20(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -754,26 +754,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+24(%[x])
-        lb %[x1], -%c[half]+25(%[x])
+        lb %[x0], -%[half]+24(%[x])
+        lb %[x1], -%[half]+25(%[x])
         th.vwmacc.vx v12, %[x2], v6
-        lb %[x2], -%c[half]+26(%[x])
+        lb %[x2], -%[half]+26(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+24(%[x])
-        lb %[x1], -%c[half]+25(%[x])
+        lb %[x0], -%[half]+24(%[x])
+        lb %[x1], -%[half]+25(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[x2]
-        lb %[x2], -%c[half]+26(%[x])
+        lb %[x2], -%[half]+26(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v7
-        lb %[x3], -%c[half]+27(%[x])
-        lw %[flag], -%c[half]+24(%[flags])
+        lb %[x3], -%[half]+27(%[x])
+        lw %[flag], -%[half]+24(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -781,26 +781,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+24(%[x])
-        lb %[y1], %c[half]+25(%[x])
+        lb %[y0], %[half]+24(%[x])
+        lb %[y1], %[half]+25(%[x])
         th.vwmacc.vx v12, %[y2], v6
-        lb %[y2], %c[half]+26(%[x])
+        lb %[y2], %[half]+26(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+24(%[x])
-        lb %[y1], %c[half]+25(%[x])
+        lb %[y0], %[half]+24(%[x])
+        lb %[y1], %[half]+25(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[y2]
-        lb %[y2], %c[half]+26(%[x])
+        lb %[y2], %[half]+26(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v7
-        lb %[y3], %c[half]+27(%[x])
-        lw %[flag_y], %c[half]+24(%[flags])
+        lb %[y3], %[half]+27(%[x])
+        lw %[flag_y], %[half]+24(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -812,26 +812,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+28(%[x])
-        lb %[x1], -%c[half]+29(%[x])
+        lb %[x0], -%[half]+28(%[x])
+        lb %[x1], -%[half]+29(%[x])
         th.vwmacc.vx v12, %[x2], v2
-        lb %[x2], -%c[half]+30(%[x])
+        lb %[x2], -%[half]+30(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[x0]
         th.vwmacc.vx v12, %[x1], v1
-        lb %[x0], -%c[half]+28(%[x])
-        lb %[x1], -%c[half]+29(%[x])
+        lb %[x0], -%[half]+28(%[x])
+        lb %[x1], -%[half]+29(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[x2]
-        lb %[x2], -%c[half]+30(%[x])
+        lb %[x2], -%[half]+30(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v3
-        lb %[x3], -%c[half]+31(%[x])
-        lw %[flag], -%c[half]+28(%[flags])
+        lb %[x3], -%[half]+31(%[x])
+        lw %[flag], -%[half]+28(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -839,26 +839,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+28(%[x])
-        lb %[y1], %c[half]+29(%[x])
+        lb %[y0], %[half]+28(%[x])
+        lb %[y1], %[half]+29(%[x])
         th.vwmacc.vx v12, %[y2], v2
-        lb %[y2], %c[half]+30(%[x])
+        lb %[y2], %[half]+30(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v0, %[y0]
         th.vwmacc.vx v12, %[y1], v1
-        lb %[y0], %c[half]+28(%[x])
-        lb %[y1], %c[half]+29(%[x])
+        lb %[y0], %[half]+28(%[x])
+        lb %[y1], %[half]+29(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v2, %[y2]
-        lb %[y2], %c[half]+30(%[x])
+        lb %[y2], %[half]+30(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v3
-        lb %[y3], %c[half]+31(%[x])
-        lw %[flag_y], %c[half]+28(%[flags])
+        lb %[y3], %[half]+31(%[x])
+        lw %[flag_y], %[half]+28(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -873,26 +873,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag], 3f
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+32(%[x])
-        lb %[x1], -%c[half]+33(%[x])
+        lb %[x0], -%[half]+32(%[x])
+        lb %[x1], -%[half]+33(%[x])
         th.vwmacc.vx v12, %[x2], v6
-        lb %[x2], -%c[half]+34(%[x])
+        lb %[x2], -%[half]+34(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[x0]
         th.vwmacc.vx v12, %[x1], v5
-        lb %[x0], -%c[half]+32(%[x])
-        lb %[x1], -%c[half]+33(%[x])
+        lb %[x0], -%[half]+32(%[x])
+        lb %[x1], -%[half]+33(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[x2]
-        lb %[x2], -%c[half]+34(%[x])
+        lb %[x2], -%[half]+34(%[x])
     4:
         th.vwmacc.vx v12, %[x3], v7
-        lb %[x3], -%c[half]+35(%[x])
-        lw %[flag], -%c[half]+32(%[flags])
+        lb %[x3], -%[half]+35(%[x])
+        lw %[flag], -%[half]+32(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v16, v16, v12
@@ -900,26 +900,26 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[flag_y], 3f
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+32(%[x])
-        lb %[y1], %c[half]+33(%[x])
+        lb %[y0], %[half]+32(%[x])
+        lb %[y1], %[half]+33(%[x])
         th.vwmacc.vx v12, %[y2], v6
-        lb %[y2], %c[half]+34(%[x])
+        lb %[y2], %[half]+34(%[x])
         j 4f
     3:
         th.vwmul.vx v12, v4, %[y0]
         th.vwmacc.vx v12, %[y1], v5
-        lb %[y0], %c[half]+32(%[x])
-        lb %[y1], %c[half]+33(%[x])
+        lb %[y0], %[half]+32(%[x])
+        lb %[y1], %[half]+33(%[x])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
         th.vsetvli %[vl], zero, e8, m1
         th.vwmul.vx v12, v6, %[y2]
-        lb %[y2], %c[half]+34(%[x])
+        lb %[y2], %[half]+34(%[x])
     4:
         th.vwmacc.vx v12, %[y3], v7
-        lb %[y3], %c[half]+35(%[x])
-        lw %[flag_y], %c[half]+32(%[flags])
+        lb %[y3], %[half]+35(%[x])
+        lw %[flag_y], %[half]+32(%[flags])
         # isum += the products in 16 bits
         th.vsetvli %[vl], zero, e16, m2
         th.vwadd.wv v20, v20, v12
@@ -944,7 +944,7 @@ template <int kHalf, int kHalfScales, int kOutBytes>
         bnez %[groups], 2b
         # xout = sum
         th.vse.v v24, (%[xout])
-        li %[x0], %c[out]
+        li %[x0], %[out]
         add %[x0], %[x0], %[xout]
         th.vse.v v28, (%[x0])
         addi %[xout], %[xout], 64

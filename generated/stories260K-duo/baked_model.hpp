@@ -23,6 +23,7 @@ constexpr int kVocabSize = 512;
 constexpr int kSeqLen = 512;
 constexpr int kMaxBatch = 8;
 constexpr int kMaxThreads = 1;
+constexpr int kDrawn = 2;  // positions at the end of a batch that the classifier may be computed for
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
@@ -32,6 +33,7 @@ constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
 constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 176;
+constexpr int kVocabSizeStride = 512;
 
 // Offsets into the packed weights, in bytes.
 constexpr std::size_t kRope = 0;  // (2,512,4)
@@ -80,8 +82,8 @@ struct State {
     alignas(64) float xb2[512];  // (8,64) output of wo and w2
     alignas(64) float hb[1408];  // (8,172) hidden dimension of the ffn
     alignas(64) float hb2[1408];  // (8,172) the same, of w3
-    alignas(64) float logits[512];  // (512,) of the last position
-    alignas(64) float ordered[512];  // (512,) the same by token, where the classifier's rows are packed in another order
+    alignas(64) float logits[1024];  // (2,512) of the last positions
+    alignas(64) float ordered[512];  // (512,) those of one by token, where the classifier's rows are packed in another order
     alignas(64) Cached key_cache[kNLayers][16384];
     alignas(64) Cached value_cache[kNLayers][16384];
 };

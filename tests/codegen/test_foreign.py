@@ -76,7 +76,7 @@ def test_hostile_pieces_stay_bytes(tmp_path: Path) -> None:
         assert parse(to_bytes(vocabulary), count, "x").pieces == all_pieces
         blob = bake(vocabulary)
         assert b"".join(pieces) in blob
-        write_packed(source, plan, blob, True, False, tmp_path)
+        write_packed(source, plan, blob, b"", True, False, tmp_path)
         text = (tmp_path / "packed_data.cpp").read_text(encoding="ascii")
         texts.append(re.sub(r"0x[0-9a-f]{16}|\[\d+\]", "?", text))
     assert texts[0] == texts[1]

@@ -77,6 +77,38 @@ TEST(Certificate, NoTokenIsAnotherForLeavingTheTailOut) {
     std::printf("%d of %d tokens proved\n", proven, drawn);
 }
 
+TEST(Certificate, TheHeadsOfTwoPositionsAreThoseOfEach) {
+    if (kPackedData.certificate.head_rows == 0 || kModel.seq_len < 2) {
+        return;  // nothing is left out
+    }
+    ASSERT_TRUE(baked_weights()) << baked_weights().failure().message;
+    for (const int threads : {1, std::min(most_threads(), 3)}) {
+        Engine engine(baked_weights()->data(), threads, 1, nullptr);
+        const int both[] = {1, kModel.vocab_size / 3};
+        std::vector<std::vector<float>> expected;
+        std::vector<LogitRange> ranges;
+        for (const int pos : {0, 1}) {
+            engine.forward({both + pos, 1}, pos, Logits::kHead);
+            ranges.push_back(head_logits().tail);
+            const std::span<const float> all = engine.complete();
+            expected.emplace_back(all.begin(), all.end());
+        }
+        engine.forward(both, 0, Logits::kHeadOfTwo);
+        for (const std::size_t i : {0U, 1U}) {
+            choose_logits(static_cast<int>(i));
+            const HeadLogits head = head_logits();
+            EXPECT_EQ(head.tail.low, ranges[i].low);
+            EXPECT_EQ(head.tail.high, ranges[i].high);
+            EXPECT_TRUE(as_told(head, head.logits, expected[i]));
+        }
+        engine.complete();
+        for (const std::size_t i : {1U, 0U}) {
+            choose_logits(static_cast<int>(i));
+            EXPECT_TRUE(std::equal(expected[i].begin(), expected[i].end(), logits().begin()));
+        }
+    }
+}
+
 TEST(Certificate, AllLogitsAreInTheOrderOfTokensHoweverTheyWereComputed) {
     ASSERT_TRUE(baked_weights()) << baked_weights().failure().message;
     const volatile std::sig_atomic_t go_on = 0;

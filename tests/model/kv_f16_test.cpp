@@ -17,7 +17,8 @@ struct Cache {
     static constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
     static constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
 
-    bool put(const Floats& k, const Floats& v, int pos) {
+    /// Returns what cache_kv() says: the position, from 1 on, that can not be held, or 0.
+    int put(const Floats& k, const Floats& v, int pos) {
         Guarded<float> key(kKvDimStride);
         Guarded<float> value(kKvDimStride);
         spread(key.data(), {k}, kKvDimStride);
@@ -50,7 +51,7 @@ TEST(KvF16, KeysAndValuesAreRoundedToTheNearestEven) {
             k[static_cast<std::size_t>(i)] = cases[static_cast<std::size_t>(i + pos) % cases.size()];
             v[static_cast<std::size_t>(i)] = cases[static_cast<std::size_t>(i + 3 * pos + 1) % cases.size()];
         }
-        EXPECT_TRUE(cache.put(k, v, pos));
+        EXPECT_EQ(cache.put(k, v, pos), 0);
         for (int i = 0; i < kKvDim; ++i) {
             const auto at = static_cast<std::size_t>(i);
             const float key = cache.key(pos, i);
@@ -68,11 +69,18 @@ TEST(KvF16, WhatFloat16CanNotHoldIsReported) {
         for (const int at : {0, kHeadSize / 2, kKvDim - 1}) {
             Floats one = zeros;
             one[static_cast<std::size_t>(at)] = large;
-            EXPECT_FALSE(cache.put(one, zeros, 0)) << large << " at " << at;
-            EXPECT_FALSE(cache.put(zeros, one, 0)) << large << " at " << at;
+            EXPECT_EQ(cache.put(one, zeros, kSeqLen - 1), kSeqLen) << large << " at " << at;
+            EXPECT_EQ(cache.put(zeros, one, 0), 1) << large << " at " << at;
         }
     }
-    EXPECT_TRUE(cache.put(zeros, Floats(kKvDim, 65519.0F), 0));
+    EXPECT_EQ(cache.put(zeros, Floats(kKvDim, 65519.0F), 0), 0);
+    if (kSeqLen > 2) {
+        Guarded<float> batch(static_cast<std::size_t>(3 * kKvDimStride));
+        spread(batch.data(), {zeros, Floats(kKvDim, 1e6F), Floats(kKvDim, 1e6F)}, kKvDimStride);
+        EXPECT_EQ(cache_kv(Context{3, Team{}, nullptr}, cache.keys.data(), cache.values.data(), batch.data(),
+                           batch.data(), 0),
+                  2);
+    }
 }
 
 }  // namespace

@@ -67,15 +67,16 @@ protected:
     static void TearDownTestSuite() { oracle_.reset(); }
 
     /// forward() by a team of threads.
-    static void compute(const std::byte* weights, std::span<const int> tokens, int pos, int threads) {
+    static void compute(const std::byte* weights, std::span<const int> tokens, int pos, int threads,
+                        Logits wanted = Logits::kLast) {
         SpinBarrier barrier(threads <= available_cores());
         std::vector<std::jthread> team;
         for (int rank = 1; rank < threads; ++rank) {
             team.emplace_back([&, rank] {
-                forward(weights, tokens, pos, Logits::kLast, Team{rank, threads, &barrier}, nullptr);
+                forward(weights, tokens, pos, wanted, Team{rank, threads, &barrier}, nullptr);
             });
         }
-        forward(weights, tokens, pos, Logits::kLast, Team{0, threads, &barrier}, nullptr);
+        forward(weights, tokens, pos, wanted, Team{0, threads, &barrier}, nullptr);
     }
 
     /// Computes all tokens in batches; the logits after each batch, and what is said of them, must be the oracle's.
@@ -142,6 +143,80 @@ TEST_F(ModelTest, ThreadsEqualTheOracle) {
         expect_oracle(1, std::min(threads, kModel.max_threads));
         expect_oracle(kModel.max_batch, std::min(threads, kModel.max_threads));
     }
+}
+
+TEST_F(ModelTest, LogitsOfTwoPositionsEqualTheOracle) {
+    for (const int threads : {1, 2, 3}) {
+        for (int batch = 2, pos = 0; pos + batch <= static_cast<int>(tokens_.size());
+             pos += batch, batch = batch % kModel.max_batch + (batch == kModel.max_batch ? 2 : 1)) {
+            compute(weights_, {tokens_.data() + pos, static_cast<std::size_t>(batch)}, pos,
+                    std::min(threads, kModel.max_threads), Logits::kLastTwo);
+            for (const int i : {0, 1, 0}) {
+                const Floats& expected = expected_[static_cast<std::size_t>(pos + batch - 2 + i)];
+                choose_logits(i);
+                ASSERT_TRUE(equal(expected, logits())) << "at position " << pos + batch - 2 + i;
+                ASSERT_EQ(logits_facts().largest,
+                          std::max_element(expected.begin(), expected.end()) - expected.begin());
+                ASSERT_TRUE(logits_facts().finite);
+            }
+        }
+    }
+}
+
+TEST_F(ModelTest, WhatWasGuessedWrongLeavesNoTrace) {
+    for (int pos = 0; pos + 1 < static_cast<int>(tokens_.size()); ++pos) {
+        const auto at = static_cast<std::size_t>(pos);
+        const int both[] = {tokens_[at], (tokens_[at + 1] + 1) % kModel.vocab_size};
+        compute(weights_, both, pos, 1, Logits::kLastTwo);
+        ASSERT_TRUE(equal(expected_[at], logits())) << "at position " << pos;
+    }
+}
+
+TEST_F(ModelTest, ACacheThatOverflowsEndsWhatIsDrawnFromItAndNothingElse) {
+    if (std::string_view(kModel.kv_type) != "f16" || kModel.seq_len < 2) {
+        return;  // it holds every float
+    }
+    // Larger and larger keys and values, until those of one token are too large and those of another are not.
+    std::vector<std::byte> memory(kPackedData.weights_size + 64);
+    std::byte* weights = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
+    std::memcpy(weights, weights_, kPackedData.weights_size);
+    const auto section = std::find_if(kPackedData.sections.begin(), kPackedData.sections.end(), [](const auto& s) {
+        return std::string_view(s.tensor) == "rms_att_weight" && s.layer == 0;
+    });
+    ASSERT_NE(section, kPackedData.sections.end());
+    auto* norm = reinterpret_cast<float*>(weights + section->offset);
+    int both[2] = {};
+    const auto finite = [&](Logits wanted, int i) {
+        compute(weights, both, 0, 1, wanted);
+        choose_logits(i);
+        return wanted == Logits::kHeadOfTwo ? head_logits().facts.finite : logits_facts().finite;
+    };
+    const bool has_tail = kPackedData.certificate.head_rows > 0;
+    const Logits wanted = has_tail ? Logits::kHeadOfTwo : Logits::kLastTwo;
+    const auto enlarge = [&](float times) {
+        std::for_each(norm, norm + kModel.dim, [=](float& weight) { weight *= times; });
+    };
+    both[1] = 1;
+    for (int round = 0; round < 500 && finite(wanted, 0) && finite(wanted, 1); ++round) {
+        enlarge(1.2F);
+    }
+    enlarge(1 / 1.5F);
+    bool apart = false;
+    for (int round = 0; round < 80 && !apart; ++round) {
+        enlarge(1.01F);
+        for (int pair = 0; pair < 36 && !apart; ++pair) {
+            both[0] = pair / 6 * (kModel.vocab_size / 6);
+            both[1] = pair % 6 * (kModel.vocab_size / 6);
+            apart = finite(wanted, 0) && !finite(wanted, 1);
+        }
+    }
+    ASSERT_TRUE(apart) << "no two tokens whose keys and values differ enough";
+    EXPECT_TRUE(finite(Logits::kLastTwo, 0));
+    EXPECT_FALSE(finite(Logits::kLastTwo, 1));
+    compute(weights, {both, 1}, 0, 1);
+    EXPECT_TRUE(logits_facts().finite) << "the position that overflowed is no part of the text any more";
+    enlarge(1e6F);
+    EXPECT_FALSE(finite(wanted, 0));
 }
 
 TEST_F(ModelTest, TheLastPositionOfTheContextEqualsTheOracle) {

@@ -1,8 +1,11 @@
 #include "fake_model.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 
+#include "draft.hpp"
 #include "exp.hpp"
 #include "sampler.hpp"
 
@@ -38,7 +41,8 @@ namespace {
 constexpr OpFacts kFakeOps[] = {{"first", 1000, 10}, {"second", 0, 10}};
 
 std::uint64_t history[64];  // at each position, a hash of the tokens up to it
-float fake_logits[264];
+float fake_logits[2][264];  // of the last positions
+int chosen = 0;
 
 std::uint64_t mix(std::uint64_t z) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
@@ -54,13 +58,25 @@ namespace fake {
 
 std::vector<Call> calls;
 std::map<int, int> script;
+std::uint32_t guesses[1024];
 std::vector<const char*> broken;
 int broken_position = -1;
 int interrupt_position = -1;
 volatile int interrupted = 0;
 
+void guess(const std::vector<int>& last, int token, unsigned chance) {
+    std::uint32_t hashed = 0;
+    for (auto at = last.rbegin(); at != last.rend(); ++at) {
+        hashed = Draft::hash(hashed, static_cast<std::uint32_t>(*at));
+    }
+    std::uint32_t* slot = guesses + (hashed & (std::size(guesses) / Draft::kSlots - 1)) * Draft::kSlots;
+    slot = std::find(slot, slot + Draft::kSlots - 1, 0U);
+    *slot = chance << 28 | hashed >> 20 << 16 | static_cast<std::uint32_t>(token);
+}
+
 void reset() {
     calls.clear();
+    std::fill(std::begin(guesses), std::end(guesses), 0U);
     script.clear();
     broken.clear();
     broken_position = -1;
@@ -74,19 +90,23 @@ void reset() {
 }  // namespace fake
 
 std::span<std::byte> working_memory() noexcept {
-    return std::as_writable_bytes(std::span(fake_logits));
+    return std::as_writable_bytes(std::span(fake_logits[0]));
+}
+
+void choose_logits(int i) noexcept {
+    chosen = i;
 }
 
 std::span<float> logits() noexcept {
-    return fake_logits;
+    return fake_logits[chosen];
 }
 
 LogitsFacts logits_facts() noexcept {
     bool finite = true;
-    for (const float logit : fake_logits) {
+    for (const float logit : logits()) {
         finite = finite && logit - logit == 0.0F;
     }
-    return {argmax(fake_logits), finite};
+    return {argmax(logits()), finite};
 }
 
 HeadLogits head_logits() noexcept {
@@ -95,7 +115,11 @@ HeadLogits head_logits() noexcept {
 
 void complete_logits(const std::byte*, const Team&, Profile*) noexcept {}
 
-const PackedData kPackedData = {};
+const PackedData kPackedData = [] {
+    PackedData packed{};
+    packed.draft = std::as_bytes(std::span(fake::guesses));
+    return packed;
+}();
 
 // Nothing calls it here. Defined as all that model.hpp declares: a library's inline function may be found in any file
 // of the runtime, and the linker then takes that file whole.
@@ -140,19 +164,25 @@ void forward(const std::byte*, std::span<const int> tokens, int pos, Logits want
         }
     }
     team.sync();
-    if (wanted == Logits::kLast) {
+    const int drawn = wanted == Logits::kLast ? 1 : wanted == Logits::kLastTwo ? 2 : 0;
+    for (int p = 0; p < drawn; ++p) {
+        const int position = last - drawn + 1 + p;
         const Team::Slice mine = team.slice(kModel.vocab_size);
         for (int i = mine.begin; i < mine.end; ++i) {
-            const auto bits = mix(history[last] + static_cast<std::uint64_t>(i)) >> 40;
-            fake_logits[i] = static_cast<float>(bits) / 4194304.0F;  // [0, 4)
-            const auto told = fake::script.find(last);
+            const auto bits = mix(history[position] + static_cast<std::uint64_t>(i)) >> 40;
+            float& logit = fake_logits[p][i];
+            logit = static_cast<float>(bits) / 4194304.0F;  // [0, 4)
+            const auto told = fake::script.find(position);
             if (told != fake::script.end() && told->second == i) {
-                fake_logits[i] = 100.0F;
+                logit = 100.0F;
             }
-            if (last == fake::broken_position && i == 7) {
-                fake_logits[i] = std::nanf("");
+            if (position == fake::broken_position && i == 7) {
+                logit = std::nanf("");
             }
         }
+    }
+    if (team.rank == 0 && drawn > 0) {
+        chosen = 0;
     }
     if (profile != nullptr) {
         profile->mark(0, n);

@@ -2,6 +2,7 @@
 // what to say.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <vector>
 
@@ -22,6 +23,13 @@ extern std::vector<Call> calls;
 
 /// The likeliest token after a position, by far; without an entry, whatever follows from the tokens so far.
 extern std::map<int, int> script;
+
+/// The table of guesses that the model was baked with: none at first.
+extern std::uint32_t guesses[1024];
+
+/// Puts a guess into the table: `token` follows the last tokens, whose latest is the last of them, so often of 16
+/// times.
+void guess(const std::vector<int>& last, int token, unsigned chance);
 
 /// The kernels that differ from plain C++.
 extern std::vector<const char*> broken;

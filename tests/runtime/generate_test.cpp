@@ -84,6 +84,63 @@ TEST_F(SessionTest, ContinuesThePromptUntilBosOrEos) {
     }
 }
 
+/// What a story with guesses has to share with one without.
+struct Told {
+    std::string text;
+    std::int64_t positions;
+    std::vector<float> logits;
+    bool operator==(const Told&) const = default;
+};
+
+TEST_F(SessionTest, GuessesRightOrWrongChangeNoStory) {
+    for (const float temperature : {0.0F, 1.0F}) {
+        for (const int steps : {1, 2, 3, 7, 20, 48}) {
+            for (const unsigned wrong : {0U, 1U, 3U}) {  // every so manieth guess; 0: none of what is scripted
+                const auto tell = [&](Drafting when) {
+                    SetUp();
+                    for (int pos = 0; pos < 30; ++pos) {
+                        fake::script[pos] = pos % 3 == 0 ? kA : kB;
+                    }
+                    fake::guess({kA}, kB, 15);
+                    fake::guess({kB}, kB, 9);
+                    fake::guess({kB, kB}, wrong == 1 ? kEos : kA, 9);
+                    fake::guess({kA, kB, kB}, wrong == 3 ? kSpaceA : kA, 3);
+                    session(steps, temperature).draft(when);
+                    std::optional<Failure> failed = session_->generate("ab");
+                    failed = failed ? failed : session_->generate("");
+                    EXPECT_FALSE(failed) << failed->message;
+                    const std::span<const float> logits = session_->stats().logits;
+                    return Told{text(), session_->stats().positions, {logits.begin(), logits.end()}};
+                };
+                const Told plain = tell(Drafting::kNever);
+                const std::size_t passes = fake::calls.size();
+                const Told guessed = tell(Drafting::kAlways);
+                EXPECT_EQ(plain.text, guessed.text) << temperature << " " << steps << " " << wrong;
+                EXPECT_TRUE(plain == guessed) << temperature << " " << steps << " " << wrong;
+                EXPECT_EQ(session_->stats().drafts.right + static_cast<std::int64_t>(fake::calls.size()),
+                          static_cast<std::int64_t>(passes));
+                EXPECT_LE(session_->stats().drafts.right, session_->stats().drafts.made);
+                if (steps == 48 && wrong != 1) {
+                    EXPECT_GT(session_->stats().drafts.right, 10);
+                }
+            }
+        }
+    }
+}
+
+TEST_F(SessionTest, NothingIsGuessedWhereEveryLogitIsWritten) {
+    fake::script = {{1, kB}, {2, kB}, {3, kB}, {4, kEos}};
+    fake::guess({kB}, kB, 15);
+    const std::string path = ::testing::TempDir() + "/logits." + std::to_string(::getpid());
+    Result<OutputFile> file = OutputFile::create(path);
+    ASSERT_TRUE(file);
+    session(48, 0.0F, 5, &*file).draft(Drafting::kAlways);
+    EXPECT_FALSE(session_->generate("a"));
+    for (const fake::Call& call : fake::calls) {
+        EXPECT_EQ(call.n, 1);
+    }
+}
+
 TEST_F(SessionTest, StepsCountPositionsAsLlama2cDoes) {
     for (int pos = 0; pos < 48; ++pos) {
         fake::script[pos] = kB;

@@ -69,6 +69,24 @@ TEST(Report, ProfileSharesAddUp) {
               "reading the weights, one thread: 2.50 GB/s\n");
 }
 
+TEST(Report, GuessesAreCounted) {
+    Stats stats;
+    stats.positions = 200;
+    stats.seconds = 2.0e-6;
+    stats.drafts = {80, 50, 1.25};
+    const std::string text = printed([&](std::FILE* to) { print_stats(to, kModel, stats, {1, false, 42}); });
+    EXPECT_NE(text.find(", 50 of 80 guesses right"), std::string::npos) << text;
+    EXPECT_NE(text.find(" 75.00 GB/s"), std::string::npos) << "150 passes read 1000 bytes each\n" << text;
+    std::array<Profile::Row, 2> rows;
+    const ProfileFacts profile{kOps, rows, 0.002, {850e6, 1e9}, stats.drafts};
+    const std::string page = printed([&](std::FILE* to) { print_profile(to, profile, {}); });
+    EXPECT_NE(page.find("two positions at once: 1.25 times one; guesses: 50 of 80 right\n"), std::string::npos) << page;
+    const std::string json = printed([&](std::FILE* to) {
+        print_json(to, kModel, stats, {1, false, 42}, {}, std::nullopt);
+    });
+    EXPECT_NE(json.find("\"guesses\": 80, \"guesses_right\": 50, "), std::string::npos) << json;
+}
+
 TEST(Report, AKnownClockMakesCycles) {
     std::array<Profile::Row, 2> rows;
     rows[0] = {10, 20, 1000000};
@@ -86,7 +104,8 @@ TEST(Report, JsonIsOneLineWithNullForWhatWasNotMeasured) {
               "{\"model\": \"fake\", \"target\": \"test\", \"weight_type\": \"f32\", \"stories\": 1, \"threads\": 1, "
               "\"seed\": "
               "null, \"prompt_tokens\": 0, \"prompt_seconds\": 0.000000000, \"tokens\": 0, \"seconds\": 0.000000000, "
-              "\"tokens_per_second\": null, \"bytes_per_token\": 1000, \"loading\": null, \"logits\": null, "
+              "\"tokens_per_second\": null, \"bytes_per_token\": 1000, \"loading\": null, \"guesses\": 0, "
+              "\"guesses_right\": 0, \"logits\": null, "
               "\"warnings\": [], "
               "\"profile\": null}\n");
 }
