@@ -151,7 +151,7 @@ def program_of(build: Path) -> Path:
         raise BenchError(f"{build}: expected a build folder or a baked program, found neither")
     for target in json.loads(targets.read_text(encoding="utf-8")):
         path = Path(target["filename"][0])
-        if target["type"] == "executable" and path.parent == build.resolve() and path.is_file():
+        if target["type"] == "custom" and path == build.resolve() / target["name"] and path.is_file():
             return path
     raise BenchError(f"{build}: no program in it: run meson compile -C {build}")
 

@@ -16,6 +16,7 @@
 #include "files.hpp"
 #include "model.hpp"
 #include "report.hpp"
+#include "seal.hpp"
 #include "selftest.hpp"
 #include "text_output.hpp"
 
@@ -124,7 +125,7 @@ Result<std::string> prove(const Options& options) {
         return weights.failure();
     }
     Engine engine(weights->data(), shares->threads, shares->batch, nullptr);
-    return self_test(engine, weights->data(), kPackedData);
+    return self_test(engine, weights->data(), kPackedData, check_program);
 }
 
 }  // namespace

@@ -89,13 +89,18 @@ Failure wrong_logits(const char* what, std::uint64_t actual, std::uint64_t expec
 
 }  // namespace
 
-Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed) {
+Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed,
+                              Result<std::string> (*check_program)()) {
     const Names damaged = damaged_sections(weights, packed);
     if (damaged.count() > 0) {
         return failure(kExitSelfTest,
                        "self-test: damaged since they were baked: %s (%zu of %zu sections): copy the program again, to "
                        "another card if need be",
                        damaged.text().c_str(), damaged.count(), packed.sections.size() + 1);
+    }
+    const Result<std::string> program = check_program();
+    if (!program) {
+        return program.failure();
     }
     const Result<Names> broken = find_broken_kernels(weights);
     if (!broken) {
@@ -118,7 +123,7 @@ Result<std::string> self_test(Engine& engine, const std::byte* weights, const Pa
     if (batch != last) {
         return wrong_logits("in a batch", batch, last);
     }
-    return "self-test passed: " + std::to_string(packed.sections.size() + 1) +
+    return "self-test passed: " + *program + ", " + std::to_string(packed.sections.size() + 1) +
            " sections, every kernel, golden run of " + std::to_string(packed.golden_tokens.size()) + " positions\n";
 }
 

@@ -10,9 +10,11 @@
 
 namespace storybake {
 
-/// Compares the packed weights and the tokenizer, section by section, with the fingerprints they were baked with; every
-/// kernel with plain C++; and the logits of the golden run with those that codegen/golden_run.py found, position by
-/// position and in batches. Returns a line that says what was proven; fails with 70, naming what is broken.
-Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed);
+/// Compares the packed weights and the tokenizer, section by section, with the fingerprints they were baked with; the
+/// program's file with its seal, by `check_program` (seal.hpp); every kernel with plain C++; and the logits of the
+/// golden run with those that codegen/golden_run.py found, position by position and in batches. Returns a line that
+/// says what was proven; fails with 70, naming what is broken.
+Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed,
+                              Result<std::string> (*check_program)());
 
 }  // namespace storybake

@@ -21,10 +21,12 @@ def variable(name: str) -> str:
     return os.environ[name]
 
 
-def run(binary: str, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+def run(
+    binary: str, *arguments: str, stdin: bytes = b"", cwd: Path | None = None, timeout: int = 120, **env: str
+) -> subprocess.CompletedProcess[bytes]:
     command = [*RUNNER, binary, *arguments]
     return subprocess.run(
-        command, input=stdin, capture_output=True, check=False, timeout=120, env={**os.environ, **env}
+        command, input=stdin, capture_output=True, check=False, timeout=timeout, cwd=cwd, env={**os.environ, **env}
     )
 
 

@@ -14,7 +14,7 @@ from symbols import NETWORK, SHELL, asked_names  # noqa: E402
 def test_no_network_and_no_shell(binary: str) -> None:
     """By what the program's own objects ask the C library for: none of it is there to be called."""
     folder = Path(binary).parent
-    parts = [*folder.glob("*.a"), *folder.glob("runtime/*.a"), *folder.glob(f"{Path(binary).name}.p/*.o")]
+    parts = [*folder.glob("*.a"), *folder.glob("runtime/*.a"), *folder.glob(f"{Path(binary).name}.linked.p/*.o")]
     asked = asked_names(*(part for part in parts if part.name != "libspeech.a"))  # which is the storyteller's
     assert {"read", "write"} <= asked, "objects that ask for nothing prove nothing"
     assert not asked & (NETWORK | SHELL)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from program import refused, run
+from program import RUNNER, refused, run
 
 from codegen.formats import open_model, open_tokenizer
 from codegen.memory import cut_context
 from codegen.pack import pack, tail_of
 from codegen.plan import Plan, make_plan
+from codegen.seal import loaded_end, seal
 from codegen.targets import find_target
 from codegen.tokenizer import bake, with_chat
 from codegen.weights import convert
@@ -59,7 +63,7 @@ def test_what_is_whole_passes(binary: str, info: dict[str, str]) -> None:
     for threads in {"1", str(min(3, int(info["threads at most"])))}:
         result = run(binary, "--selftest", "--threads", threads)
         assert (result.returncode, result.stderr) == (0, b"")
-        assert re.match(rb"self-test passed: \d+ sections, .*golden run of \d+ positions\n$", result.stdout)
+        assert re.match(rb"self-test passed: the program, \d+ sections, .*golden run of \d+ positions\n$", result.stdout)
 
 
 def test_a_damaged_section_is_named(copy: Copy) -> None:
@@ -106,6 +110,69 @@ def test_a_missing_weights_file_is_missing(copy: Copy) -> None:
     refused(run(str(copy.program), "--selftest"), 66, copy.holder.name)
 
 
+FLIPS = int(os.environ.get("STORYBAKE_FLIPS", "20" if RUNNER else "200"))
+STORY = ("-n", "30", "-s", "7", "--threads", "1")
+
+
+def outcome(program: Path, *arguments: str) -> tuple[int, bytes]:
+    """The exit code (a signal's is negative) and the output of a damaged program; 126 when it can't be started, or hangs."""
+    try:
+        result = run(str(program), *arguments, cwd=program.parent, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return 126, b""
+    return result.returncode, result.stdout
+
+
+@pytest.mark.parametrize("where", ["anywhere", "in the code"])
+def test_a_bit_that_is_flipped_is_named_or_kills(binary: str, copy: Copy, where: str) -> None:
+    """Half of the flips each, chosen by a seed. One of a hundred may pass, or four of a thousand, if the story is the same."""
+    whole = copy.program.read_bytes()
+    story = outcome(copy.program, *STORY)
+    assert story[0] == 0 and len(story[1]) > 20
+    begin, end = (0, len(whole)) if where == "anywhere" else code(whole)
+    chosen = random.Random(where)
+    passed = 0
+    for _ in range(FLIPS // 2):
+        at, bit = chosen.randrange(begin, end), chosen.randrange(8)
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << bit
+        copy.program.unlink()  # a program that hangs keeps its file
+        copy.program.write_bytes(damaged)
+        copy.program.chmod(0o755)
+        if outcome(copy.program, "--selftest")[0] == 0:
+            passed += 1
+            assert outcome(copy.program, *STORY) == story, f"another story, bit {bit} of byte {at}, after a self-test that passed"
+    print(f"{where}: {FLIPS // 2 - passed} of {FLIPS // 2} found")
+    assert passed <= max(1, FLIPS // 500), f"{passed} of {FLIPS // 2} flips {where} were not found"
+
+
+def code(elf: bytes) -> tuple[int, int]:
+    """Where the segment that can be executed lies in the file."""
+    (start,) = struct.unpack_from("<Q", elf, 32)
+    size, count = struct.unpack_from("<2H", elf, 54)
+    segments = [struct.unpack_from("<2I5Q", elf, start + i * size) for i in range(count)]
+    kind, flags, offset, _, _, in_file, _ = max(segments, key=lambda one: (one[0] == 1 and one[1] & 1, one[5]))
+    assert kind == 1 and flags & 1 and 0 < offset + in_file <= loaded_end(elf, "the program")
+    return offset, offset + in_file
+
+
+def test_a_program_without_its_symbols_is_one(copy: Copy) -> None:
+    """As after strip(1): the end of the file is gone, and the header says of no sections."""
+    data = bytearray(copy.program.read_bytes())
+    del data[loaded_end(data, "the program") :]
+    data[40:48], data[58:64] = bytes(8), bytes(6)
+    copy.program.write_bytes(data)
+    result = run(str(copy.program), "--selftest")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(b"self-test passed: the program as it is loaded (its symbols were stripped), ")
+    copy.program.write_bytes(data[:-1])
+    assert outcome(copy.program, "--selftest")[0] != 0
+
+
+def test_a_program_that_was_never_sealed_says_so(binary: str) -> None:
+    refused(run(f"{binary}.linked", "--selftest"), 70, "has no seal")
+
+
 BREAK = """
 #include <cstdlib>
 #include <cstring>
@@ -139,12 +206,14 @@ def test_a_kernel_that_is_off_by_one_bit_is_named(binary: str, tmp_path: Path) -
     compile_command[-1] = str(tmp_path / "kernels.cpp")
     subprocess.run(compile_command, cwd=folder, check=True)
     commands = subprocess.run(
-        ["ninja", "-t", "commands", name], cwd=folder, capture_output=True, text=True, check=True
+        ["ninja", "-t", "commands", f"{name}.linked"], cwd=folder, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    broken = tmp_path / name
+    broken, linked = tmp_path / name, tmp_path / f"{name}.linked"
     link = [word.replace("libkernels.a", str(tmp_path / "kernels.o")) for word in shlex.split(commands[-1])]
-    link[link.index("-o") + 1] = str(broken)
+    link[link.index("-o") + 1] = str(linked)
     subprocess.run(link, cwd=folder, check=True, capture_output=True)
+    broken.write_bytes(seal(linked.read_bytes(), name))
+    broken.chmod(0o755)
     for weights in folder.glob("*.weights"):
         shutil.copy(weights, tmp_path)
     assert run(str(broken), "--selftest", BREAK="none").returncode == 0

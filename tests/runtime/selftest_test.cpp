@@ -10,10 +10,18 @@
 namespace storybake {
 namespace {
 
+bool damaged = false;
+
+Result<std::string> check() {
+    return damaged ? Result<std::string>(failure(kExitSelfTest, "self-test: damaged since it was linked: this"))
+                   : std::string("the program");
+}
+
 class SelfTest : public ::testing::Test {
 protected:
     SelfTest() {
         fake::reset();
+        damaged = false;
         for (std::size_t i = 0; i < weights_.size(); ++i) {
             weights_[i] = static_cast<std::byte>(i * 7);
         }
@@ -41,7 +49,7 @@ protected:
 
     /// The message of the failure, which has to be one.
     std::string message() {
-        const Result<std::string> result = self_test(engine_, weights_.data(), packed_);
+        const Result<std::string> result = self_test(engine_, weights_.data(), packed_, check);
         EXPECT_FALSE(result);
         EXPECT_EQ(result.failure().exit_code, 70);
         return result.failure().message;
@@ -56,9 +64,9 @@ protected:
 };
 
 TEST_F(SelfTest, RunsEveryPositionAloneAndThenInBatches) {
-    const Result<std::string> result = self_test(engine_, weights_.data(), packed_);
+    const Result<std::string> result = self_test(engine_, weights_.data(), packed_, check);
     ASSERT_TRUE(result) << result.failure().message;
-    EXPECT_EQ(*result, "self-test passed: 5 sections, every kernel, golden run of 5 positions\n");
+    EXPECT_EQ(*result, "self-test passed: the program, 5 sections, every kernel, golden run of 5 positions\n");
     ASSERT_EQ(fake::calls.size(), 7U);
     EXPECT_EQ(fake::calls[4].pos, 4);
     EXPECT_EQ(fake::calls[5].n, 3);
@@ -74,6 +82,14 @@ TEST_F(SelfTest, NamesWhatIsDamagedAndRunsNothing) {
     weights_[64] ^= std::byte{1};
     tokenizer_[27] ^= std::byte{1};
     EXPECT_NE(message().find(": rope, wq of layer 0, wq of layer 1, wcls and 1 more (5 of 5"), std::string::npos);
+    EXPECT_TRUE(fake::calls.empty());
+}
+
+TEST_F(SelfTest, RunsNothingOfADamagedProgram) {
+    damaged = true;
+    EXPECT_NE(message().find("since it was linked: this"), std::string::npos);
+    weights_[0] ^= std::byte{1};
+    EXPECT_NE(message().find(": rope (1 of 5 sections)"), std::string::npos);  // which says more
     EXPECT_TRUE(fake::calls.empty());
 }
 

@@ -76,7 +76,7 @@ def test_the_binary_is_one_file_of_instructions_that_the_board_has() -> None:
 def test_our_own_objects_ask_for_no_network(storyteller: Callable[[], Path]) -> None:
     """Nor for a shell: by what the storyteller's objects want from the C library."""
     folder = storyteller().parent
-    objects = [*folder.glob("storyteller.p/*.o"), *folder.glob("libspeech.a.p/*.o")]
+    objects = [*folder.glob("storyteller.linked.p/*.o"), *folder.glob("libspeech.a.p/*.o")]
     asked = asked_names(*objects)
     assert {"write", "poll", "posix_spawnp"} <= asked, "objects that ask for nothing prove nothing"
     assert not asked & (NETWORK | (SHELL - {"posix_spawnp"}))  # which starts players and hooks

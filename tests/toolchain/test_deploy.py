@@ -59,7 +59,7 @@ def build(tmp_path: Path) -> Path:
     storyteller = folder / "storyteller"
     storyteller.write_text('#!/bin/sh\ncat "${0%/*}/tale.weights" 2>/dev/null\nprintf "%s\\n" "$@"\n')
     storyteller.chmod(0o755)
-    targets = [{"name": n, "type": "executable", "filename": [str(folder / n)]} for n in ("tests/model_test", "tale")]
+    targets = [{"name": n, "type": "custom", "filename": [str(folder / n)]} for n in ("tests/model_test", "tale")]
     (folder / "meson-info" / "intro-targets.json").write_text(json.dumps(targets))
     return folder
 

@@ -28,7 +28,7 @@ case $1 in
         cat >"$2/meson-info/intro-targets.json" <<END
 [{"name": "other", "type": "executable", "defined_in": "tests/meson.build", "filename": ["/no"]},
  {"name": "a", "type": "static library", "defined_in": "meson.build", "filename": ["/no"]},
- {"name": "odd name", "type": "executable", "defined_in": "meson.build", "filename": ["$PWD/$2/odd name"]},
+ {"name": "odd name", "type": "custom", "defined_in": "meson.build", "filename": ["$PWD/$2/odd name"]},
  {"name": "program", "type": "alias", "defined_in": "meson.build", "filename": []}]
 END
         ;;

@@ -1,0 +1,62 @@
+"""Seals a linked program: writes fingerprints of its own file into it, which --selftest compares (runtime/seal.hpp).
+
+    python3 -m codegen.seal LINKED PROGRAM
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+from codegen.errors import BakeError
+from codegen.fingerprint import fingerprint
+from codegen.output import write_if_changed
+
+MARK = b"storybake seal\x8f\xa6"
+HEADER = 64  # bytes of an ELF header, part of the rest: stripping symbols changes it
+LOAD = 1  # PT_LOAD, a segment that is loaded
+FIELDS = struct.Struct("<5Q")  # at, loaded_end, size, loaded, rest
+FINGERPRINTS = 16  # bytes, the last of the fields
+
+
+def loaded_end(data: bytes, name: str) -> int:
+    """Where the last segment of a little-endian 64-bit ELF file ends."""
+    if data[:6] != b"\x7fELF\x02\x01":
+        raise BakeError(f"{name}: expected a little-endian 64-bit ELF program, found {data[:6].hex()}; link one for Linux")
+    (start,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<2H", data, 54)
+    segments = [struct.unpack_from("<2I5Q", data, start + i * size) for i in range(count)]
+    return max(offset + in_file for kind, _, offset, _, _, in_file, _ in segments if kind == LOAD)
+
+
+def seal(data: bytes, name: str) -> bytes:
+    """The program with its seal filled in. Raises BakeError for a file that has not exactly one place for it."""
+    if data.count(MARK) != 1:
+        raise BakeError(f"{name}: expected one place for a seal, found {data.count(MARK)}; link it with runtime/seal.cpp")
+    fields = data.index(MARK) + len(MARK)
+    behind = fields + FIELDS.size
+    at, end = behind - FINGERPRINTS, loaded_end(data, name)
+    if at % 4 or not HEADER <= at <= end - FINGERPRINTS:
+        raise BakeError(f"{name}: expected the seal in a loaded segment, at a multiple of 4, found it at {at}; link it again")
+    start = data[:fields] + FIELDS.pack(at, end, len(data), 0, 0)[:-FINGERPRINTS]
+    loaded = fingerprint(start[HEADER:] + data[behind:end])
+    rest = fingerprint(data[:HEADER] + data[end:])
+    return start + struct.pack("<2Q", loaded, rest) + data[behind:]
+
+
+def main(argv: list[str]) -> int:
+    linked, program = (Path(word) for word in argv)
+    try:
+        sealed = seal(linked.read_bytes(), linked.name)
+    except BakeError as error:
+        print(f"storybake: {error}", file=sys.stderr)
+        return error.exit_code
+    write_if_changed(program, sealed)
+    shutil.copymode(linked, program)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
