@@ -134,9 +134,8 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         emit(plan, Path(args.output))
     elif args.command == "data":
         assert tokenizer is not None
-        blob = bake(tokenizer, model.vocab_size)
         guesses = table_of_guesses(args, tokenizer, model.vocab_size, tell)
-        write_packed(source, plan, blob, guesses, args.embed == "true", args.certify == "true", Path(args.output))
+        write_packed(source, plan, tokenizer, guesses, args.embed == "true", args.certify == "true", Path(args.output))
     elif args.command == "values":
         write_values(source, model, Path(args.output))
     else:

@@ -37,10 +37,12 @@ C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """The tokens of the positions 0, 1, ... and the fingerprint of all their logits, float32 (positions, vocab_size)."""
+    """The tokens of the positions 0, 1, ..., the fingerprint of all their logits, float32 (positions, vocab_size), and the
+    last ones (vocab_size,)."""
 
     tokens: tuple[int, ...]
     fingerprint: int
+    logits: FloatArray = dataclasses.field(compare=False)
 
 
 def golden_run(source: TensorSource, model: Model) -> GoldenRun:
@@ -54,7 +56,7 @@ def golden_run(source: TensorSource, model: Model) -> GoldenRun:
             f"{model.name}: the logits of its first {count} positions are not finite, expected numbers: the "
             "checkpoint is damaged: export it again"
         )
-    return GoldenRun(tokens, fingerprint(logits.tobytes()))
+    return GoldenRun(tokens, fingerprint(logits.tobytes()), logits[-1])
 
 
 def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32") -> FloatArray:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from codegen.certificate import Tail, find_tail, reorder
 from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
+from codegen.golden_text import golden_text
 from codegen.layout import Matrix
 from codegen.output import write_if_changed
 from codegen.plan import Plan
@@ -20,6 +21,7 @@ from codegen.rope import rope_table
 from codegen.source import TensorSource
 from codegen.templating import environment
 from codegen.tensor import Quantized, Tensor
+from codegen.tokenizer import Vocabulary, bake
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -92,7 +94,7 @@ def tail_of(source: TensorSource, plan: Plan) -> Tail | None:
 
 
 def write_packed(
-    source: TensorSource, plan: Plan, tokenizer: bytes, guesses: bytes, embed: bool, certify: bool, folder: Path
+    source: TensorSource, plan: Plan, vocabulary: Vocabulary, guesses: bytes, embed: bool, certify: bool, folder: Path
 ) -> None:
     """Writes weights.bin (or <name>.weights), tokenizer.baked, draft.baked and packed_data.cpp, each only when it changes;
     with a certificate where `certify` and the classifier has a tail."""
@@ -100,16 +102,19 @@ def write_packed(
     weights = pack(source, plan, tail)
     weights_file = "weights.bin" if embed else f"{plan.model.name}.weights"
     write_if_changed(folder / weights_file, weights)
+    tokenizer = bake(vocabulary, plan.model.vocab_size)
     write_if_changed(folder / "tokenizer.baked", tokenizer)
     write_if_changed(folder / "draft.baked", guesses)
     view = memoryview(weights)
     sections = [(s, fingerprint(view[s.offset : plan.section_end(s)])) for s in plan.sections]
+    golden = golden_run(source, plan.model)
     is_file = source.path.is_file()  # a folder has no one fingerprint
     text = environment().get_template("packed_data.cpp.jinja").render(
         embed=embed,
         m=plan.model,
         sections=sections,
-        golden=golden_run(source, plan.model),
+        golden=golden,
+        text=golden_text(vocabulary, golden.logits),
         weights_size=len(weights),
         weights_fingerprint=fingerprint(weights),
         checkpoint_size=source.path.stat().st_size if is_file else 0,

@@ -98,6 +98,19 @@ struct WeightSection {
     std::uint64_t fingerprint;
 };
 
+/// Holds the golden text (codegen/golden_text.py): what is encoded, and its ids; the tokens that are drawn from the
+/// last logits of the golden run, half of them by top-p and half from all, with the seeds 1, 2, ...; and the
+/// fingerprint of what they say.
+struct GoldenText {
+    static constexpr float kTemperature = 0.9F;
+    static constexpr float kTopp = 0.9F;
+
+    const char* text;
+    std::span<const int> ids;
+    std::span<const int> drawn;
+    std::uint64_t said;
+};
+
 /// Holds the packed data of the model: made from the checkpoint's tensors, not part of the generated sources.
 struct PackedData {
     const std::byte* weights;           // read-only, the executable's own; null when they are in a file beside it
@@ -112,6 +125,7 @@ struct PackedData {
     // logits.
     std::span<const int> golden_tokens;
     std::uint64_t golden_fingerprint;
+    GoldenText golden_text;
     Certificate certificate;           // orders the classifier's rows
     std::span<const std::byte> draft;  // guesses what follows, see draft.hpp; empty: no table
 };

@@ -8,6 +8,8 @@
 
 #include "fingerprint.hpp"
 #include "mapping.hpp"
+#include "sampler.hpp"
+#include "tokenizer.hpp"
 
 namespace storybake {
 namespace {
@@ -87,6 +89,27 @@ Failure wrong_logits(const char* what, std::uint64_t actual, std::uint64_t expec
                    what, actual, expected);
 }
 
+/// Names what of tokenizer, sampler and decoder gives something else than the generator found; null when nothing does.
+const char* find_wrong_step(std::span<const float> logits, const Tokenizer& tokenizer, const GoldenText& golden) {
+    if (!std::ranges::equal(tokenizer.encode(golden.text), golden.ids)) {
+        return "the tokenizer's ids of a known text";
+    }
+    std::string said;
+    int previous = tokenizer.bos();
+    const std::size_t half = golden.drawn.size() / 2;
+    for (std::size_t i = 0; i < golden.drawn.size(); ++i) {
+        const float topp = i < half ? GoldenText::kTopp : 1.0F;
+        Sampler sampler(kModel.vocab_size, GoldenText::kTemperature, topp, i % half + 1);
+        const int token = golden.drawn[i];
+        if (sampler.sample(logits) != token) {
+            return "the sampler's tokens of known logits";
+        }
+        said += tokenizer.decode(previous, token);
+        previous = token;
+    }
+    return fingerprint(std::as_bytes(std::span(said))) == golden.said ? nullptr : "the bytes of known tokens";
+}
+
 }  // namespace
 
 Result<std::string> self_test(Engine& engine, const std::byte* weights, const PackedData& packed,
@@ -119,12 +142,24 @@ Result<std::string> self_test(Engine& engine, const std::byte* weights, const Pa
         return wrong_logits("position by position", all, packed.golden_fingerprint);
     }
     const volatile std::sig_atomic_t never = 0;
-    const std::uint64_t batch = fingerprint(std::as_bytes(engine.prefill(packed.golden_tokens, 0, never)));
+    const std::span<const float> logits = engine.prefill(packed.golden_tokens, 0, never);
+    const std::uint64_t batch = fingerprint(std::as_bytes(logits));
     if (batch != last) {
         return wrong_logits("in a batch", batch, last);
     }
+    const Result<Tokenizer> tokenizer = Tokenizer::view(packed.tokenizer, kModel.vocab_size);
+    if (!tokenizer) {
+        return tokenizer.failure();
+    }
+    if (const char* wrong = find_wrong_step(logits, *tokenizer, packed.golden_text)) {
+        return failure(kExitSelfTest,
+                       "self-test: %s are others than when the model was baked: this processor or its memory computes "
+                       "something else: try another board, or -Dtarget=portable",
+                       wrong);
+    }
     return "self-test passed: " + *program + ", " + std::to_string(packed.sections.size() + 1) +
-           " sections, every kernel, golden run of " + std::to_string(packed.golden_tokens.size()) + " positions\n";
+           " sections, every kernel, golden run of " + std::to_string(packed.golden_tokens.size()) +
+           " positions, known text\n";
 }
 
 }  // namespace storybake

@@ -63,7 +63,7 @@ def test_what_is_whole_passes(binary: str, info: dict[str, str]) -> None:
     for threads in {"1", str(min(3, int(info["threads at most"])))}:
         result = run(binary, "--selftest", "--threads", threads)
         assert (result.returncode, result.stderr) == (0, b"")
-        assert re.match(rb"self-test passed: the program, \d+ sections, .*golden run of \d+ positions\n$", result.stdout)
+        assert re.match(rb"self-test passed: the program, \d+ sections, .*golden run of \d+ positions, known text\n$", result.stdout)
 
 
 def test_a_damaged_section_is_named(copy: Copy) -> None:

@@ -6,6 +6,9 @@
 
 #include "fake_model.hpp"
 #include "fingerprint.hpp"
+#include "sampler.hpp"
+#include "tokenizer.hpp"
+#include "vocabulary.hpp"
 
 namespace storybake {
 namespace {
@@ -35,6 +38,11 @@ protected:
             last = ends[i];
         }
         packed_.sections = sections_;
+        Vocabulary v = Vocabulary::with_bytes();
+        for (const char* piece : {" ", "a", "b", " a", "ab"}) {
+            v.add(piece, -1.0F);
+        }
+        tokenizer_ = std::move(*bake_tokenizer(as_bytes(v.file()), v.size(), "test"));
         packed_.tokenizer = tokenizer_;
         packed_.tokenizer_fingerprint = fingerprint(tokenizer_);
         packed_.golden_tokens = tokens_;
@@ -44,6 +52,13 @@ protected:
             golden.add(std::as_bytes(logits()));
         }
         packed_.golden_fingerprint = golden.value();
+        std::string said;
+        for (std::size_t i = 0; i < std::size(drawn_); ++i) {
+            const float topp = i < 2 ? GoldenText::kTopp : 1.0F;
+            drawn_[i] = Sampler(kModel.vocab_size, GoldenText::kTemperature, topp, i % 2 + 1).sample(logits());
+            said += Tokenizer::view(tokenizer_, v.size())->decode(i == 0 ? 1 : drawn_[i - 1], drawn_[i]);
+        }
+        packed_.golden_text = {"ab", ids_, drawn_, fingerprint(as_bytes(said))};
         fake::calls.clear();
     }
 
@@ -56,7 +71,9 @@ protected:
     }
 
     std::vector<std::byte> weights_ = std::vector<std::byte>(256);
-    std::vector<std::byte> tokenizer_ = std::vector<std::byte>(28);
+    std::vector<std::byte> tokenizer_;
+    int ids_[3] = {1, 262, 261};  // BOS, " a", "b"
+    int drawn_[4] = {};
     WeightSection sections_[4] = {{"rope", -1, 0, 0}, {"wq", 0, 0, 0}, {"wq", 1, 0, 0}, {"wcls", -1, 0, 0}};
     const int tokens_[5] = {1, 7, 3, 200, 263};
     PackedData packed_{};
@@ -66,7 +83,8 @@ protected:
 TEST_F(SelfTest, RunsEveryPositionAloneAndThenInBatches) {
     const Result<std::string> result = self_test(engine_, weights_.data(), packed_, check);
     ASSERT_TRUE(result) << result.failure().message;
-    EXPECT_EQ(*result, "self-test passed: the program, 5 sections, every kernel, golden run of 5 positions\n");
+    EXPECT_EQ(*result,
+              "self-test passed: the program, 5 sections, every kernel, golden run of 5 positions, known text\n");
     ASSERT_EQ(fake::calls.size(), 7U);
     EXPECT_EQ(fake::calls[4].pos, 4);
     EXPECT_EQ(fake::calls[5].n, 3);
@@ -80,7 +98,7 @@ TEST_F(SelfTest, NamesWhatIsDamagedAndRunsNothing) {
     EXPECT_NE(message().find(": wq of layer 1, wcls (2 of 5"), std::string::npos);
     weights_[0] ^= std::byte{1};
     weights_[64] ^= std::byte{1};
-    tokenizer_[27] ^= std::byte{1};
+    tokenizer_[30] ^= std::byte{1};
     EXPECT_NE(message().find(": rope, wq of layer 0, wq of layer 1, wcls and 1 more (5 of 5"), std::string::npos);
     EXPECT_TRUE(fake::calls.empty());
 }
@@ -97,6 +115,19 @@ TEST_F(SelfTest, NamesTheKernelsThatDiffer) {
     fake::broken = {"rope", "add"};
     EXPECT_NE(message().find("other results than plain C++ from rope, add: "), std::string::npos);
     EXPECT_TRUE(fake::calls.empty());
+}
+
+TEST_F(SelfTest, ComparesWhatBecomesOfAText) {
+    ids_[1] = 260;
+    EXPECT_NE(message().find("self-test: the tokenizer's ids of a known text are others"), std::string::npos);
+    ids_[1] = 262;
+    for (int& token : drawn_) {
+        token ^= 1;
+        EXPECT_NE(message().find("self-test: the sampler's tokens of known logits are others"), std::string::npos);
+        token ^= 1;
+    }
+    packed_.golden_text.said ^= 1;
+    EXPECT_NE(message().find("self-test: the bytes of known tokens are others"), std::string::npos);
 }
 
 TEST_F(SelfTest, ComparesTheLogitsOfEveryPosition) {
