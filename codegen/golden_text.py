@@ -24,6 +24,7 @@ DRAWS = 8  # with the seeds 1, 2, ...: from the likeliest, then as many from all
 TEMPERATURE = 0.9
 TOP_P = 0.9
 UNK = 0  # of llama2.c's kind
+NOTHING = -1  # stands for a byte that has no id
 NEVER_MERGED = -1e10  # a piece of this score or less, by llama2.c's merge_lookup
 
 # The best merge of two neighbours by their ids: what is larger is merged first, and what they become.
@@ -86,8 +87,8 @@ def encode_word(data: ByteLevelData, word: bytes) -> list[int]:
             if data.pieces[at] == word:
                 return [at]
     byte_ids, ranks = data.byte_ids, {(left, right): (-rank, made) for rank, (left, right, made) in enumerate(data.merges)}
-    ids = [at for byte in word if (at := byte_ids.get(byte, data.unk)) is not None]
-    return merged(ids, lambda left, right: ranks.get((left, right)))
+    ids = [byte_ids.get(byte, NOTHING if data.unk is None else data.unk) for byte in word]
+    return merged([at for at in ids if at != NOTHING], lambda left, right: ranks.get((left, right)))
 
 
 def merged(ids: list[int], merge: Merge) -> list[int]:

@@ -28,7 +28,8 @@ def loaded_end(data: bytes, name: str) -> int:
     (start,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<2H", data, 54)
     segments = [struct.unpack_from("<2I5Q", data, start + i * size) for i in range(count)]
-    return max(offset + in_file for kind, _, offset, _, _, in_file, _ in segments if kind == LOAD)
+    ends: list[int] = [offset + in_file for kind, _, offset, _, _, in_file, _ in segments if kind == LOAD]
+    return max(ends)
 
 
 def seal(data: bytes, name: str) -> bytes:
