@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from codegen.layout import Matrix, TileRun, lay_out
 from codegen.model import Model
 from codegen.plan_parts import Buffer, Kernel, Op, Result, Section
+from codegen.ranges import PAIRED_COLUMNS, check_ranges
 from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.schedule import DRAWN, VECTORS, Schedule, Step, Vector, make_schedule
 from codegen.targets import Target
@@ -146,6 +147,11 @@ class Plan:
         if self.target.simd:
             family, name = (family.replace("vectors", "vector"), name if matrix.quantized else "float")
         return f"{family}_matmul_{name}.jinja"
+
+    @property
+    def paired_columns(self) -> int:
+        """Columns of int4 whose products are added up in 16 bits, where there is no dot product."""
+        return PAIRED_COLUMNS
 
     def tile_sizes(self, weight_type: WeightType) -> tuple[int, ...]:
         """The rows of the tiles that matrices of a weight type have, largest first."""
@@ -304,7 +310,8 @@ class Plan:
 
 
 def make_plan(model: Model, target: Target) -> Plan:
-    """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use."""
+    """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use. Raises
+    BakeError for kernels whose sums could overflow."""
     schedule = make_schedule(model)
     read_by = {step.weight: step.op for step in schedule.steps if step.weight}  # the last one, if there are two
     order = [(tensor, 0) for op in AT_RANDOM for tensor in read_by if read_by[tensor] == op]
@@ -329,4 +336,6 @@ def make_plan(model: Model, target: Target) -> Plan:
     products = [Op(kernel.name, kernel.matrix.bytes, kernel.matrix.macs) for kernel in kernels]
     others = dict.fromkeys(step.op for step in schedule.steps if step.op != "matmul")
     ops = (*products, *(Op(name, 0, 0) for name in (*others, "wait")))
-    return Plan(model, target, schedule, tuple(sections), kernels, ops)
+    plan = Plan(model, target, schedule, tuple(sections), kernels, ops)
+    check_ranges(plan)
+    return plan

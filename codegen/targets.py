@@ -59,7 +59,7 @@ class Target:
     the lanes of a vector. `float_tiles` (f32, f16) and `int_tiles` (q8, q4) list the rows that a tile may have, largest
     first; the rows that are left over after the last one are padded with zeros. `int_columns` columns of a row of integers
     lie together (a dot-product instruction takes four), as far as the group size allows; `unsigned`: such an instruction
-    takes weights of 0 or more.
+    takes weights of 0 or more; `dots`: it adds up in 32 bits, where others have 16 for two products.
     `key_block` positions of the key cache lie together.
 
     Where the template wants to know: `width` float32 lanes of a register, `registers` of them, `max_positions`
@@ -78,6 +78,7 @@ class Target:
     max_batch: int
     max_threads: int
     unsigned: bool = False
+    dots: bool = False
     simd: str = ""
     width: int = 1
     registers: int = 1
@@ -200,6 +201,7 @@ TARGETS = {
             max_batch=16,
             max_threads=64,
             unsigned=True,
+            dots=True,
             width=16,
             registers=32,
             max_positions=8,
@@ -212,6 +214,7 @@ TARGETS = {
         neon(
             "aarch64-dotprod",
             "64-bit Arm with SDOT: Raspberry Pi 5, Apple M1",
+            dots=True,
             cpu=("asimd", "asimddp"),
             cpp_args=("-march=armv8.2-a+dotprod", "-mtune=cortex-a76"),
         ),

@@ -1,0 +1,121 @@
+"""How far the integers of a plan's kernels can go: no sum overflows, whatever the weights and the activations are.
+
+    Plan -> the range of every accumulator of every quantised product
+
+Activations are what the quantiser makes (docs/arithmetic.md has the proof), weights whatever their type can hold: an int8 file
+may say -128. Each range is reached by some input, so that none is wider than needed; tests/codegen/test_ranges.py finds the same
+ones by trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codegen.errors import BakeError
+from codegen.layout import Matrix
+
+if TYPE_CHECKING:
+    from codegen.plan import Plan
+
+LARGEST_QUANT = 127  # of an activation, either way
+PAIRED_COLUMNS = 32  # of int4, whose products vector_matmul_q4 adds up in 16 bits, in two sums
+NARROW_SUM = 255  # up to which rvv_matmul_q8 lets the magnitudes of four activations multiply into 16 bits: rvv_wide marks the others
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """A sum in a kernel, in `bits` of two's complement: it takes values from `least` to `most`. `ends`: what is between wraps
+    around and back, and only the finished sum has to fit."""
+
+    kernel: str
+    name: str
+    bits: int
+    least: int
+    most: int
+    ends: bool = False
+
+    @property
+    def fits(self) -> bool:
+        return -(1 << (self.bits - 1)) <= self.least and self.most < 1 << (self.bits - 1)
+
+
+def accumulators(plan: Plan) -> tuple[Accumulator, ...]:
+    """The accumulators of all quantised products of a plan."""
+    found = []
+    for kernel in plan.kernels:
+        if kernel.matrix.quantized:
+            template = plan.matmul_template(kernel.matrix).removesuffix(".jinja")
+            sums = SUMS[template](plan, kernel.matrix)
+            found += [Accumulator(kernel.name, *one) for one in sums]
+    return tuple(found)
+
+
+def check_ranges(plan: Plan) -> None:
+    """Raises BakeError for a plan in which a sum of integers could overflow."""
+    for one in accumulators(plan):
+        if not one.fits:
+            raise BakeError(
+                f"{plan.model.name}: {one.kernel}: {one.name} may be {one.least} to {one.most}, expected what {one.bits} bits "
+                f"hold; quantise in groups of less than {plan.model.group_size}"
+            )
+
+
+# Name, bits, least, most, and whether only the end counts.
+Sum = tuple[str, int, int, int] | tuple[str, int, int, int, bool]
+
+
+def _weights(matrix: Matrix) -> int:
+    """The largest magnitude of a weight: the negative one."""
+    return matrix.weight_type.offset
+
+
+def _whole(matrix: Matrix) -> Sum:
+    """The sum of a group in 32 bits. Where weights are stored with an offset it begins with that times the sum of the group's
+    activations, taken off: what is left of this and what has been added never go farther than the products themselves."""
+    most = matrix.group_size * _weights(matrix) * LARGEST_QUANT
+    return ("isum", 32, -most, most)
+
+
+def _portable(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    yield _whole(matrix)
+
+
+def _vector_q8(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    if not plan.target.dots:  # two products in 16 bits; of AVX2 with the sign moved to the activation
+        most = 2 * _weights(matrix) * LARGEST_QUANT
+        yield ("two products", 16, -most, most)
+    yield _whole(matrix)
+
+
+def _vector_q4(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    if not plan.target.dots:  # the weights with 8 added, those of half of the columns in the end
+        most = min(PAIRED_COLUMNS, matrix.group_size) // 2 * (2 * _weights(matrix) - 1) * LARGEST_QUANT
+        yield ("products of half of the columns", 16, -most, most)
+    yield _whole(matrix)
+
+
+def _rvv_q8(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    two = min(2, matrix.group_size) * _weights(matrix) * LARGEST_QUANT
+    yield ("two products", 16, -two, two)
+    if plan.rvv and plan.rvv.quad_flags:
+        four = _weights(matrix) * NARROW_SUM
+        yield ("four products where `wide` is 0", 16, -four, four)
+    yield _whole(matrix)
+
+
+def _rvv_q4(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    _, _, least, most, *_ = _whole(matrix)
+    yield ("isum", 16, least, most, True)
+
+
+# By template: a new one says here how it adds up.
+SUMS = {
+    "portable_matmul_q8": _portable,
+    "portable_matmul_q4": _portable,
+    "vector_matmul_q8": _vector_q8,
+    "vector_matmul_q4": _vector_q4,
+    "rvv_matmul_q8": _rvv_q8,
+    "rvv_matmul_q4": _rvv_q4,
+}
