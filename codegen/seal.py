@@ -15,6 +15,7 @@ from codegen.fingerprint import fingerprint
 from codegen.output import write_if_changed
 
 MARK = b"storybake seal\x8f\xa6"
+MACH_O = b"\xcf\xfa\xed\xfe"  # a program of macOS, which is signed: it has no seal
 HEADER = 64  # bytes of an ELF header, part of the rest: stripping symbols changes it
 LOAD = 1  # PT_LOAD, a segment that is loaded
 FIELDS = struct.Struct("<5Q")  # at, loaded_end, size, loaded, rest
@@ -33,7 +34,9 @@ def loaded_end(data: bytes, name: str) -> int:
 
 
 def seal(data: bytes, name: str) -> bytes:
-    """The program with its seal filled in. Raises BakeError for a file that has not exactly one place for it."""
+    """The program with its seal filled in. Raises BakeError for an ELF file that has not exactly one place for it."""
+    if data.startswith(MACH_O):
+        return data
     if data.count(MARK) != 1:
         raise BakeError(f"{name}: expected one place for a seal, found {data.count(MARK)}; link it with runtime/seal.cpp")
     fields = data.index(MARK) + len(MARK)

@@ -29,7 +29,7 @@ struct Seal {
 Result<std::string> check_seal(std::span<const std::byte> file, const Seal& seal);
 
 /// Compares the running program's file, by way of the page cache that it runs from. Fails with 66 and 74 as well where
-/// there is no /proc.
+/// there is no /proc. Programs that are no ELF files have no seal, which is said.
 Result<std::string> check_program();
 
 }  // namespace storybake

@@ -37,6 +37,10 @@ def test_the_seal_covers_all_but_itself(tmp_path: Path) -> None:
     assert seal(sealed, "program") == sealed, "sealing again changes nothing"
 
 
+def test_a_program_of_macos_stays_as_it_is_signed() -> None:
+    assert seal(b"\xcf\xfa\xed\xfe" + MARK, "program") == b"\xcf\xfa\xed\xfe" + MARK
+
+
 @pytest.mark.parametrize(("data", "message"), [
     (b"#!/bin/sh\n", "expected a little-endian 64-bit ELF program"),
     (elf(b""), "expected one place for a seal, found 0"),
