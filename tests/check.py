@@ -74,10 +74,11 @@ class Step:
 
 
 def bake_step(bake: Bake, quick: bool) -> Step:
-    """A build and its tests; a quick one, in a folder of its own, of what its tests need alone, without the storyteller."""
+    """A build and its tests; a quick one, in a folder of its own, of what its tests need alone, without the storyteller, and
+    as tools/story compiles: all files of a library or test at once, so that headers are read once."""
     name = bake.name
     if quick:
-        options = (*bake.options, "-Dstoryteller=disabled")
+        options = (*bake.options, "-Dstoryteller=disabled", "-Dunity=on", "-Dunity_size=100")
         bake = dataclasses.replace(bake, name=f"quick-{name}", options=options, whole=False, cli=False)
     return Step(name, lambda counts: check_bake(bake, counts), bake.folder, quick=bake.quick)
 

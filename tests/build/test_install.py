@@ -81,7 +81,7 @@ def test_installing_and_taking_it_away_again(build: Path, tmp_path: Path) -> Non
 def test_weights_beside_the_program_are_installed_beside_it(build: Path, tmp_path: Path) -> None:
     apart = tmp_path / "build"
     model = seeded.write(tmp_path, "odd_q8")
-    run("meson", "setup", apart, f"-Dmodel={model}", "-Dembed=false", "-Dstoryteller=disabled")
+    run("meson", "setup", apart, f"-Dmodel={model}", "-Dembed=false", "-Dstoryteller=disabled", "-Dunity=on", "-Dunity_size=100")
     run("meson", "compile", "-C", apart)
     run("meson", "install", "--no-rebuild", "-C", apart, DESTDIR=str(tmp_path / "root"))
     installed = tmp_path / "root/usr/local/bin"
