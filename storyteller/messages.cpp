@@ -15,14 +15,29 @@ struct Texts {
 constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = {{
     {Message::kListening, "listening: say \"{}a dragon\"", "请讲（英语）：\"{}a dragon\""},
     {Message::kPushToTalk, "press Enter, then speak", "按回车键后讲话"},
-    {Message::kTypeWish, "type a wish (a dragon), or: again, next, louder, softer, stop",
+    {Message::kTypeWish, "type a wish (a dragon), or: again, next, louder, softer, stop, help",
      "输入愿望（例如 a "
-     "dragon），或命令：again（再讲一遍）、next（换一个）、louder（大声）、softer（小声）、stop（停止）"},
+     "dragon），或命令：again（再讲一遍）、next（换一个）、louder（大声）、softer（小声）、stop（停止）、help（帮助）"},
     {Message::kHeard, "heard: {}", "听到：{}"},
     {Message::kStoryAbout, "a story about {}", "故事主题：{}"},
     {Message::kStoryOfOwnChoice, "a story of my own choice", "讲一个自选的故事"},
     {Message::kNotUnderstood, "not understood", "没有听懂"},
     {Message::kNothingHeard, "nothing heard for {} s", "{} 秒内没有听到声音"},
+    {Message::kTooLong, "too long for this model ({} bytes): say it in fewer words",
+     "对此模型太长（{} 字节）：请说短一些"},
+    {Message::kTopics, "topics: {}", "可讲的主题：{}"},
+    {Message::kHelp,
+     "say or type: tell me a story; a story about a dragon; a dog and a cat; a boy named Tom; another one; that one "
+     "again; "
+     "what happens next; longer, shorter; louder, softer; what can you tell; stop; good night",
+     "可以说或输入（英语）：tell me a story（讲个故事）；a story about a dragon（龙的故事）；a dog and a "
+     "cat（狗和猫）；a boy named "
+     "Tom（名叫 Tom 的男孩）；another one（换一个）；that one again（再讲一遍）；what happens "
+     "next（后来呢）；longer、shorter（长些、短"
+     "些）；louder、softer（大声、小声）；what can you tell（会讲什么）；stop（停止）；good night（晚安）"},
+    {Message::kLongStories, "longer stories from now on", "以后讲长一些的故事"},
+    {Message::kShortStories, "shorter stories from now on", "以后讲短一些的故事"},
+    {Message::kUsualStories, "stories of the usual length from now on", "以后讲一般长度的故事"},
     {Message::kVolume, "volume {} %", "音量 {} %"},
     {Message::kAsleep, "good night", "晚安"},
     {Message::kFirstSound, "first sound {} s after the wish", "愿望之后 {} 秒发出第一声"},
@@ -33,6 +48,7 @@ constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = 
      "写入文件"},
     {Message::kSpeakerEnded, "no speaker: \"{}\" ended without playing, {} times: see what it said above",
      "没有扬声器：“{}”未播放就退出了 {} 次：请看上面它的输出"},
+    {Message::kSpeakerNotStarted, "no speaker: {}", "没有扬声器：{}"},
     {Message::kPlayerDied, "the player \"{}\" died and did not come back: the story goes on as text",
      "播放命令“{}”中途退出且无法恢复：故事以文字继续"},
     {Message::kPlayerEnded, "the player \"{}\" ended with {}, expected 0: see what it said above",

@@ -80,6 +80,7 @@ int Narrator::emit(std::string_view text) {
 
 void Narrator::hand_on(std::size_t length) {
     ++sentences_;
+    told_.append(text_, 0, length);
     sentences_queue_.push({text_.substr(0, length), true});
     text_.erase(0, length);
 }

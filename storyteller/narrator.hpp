@@ -44,6 +44,9 @@ public:
 
     [[nodiscard]] bool full() const override;
 
+    /// Returns the story so far, as whole sentences.
+    [[nodiscard]] const std::string& told() const { return told_; }
+
     /// Ends the story, with "The end." where it would break off, and waits until it has been told. Fails with 69 when
     /// voice or speaker failed, 74 when writing did.
     std::optional<Failure> end();
@@ -72,6 +75,7 @@ private:
     TextOutput& screen_;
     Controls& controls_;
     StoryLimits limits_;
+    std::string told_;
     std::string text_;  // is the story's part that is not yet handed on
     int tokens_ = 0;
     int sentences_ = 0;

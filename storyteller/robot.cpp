@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <random>
 
 #include "program.hpp"
 #include "storyteller/messages.hpp"
@@ -15,6 +17,8 @@ constexpr int kAsk = 3;          // times, until it tells a story of its own cho
 constexpr int kUnasked = 2;      // stories in a row to nobody, until it sleeps
 constexpr double kLouder = 1.4;  // 3 dB
 constexpr auto kStep = 100ms;
+constexpr std::size_t kMaxTopic = 200;   // bytes
+constexpr std::size_t kNamedTopics = 5;  // of those it can tell about
 
 // Say what the robot says, in the language of its voice.
 constexpr const char* kThinkingWords = "Let me tell you a story.";
@@ -22,6 +26,13 @@ constexpr const char* kAskAgainWords = "Sorry, I did not understand. Please tell
 constexpr const char* kNothingHeardWords = "I can not hear you. What shall the story be about?";
 constexpr const char* kOwnChoiceWords = "I will choose a story.";
 constexpr const char* kVolumeWords = "Like this.";
+constexpr const char* kLongWords = "I will tell longer stories.";
+constexpr const char* kShortWords = "I will tell shorter stories.";
+constexpr const char* kUsualWords = "My stories will be as long as usual.";
+constexpr const char* kTooLongWords = "That was too long for me. Please tell me again.";
+constexpr const char* kHelpWords =
+    "You can say: tell me a story. Or: a story about a dragon and a cat. Or: another one. That one again. What happens "
+    "next. Longer. Shorter. Louder. Softer. What can you tell. Stop. And: good night.";
 constexpr const char* kGoodNightWords = "Good night.";
 
 void tell_user(const std::string& message) {
@@ -69,29 +80,8 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
 }
 
 std::optional<Failure> Robot::run() {
-    std::optional<Failure> failed;
-    if (options_.loop) {
-        failed = loop();
-    } else {
-        std::optional<Wish> wish = Wish{};
-        wished_ = Clock::now();
-        if (options_.listens()) {
-            wish.reset();
-            failed = ask(wish);
-            if (!wish && !bedtime()) {
-                wish = Wish{};  // nobody is left who could be asked again
-            }
-        } else if (options_.wish) {
-            wish = understand(*options_.wish);
-            if (!wish) {
-                failed = failure(kExitUsage, "--wish \"%s\": expected a topic: a dragon", options_.wish->c_str());
-            }
-        }
-        if (!failed && wish && stop_signal == 0) {
-            const Story story = options_.prompt ? Story{*options_.prompt, Echo::kYes, seed_} : story_about(wish->topic);
-            failed = tell(story, wish->topic);
-        }
-    }
+    wished_ = Clock::now();
+    std::optional<Failure> failed = options_.loop ? loop() : once();
     const std::optional<Failure> unfinished = teller_->finish();
     failed = failed ? failed : unfinished;
     if (failed) {
@@ -100,36 +90,54 @@ std::optional<Failure> Robot::run() {
     return failed;
 }
 
+/// Tells one story, or gives one answer.
+std::optional<Failure> Robot::once() {
+    if (options_.prompt) {
+        last_ = Story{*options_.prompt, Echo::kYes, seed_};
+        return tell();
+    }
+    std::optional<Wish> wish = Wish{};
+    if (options_.wish) {
+        wish = understand(*options_.wish);
+        if (!wish) {
+            return failure(kExitUsage, "--wish \"%s\": expected a topic: a dragon", options_.wish->c_str());
+        }
+        if (too_long(wish->topic)) {
+            return Failure{kExitUsage, "--wish: " + say(Message::kTooLong, {std::to_string(options_.wish->size())})};
+        }
+        return answer(*wish);
+    }
+    while (options_.listens()) {
+        wish.reset();
+        if (auto failed = ask(wish)) {
+            return failed;
+        }
+        const bool asks = wish && (wish->command == Command::kTopics || wish->command == Command::kHelp);
+        if (!wish && !bedtime()) {
+            wish = Wish{};  // nobody is left who could be asked again
+        }
+        if (!asks || stop_signal != 0) {
+            break;
+        }
+        if (auto failed = answer(*wish)) {
+            return failed;
+        }
+    }
+    return wish && stop_signal == 0 ? answer(*wish) : std::nullopt;
+}
+
 std::optional<Failure> Robot::loop() {
-    std::string topic;
-    std::optional<Story> last;
     int unasked = 0;
     while (stop_signal == 0 && !bedtime() && unasked < kUnasked) {
         std::optional<Wish> wish;
         if (auto failed = ask(wish)) {
             return failed;
         }
-        if (!wish || stop_signal != 0) {
+        if (!wish || stop_signal != 0 || wish->command == Command::kStop || wish->command == Command::kGoodNight) {
             break;
         }
-        unasked = wish->topic.empty() && !wish->command ? unasked + 1 : 0;
-        if (wish->command == Command::kStop) {
-            break;
-        }
-        if (wish->command == Command::kLouder || wish->command == Command::kSofter) {
-            change_volume(*wish->command);
-            if (auto failed = teller_->say(kVolumeWords)) {
-                return failed;
-            }
-            continue;
-        }
-        if (!wish->command) {
-            topic = wish->topic;
-        }
-        if (!last || wish->command != Command::kAgain) {
-            last = story_about(topic);
-        }
-        if (auto failed = tell(*last, topic)) {
+        unasked = wish->none() ? unasked + 1 : 0;
+        if (auto failed = answer(*wish)) {
             return failed;
         }
     }
@@ -138,6 +146,51 @@ std::optional<Failure> Robot::loop() {
     }
     tell_user(say(Message::kAsleep));
     return teller_->say(kGoodNightWords);
+}
+
+/// Does what somebody wishes.
+std::optional<Failure> Robot::answer(const Wish& wish) {
+    switch (wish.command.value_or(Command::kStory)) {
+        case Command::kLouder:
+        case Command::kSofter:
+            change(*wish.command);
+            return teller_->say(kVolumeWords);
+        case Command::kLonger:
+        case Command::kShorter:
+            change(*wish.command);
+            return teller_->say(length_ > 0 ? kLongWords : length_ < 0 ? kShortWords : kUsualWords);
+        case Command::kTopics: {
+            const std::string topics = five_topics();
+            tell_user(say(Message::kTopics, {topics}));
+            return teller_->say("I can tell a story about " + topics + ".");
+        }
+        case Command::kHelp:
+            tell_user(say(Message::kHelp));
+            return teller_->say(kHelpWords);
+        case Command::kStop:
+        case Command::kGoodNight:
+            return teller_->say(kGoodNightWords);
+        case Command::kAgain:
+            last_ = last_ ? last_ : story_about(topic_, length_);
+            return tell();
+        case Command::kContinue: {
+            const std::optional<Story> part = teller_->next_part(seed_);
+            seed_ += part ? 1 : 0;
+            last_ = part ? part : story_about(topic_, length_);
+            return tell();
+        }
+        case Command::kNext:
+            break;
+        case Command::kStory:
+            if (too_long(wish.topic)) {
+                tell_user(say(Message::kTooLong, {std::to_string(wish.topic.size())}));
+                return teller_->say(kTooLongWords);
+            }
+            topic_ = wish.topic;
+            break;
+    }
+    last_ = story_about(topic_, wish.length != 0 ? wish.length : length_.load());
+    return tell();
 }
 
 /// Asks for a wish until there is one. Afterwards `wish` is that, a wish for nothing in particular when none was
@@ -188,7 +241,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     if (ears_->exhausted()) {
         return Answer::kEnded;
     }
-    tell_user(say(Message::kListening, {std::string(kWishes.requests.back()) + " "}));
+    tell_user(say(Message::kListening, {"tell me a story about "}));
     return hear_speech(wish);
 }
 
@@ -240,32 +293,49 @@ Result<Robot::Answer> Robot::hear_speech(std::optional<Wish>& wish) {
     return wish ? Answer::kWish : Answer::kNotUnderstood;
 }
 
-std::optional<Failure> Robot::tell(const Story& story, const std::string& topic) {
-    hooks_.run(Event::kThink, topic);
+/// Tells last_.
+std::optional<Failure> Robot::tell() {
+    hooks_.run(Event::kThink, topic_);
     std::vector<std::string> announcements;
-    if (options_.say_wish && !topic.empty()) {
-        announcements.push_back("A story about " + topic + ".");
+    if (options_.say_wish && !topic_.empty()) {
+        announcements.push_back("A story about " + topic_ + ".");
     } else if (options_.loop) {
         announcements.emplace_back(kThinkingWords);
     }
     teller_->controls().cut = false;
     telling_ = true;  // whoever reads the next line may answer it at once
-    if (!topic.empty()) {
-        tell_user(say(Message::kStoryAbout, {topic}));
+    if (!topic_.empty()) {
+        tell_user(say(Message::kStoryAbout, {topic_}));
     }
-    std::optional<Failure> failed = teller_->tell(story, announcements, wished_);
+    std::optional<Failure> failed = teller_->tell(*last_, announcements, wished_);
     telling_ = false;
     return failed;
 }
 
 /// Makes a new story; without a topic one of the model's choice.
-Story Robot::story_about(const std::string& topic) {
-    const std::uint64_t seed = seed_++;
-    if (topic.empty()) {
-        return {"", Echo::kYes, seed};
+Story Robot::story_about(const std::string& topic, int length) {
+    Story story{"", Echo::kYes, seed_++, {}, length};
+    if (!topic.empty()) {
+        story.prompt = kWishes.prompt_before + topic + kWishes.prompt_after;
+        story.echo = kWishes.prompt_is_told ? Echo::kYes : Echo::kNo;
     }
-    return {kWishes.prompt_before + topic + kWishes.prompt_after, kWishes.prompt_is_told ? Echo::kYes : Echo::kNo,
-            seed};
+    return story;
+}
+
+bool Robot::too_long(const std::string& topic) const {
+    return topic.size() > kMaxTopic || !teller_->fits(kWishes.prompt_before + topic + kWishes.prompt_after);
+}
+
+/// Names five topics: "a dragon, the sea, sharing, a cat or the moon"; others each time.
+std::string Robot::five_topics() const {
+    std::minstd_rand random(static_cast<std::uint32_t>(seed_ % std::minstd_rand::max()));
+    std::vector<const char*> topics;
+    std::sample(kWishes.topics.begin(), kWishes.topics.end(), std::back_inserter(topics), kNamedTopics, random);
+    std::string text;
+    for (std::size_t i = 0; i < topics.size(); ++i) {
+        text.append(i == 0 ? "" : i + 1 < topics.size() ? ", " : " or ").append(topics[i]);
+    }
+    return text;
 }
 
 /// Obeys commands that can't wait while a story is told; called from the console's thread.
@@ -274,19 +344,30 @@ bool Robot::take_at_once(const std::string& line) {
         return false;
     }
     const std::optional<Wish> wish = understand(line);
-    if (wish && (wish->command == Command::kLouder || wish->command == Command::kSofter)) {
-        change_volume(*wish->command);
+    if (wish && wish->command && change(*wish->command)) {
         return true;
     }
     teller_->controls().cut = true;
     return !wish || wish->command == Command::kStop;  // next, again and another wish follow
 }
 
-void Robot::change_volume(Command command) {
+/// Changes the volume, or the length of the stories to come; returns whether that is what the command is for.
+bool Robot::change(Command command) {
+    if (command == Command::kLonger || command == Command::kShorter) {
+        length_ = std::clamp(length_ + (command == Command::kLonger ? 1 : -1), -1, 1);
+        tell_user(say(length_ > 0   ? Message::kLongStories
+                      : length_ < 0 ? Message::kShortStories
+                                    : Message::kUsualStories));
+        return true;
+    }
+    if (command != Command::kLouder && command != Command::kSofter) {
+        return false;
+    }
     std::atomic<int>& volume = teller_->controls().volume;
     const double wanted = command == Command::kLouder ? volume * kLouder : volume / kLouder;
     volume = std::clamp(static_cast<int>(wanted), kMinVolume, kMaxVolume);
     tell_user(say(Message::kVolume, {std::to_string(volume)}));
+    return true;
 }
 
 bool Robot::bedtime() const {

@@ -34,14 +34,18 @@ private:
     explicit Robot(const SpeechOptions& options) : options_(options), hooks_(options.on) {}
 
     std::optional<Failure> loop();
+    std::optional<Failure> once();
+    std::optional<Failure> answer(const Wish& wish);
     std::optional<Failure> ask(std::optional<Wish>& wish);
     Result<Answer> listen(std::optional<Wish>& wish);
     Result<Answer> hear_speech(std::optional<Wish>& wish);
     Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
-    std::optional<Failure> tell(const Story& story, const std::string& topic);
-    Story story_about(const std::string& topic);
+    std::optional<Failure> tell();
+    Story story_about(const std::string& topic, int length);
     bool take_at_once(const std::string& line);
-    void change_volume(Command command);
+    bool change(Command command);
+    [[nodiscard]] std::string five_topics() const;
+    [[nodiscard]] bool too_long(const std::string& topic) const;
     [[nodiscard]] bool bedtime() const;
 
     const SpeechOptions& options_;
@@ -50,6 +54,9 @@ private:
     std::unique_ptr<Teller> teller_;
     std::unique_ptr<Ears> ears_;  // is null when wishes are typed
     std::uint64_t seed_ = 0;
+    std::string topic_;            // is that of last_; empty: of the model's choice
+    std::optional<Story> last_;    // was told last
+    std::atomic<int> length_ = 0;  // of the stories to come, as Story has it
     Clock::time_point started_ = Clock::now();
     Clock::time_point wished_ = Clock::now();
     std::atomic<bool> telling_ = false;

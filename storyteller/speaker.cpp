@@ -64,7 +64,7 @@ bool Speaker::feed(std::span<const std::byte> bytes) {
     if (!process_) {
         Result<Process> started = Process::start("--snd-command", players_.front(), Pipes::kInput);
         if (!started) {
-            report_failure(started.failure());
+            not_started_ = started.failure().message;
             return false;
         }
         process_.emplace(std::move(*started));
@@ -107,13 +107,17 @@ std::optional<Failure> Speaker::play(std::span<const std::int16_t> samples) {
         return std::nullopt;
     }
     for (int tries = 0; !feed(sample_bytes(samples)); ++tries) {
-        if (tries < kRestarts) {
+        if (not_started_.empty() && tries < kRestarts) {
             continue;
         }
         if (!played_ && players_.size() > 1) {
             players_ = players_.subspan(1);
+            not_started_.clear();
             tries = -1;
             continue;
+        }
+        if (!played_ && !not_started_.empty()) {
+            return Failure{kExitUnavailable, say(Message::kSpeakerNotStarted, {not_started_})};
         }
         if (!played_) {
             return Failure{kExitUnavailable, say(Message::kSpeakerEnded, {player(), std::to_string(kRestarts + 1)})};

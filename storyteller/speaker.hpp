@@ -35,8 +35,8 @@ struct PlayerPatience {
 };
 
 /// Plays samples. A player that dies, or hangs and is ended, is started again, a few times; after that the text goes on
-/// without sound, and that is said once. One that never played anything gives way to the next; when it was the last,
-/// that is a failure.
+/// without sound, and that is said once; one that can't be started is not tried twice. One that never played anything
+/// gives way to the next; when it was the last, that is a failure.
 class Speaker {
 public:
     /// Takes `players`, which may be empty, and `wav`, which may be null. `cut` becomes true when what is being said
@@ -73,6 +73,7 @@ private:
     PlayerPatience patience_;
     std::optional<Process> process_;
     std::optional<std::chrono::steady_clock::time_point> first_sound_;
+    std::string not_started_;  // says why the command in use can't be started; empty while it can
     bool played_ = false;
     bool silent_ = false;
 };

@@ -75,11 +75,11 @@ std::optional<Failure> set_sleep(Options& options, const OptionRow& row, const c
     if (last == 's' || last == 'm' || last == 'h') {
         digits.pop_back();
     }
-    int number = 0;
-    if (auto failed = set_number(number, row, digits.c_str(), 1, kDay / unit)) {
-        return failed;
+    const Result<int> number = parse_number_in("", digits.c_str(), 1, kDay / unit);
+    if (!number) {
+        return not_a("minutes, 1 to 1440, or 90s, 20m, 2h", row, text);
     }
-    own(options).sleep = std::chrono::seconds(number * unit);
+    own(options).sleep = std::chrono::seconds(*number * unit);
     return std::nullopt;
 }
 

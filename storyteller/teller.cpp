@@ -9,12 +9,14 @@
 #include "report.hpp"
 #include "sampler.hpp"
 #include "storyteller/messages.hpp"
+#include "storyteller/sequel.hpp"
 
 namespace storybake::speech {
 namespace {
 
 // A sentence is completed within so many tokens beyond those that were asked for.
 constexpr int kTokensToFinish = 48;
+constexpr int kShortSentences = 8;  // of a short story
 
 }  // namespace
 
@@ -65,12 +67,39 @@ Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::v
     controls_.volume = options.volume;
 }
 
+bool Teller::fits(const std::string& prompt) const {
+    return static_cast<int>(model_.tokenizer->encode(prompt).size()) <= kModel.seq_len / 2;
+}
+
+std::optional<Story> Teller::next_part(std::uint64_t seed) const {
+    const std::optional<Sequel> sequel = sequel_of(told_, seed);
+    if (!sequel || !fits(sequel->introduction + " " + sequel->opening)) {
+        return std::nullopt;
+    }
+    return Story{sequel->introduction + " " + sequel->opening, Echo::kNo, seed, sequel->opening};
+}
+
 std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
                                     std::chrono::steady_clock::time_point since) {
+    if (auto failed = tell_part(story, announcements, since)) {
+        return failed;
+    }
+    const std::optional<Story> part = story.length > 0 ? next_part(story.seed) : std::nullopt;
+    if (!part || controls_.cut || stop_signal != 0) {
+        return std::nullopt;
+    }
+    return tell_part(*part, {}, std::chrono::steady_clock::now());
+}
+
+std::optional<Failure> Teller::tell_part(const Story& story, std::span<const std::string> announcements,
+                                         std::chrono::steady_clock::time_point since) {
     const int wanted = choose_steps(options_.steps);
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
+    if (story.length < 0 && (limits.sentences == 0 || limits.sentences > kShortSentences)) {
+        limits.sentences = kShortSentences;
+    }
     Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
     for (const std::string& announcement : announcements) {
@@ -79,8 +108,10 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
     Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr,
                     std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
+    narrator.write(story.opening);
     const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
     const std::optional<Failure> unheard = narrator.end();
+    told_ = narrator.told();
     if (failed || unheard) {
         return failed ? failed : unheard;
     }

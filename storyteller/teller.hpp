@@ -27,6 +27,8 @@ struct Story {
     std::string prompt;
     Echo echo;  // tells whether the prompt is the story's beginning
     std::uint64_t seed;
+    std::string opening = {};  // ends the prompt, and is told where the prompt is not
+    int length = 0;            // -1: a short one; 1: with a second part
 };
 
 class Teller {
@@ -39,6 +41,12 @@ public:
     /// Fails with 65 when the model is damaged, 69 and 74.
     std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
                                 std::chrono::steady_clock::time_point since);
+
+    /// Tells whether the context has room for a story behind this prompt.
+    [[nodiscard]] bool fits(const std::string& prompt) const;
+
+    /// Makes a story that goes on with the last one, with the same persons; nothing when nothing was told.
+    [[nodiscard]] std::optional<Story> next_part(std::uint64_t seed) const;
 
     /// Says something that is no story, and can't be cut.
     std::optional<Failure> say(const std::string& text);
@@ -55,11 +63,14 @@ private:
     Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
            std::unique_ptr<Voice> voice, BakedModel model);
 
+    std::optional<Failure> tell_part(const Story& story, std::span<const std::string> announcements,
+                                     std::chrono::steady_clock::time_point since);
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;
     std::function<void()> begun_;
     Controls controls_;
+    std::string told_;
     std::string lost_player_;  // names the player that died in the middle of what was said last
     std::optional<WavFile> wav_;
     std::vector<Words> players_;

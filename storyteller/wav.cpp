@@ -180,6 +180,18 @@ std::array<std::byte, 44> wav_header(std::uint32_t data_bytes) {
     return header;
 }
 
+std::vector<std::int16_t> stretched(std::span<const std::int16_t> samples, double factor) {
+    std::vector<std::int16_t> longer(static_cast<std::size_t>(static_cast<double>(samples.size()) * factor));
+    for (std::size_t i = 0; i < longer.size(); ++i) {
+        const double at = static_cast<double>(i) / factor;
+        const auto before = std::min(static_cast<std::size_t>(at), samples.size() - 1);
+        const std::size_t after = std::min(before + 1, samples.size() - 1);
+        const double share = at - static_cast<double>(before);
+        longer[i] = static_cast<std::int16_t>(samples[before] + share * (samples[after] - samples[before]));
+    }
+    return longer;
+}
+
 std::span<const std::byte> sample_bytes(std::span<const std::int16_t> samples) {
     return std::as_bytes(samples);
 }

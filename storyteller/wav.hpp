@@ -37,6 +37,9 @@ Result<std::vector<std::int16_t>> read_wav(const std::string& path);
 /// Returns the header of a file with one channel of kSampleRate, and `data_bytes` bytes of samples.
 std::array<std::byte, 44> wav_header(std::uint32_t data_bytes);
 
+/// Returns samples made longer by a factor from 1 on, so that at the same rate they are slower and deeper.
+std::vector<std::int16_t> stretched(std::span<const std::int16_t> samples, double factor);
+
 /// Views samples as their bytes in a file or on a pipe, little-endian.
 std::span<const std::byte> sample_bytes(std::span<const std::int16_t> samples);
 

@@ -1,16 +1,161 @@
 #include "storyteller/wishes.hpp"
 
+#include <algorithm>
+#include <vector>
+
 namespace storybake::speech {
 namespace {
 
-constexpr std::string_view kSpaces = " \t\r\n";
-constexpr std::string_view kPlease = " please";
+constexpr std::string_view kStopWord = "stop";
+constexpr std::string_view kPleaseWord = "please";
 
-/// Drops the characters of `drop` from both ends of a text.
-std::string_view trim(std::string_view text, std::string_view drop) {
-    const std::size_t first = text.find_first_not_of(drop);
-    return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(drop) - first + 1);
+bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
+
+bool is_of_word(char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '\'' || c == '-' || static_cast<unsigned char>(c) >= 0x80;
+}
+
+/// Points to a word of a text, and has its small letters.
+struct Word {
+    std::size_t begin;
+    std::size_t end;
+    std::string small;
+};
+
+using Words = std::span<const Word>;
+
+std::vector<Word> words_of(std::string_view text) {
+    std::vector<Word> words;
+    for (std::size_t at = 0; at < text.size();) {
+        std::size_t end = at;
+        while (end < text.size() && is_of_word(text[end])) {
+            ++end;
+        }
+        if (end > at) {
+            words.push_back({at, end, lower(text.substr(at, end - at))});
+        }
+        at = end + 1;
+    }
+    return words;
+}
+
+/// Returns how many words a text begins with that are the phrase's; 0 when it does not begin with it.
+std::size_t begins_with(Words words, std::string_view phrase) {
+    std::size_t count = 0;
+    while (!phrase.empty()) {
+        const std::string_view next = phrase.substr(0, phrase.find(' '));
+        if (count == words.size() || words[count].small != next) {
+            return 0;
+        }
+        ++count;
+        phrase.remove_prefix(std::min(phrase.size(), next.size() + 1));
+    }
+    return count;
+}
+
+bool is(Words words, std::string_view phrase) {
+    return begins_with(words, phrase) == words.size();
+}
+
+/// Returns how many words the longest of the phrases that a text begins with has.
+std::size_t longest(Words words, Phrases phrases) {
+    std::size_t count = 0;
+    for (const char* const phrase : phrases) {
+        count = std::max(count, begins_with(words, phrase));
+    }
+    return count;
+}
+
+bool is_one_of(const Word& word, Phrases phrases) {
+    return longest({&word, 1}, phrases) > 0;
+}
+
+std::optional<Command> command_of(Words words) {
+    for (const CommandWords& known : kWishes.commands) {
+        if (is(words, known.words)) {
+            return known.command;
+        }
+    }
+    return std::nullopt;
+}
+
+bool is_topic(Words words) {
+    return std::any_of(kWishes.topics.begin(), kWishes.topics.end(), [&](auto topic) { return is(words, topic); });
+}
+
+/// Tells whether a topic of several words stands at the end: "saying please".
+bool ends_with_topic(Words words) {
+    for (std::size_t count = 2; count <= words.size(); ++count) {
+        if (is_topic(words.last(count))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Drops what means nothing from both ends.
+Words without_manners(Words words) {
+    while (!words.empty() && is_one_of(words.front(), kWishes.polite)) {
+        words = words.subspan(1);
+    }
+    while (!words.empty() && is_one_of(words.back(), kWishes.polite) && !ends_with_topic(words)) {
+        words = words.first(words.size() - 1);
+    }
+    return words;
+}
+
+/// Finds "stop": anywhere before a topic is named, and behind a whole topic ("a story about a dragon, stop!").
+bool says_stop(Words words) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (words[i].small == kStopWord) {
+            return true;
+        }
+        if (is_one_of(words[i], kWishes.links)) {
+            const Words topic = words.subspan(i + 1);
+            return topic.size() > 1 && topic.back().small == kStopWord && is_topic(topic.first(topic.size() - 1));
+        }
+    }
+    return false;
+}
+
+/// Returns the text of a topic, with capitals for names that a recogniser has heard.
+std::string topic_text(std::string_view text, Words words) {
+    std::string topic(text.substr(words.front().begin, words.back().end - words.front().begin));
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view before = i == 0 ? "" : std::string_view(words[i - 1].small);
+        const bool described = before == "a" || before == "an" || before == "the" || before == "some";
+        const bool called = i > 0 && is_one_of(words[i - 1], kWishes.named);
+        char& first = topic[words[i].begin - words.front().begin];
+        if ((called || (!described && is_one_of(words[i], kWishes.names))) && first >= 'a' && first <= 'z') {
+            first = static_cast<char>(first - ('a' - 'A'));
+        }
+    }
+    return topic;
+}
+
+/// Reads "a story", or what stands in its place; a wish's length and whether it is another one.
+struct Asked {
+    std::size_t count = 0;
+    int length = 0;
+    bool other = false;
+};
+
+Asked story_of(Words words) {
+    Asked asked{longest(words, kWishes.stories)};
+    if (const std::size_t count = longest(words, kWishes.others); count > asked.count) {
+        asked = {count, 0, true};
+    }
+    for (const LengthWords& known : kWishes.lengths) {
+        if (const std::size_t count = begins_with(words, known.words); count > asked.count) {
+            asked = {count, known.length, false};
+        }
+    }
+    return asked;
+}
+
+}  // namespace
 
 std::string lower(std::string_view text) {
     std::string small(text);
@@ -20,30 +165,37 @@ std::string lower(std::string_view text) {
     return small;
 }
 
-}  // namespace
-
 std::optional<Wish> understand(std::string_view text) {
-    text = trim(trim(text, kSpaces), ".!?, \"");
-    std::string small = lower(text);  // has the same length
-    for (const CommandWords& known : kWishes.commands) {
-        if (small == known.words) {
-            return Wish{known.command, {}};
-        }
-    }
-    if (small.ends_with(kPlease)) {
-        text = trim(text.substr(0, text.size() - kPlease.size()), ", ");
-        small.resize(text.size());
-    }
-    for (const std::string_view request : kWishes.requests) {
-        if (small.starts_with(request) && small.size() > request.size() && small[request.size()] == ' ') {
-            text = trim(text.substr(request.size()), kSpaces);
-            break;
-        }
-    }
-    if (lower(text).find_first_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos) {
+    if (std::none_of(text.begin(), text.end(), is_letter)) {
         return std::nullopt;
     }
-    return Wish{std::nullopt, std::string(text)};
+    const std::vector<Word> all = words_of(text);
+    Words words = without_manners(all);
+    if (words.empty()) {  // "Yes, please!" is a wish, "Hello!" is none
+        const bool asks =
+            std::any_of(all.begin(), all.end(), [](const Word& word) { return word.small == kPleaseWord; });
+        return asks ? std::optional(Wish{Command::kStory, {}}) : std::nullopt;
+    }
+    if (const std::optional<Command> command = command_of(words)) {
+        return Wish{command, {}};
+    }
+    if (says_stop(words)) {
+        return Wish{Command::kStop, {}};
+    }
+    const std::size_t ask = longest(words, kWishes.asks);
+    if (const std::optional<Command> command = ask > 0 ? command_of(words.subspan(ask)) : std::nullopt) {
+        return Wish{command, {}};
+    }
+    const Asked asked = story_of(words.subspan(ask));
+    const Words rest = words.subspan(ask + asked.count);
+    const std::size_t link = ask + asked.count > 0 ? longest(rest, kWishes.links) : 0;
+    const Words topic = rest.subspan(link);
+    if (topic.empty()) {
+        return Wish{asked.other ? Command::kNext : Command::kStory, {}, asked.length};
+    }
+    // "The story machine" is a topic: only with a link was "the story" what was asked for.
+    const bool whole = asked.count > 0 && link == 0;
+    return Wish{std::nullopt, topic_text(text, whole ? words.subspan(ask) : topic), asked.length};
 }
 
 }  // namespace storybake::speech

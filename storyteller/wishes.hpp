@@ -8,11 +8,29 @@
 
 namespace storybake::speech {
 
-enum class Command { kAgain, kNext, kLouder, kSofter, kStop };
+enum class Command {
+    kStory,  // any story
+    kAgain,
+    kNext,
+    kContinue,
+    kLonger,
+    kShorter,
+    kLouder,
+    kSofter,
+    kStop,
+    kGoodNight,
+    kTopics,
+    kHelp,
+};
 
 struct CommandWords {
     const char* words;
     Command command;
+};
+
+struct LengthWords {
+    const char* words;
+    int length;  // as Wish has it
 };
 
 /// Gives the phones of a word, of the CMU dictionary's kind ("D R AE G AH N"); none for a word that the dictionary
@@ -22,27 +40,46 @@ struct Pronunciation {
     const char* phones;
 };
 
-/// Holds what is generated from the model's topics (storyteller/wishes.py). All words are small English letters.
+using Phrases = std::span<const char* const>;
+
+/// Holds what is generated from the model's topics (storyteller/wishes.py) and the phrases of storyteller/phrases.py,
+/// which explains them. All words are small English letters.
 struct WishFacts {
-    std::span<const char* const> topics;
-    std::span<const char* const> requests;  // say how a wish may begin, the longer of two first
+    Phrases topics;
+    Phrases asks;
+    Phrases stories;
+    Phrases others;
+    std::span<const LengthWords> lengths;
+    Phrases links;
+    Phrases named;
+    Phrases names;
+    Phrases polite;
     std::span<const CommandWords> commands;
     std::span<const Pronunciation> pronunciations;  // cover every word of the grammar; none without PocketSphinx
     const char* prompt_before;                      // begins the model's prompt, before the topic
     const char* prompt_after;                       // ends the prompt, after the topic
     bool prompt_is_told;                            // tells whether the prompt is the beginning of the story
-    const char* grammar;                            // JSGF
+    const char* grammar;                            // JSGF without the rule <name>
 };
 extern const WishFacts kWishes;
 
 /// Says what somebody wants: a command, or else a story about a topic.
 struct Wish {
     std::optional<Command> command;
-    std::string topic;
+    std::string topic;  // is "me" for the child itself
+    int length = 0;     // of this story: -1 shorter than usual, 1 longer
+
+    /// Tells whether nobody has asked for anything.
+    [[nodiscard]] bool none() const { return !command && topic.empty(); }
 };
 
-/// Reads a wish, recognised or typed: a command, or a request, a topic, or both ("Tell me a story about a dragon."). A
-/// topic that was typed need not be one of the model's. Returns nothing for a text without letters.
+/// Reads a wish, recognised or typed: a command, or a request, a topic, or both ("Tell me a story about a dragon,
+/// please."). What is said before and after counts as little as in `kWishes.polite`, and "stop" is understood wherever
+/// it is no part of a topic. A topic that was typed need not be one of the model's. Names are given their capital.
+/// Returns nothing for a text without letters.
 std::optional<Wish> understand(std::string_view text);
+
+/// Returns a text's small letters.
+std::string lower(std::string_view text);
 
 }  // namespace storybake::speech

@@ -20,7 +20,9 @@ from codegen.memory import PROGRAM_BYTES
 from codegen.output import write_if_changed
 from codegen.templating import environment
 from codegen.tokenizer import stems
+from storyteller import phrases
 from storyteller.memory import VOICE_BYTES, decoder_bytes
+from storyteller.phrases import own_words
 
 TEMPLATE = Path(__file__).resolve().parent / "wishes.cpp.jinja"
 DEFAULT_TOPICS = Path(__file__).resolve().parent.parent / "models" / "tinytales.topics.txt"
@@ -29,36 +31,10 @@ MAX_TOPICS_BYTES = 1 << 20
 MAX_DICTIONARY_BYTES = 64 << 20
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
-# How a wish may begin; the longest first, since one may be the end of another.
-REQUESTS = (
-    "please tell me a story about",
-    "can you tell me a story about",
-    "could you tell me a story about",
-    "i want to hear a story about",
-    "i would like a story about",
-    "tell us a story about",
-    "tell me a story about",
-    "tell a story about",
-    "i want a story about",
-    "a story about",
-)
-
-# What else can be said: the words, and the name of storyteller/wishes.hpp's Command.
-COMMANDS = (
-    ("again", "kAgain"),
-    ("tell it again", "kAgain"),
-    ("next", "kNext"),
-    ("another story", "kNext"),
-    ("louder", "kLouder"),
-    ("softer", "kSofter"),
-    ("stop", "kStop"),
-)
-
 # A word that has several pronunciations is listed again as read(2), read(3).
 ENTRY = re.compile(r"([^\s()]+)(?:\((\d+)\))?\s+([A-Z]+(?: [A-Z]+)*)\s*")
 SHORTEST_HALF = 3  # letters
-# Words that the storyteller knows whatever the topics.
-OWN_WORDS = frozenset(" ".join((*REQUESTS, "please", *(words for words, _ in COMMANDS))).split())
+OWN_WORDS = own_words()  # whatever the topics
 
 Dictionary = dict[str, tuple[str, ...]]  # the phones of a word's pronunciations, the commonest first
 
@@ -75,20 +51,12 @@ class Wishes:
     @property
     def words(self) -> list[str]:
         """The words of the grammar."""
-        return sorted(OWN_WORDS.union(*(topic.split() for topic in self.topics)))
+        return sorted(OWN_WORDS.union(phrases.NAMES, *(topic.split() for topic in self.topics)))
 
     @property
     def grammar(self) -> list[str]:
-        """The lines of the grammar, in JSGF."""
-        return [
-            "#JSGF V1.0;",
-            "grammar wishes;",
-            "public <said> = <wish> | <command>;",
-            "<wish> = [<request>] <topic> [please];",
-            f"<request> = {' | '.join(REQUESTS)};",
-            f"<topic> = {' | '.join(self.topics)};",
-            f"<command> = {' | '.join(words for words, _ in COMMANDS)};",
-        ]
+        """The lines of the grammar, in JSGF, but for the names."""
+        return phrases.grammar(self.topics)
 
 
 def _text(path: Path, what: str, largest: int, remedy: str) -> str:
@@ -142,8 +110,9 @@ def read_dictionary(path: Path, words: list[str]) -> Dictionary:
 
 def lacking_words(wishes: Wishes, dictionary: Dictionary) -> str:
     """A line about the words that the dictionary lacks, each with a topic that has it; empty when it has them all."""
-    lacking = [word for word in wishes.words if word not in dictionary]
-    named = (f'{word} ("{next(topic for topic in wishes.topics if word in topic.split())}")' for word in lacking)
+    of = {word: topic for topic in reversed(wishes.topics) for word in topic.split()}
+    lacking = [word for word in sorted(of) if word not in dictionary]
+    named = (f'{word} ("{of[word]}")' for word in lacking)
     return f"topics with words that the dictionary lacks, heard as Flite would say them: {', '.join(named)}" if lacking else ""
 
 
@@ -177,8 +146,7 @@ def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) ->
             pronunciations.append((word if number == 1 else f"{word}({number})", phones))
     text = environment(TEMPLATE.parent).get_template(TEMPLATE.name).render(
         wishes=wishes,
-        requests=REQUESTS,
-        commands=COMMANDS,
+        phrases=phrases,
         pronunciations=pronunciations,
         program_bytes=PROGRAM_BYTES,
         decoder_bytes=decoder_bytes(wishes.topics),

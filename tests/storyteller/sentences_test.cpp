@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <vector>
+
+#include "storyteller/sequel.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -87,6 +90,22 @@ TEST(Speakable, LeavesWhatAVoiceCanSay) {
     EXPECT_EQ(speakable("-rf <break time=\"1s\"/> $(id); `ls`"), "-rf  break time \"1s\"/  $(id);  ls");
     EXPECT_EQ(speakable("!!! ... \xf0\x9f\x90\x89"), "");
     EXPECT_EQ(speakable(""), "");
+}
+
+TEST(Sequel, HasTheSamePersons) {
+    const std::string told =
+        "There was once a cat named Molly. Molly met Theo. \"Hello, Molly,\" said Theo. \"Hi, Theo. I am Molly,\" said "
+        "Molly.\n"
+        "Then Theo and Molly saw Ben. All of them played with Theo. The end.";
+    const std::optional<Sequel> sequel = sequel_of(told, 1);
+    ASSERT_TRUE(sequel);
+    EXPECT_EQ(sequel->introduction, "There was once a cat named Molly.");
+    EXPECT_EQ(sequel->opening, "The next day, Molly and Theo");
+    EXPECT_NE(sequel_of(told, 2)->opening, sequel->opening);
+    EXPECT_EQ(sequel_of("\n A cat sat. It ran.", 1)->introduction, "A cat sat.");
+    EXPECT_EQ(sequel_of("\n A cat sat. It ran.", 1)->opening, "The next day,");
+    EXPECT_FALSE(sequel_of("", 1));
+    EXPECT_FALSE(sequel_of(" \n", 1));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storyteller/endpoint.hpp"
@@ -26,12 +27,29 @@ namespace storybake::speech {
 
 // The tests' own, in place of the generated ones.
 namespace {
-constexpr const char* kTopics[] = {"a dragon"};
-constexpr const char* kRequests[] = {"tell me a story about", "a story about"};
-constexpr CommandWords kCommands[] = {{"again", Command::kAgain}, {"stop", Command::kStop}};
+constexpr const char* kTopics[] = {"a dragon", "saying please"};
+constexpr const char* kAsks[] = {"tell me", "can you tell me", "i want"};
+constexpr const char* kStories[] = {"a story", "story", "one"};
+constexpr const char* kOthers[] = {"another story", "another one"};
+constexpr LengthWords kLengths[] = {{"a short story", -1}, {"a longer one", 1}};
+constexpr const char* kLinks[] = {"about", "with"};
+constexpr const char* kNamed[] = {"named", "called"};
+constexpr const char* kNames[] = {"tom", "daisy"};
+constexpr const char* kPolite[] = {"please", "hello", "now", "and"};
+constexpr CommandWords kCommands[] = {{"again", Command::kAgain},
+                                      {"that one again", Command::kAgain},
+                                      {"stop", Command::kStop},
+                                      {"help", Command::kHelp}};
 }  // namespace
 const WishFacts kWishes = {.topics = kTopics,
-                           .requests = kRequests,
+                           .asks = kAsks,
+                           .stories = kStories,
+                           .others = kOthers,
+                           .lengths = kLengths,
+                           .links = kLinks,
+                           .named = kNamed,
+                           .names = kNames,
+                           .polite = kPolite,
                            .commands = kCommands,
                            .pronunciations = {},
                            .prompt_before = "",
@@ -74,6 +92,13 @@ TEST(Wav, ReadsWhatItWrites) {
     for (std::size_t length = 0; length < file.size(); ++length) {
         EXPECT_EQ(parse_wav(std::span(file).first(length)).failure().exit_code, kExitBadData) << length;
     }
+}
+
+TEST(Wav, IsStretched) {
+    const std::vector<std::int16_t> samples = {0, 100, -100, 32767};
+    EXPECT_EQ(stretched(samples, 1.0), samples);
+    EXPECT_EQ(stretched(samples, 2.0), (std::vector<std::int16_t>{0, 50, 100, 0, -100, 16333, 32767, 32767}));
+    EXPECT_TRUE(stretched({}, 1.5).empty());
 }
 
 TEST(Wav, IsNotBelievedItsSize) {
@@ -306,13 +331,57 @@ TEST(Loudness, RoundsPeaksOff) {
     EXPECT_LT(samples[3], -30000);
 }
 
-TEST(Wishes, AreUnderstood) {
-    EXPECT_EQ(understand("Tell me a story about a Dragon, please.")->topic, "a Dragon");
-    EXPECT_EQ(understand("a dragon")->topic, "a dragon");
-    EXPECT_EQ(understand(" Again! ")->command, Command::kAgain);
-    EXPECT_EQ(understand("stop the train")->topic, "stop the train");
-    EXPECT_FALSE(understand(" 123 !"));
-    EXPECT_FALSE(understand(""));
+TEST(Wishes, NameATopicInManyWays) {
+    for (const auto& [text, topic] : std::initializer_list<std::pair<const char*, const char*>>{
+             {"Tell me a story about a Dragon, please.", "a Dragon"},
+             {"a dragon", "a dragon"},
+             {"please, can you tell me a story about a dog and a cat now", "a dog and a cat"},
+             {"tell me about a boy named tom", "a boy named Tom"},
+             {"a boy named Tom, the brave", "a boy named Tom, the brave"},
+             {"one with tom and a dragon please", "Tom and a dragon"},
+             {"i want a daisy", "a daisy"},
+             {"another story about the sea", "the sea"},
+             {"tell me a story about me", "me"},
+             {"a story about a bus stop", "a bus stop"},
+             {"a story about saying please, please", "saying please"},
+             {"the story of a crab", "the story of a crab"},
+             {"a caf\xc3\xa9", "a caf\xc3\xa9"},
+             {"one day in summer", "one day in summer"}}) {
+        const std::optional<Wish> wish = understand(text);
+        ASSERT_TRUE(wish) << text;
+        EXPECT_FALSE(wish->command) << text;
+        EXPECT_EQ(wish->topic, topic) << text;
+    }
+    EXPECT_EQ(understand("a short story about a dragon")->length, -1);
+    EXPECT_EQ(understand("tell me a longer one with a dragon")->length, 1);
+    EXPECT_EQ(understand("a dragon")->length, 0);
+}
+
+TEST(Wishes, MayBeCommands) {
+    for (const auto& [text, command] : std::initializer_list<std::pair<const char*, Command>>{
+             {"Tell me a story.", Command::kStory},
+             {"a story, please", Command::kStory},
+             {"please", Command::kStory},
+             {"I want a story about", Command::kStory},
+             {" Again! ", Command::kAgain},
+             {"can you tell me that one again please", Command::kAgain},
+             {"another one", Command::kNext},
+             {"Tell me another story!", Command::kNext},
+             {"hello, help", Command::kHelp},
+             {"stop", Command::kStop},
+             {"Stop it please", Command::kStop},
+             {"no no no please stop now", Command::kStop},
+             {"stop the story about a dragon", Command::kStop},
+             {"a story about a dragon, stop!", Command::kStop},
+             {"stop the train", Command::kStop}}) {
+        const std::optional<Wish> wish = understand(text);
+        ASSERT_TRUE(wish) << text;
+        EXPECT_EQ(wish->command, command) << text;
+        EXPECT_EQ(wish->topic, "") << text;
+    }
+    for (const char* const text : {"", " 123 !", "hello", "Hello, and hello"}) {
+        EXPECT_FALSE(understand(text)) << text;
+    }
 }
 
 TEST(Messages, AreThereInBothLanguagesWithTheSameValues) {

@@ -99,6 +99,57 @@ def test_again_is_the_same_story_and_next_another(robot: Robots) -> None:
     assert running.text().count("a story about a dragon") == 3
 
 
+def test_what_happens_next_and_how_long(robot: Robots) -> None:
+    """Each answer is whole before the next line is typed. The persons of a story are those of the one before."""
+    running = robot("--loop", "--wish", "-", "--mute", "-s", "5")
+    parts = []
+    for n, line in enumerate(("a short story about a dragon", "what happens next?", "longer", "next", "shorter", "shorter", "next"), 1):
+        running.wait_for(TYPE_A_WISH, times=n)
+        before = running.text("stdout")
+        running.type(line)
+        running.wait_for(TYPE_A_WISH, times=n + 1)
+        parts.append(running.text("stdout")[len(before) :])
+    assert running.end() == 0
+    short, sequel, _, longer, _, _, shorter = parts
+    whole = tell(on_this_machine(), "--wish", "a dragon", "--mute", "-s", "5").stdout
+    assert whole.startswith(short.strip()) and len(short) < len(whole)
+    assert max(len(shorter), len(short)) < len(longer), "the same topic"
+    assert set(re.findall(r"[a-z,] ([A-Z][a-z]+)", short)) & set(re.findall(r"[A-Z][a-z]+", sequel.split(".")[0])), (short, sequel)
+    assert re.search(r"^(One sunny day|The next day|One morning),", longer, re.MULTILINE), "its second part"
+    said_so = re.findall("(longer stories|stories of the usual length|shorter stories) from now on", running.text())
+    assert said_so == ["longer stories", "stories of the usual length", "shorter stories"]
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("Tell me a story, please!", ""), ("another one", ""), ("what can you tell?", "topics: "), ("help", "say or type: tell me a story"),
+        ("Can you tell me a story about a dog and a cat?", "a story about a dog and a cat"),
+        ("a boy named tom", "a story about a boy named Tom"),
+        ("hello", "not understood"), ("x" * 300, "too long for this model (300 bytes)"), ("x" * 9000, "too long for this model"),
+        ("a " * 190, "too long for this model (379 bytes)"), ("Stop it, please, robot!", "good night"),
+    ],
+)  # fmt: skip
+def test_typed_wishes(line: str, answer: str, robot: Robots) -> None:
+    """A line that is none, or too long, is answered, and the robot goes on."""
+    running = robot("--loop", "--wish", "-", "--mute", *SHORT)
+    running.wait_for(TYPE_A_WISH)
+    running.type(line)
+    if "good night" not in answer:
+        running.wait_for(TYPE_A_WISH, times=2)
+        running.type("good night")
+    assert running.end() == 0
+    assert f"\n{answer}" in running.text() and running.text().endswith("good night\n"), running.text()
+    assert bool(running.text("stdout")) == (answer == "" or answer.startswith("a story")), running.text("stdout")
+
+
+def test_five_topics_are_named() -> None:
+    named = [tell(on_this_machine(), "--wish", "what can you tell", "--mute", "-s", str(seed)).stderr for seed in (1, 2)]
+    assert named[0] != named[1]
+    for text in named:
+        assert len(re.split(", | or ", text.removeprefix("topics: "))) == 5, text
+
+
 def test_commands_while_a_story_is_told(robot: Robots, tmp_path: Path) -> None:
     """The player takes half a second and waits, so that each command comes in the middle of the story."""
     running = robot("--loop", "--wish", "-", "--snd-command", waiting_player(tmp_path), *SHORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.targets import TARGETS
+from storyteller import phrases
 from storyteller.__main__ import main
 from storyteller.memory import memory_text
 from storyteller.wishes import DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics
@@ -50,10 +52,24 @@ def test_the_build_is_told_of_the_files_and_of_words_that_are_lacking(
     assert capsys.readouterr() == ("", "")
     topics.write_text("a dragon\nthe old zorblax\na zorblax\na quuxel\n")
     assert run("topics", topics, dictionary, tmp_path) == 0
-    words = 'old ("the old zorblax"), quuxel ("a quuxel"), the ("the old zorblax"), zorblax ("the old zorblax")'
+    words = 'old ("the old zorblax"), quuxel ("a quuxel"), zorblax ("the old zorblax")'
     assert capsys.readouterr().err == f"topics with words that the dictionary lacks, heard as Flite would say them: {words}\n"
     assert run("wishes", topics, dictionary, tmp_path) == 0
     assert '    {"zorblax", ""},\n' in (tmp_path / "wishes.cpp").read_text()
+
+
+def test_the_parser_knows_the_phrases_of_the_grammar(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Both are made of the same tables; a topic stands in the grammar once, since a board pays for each of its words, and somebody
+    once more, as a friend."""
+    assert run("wishes", *files, tmp_path) == 0
+    text = (tmp_path / "wishes.cpp").read_text()
+    for phrase in (*phrases.ASKS, *phrases.STORIES, *phrases.OTHERS, *phrases.NAMES, *(words for words, _ in phrases.COMMANDS)):
+        assert f'"{phrase}"' in text, phrase
+    grammar = phrases.grammar(("a dragon", "the sea", "a tall tree"))
+    assert ["\n".join(grammar).count(topic) for topic in ("the sea", "a tall tree", "a dragon")] == [1, 1, 2]
+    for rule in re.findall(r"<(\w+)>", "\n".join(grammar)):
+        assert rule == "name" or f"<{rule}> =" in "\n".join(grammar).replace("public ", ""), f"<{rule}> is no rule"
+    assert all(re.fullmatch(r"[a-z' ]+", word) for word in (*phrases.own_words(), *phrases.NAMES, *phrases.POLITE))
 
 
 def test_a_storyteller_without_ears_needs_no_dictionary(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -66,7 +82,7 @@ def test_a_storyteller_without_ears_needs_no_dictionary(files: tuple[Path, Path]
     [
         (None, 66, "no such file; install pocketsphinx-en-us"),
         (b"\xff\xfe\x00", 65, "not UTF-8 at byte 0"),
-        (b"", 65, "lacks a, about, again, another, can, expected the CMU dictionary's lines"),
+        (b"", 65, "lacks a, about, again, and, another, expected the CMU dictionary's lines"),
         (DICTIONARY.replace("story ", "storey ").encode(), 65, "lacks story, expected"),
     ],
 )
@@ -94,7 +110,7 @@ def test_the_models_own_topics_are_all_in_debians_dictionary() -> None:
     path = Path("/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict")
     if not path.is_file():
         pytest.skip(f"no {path}; run: tools/setup speech")
-    words = sorted(OWN_WORDS.union(*(topic.split() for topic in read_topics(DEFAULT_TOPICS))))
+    words = sorted(OWN_WORDS.union(phrases.NAMES, *(topic.split() for topic in read_topics(DEFAULT_TOPICS))))
     assert read_dictionary(path, words).keys() == set(words)
 
 
@@ -150,12 +166,13 @@ def test_it_is_said_whether_hearing_and_telling_fit_the_board() -> None:
     small = make_plan(Model("small", 64, 172, 5, 8, 4, 512, 512, 8, True), TARGETS["duo"])
     assert "of 24 MB: one after the other" in memory_text(small, topics)
     assert "of 30 MB: one after the other" in memory_text(small, topics, 30)
-    assert "of 30 MB: both fit" in memory_text(small, topics[:10], 30)
+    assert "of 33 MB: both fit" in memory_text(small, topics[:10], 33)
     assert "of 18 MB: no room for hearing" in memory_text(small, topics, 18)
     large = {"dim": 288, "hidden_dim": 768, "n_layers": 6, "n_heads": 6, "n_kv_heads": 6, "vocab_size": 32000, "seq_len": 256}
     stories15m = Model(name="stories15M_q8", head_size=48, shared_classifier=True, weight_type="q8", group_size=32, **large)
     plan = make_plan(stories15m, TARGETS["duo"])
-    assert "of 24 MB: no room for telling\n" in memory_text(plan, topics)
+    assert "of 24 MB: no room for telling nor hearing\n" in memory_text(plan, topics)
+    assert "of 30 MB: no room for telling\n" in memory_text(plan, topics, 30)
     assert "of 40 MB: one after the other" in memory_text(plan, topics, 40)
     assert "of 60 MB: both fit" in memory_text(plan, topics, 60)
     assert "of 20 MB: no room for telling nor hearing" in memory_text(plan, topics, 20)

@@ -1,0 +1,172 @@
+"""How well wishes are heard: phrases said by Flite's voices, plain, over noise, and with a child's pitch.
+
+    STORYBAKE_STORYTELLER=build/storyteller python3 tests/storyteller/hearing.py [--voices slt,kal] [--every N]
+
+prints, of each condition, the share that was understood as it was meant, and the share of sentences that are no wish but
+were taken for one. It takes half an hour of one core for all of them; the tests run every eighth phrase of one voice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from programs import RATE, on_this_machine, record, said
+
+VOICES = ("slt", "kal16", "rms", "awb", "kal")
+
+# What is said, and what the storyteller shall say of it: the beginning of a line.
+PHRASES = (
+    ("tell me a story", "heard: tell me a story\n"), ("tell me a story please", "heard: tell me a story please\n"),
+    ("please", "heard: please\n"), ("another one", "heard: another one\n"),
+    ("tell me another story", "heard: tell me another story\n"), ("that one again", "heard: that one again\n"),
+    ("tell me that again", "heard: tell me that again\n"), ("longer", "longer stories from now on"), ("shorter", "heard: shorter\n"),
+    ("louder", "volume "), ("softer", "volume "), ("what can you tell", "topics: "), ("help", "say or type"),
+    ("what happens next", "heard: what happens next\n"), ("stop", "good night"), ("good night", "good night"),
+    ("tell me a story about a dragon", "a story about a dragon\n"), ("a story about a rabbit please", "a story about a rabbit\n"),
+    ("tell me about the sea", "a story about the sea\n"), ("a story about a dog and a cat", "a story about a dog and a cat\n"),
+    ("tell me a story about a fox and a rabbit", "a story about a fox and a rabbit\n"),
+    ("a story about a boy named tom", "a story about a boy named Tom\n"),
+    ("tell me a story about a girl named lily", "a story about a girl named Lily\n"),
+    ("i want a story about the moon", "a story about the moon\n"),
+    ("can you tell me a story about a rainbow", "a story about a rainbow\n"),
+    ("tell us a story about sharing", "a story about sharing\n"), ("a short story about a bear", "a story about a bear\n"),
+    ("tell me a longer story about a princess", "a story about a princess\n"),
+    ("please tell me a story about a birthday party", "a story about a birthday party\n"),
+    ("a story about a dragon and a princess", "a story about a dragon and a princess\n"),
+)  # fmt: skip
+ENDINGS = ("stop", "stop it please", "please stop now", "good night")  # end the robot: one a recording, at its end
+
+# Are no wishes: sentences of these parts.
+WHO = (
+    "my brother", "the postman", "our teacher", "that man", "somebody", "your uncle", "the neighbor", "my grandmother", "her sister",
+    "the doctor",
+)  # fmt: skip
+DOES = (
+    "has lost his keys again", "will be late for dinner tonight", "is working in the kitchen",
+    "bought some milk and bread this morning", "does not like the weather", "drove to the office yesterday", "said that it would rain",
+    "wants to watch the news", "left the window open", "called about the car", "cannot find the remote control",
+    "paid twenty dollars for it", "put the dishes into the cupboard", "thinks that it is too expensive", "went upstairs an hour ago",
+    "should take a look at this computer", "needs a new pair of shoes", "is on the telephone with the bank",
+    "met an old colleague in town", "parks over there on mondays",
+)  # fmt: skip
+SENTENCES = tuple(f"{who} {does}" for who, does in itertools.product(WHO, DOES))
+
+Conditions = dict[str, tuple[float, float]]  # semitones, and the noise in dB below the speech
+CONDITIONS: Conditions = {
+    "quiet": (0, 99), "noise 20 dB": (0, 20), "noise 10 dB": (0, 10), "4 semitones up": (4, 99), "8 semitones up": (8, 99),
+    "6 semitones up, noise 20 dB": (6, 20),
+}  # fmt: skip
+
+
+@dataclass
+class Heard:
+    """What came of one utterance: the words, or none, and the lines that the storyteller said of it."""
+
+    words: str
+    lines: str
+
+
+def raised(sound: np.ndarray, semitones: float, folder: Path) -> np.ndarray:
+    """A sound with all its frequencies raised, as long as before: a child's voice is higher in pitch and in formants."""
+    if not semitones:
+        return sound
+    raw = ["-t", "raw", "-r", str(RATE), "-c", "1", "-b", "16", "-e", "signed"]
+    (folder / "in.raw").write_bytes(sound.astype("<i2").tobytes())
+    words = ["sox", "-q", "-D", *raw, str(folder / "in.raw"), *raw, str(folder / "out.raw"), "pitch", str(100 * semitones)]
+    subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+    return np.frombuffer((folder / "out.raw").read_bytes(), np.int16)
+
+
+def with_noise(sound: np.ndarray, level: float) -> np.ndarray:
+    """A recording over noise so many dB below its speech, falling by 3 dB an octave as that of a room does."""
+    spectrum = np.fft.rfft(np.random.default_rng(7).standard_normal(len(sound)))
+    noise = np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 20), len(sound))
+    speech = sound[np.abs(sound) > 200].astype(float)
+    noise *= np.sqrt(np.mean(speech**2)) / np.sqrt(np.mean(noise**2)) * 10 ** (-level / 20)
+    return (sound + noise).clip(-32768, 32767).astype(np.int16)
+
+
+def recording(texts: Sequence[str], voice: str, condition: tuple[float, float], folder: Path) -> Path:
+    """The texts one after the other, with a second of the room between them."""
+    parts: list[np.ndarray | float] = [0.8]
+    for text in texts:
+        parts += [raised(said(text, voice, folder), condition[0], folder), 1.0]
+    path = record(folder / "texts.wav", *parts)
+    if condition[1] < 99:
+        sound = np.frombuffer(path.read_bytes()[44:], np.int16)
+        record(path, with_noise(sound, condition[1]))
+    return path
+
+
+def hear(texts: Sequence[str], voice: str, condition: tuple[float, float], folder: Path) -> list[Heard]:
+    """What a storyteller hears of the texts; shorter when it went to sleep before the last."""
+    words = [on_this_machine(), "--loop", "--mute", "-n", "1", "-s", "5", "--mic-wav", recording(texts, voice, condition, folder)]
+    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    found = []
+    for part in re.split(r"^listening.*\n", result.stderr, flags=re.MULTILINE)[1:]:
+        heard = re.search(r"^heard: (.*)$", part, re.MULTILINE)
+        found.append(Heard(heard[1] if heard else "", part))
+    return found
+
+
+def right_wishes(voice: str, condition: tuple[float, float], folder: Path, every: int = 1) -> Iterator[tuple[str, bool, str]]:
+    """Each phrase, whether it was understood, and what was heard."""
+    phrases = [(text, meant) for text, meant in PHRASES if text not in ENDINGS][::every]
+    heard = hear([text for text, _ in phrases], voice, condition, folder)
+    for (text, meant), found in itertools.zip_longest(phrases, heard[: len(phrases)], fillvalue=Heard("", "")):
+        yield text, bool(found.words) and f"\n{meant}" in f"\n{found.lines}", found.words
+    for ending in ENDINGS[: len(ENDINGS) if every == 1 else 1]:
+        ends = hear([ending], voice, condition, folder)
+        yield ending, bool(ends) and ends[0].lines.endswith("good night\n") and bool(ends[0].words), ends[0].words if ends else ""
+
+
+def taken_for_wishes(voice: str, folder: Path, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The sentences that were taken for a wish, and for which. Three at a time: after six the robot sleeps."""
+    for first in range(0, len(sentences), 3):
+        texts = sentences[first : first + 3]
+        for text, found in zip(texts, hear(texts, voice, (0, 99), folder)):
+            if found.words:
+                yield text, found.words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Counts how many wishes are understood.")
+    parser.add_argument("--voices", default=",".join(VOICES))
+    parser.add_argument("--conditions", default=",".join(CONDITIONS))
+    parser.add_argument("--every", type=int, default=1, help="only each N-th phrase and sentence")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for condition in filter(None, args.conditions.split(",")):
+            results = [
+                (voice, *result)
+                for voice in args.voices.split(",")
+                for result in right_wishes(voice, CONDITIONS[condition], folder, args.every)
+            ]
+            right = sum(understood for _, _, understood, _ in results)
+            print(f"{condition:30} {right} of {len(results)}, {100 * right / len(results):.1f} %", flush=True)
+            for voice, text, understood, heard in results:
+                if not understood:
+                    print(f"    {voice:6} {text!r}: {heard!r}", file=sys.stderr)
+        sentences = SENTENCES[:: args.every]
+        voices = args.voices.split(",")
+        taken = [
+            wrong for n, voice in enumerate(voices) for wrong in taken_for_wishes(voice, folder, sentences[n :: len(voices)])
+        ]
+        print(f"{'no wish, taken for one':30} {len(taken)} of {len(sentences)}, {100 * len(taken) / len(sentences):.1f} %")
+        for text, heard in taken:
+            print(f"    {text!r}: {heard!r}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
