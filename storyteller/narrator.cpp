@@ -167,7 +167,7 @@ void Narrator::play() {
         if (screen_failed()) {
             break;
         }
-        set_loudness(clip->samples, controls_.volume);
+        set_loudness(clip->samples, std::min(controls_.volume.load(), controls_.ceiling.load()));
         if (const std::optional<Failure> failed = speaker_.play(clip->samples)) {
             fail(*failed);
             break;

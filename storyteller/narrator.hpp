@@ -26,8 +26,9 @@ struct StoryLimits {
 
 /// Holds what the listener changes while a story is told.
 struct Controls {
-    std::atomic<int> volume = 100;  // percent
-    std::atomic<bool> cut = false;  // the story shall end at once
+    std::atomic<int> volume = 100;   // percent
+    std::atomic<int> ceiling = 400;  // is the most that it may be now
+    std::atomic<bool> cut = false;   // the story shall end at once
 };
 
 class Narrator final : public TextSink {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iterator>
 #include <random>
+#include <utility>
 
 #include "program.hpp"
 #include "storyteller/messages.hpp"
@@ -64,7 +65,13 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         robot->lock_ = std::move(*lock);
     }
     robot->seed_ = choose_seed(options.seed);
-    if (options.loop || options.push || !options.button.empty()) {
+    if (const std::optional<Remembered>& last = robot->family_.remembered()) {
+        const std::uint64_t seed = std::exchange(robot->seed_, last->seed);
+        robot->topic_ = last->topic;
+        robot->last_ = robot->story_about(last->topic, last->length);
+        robot->seed_ = seed;
+    }
+    if (options.loop || options.after_press()) {
         std::optional<Button> button;
         if (!options.button.empty()) {
             Result<Button> opened = Button::open(options.button);
@@ -128,6 +135,11 @@ std::optional<Failure> Robot::once() {
 
 std::optional<Failure> Robot::loop() {
     int unasked = 0;
+    if (const std::string wrong = family_.mistakes(); !wrong.empty()) {
+        if (auto failed = say_aloud(wrong)) {
+            return failed;
+        }
+    }
     while (stop_signal == 0 && !bedtime() && unasked < kUnasked) {
         std::optional<Wish> wish;
         if (auto failed = ask(wish)) {
@@ -145,7 +157,7 @@ std::optional<Failure> Robot::loop() {
         return std::nullopt;
     }
     tell_user(say(Message::kAsleep));
-    return teller_->say(kGoodNightWords);
+    return say_aloud(kGoodNightWords);
 }
 
 /// Does what somebody wishes.
@@ -154,43 +166,66 @@ std::optional<Failure> Robot::answer(const Wish& wish) {
         case Command::kLouder:
         case Command::kSofter:
             change(*wish.command);
-            return teller_->say(kVolumeWords);
+            return say_aloud(kVolumeWords);
         case Command::kLonger:
         case Command::kShorter:
             change(*wish.command);
-            return teller_->say(length_ > 0 ? kLongWords : length_ < 0 ? kShortWords : kUsualWords);
-        case Command::kTopics: {
-            const std::string topics = five_topics();
-            tell_user(say(Message::kTopics, {topics}));
-            return teller_->say("I can tell a story about " + topics + ".");
-        }
+            return say_aloud(length_ > 0 ? kLongWords : length_ < 0 ? kShortWords : kUsualWords);
+        case Command::kTopics:
+            tell_user(say(Message::kTopics, {five_topics()}));
+            return say_aloud("I can tell a story about " + five_topics() + ".");
         case Command::kHelp:
             tell_user(say(Message::kHelp));
-            return teller_->say(kHelpWords);
+            return say_aloud(kHelpWords);
         case Command::kStop:
         case Command::kGoodNight:
-            return teller_->say(kGoodNightWords);
+            return say_aloud(kGoodNightWords);
         case Command::kAgain:
-            last_ = last_ ? last_ : story_about(topic_, length_);
-            return tell();
-        case Command::kContinue: {
-            const std::optional<Story> part = teller_->next_part(seed_);
-            seed_ += part ? 1 : 0;
-            last_ = part ? part : story_about(topic_, length_);
-            return tell();
-        }
+        case Command::kContinue:
         case Command::kNext:
-            break;
         case Command::kStory:
-            if (too_long(wish.topic)) {
-                tell_user(say(Message::kTooLong, {std::to_string(wish.topic.size())}));
-                return teller_->say(kTooLongWords);
-            }
-            topic_ = wish.topic;
             break;
     }
-    last_ = story_about(topic_, wish.length != 0 ? wish.length : length_.load());
+    if (const std::string no = family_.refusal(); !no.empty()) {
+        return say_aloud(no);
+    }
+    if (wish.command == Command::kAgain && last_) {
+        return tell();
+    }
+    if (wish.command == Command::kContinue && last_) {
+        if (auto failed = teller_->told().empty() ? teller_->recall(*last_) : std::nullopt) {
+            return failed;
+        }
+        if (std::optional<Story> part = teller_->next_part(seed_)) {
+            ++seed_;
+            last_ = std::move(part);
+            return tell();
+        }
+    }
+    const int length = wish.length != 0 ? wish.length : length_.load();
+    return tell_about(wish.command.value_or(Command::kStory) == Command::kStory ? wish.topic : topic_, length);
+}
+
+/// Tells a new story about something that the rules and the model's context allow.
+std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
+    const bool nobody = lower(topic) == "me" && options_.child.empty();
+    const std::string wanted = nobody ? "" : family_.with_child(topic);
+    if (too_long(wanted)) {
+        tell_user(say(Message::kTooLong, {std::to_string(wanted.size())}));
+        return say_aloud(kTooLongWords);
+    }
+    if (!family_.allows(topic)) {
+        tell_user(say(Message::kNotAllowed, {wanted}));
+        return say_aloud("I have no story about that. I can tell about " + five_topics() + ".");
+    }
+    topic_ = wanted;
+    last_ = story_about(topic_, length);
     return tell();
+}
+
+std::optional<Failure> Robot::say_aloud(const std::string& words) {
+    teller_->controls().ceiling = family_.loudest();
+    return teller_->say(words);
 }
 
 /// Asks for a wish until there is one. Afterwards `wish` is that, a wish for nothing in particular when none was
@@ -212,7 +247,7 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
         hooks_.run(Event::kError, why);
         tell_user(why);
         if (i + 1 < kAsk) {
-            if (auto failed = teller_->say(nothing ? kNothingHeardWords : kAskAgainWords)) {
+            if (auto failed = say_aloud(nothing ? kNothingHeardWords : kAskAgainWords)) {
                 return failed;
             }
         }
@@ -220,7 +255,7 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
     if (stop_signal == 0 && !bedtime()) {
         tell_user(say(Message::kStoryOfOwnChoice));
         wish = Wish{};
-        return teller_->say(kOwnChoiceWords);
+        return say_aloud(kOwnChoiceWords);
     }
     return std::nullopt;
 }
@@ -231,7 +266,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
         tell_user(say(Message::kTypeWish));
         return read_line(wish, false);
     }
-    if (options_.push || !options_.button.empty()) {
+    if (options_.after_press()) {
         tell_user(say(Message::kPushToTalk));
         Result<Answer> pressed = read_line(wish, true);
         if (!pressed || *pressed == Answer::kEnded || wish) {
@@ -303,20 +338,26 @@ std::optional<Failure> Robot::tell() {
         announcements.emplace_back(kThinkingWords);
     }
     teller_->controls().cut = false;
+    teller_->controls().ceiling = family_.loudest();
     telling_ = true;  // whoever reads the next line may answer it at once
     if (!topic_.empty()) {
         tell_user(say(Message::kStoryAbout, {topic_}));
     }
     std::optional<Failure> failed = teller_->tell(*last_, announcements, wished_);
     telling_ = false;
+    if (!failed && !options_.prompt) {
+        family_.remember(topic_, last_->seed, last_->length);
+    }
     return failed;
 }
 
 /// Makes a new story; without a topic one of the model's choice.
 Story Robot::story_about(const std::string& topic, int length) {
     Story story{"", Echo::kYes, seed_++, {}, length};
-    if (!topic.empty()) {
-        story.prompt = kWishes.prompt_before + topic + kWishes.prompt_after;
+    const std::string& chosen =
+        topic.empty() && !options_.topics.empty() ? options_.topics[story.seed % options_.topics.size()] : topic;
+    if (!chosen.empty()) {
+        story.prompt = kWishes.prompt_before + chosen + kWishes.prompt_after;
         story.echo = kWishes.prompt_is_told ? Echo::kYes : Echo::kNo;
     }
     return story;
@@ -329,8 +370,9 @@ bool Robot::too_long(const std::string& topic) const {
 /// Names five topics: "a dragon, the sea, sharing, a cat or the moon"; others each time.
 std::string Robot::five_topics() const {
     std::minstd_rand random(static_cast<std::uint32_t>(seed_ % std::minstd_rand::max()));
-    std::vector<const char*> topics;
-    std::sample(kWishes.topics.begin(), kWishes.topics.end(), std::back_inserter(topics), kNamedTopics, random);
+    const std::vector<std::string> known = family_.topics();
+    std::vector<std::string> topics;
+    std::sample(known.begin(), known.end(), std::back_inserter(topics), kNamedTopics, random);
     std::string text;
     for (std::size_t i = 0; i < topics.size(); ++i) {
         text.append(i == 0 ? "" : i + 1 < topics.size() ? ", " : " or ").append(topics[i]);
@@ -365,7 +407,7 @@ bool Robot::change(Command command) {
     }
     std::atomic<int>& volume = teller_->controls().volume;
     const double wanted = command == Command::kLouder ? volume * kLouder : volume / kLouder;
-    volume = std::clamp(static_cast<int>(wanted), kMinVolume, kMaxVolume);
+    volume = std::max(kMinVolume, std::min(static_cast<int>(wanted), teller_->controls().ceiling.load()));
     tell_user(say(Message::kVolume, {std::to_string(volume)}));
     return true;
 }

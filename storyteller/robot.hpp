@@ -11,6 +11,7 @@
 #include "fail.hpp"
 #include "storyteller/console.hpp"
 #include "storyteller/ears.hpp"
+#include "storyteller/family.hpp"
 #include "storyteller/hooks.hpp"
 #include "storyteller/process.hpp"
 #include "storyteller/speech_options.hpp"
@@ -31,7 +32,8 @@ private:
     using Clock = std::chrono::steady_clock;
     enum class Answer { kWish, kNotUnderstood, kNothing, kEnded };
 
-    explicit Robot(const SpeechOptions& options) : options_(options), hooks_(options.on) {}
+    explicit Robot(const SpeechOptions& options)
+        : options_(options), hooks_(options.on), family_(options), length_(options.length) {}
 
     std::optional<Failure> loop();
     std::optional<Failure> once();
@@ -44,19 +46,22 @@ private:
     Story story_about(const std::string& topic, int length);
     bool take_at_once(const std::string& line);
     bool change(Command command);
+    std::optional<Failure> say_aloud(const std::string& words);
+    std::optional<Failure> tell_about(const std::string& topic, int length);
     [[nodiscard]] std::string five_topics() const;
     [[nodiscard]] bool too_long(const std::string& topic) const;
     [[nodiscard]] bool bedtime() const;
 
     const SpeechOptions& options_;
     Hooks hooks_;
+    Family family_;
     Fd lock_;
     std::unique_ptr<Teller> teller_;
     std::unique_ptr<Ears> ears_;  // is null when wishes are typed
     std::uint64_t seed_ = 0;
-    std::string topic_;            // is that of last_; empty: of the model's choice
-    std::optional<Story> last_;    // was told last
-    std::atomic<int> length_ = 0;  // of the stories to come, as Story has it
+    std::string topic_;          // is that of last_; empty: of the model's choice
+    std::optional<Story> last_;  // was told last
+    std::atomic<int> length_;    // of the stories to come, as Story has it
     Clock::time_point started_ = Clock::now();
     Clock::time_point wished_ = Clock::now();
     std::atomic<bool> telling_ = false;

@@ -1,5 +1,13 @@
 #include "storyteller/speech_options.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storyteller/speaker.hpp"
@@ -53,8 +61,102 @@ std::optional<Failure> set_manner(Options& options, const OptionRow& row, const 
     return set_number(own(options).manner.*target, row, text, 50, 200);
 }
 
+/// Reads a volume in percent, 60 or 60%, or in decibels against 100 %, -6dB.
+template <int SpeechOptions::*target>
 std::optional<Failure> set_volume(Options& options, const OptionRow& row, const char* text) {
-    return set_number(own(options).volume, row, text, kMinVolume, kMaxVolume);
+    std::string digits = text;
+    const bool decibels = digits.ends_with("dB");
+    digits.resize(digits.size() - (decibels ? 2 : digits.ends_with('%') ? 1 : 0));
+    digits.erase(digits.find_last_not_of(' ') + 1);
+    Result<int> number = parse_number_in("", digits.c_str());
+    if (number && decibels) {
+        *number =
+            *number < -100 || *number > 100 ? 0 : static_cast<int>(std::lround(100.0 * std::pow(10.0, *number / 20.0)));
+    }
+    if (!number || *number < kMinVolume || *number > kMaxVolume) {
+        return not_a("10 to 400 percent, or -20dB to 12dB", row, text);
+    }
+    own(options).*target = *number;
+    return std::nullopt;
+}
+
+std::optional<Failure> set_quiet_hours(Options& options, const OptionRow& row, const char* text) {
+    const std::optional<QuietHours> hours = parse_quiet_hours(text);
+    if (!hours) {
+        return not_a("two times: 20:00-6:30", row, text);
+    }
+    own(options).quiet_hours = hours;
+    return std::nullopt;
+}
+
+std::optional<Failure> set_stories_a_day(Options& options, const OptionRow& row, const char* text) {
+    return set_number(own(options).stories_a_day, row, text, 1, 1000);
+}
+
+/// Finds a word among some; puts what it stands for where it belongs.
+template <class T, std::size_t n>
+std::optional<Failure> set_one_of(T& target, const std::pair<const char*, int> (&words)[n], const char* expected,
+                                  const OptionRow& row, const char* text) {
+    for (const auto& [word, value] : words) {
+        if (std::string_view(text) == word) {
+            target = static_cast<T>(value);
+            return std::nullopt;
+        }
+    }
+    return not_a(expected, row, text);
+}
+
+std::optional<Failure> set_length(Options& options, const OptionRow& row, const char* text) {
+    return set_one_of(own(options).length, {{"short", -1}, {"usual", 0}, {"long", 1}}, "short, usual or long", row,
+                      text);
+}
+
+std::optional<Failure> set_attention(Options& options, const OptionRow& row, const char* text) {
+    bool on_request = false;
+    auto failed = set_one_of(on_request, {{"button", 1}, {"always", 0}}, "button or always", row, text);
+    if (!failed) {
+        own(options).on_request = on_request;
+    }
+    return failed;
+}
+
+std::optional<Failure> set_remember(Options& options, const OptionRow& row, const char* text) {
+    return set_one_of(own(options).remember, {{"on", 1}, {"off", 0}}, "on or off", row, text);
+}
+
+/// Tells whether a text has letters, spaces, hyphens and apostrophes alone, and not too many; letters of any language.
+bool is_name(std::string_view text, std::size_t most) {
+    return !text.empty() && text.size() <= most && std::all_of(text.begin(), text.end(), [](char c) {
+        return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == ' ' || c == '-' || c == '\'' ||
+               static_cast<unsigned char>(c) >= 0x80;
+    });
+}
+
+std::optional<Failure> set_child(Options& options, const OptionRow& row, const char* text) {
+    if (!is_name(text, 40)) {
+        return not_a("a name: Mia", row, text);
+    }
+    own(options).child = text;
+    return std::nullopt;
+}
+
+std::optional<Failure> set_topics(Options& options, const OptionRow& row, const char* text) {
+    std::vector<std::string> topics;
+    for (std::string_view rest = text; !rest.empty();) {
+        std::string topic(rest.substr(0, rest.find(',')));
+        rest.remove_prefix(std::min(rest.size(), topic.size() + 1));
+        topic.erase(0, topic.find_first_not_of(' '));
+        topic.erase(topic.find_last_not_of(' ') + 1);
+        if (!is_name(topic, 80)) {
+            return not_a("topics with commas between them: a dragon, the sea", row, text);
+        }
+        topics.push_back(std::move(topic));
+    }
+    if (topics.empty()) {
+        return not_a("topics with commas between them: a dragon, the sea", row, text);
+    }
+    own(options).topics = std::move(topics);
+    return std::nullopt;
 }
 
 std::optional<Failure> set_max_sentences(Options& options, const OptionRow& row, const char* text) {
@@ -114,13 +216,74 @@ std::vector<OptionRow> all_rows() {
     return rows;
 }
 
+// Name the options that a rules file may set: none that runs a command, or writes a file.
+constexpr std::array<const char*, 16> kRules = {
+    "volume", "volume-ceiling", "night-volume", "quiet-hours", "stories-a-day", "length", "topics",   "child",
+    "sleep",  "attention",      "remember",     "voice",       "speed",         "pitch",  "language", "max-sentences"};
+constexpr std::array<const char*, 2> kRulesFiles = {"/boot/storyteller.txt", "/etc/storyteller.conf"};
+
+/// Tells whether a voice's name is one that open_voice() can open.
+bool is_voice(const std::string& name) {
+    const std::string names = ", " + voice_names() + ",";
+    return name.starts_with("espeak") ? in_path("espeak-ng") : names.find(", " + name + ",") != std::string::npos;
+}
+
+/// Sets an option as a rule; returns what is wrong, without the name.
+std::optional<std::string> set_rule(SpeechOptions& options, const std::string& key, const std::string& value) {
+    const auto row = std::find_if(std::begin(kOwnRows), std::end(kOwnRows),
+                                  [&](const OptionRow& known) { return known.name != nullptr && key == known.name; });
+    const bool is_rule = std::find(kRules.begin(), kRules.end(), key) != kRules.end();
+    if (!is_rule || row == std::end(kOwnRows)) {
+        std::string known;
+        for (const char* const rule : kRules) {
+            known.append(known.empty() ? "" : ", ").append(rule);
+        }
+        return "no rule: they are " + known;
+    }
+    if (key == "voice" && !is_voice(value)) {
+        return "expected one of " + voice_names();
+    }
+    const std::optional<Failure> failed = row->set(options, *row, value.c_str());
+    if (!failed) {
+        return std::nullopt;
+    }
+    // The message is that of the command line, with the option's name and a hint at its help.
+    std::string message = failed->message;
+    message.erase(0, message.starts_with("--" + key + " ") ? key.size() + 3 : 0);
+    constexpr std::string_view kHint = ": see --help";
+    message.resize(message.size() - (message.ends_with(kHint) ? kHint.size() : 0));
+    return message;
+}
+
+/// Reads the arguments, and before them, so that they come over it, the rules file that they name, or the robot's own.
+std::optional<Failure> read_options(int argc, char* const* argv, SpeechOptions& options,
+                                    std::vector<const char*>& operands) {
+    options.language = environment_language();
+    const std::vector<OptionRow> rows = all_rows();
+    SpeechOptions first = options;
+    if (auto failed = read_arguments(argc, argv, rows, first, operands)) {
+        return failed;
+    }
+    std::string file = first.rules;
+    for (const char* const path : kRulesFiles) {
+        file = file.empty() && first.loop && ::access(path, F_OK) == 0 ? path : file;
+    }
+    if (!file.empty()) {
+        options.rule_mistakes = read_rules(file, [&options](const std::string& key, const std::string& value) {
+            return set_rule(options, key, value);
+        });
+    }
+    auto failed = read_arguments(argc, argv, rows, options, operands);
+    options.rules = file;
+    return failed;
+}
+
 }  // namespace
 
 Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
     SpeechOptions options;
-    options.language = environment_language();
     std::vector<const char*> operands;
-    if (auto failed = read_arguments(argc, argv, all_rows(), options, operands)) {
+    if (auto failed = read_options(argc, argv, options, operands)) {
         return *failed;
     }
     if (!operands.empty()) {

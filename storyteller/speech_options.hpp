@@ -4,12 +4,15 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fail.hpp"
 #include "options.hpp"
+#include "storyteller/day.hpp"
 #include "storyteller/hooks.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/process.hpp"
+#include "storyteller/rules.hpp"
 #include "storyteller/voice.hpp"
 
 namespace storybake::speech {
@@ -33,6 +36,20 @@ struct SpeechOptions : Options {
     std::string button;             // Button::open()'s name; empty: none
     std::chrono::seconds sleep{0};  // 0: never
 
+    // Are a family's rules.
+    std::string rules;  // the file that they are from; empty: none
+    std::vector<RuleMistake> rule_mistakes;
+    int volume_ceiling = 400;  // percent
+    int night_volume = 0;      // in the quiet hours; 0: no stories
+    std::optional<QuietHours> quiet_hours;
+    int stories_a_day = 0;            // 0: any number
+    int length = 0;                   // -1: short; 1: long
+    std::vector<std::string> topics;  // empty: all
+    std::string child;                // empty: not known
+    std::optional<bool> on_request;   // says whether it listens only after a press; none: with --push or --button
+    bool remember = true;
+    std::string memory;  // file; empty: none
+
     Language language = Language::kEnglish;
     bool mute = false;  // text alone
     bool report = false;
@@ -40,6 +57,9 @@ struct SpeechOptions : Options {
     bool listen = false;
     bool push = false;  // listen only after Enter
     bool loop = false;
+
+    /// Tells whether it listens only after a press.
+    [[nodiscard]] bool after_press() const { return on_request.value_or(push || !button.empty()); }
 
     /// Tells whether wishes are said, not typed.
     [[nodiscard]] bool listens() const {

@@ -18,6 +18,19 @@ namespace {
 constexpr int kTokensToFinish = 48;
 constexpr int kShortSentences = 8;  // of a short story
 
+/// Collects a text that nobody hears.
+class Collector final : public TextSink {
+public:
+    Collector() : TextSink(false) {}
+    std::string text;
+
+private:
+    int emit(std::string_view part) override {
+        text += part;
+        return 0;
+    }
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::function<void()> begun) {
@@ -69,6 +82,15 @@ Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::v
 
 bool Teller::fits(const std::string& prompt) const {
     return static_cast<int>(model_.tokenizer->encode(prompt).size()) <= kModel.seq_len / 2;
+}
+
+std::optional<Failure> Teller::recall(const Story& story) {
+    Collector collected;
+    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
+    Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
+    const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    told_ = std::move(collected.text);
+    return failed;
 }
 
 std::optional<Story> Teller::next_part(std::uint64_t seed) const {

@@ -45,8 +45,15 @@ public:
     /// Tells whether the context has room for a story behind this prompt.
     [[nodiscard]] bool fits(const std::string& prompt) const;
 
+    /// Returns the text of the last story, as far as it was told.
+    [[nodiscard]] const std::string& told() const { return told_; }
+
     /// Makes a story that goes on with the last one, with the same persons; nothing when nothing was told.
     [[nodiscard]] std::optional<Story> next_part(std::uint64_t seed) const;
+
+    /// Finds the text of a story again that was told before the start, for next_part(). Fails with 65 when the model is
+    /// damaged.
+    std::optional<Failure> recall(const Story& story);
 
     /// Says something that is no story, and can't be cut.
     std::optional<Failure> say(const std::string& text);

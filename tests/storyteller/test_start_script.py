@@ -38,7 +38,7 @@ class Board:
         paths = {"FOLDER": self.folder, "LOG": self.log, "SOUND": self.sound, "PIDFILE": self.folder / "pid", "WAIT": 1}
         conf = self.folder / "storyteller.conf"
         conf.write_text("".join(f"{name}='{value}'\n" for name, value in {**paths, **self.settings}.items()))
-        environment = {"PATH": "/usr/bin:/bin", "STORYTELLER_CONF": str(conf)}
+        environment = {"PATH": "/usr/bin:/bin", "STORYTELLER_DEFAULTS": str(conf)}
         return subprocess.run([*shell.split(), SCRIPT, word], env=environment, text=True, capture_output=True, timeout=30, check=False)
 
     def wait_for(self, text: str) -> str:

@@ -162,7 +162,7 @@ def test_the_service_starts_it_with_the_power(tmp_path: Path, build: Path) -> No
     board = tmp_path / "board"
     (board / "etc/init.d").mkdir(parents=True)
     (board / "storyteller.conf").write_text(f"FOLDER={board}/storyteller\nSOUND={board}\nWAIT=0\nPIDFILE={board}/pid\n")
-    ran = deploy(tmp_path, "--service", "me@board", build, STORYTELLER_CONF=str(board / "storyteller.conf"))
+    ran = deploy(tmp_path, "--service", "me@board", build, STORYTELLER_DEFAULTS=str(board / "storyteller.conf"))
     assert ran.returncode == 1 and "no sound card" in ran.stderr
     script = board / "etc/init.d/S99storyteller"
     assert script.read_bytes() == (ROOT / "storyteller/S99storyteller").read_bytes() and os.access(script, os.X_OK)
