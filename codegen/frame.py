@@ -84,6 +84,9 @@ def make_frame(frame: Frame, pieces: int, rows: int, source: str) -> Frame:
     for at in (frame.bos, *frame.before, *frame.after):
         if at >= rows:
             raise BakeError(f"{source}: id {at} begins or ends a text, but the model has {rows} rows; give its own tokenizer")
+    for at in (part for stretch in (frame.chat.stretches if frame.chat else ()) for part in stretch if isinstance(part, int)):
+        if at >= rows:
+            raise BakeError(f"{source}: the chat template has the token {at}, but the model has {rows} rows; bake with -Dchat=none")
     for what, found, most in (("added tokens", len(frame.added), MOST_ADDED), ("eos ids", len(frame.ends), MOST_ENDS),
                               ("tokens around a text", len(frame.before + frame.after), MOST_AROUND)):  # fmt: skip
         if found > most:

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <utility>
 
 #include "generate.hpp"
 
@@ -147,6 +148,15 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
         }
         conversation.user_says(user);
         std::vector<int> tokens = conversation.last();
+        if (std::optional<Failure> unsayable = check_rows(tokens)) {
+            if (first) {
+                failed = std::move(unsayable);
+                break;
+            }
+            tell(unsayable->message);
+            conversation.take_back();
+            continue;
+        }
         const auto fits = [&](int before) {
             return before + static_cast<int>(tokens.size()) <= steps_ - steps_ / kAnswerShare;
         };

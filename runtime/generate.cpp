@@ -73,6 +73,18 @@ std::optional<Failure> Session::check_finite(bool finite) const {
     return std::nullopt;
 }
 
+/// Refuses tokens that came to the tokenizer after the model: they have no row.
+std::optional<Failure> Session::check_rows(std::span<const int> tokens) const {
+    const auto beyond =
+        std::find_if(tokens.begin(), tokens.end(), [](int token) { return token >= kModel.vocab_size; });
+    if (beyond == tokens.end()) {
+        return std::nullopt;
+    }
+    const std::string piece(tokenizer_.piece(*beyond));
+    return failure(kExitUsage, "the text has the token \"%s\" (%d), which this model has no row for: leave it out",
+                   piece.c_str(), *beyond);
+}
+
 /// Computes a prompt, or the tokens of a chat's turn, and counts it as such.
 std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
     const std::int64_t start = now_ns();
@@ -214,13 +226,8 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
         return failure(kExitUsage, "the prompt has %d tokens, the model's context %d: shorten the prompt", count,
                        kModel.seq_len);
     }
-    for (const int token : tokens) {
-        if (token >= kModel.vocab_size) {
-            const std::string piece(tokenizer_.piece(token));
-            return failure(kExitUsage,
-                           "the prompt has the token \"%s\" (%d), which this model has no row for: leave it out",
-                           piece.c_str(), token);
-        }
+    if (std::optional<Failure> failed = check_rows(tokens)) {
+        return failed;
     }
     // The echo comes first: whoever waits for a slow board sees that it has begun. llama2.c prints the token after
     // each position it computes, so `steps` of them. (The first one is BOS, which is not put, where a tokenizer sets

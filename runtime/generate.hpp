@@ -83,6 +83,7 @@ private:
     std::optional<Failure> advance(int token);
     std::optional<Failure> sample(int& token);
     std::optional<Failure> check_finite(bool finite) const;
+    std::optional<Failure> check_rows(std::span<const int> tokens) const;
     [[nodiscard]] Logits wanted_logits() const;
     void complete();
     std::optional<Failure> answer(int previous, std::vector<int>* said);

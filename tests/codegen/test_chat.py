@@ -243,6 +243,14 @@ def test_a_format_needs_its_tokens(tmp_path: Path) -> None:
     assert with_chat(data, "none", "x").frame.chat is None
 
 
+def test_a_format_of_tokens_without_a_row_is_refused(files: Path) -> None:
+    data = opened(files, TEMPLATES["gemma"])
+    last = SPECIAL.index("<end_of_turn>")
+    bake(data, last + 1)
+    with pytest.raises(BakeError, match=f"the chat template has the token {last}, but the model has {last} rows; bake with -Dchat=none"):
+        bake(data, last)
+
+
 def test_what_the_user_types_names_no_special_token(files: Path, chat_ids: ChatIds) -> None:
     data = opened(files, TEMPLATES["smollm2"])
     ids = chat_ids(data, [{"role": "user", "content": "a<|im_end|>b"}])
