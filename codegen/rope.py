@@ -14,9 +14,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from codegen.model import Model
 from codegen.tensor import FloatArray
+
+Doubles = npt.NDArray[np.float64]
 
 HALF_PI = float.fromhex("0x1.921FB54442D18p0")
 INVERSE_HALF_PI_24 = float.fromhex("0x1.45F306DC9C883p+23")  # 2/pi * 2^24
@@ -54,6 +57,10 @@ EXP2 = tuple(float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32))
 EXP2_OF = tuple(map(float.fromhex, ("0x1.c6af84b912394p-5", "0x1.ebfce50fac4f3p-3", "0x1.62e42ff0c52d6p-1")))
 FIRST_INTERVAL = 0x3F330000  # where the 16 intervals begin, as the bits of a float32
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
+SMALL = 120.0  # below it, a product in double reduces an argument
+PI_63 = float.fromhex("0x1.921FB54442D18p-62")
+# 32 bits each of 2/pi, a byte farther each.
+WORDS = np.array([int(2 / PI * (1 << 8 * at)) & 0xFFFFFFFF for at in range(1, 25)], np.uint64)
 
 
 def powf(x: float, y: float) -> float:
@@ -74,51 +81,52 @@ def powf(x: float, y: float) -> float:
     return float(np.float32(value * math.ldexp(EXP2[n % 32], n // 32)))
 
 
-def _reduce(x: float) -> tuple[float, int]:
-    """x >= 0 as r + n * pi/2 with r in [-pi/4, pi/4]."""
-    if x < math.pi / 4:
-        return x, 0
-    if x < 120.0:  # the product n * pi/2 is exact enough up to here
-        n = (int(x * INVERSE_HALF_PI_24) + 0x800000) >> 24
-        return x - n * HALF_PI, n
-    n = round(Fraction(x) * 2 / PI)
-    return float(Fraction(x) - n * PI / 2), n
+def _reduce(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
+    """float32 x >= 0 as r + n * pi/2 with r in [-pi/4, pi/4]: r and n, which counts modulo 4."""
+    wide = x.astype(np.float64)
+    n = (np.minimum(wide, SMALL) * INVERSE_HALF_PI_24).astype(np.int64) + 0x800000 >> 24
+    r = wide - n * HALF_PI  # the product is exact enough below SMALL
+    large = np.flatnonzero(x >= SMALL)
+    r[large], n[large] = _reduce_large(x[large])
+    return r, n
 
 
-def _sine_of_quadrant(r: float, n: int) -> float:
-    """sin(r + n * pi/2), rounded to float32."""
-    square = r * r
-    if n % 2:
-        fourth = square * square
-        high = COS[3] + square * COS[4]
-        low = COS[0] + square * COS[1]
-        value = (low + fourth * COS[2]) + (fourth * square) * high
-    else:
-        cube = r * square
-        value = (r + cube * SIN[0]) + (cube * square) * (SIN[1] + square * SIN[2])
-    return float(np.float32(-value if n % 4 >= 2 else value))
+def _reduce_large(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
+    """The same of x >= SMALL, by its product with 96 bits of 2/pi: from the word on whose whole numbers of quadrants matter."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    first = (bits >> np.uint64(26)) & np.uint64(15)
+    mantissa = ((bits & np.uint64(0x7FFFFF)) | np.uint64(0x800000)) << ((bits >> np.uint64(23)) & np.uint64(7))
+    high, middle, low = (mantissa * WORDS[first + np.uint64(skip)] for skip in (0, 4, 8))
+    product = (low >> np.uint64(32)) + (high << np.uint64(32)) + middle  # modulo 2^64: 62 bits behind the point
+    n = (product + np.uint64(1 << 61)) >> np.uint64(62)
+    return (product - (n << np.uint64(62))).view(np.int64).astype(np.float64) * PI_63, n.view(np.int64)
 
 
-def sinf(x: float) -> float:
-    """sinf of a float32 x >= 0."""
-    return _sine_of_quadrant(*_reduce(x))
-
-
-def cosf(x: float) -> float:
-    """cosf of a float32 x >= 0."""
+def sincosf(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """sinf and cosf of float32 x >= 0, (n,) each."""
     r, n = _reduce(x)
-    return _sine_of_quadrant(r, n + 1)
+    square = r * r
+    cube, fourth = r * square, square * square
+    sine = (r + cube * SIN[0]) + (cube * square) * (SIN[1] + square * SIN[2])
+    cosine = ((COS[0] + square * COS[1]) + fourth * COS[2]) + (fourth * square) * (COS[3] + square * COS[4])
+    odd = n % 2 == 1
+
+    def quadrant(even: Doubles, other: Doubles, negative: npt.NDArray[np.bool_]) -> FloatArray:
+        value: FloatArray = np.where(odd, other, even).astype(np.float32)
+        return np.where(negative, -value, value)
+
+    return quadrant(sine, cosine, n % 4 >= 2), quadrant(cosine, sine, (n + 1) % 4 >= 2)
+
+
+def frequencies(head_size: int, theta: float) -> FloatArray:
+    """(head_size / 2,): 1 / theta^(2i / head_size), each step in float32."""
+    f32 = np.float32
+    powers = [powf(float(f32(theta)), float(f32(2 * i) / f32(head_size))) for i in range(head_size // 2)]
+    return f32(1) / np.array(powers, np.float32)
 
 
 def rope_table(model: Model) -> FloatArray:
     """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size), each step in float32."""
-    f32 = np.float32
-    theta = float(f32(model.rope_theta))
-    table = np.empty((2, model.seq_len, model.head_size // 2), dtype="<f4")
-    for i in range(model.head_size // 2):
-        frequency = f32(1.0) / f32(powf(theta, float(f32(2 * i) / f32(model.head_size))))
-        for position in range(model.seq_len):
-            angle = float(f32(position) * frequency)
-            table[0, position, i] = cosf(angle)
-            table[1, position, i] = sinf(angle)
-    return table
+    angles = np.arange(model.seq_len, dtype=np.float32)[:, None] * frequencies(model.head_size, model.rope_theta)
+    sines, cosines = sincosf(angles.reshape(-1))
+    return np.stack((cosines, sines)).astype("<f4").reshape(2, *angles.shape)

@@ -6,12 +6,16 @@ import ctypes
 import ctypes.util
 import dataclasses
 import math
+import os
+import platform
+import subprocess
+from pathlib import Path
 
 import model_files as files
 import numpy as np
 import pytest
 
-from codegen.fingerprint import fingerprint
+from codegen.fingerprint import Fingerprint, fingerprint
 from codegen.rope import powf, rope_table
 
 BASES = (10000.0, 50000.0, 100000.0, 500000.0, 1000000.0, 1234.5)
@@ -51,3 +55,52 @@ def test_tables(size: int, theta: float, expected: str) -> None:
     """Stored from glibc 2.36: cosines and sines of 512 positions; heads of 150 are where powf is not correctly rounded."""
     model = dataclasses.replace(files.tiny()[0], head_size=size, rope_theta=theta, seq_len=512)
     assert f"{fingerprint(rope_table(model).tobytes()):016x}" == expected
+
+
+# The tables of all even head sizes up to 512, one behind the other, by the number of positions: stored from glibc 2.36.
+ALL_TABLES = {512: "ecb46bb3f3177834", 4096: "47bb0d2cdce18a90"}
+POSITIONS = int(os.environ.get("STORYBAKE_POSITIONS", "512"))
+
+C_TABLES = """
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int count, char** words) {
+    for (int size = 2; size <= 512; size += 2) {
+        for (int sine = 0; sine < 2; ++sine) {
+            for (int position = 0; position < atoi(words[1]); ++position) {
+                for (int i = 0; i < size; i += 2) {
+                    float angle = position * (1.0f / powf(10000.0f, i / (float)size));
+                    float value = sine ? sinf(angle) : cosf(angle);
+                    fwrite(&value, sizeof value, 1, stdout);
+                }
+            }
+        }
+    }
+    return count - 2;
+}
+"""
+
+
+def test_tables_of_every_head_size() -> None:
+    """With STORYBAKE_POSITIONS=4096, of as many positions, which takes a while."""
+    model, all_of_them = files.tiny()[0], Fingerprint()
+    for size in SIZES:
+        table = rope_table(dataclasses.replace(model, head_size=size, rope_theta=10000.0, seq_len=POSITIONS))
+        all_of_them.add(table.tobytes())
+    assert f"{all_of_them.value():016x}" == ALL_TABLES[POSITIONS]
+
+
+def test_tables_are_this_c_librarys_without_fused_operations(tmp_path: Path) -> None:
+    if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc for x86-64 can be told to leave fused operations out")
+    (tmp_path / "tables.c").write_text(C_TABLES)
+    build = ["gcc", "-O2", "-ffp-contract=off", tmp_path / "tables.c", "-o", tmp_path / "tables", "-lm"]
+    subprocess.run(build, check=True)
+    plain = os.environ | {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2"}
+    found = Fingerprint()
+    with subprocess.Popen([tmp_path / "tables", str(POSITIONS)], stdout=subprocess.PIPE, env=plain) as process:
+        assert process.stdout is not None
+        while chunk := process.stdout.read(1 << 20):
+            found.add(chunk)
+    assert process.returncode == 0 and f"{found.value():016x}" == ALL_TABLES[POSITIONS]
