@@ -59,7 +59,7 @@ def build(tmp_path: Path) -> Path:
     storyteller = folder / "storyteller"
     storyteller.write_text('#!/bin/sh\ncat "${0%/*}/tale.weights" 2>/dev/null\nprintf "%s\\n" "$@"\n')
     storyteller.chmod(0o755)
-    targets = [{"name": n, "type": "custom", "filename": [str(folder / n)]} for n in ("tests/model_test", "tale")]
+    targets = [{"name": Path(n).name, "type": "custom", "filename": [str(folder / n)]} for n in ("tests/model_test", "tale")]
     (folder / "meson-info" / "intro-targets.json").write_text(json.dumps(targets))
     return folder
 
@@ -84,7 +84,7 @@ def test_the_program_runs_on_the_board_with_its_arguments(tmp_path: Path, build:
 
 def test_a_model_may_begin_as_the_storyteller_does(tmp_path: Path, build: Path) -> None:
     (build / "tale").rename(build / "storyteller15M")
-    targets = [{"name": n, "type": "executable", "filename": [str(build.resolve() / n)]} for n in ("storyteller", "storyteller15M")]
+    targets = [{"name": n, "type": "custom", "filename": [str(build.resolve() / n)]} for n in ("storyteller", "storyteller15M")]
     (build / "meson-info" / "intro-targets.json").write_text(json.dumps(targets))
     assert deploy(tmp_path, "me@board", build, "a").stdout == "a\n" and (tmp_path / "board" / "storyteller15M").is_file()
 
