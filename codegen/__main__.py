@@ -5,6 +5,7 @@
              commands, which take them with --bake, and what codegen/stamp.py watches
     code     writes the generated sources; reads the header alone
     data     writes the packed weights and the tokenizer
+    sbom     writes what is inside a program (codegen/sbom.py), as C++
     values   writes the values of the weights, unpacked, for the oracle of the tests (codegen/values.py)
     explain  prints the plan as a page of text, and which boards it fits (tools/explain)
 """
@@ -16,8 +17,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from codegen import draft
+from codegen import draft, sbom
 from codegen.boards import read_boards, this_machine
+from codegen.card import card_names
 from codegen.chat import CHOICES
 from codegen.describe import types_text
 from codegen.emit import emit
@@ -30,6 +32,7 @@ from codegen.formats.keys import Tell, ignore
 from codegen.input import read_bytes
 from codegen.memory import check_budget, check_reach, cut_context
 from codegen.names import check_name
+from codegen.output import write_if_changed
 from codegen.pack import write_packed
 from codegen.plan import make_plan
 from codegen.saved import expanded, save
@@ -76,7 +79,7 @@ def watched(model: Path, rows: int, tokenizer: Path, table: str) -> tuple[set[Pa
     """The files and folders that a bake is read from, those among them that may yet appear."""
     folders = {path for path in (model, tokenizer) if path.is_dir()}
     files = {path for path in (model, tokenizer) if not path.is_dir()}
-    files |= {model.parent / name for name in companions(model, rows)} if not model.is_dir() else set()
+    files |= {model.parent / name for name in (*companions(model, rows), *card_names(model))} if not model.is_dir() else set()
     files |= {tokenizer.parent / name for name in (*BESIDE, *TOKENIZERS)} if not tokenizer.is_dir() else set()
     files |= set(draft.companions(model)) if table == "auto" else {Path(table)} if table != "off" else set()
     return files, folders
@@ -136,6 +139,12 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         assert tokenizer is not None
         guesses = table_of_guesses(args, tokenizer, model.vocab_size, tell)
         write_packed(source, plan, tokenizer, guesses, args.embed == "true", args.certify == "true", Path(args.output))
+    elif args.command == "sbom":
+        assert path is not None
+        libraries = tuple(sbom.versioned(one) for one in args.library)
+        build = sbom.Build(args.program, args.version, sbom.versioned(args.compiler), libraries, args.linked)
+        inside = sbom.document(build, opened.path, model, path, plan.target.name)
+        write_if_changed(Path(args.output), sbom.source(inside).encode())
     elif args.command == "values":
         write_values(source, model, Path(args.output))
     else:
@@ -146,7 +155,7 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
 def main(argv: list[str]) -> int:
     name, usage = ("tools/explain", "tools/explain MODEL [OPTION...]") if argv[:1] == ["explain"] else ("codegen", None)
     parser = argparse.ArgumentParser(prog=name, usage=usage, description="Bakes a llama2.c checkpoint into C++ and data.")
-    parser.add_argument("command", choices=("facts", "code", "data", "values", "explain"))
+    parser.add_argument("command", choices=("facts", "code", "data", "sbom", "values", "explain"))
     parser.add_argument("model", help="llama2.c's .bin or .pt, a Hugging Face folder, or GGUF")
     parser.add_argument("--tokenizer", default="", help="tokenizer.bin; found beside the model when not named")
     parser.add_argument("--target", default="portable", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
@@ -163,7 +172,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", default="", help="the program's; made of the model's file or folder when not given")
     parser.add_argument("--cross", action="store_true", help="the program is for another machine")
     parser.add_argument("--save", default="", metavar="FILE", help="with facts: keeps these arguments, and what to watch")
-    parser.add_argument("--output", default=".", help="folder to write to; with values, the file")
+    parser.add_argument("--program", default="", help="with sbom: the program's name")
+    parser.add_argument("--version", default="", help="with sbom: the program's")
+    parser.add_argument("--compiler", default="", metavar="NAME=VERSION", help="with sbom")
+    parser.add_argument("--library", action="append", default=[], metavar="NAME=VERSION", help="with sbom; given again for each")
+    parser.add_argument("--linked", choices=("static", "dynamic"), default="static", help="with sbom: how libraries are")
+    parser.add_argument("--output", default=".", help="folder to write to; with values and sbom, the file")
     try:
         argv = expanded(argv)
         run(parser.parse_args(argv), argv[1:])

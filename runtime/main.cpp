@@ -17,6 +17,7 @@
 #include "program.hpp"
 #include "report.hpp"
 #include "sampler.hpp"
+#include "sbom.hpp"
 #include "text_output.hpp"
 
 namespace storybake {
@@ -148,7 +149,7 @@ int main(int argc, char** argv) {
     }
     set_warnings(options->json ? Warnings::kKeep : options->quiet ? Warnings::kDrop : Warnings::kPrint);
     const std::string help = help_text(kModel.name, kModel.seq_len, most_threads(), kModel.max_batch);
-    if (const std::optional<int> answered = answer_options(*options, kModel.name, help)) {
+    if (const std::optional<int> answered = answer_options(*options, kModel.name, help, kSbom)) {
         return *answered;
     }
     return run(*options);

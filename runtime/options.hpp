@@ -20,7 +20,7 @@
 namespace storybake {
 
 enum class Mode { kGenerate, kChat };
-enum class Action { kRun, kHelp, kVersion, kInfo, kSelfTest };
+enum class Action { kRun, kHelp, kVersion, kInfo, kSelfTest, kSbom };
 
 struct Options {
     Action action = Action::kRun;

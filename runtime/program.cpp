@@ -189,7 +189,8 @@ Load how_to_load(const Options& options) {
     return options.load ? *options.load : choose_load(kPackedData, in_file, kModel.kv_bytes + kModel.activation_bytes);
 }
 
-std::optional<int> answer_options(const Options& options, const char* program, const std::string& help) {
+std::optional<int> answer_options(const Options& options, const char* program, const std::string& help,
+                                  std::string_view sbom) {
     switch (options.action) {
         case Action::kHelp:
             std::fputs(help.c_str(), stdout);
@@ -199,6 +200,9 @@ std::optional<int> answer_options(const Options& options, const char* program, c
             return finish_stdout();
         case Action::kInfo:
             print_info(stdout, kModel, kPackedData, how_to_load(options));
+            return finish_stdout();
+        case Action::kSbom:
+            std::fwrite(sbom.data(), 1, sbom.size(), stdout);
             return finish_stdout();
         case Action::kSelfTest:
         case Action::kRun:

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine.hpp"
@@ -45,9 +46,11 @@ int finish_stdout();
 /// Chooses how the weights are loaded: as asked, or as suits the memory.
 Load how_to_load(const Options& options);
 
-/// Does what --help, --version, --info and --selftest ask for, or refuses a CPU that can't run the model (69); then
-/// returns the exit code. Returns nothing when there is a story to tell; warnings about the options are printed then.
-std::optional<int> answer_options(const Options& options, const char* program, const std::string& help);
+/// Does what --help, --version, --info, --sbom and --selftest ask for, or refuses a CPU that can't run the model (69);
+/// then returns the exit code. Returns nothing when there is a story to tell; warnings about the options are printed
+/// then.
+std::optional<int> answer_options(const Options& options, const char* program, const std::string& help,
+                                  std::string_view sbom = {});
 
 /// Holds the model that is baked into this program, opened as the options say.
 struct BakedModel {

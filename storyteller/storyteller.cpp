@@ -10,6 +10,7 @@
 #include "model.hpp"
 #include "program.hpp"
 #include "report.hpp"
+#include "sbom.hpp"
 #include "storyteller/memory.hpp"
 #include "storyteller/recogniser.hpp"
 #include "storyteller/robot.hpp"
@@ -69,7 +70,7 @@ int main(int argc, char** argv) {
         print_speech_info(*options);
         return finish_stdout();
     }
-    if (const std::optional<int> answered = answer_options(*options, kName, speech_help_text(kName))) {
+    if (const std::optional<int> answered = answer_options(*options, kName, speech_help_text(kName), kSbom)) {
         return *answered;
     }
     if (const std::optional<Failure> failed = run(*options)) {
