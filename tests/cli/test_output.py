@@ -117,7 +117,7 @@ def test_closed_descriptors(name: str, closed: tuple[int, ...], binary: str, tmp
     assert set(tmp_path.iterdir()) <= {whole, path}
 
 
-@pytest.mark.parametrize("question", ["--help", "--version", "--info", "--selftest"])
+@pytest.mark.parametrize("question", ["--help", "--version", "--info", "--sbom", "--selftest"])
 def test_answers_without_a_standard_output(question: str, binary: str) -> None:
     result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *RUNNER, binary, question], capture_output=True, check=False)
     assert result.returncode == 74 and b"standard output: writing failed" in result.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,6 +35,30 @@ def test_many_stories_take_no_more_memory_than_one(binary: str, not_sanitized: N
         two_hundred = peak(process.pid)
         process.kill()
     assert two_hundred <= ten + 64, f"kB at most: {ten}, {two_hundred}"  # 64 kB: where pages happen to be shared or not
+
+
+MARK = "-- the next --"
+STORIES = int(os.environ.get("STORYBAKE_STORIES", "400"))
+
+
+@pytest.mark.parametrize(("stories", "threads"), [(STORIES, 1), (40, 2)])
+def test_descriptors_and_threads_stay(stories: int, threads: int, binary: str, not_sanitized: None) -> None:
+    """Stories in one process: after a tenth of them and after nine tenths it has the same descriptors, threads and memory."""
+    command = [binary, "-r", str(stories), "-n", "20", "-s", "1", "-t", "1", "--separator", MARK, "--threads", str(threads)]
+    found = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        told = 0
+        for part in (stories // 10, stories * 9 // 10):
+            while told < part:
+                line = process.stdout.readline()
+                assert line, "it ended early"
+                told += line == f"{MARK}\n".encode()
+            found.append((len(os.listdir(f"/proc/{process.pid}/fd")), len(os.listdir(f"/proc/{process.pid}/task")), peak(process.pid)))
+        process.stdout.read()
+    assert process.returncode == 0
+    print(f"{stories} stories: descriptors, threads, kB at most: {found[0]}, then {found[1]}")
+    assert found[0][:2] == found[1][:2] and found[1][2] <= found[0][2] + 64
 
 
 def peak(pid: int) -> int:

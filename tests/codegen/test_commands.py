@@ -70,7 +70,7 @@ def test_a_machine_that_lacks_the_target_is_warned_of(
 def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, written in (
         ("code", set(OUTPUTS)),
-        ("data", {"weights.bin", "tokenizer.baked", "packed_data.cpp"}),
+        ("data", {"weights.bin", "tokenizer.baked", "draft.baked", "packed_data.cpp"}),
     ):
         folder = tmp_path / command
         assert generator.main([command, str(model), "--output", str(folder)]) == 0
