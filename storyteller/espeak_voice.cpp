@@ -14,6 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr double kOwnLoudness = -22.3;  // LUFS
 constexpr const char* kProgram = "espeak-ng";
 constexpr int kWordsAMinute = 160;  // at a speed of 100; it takes 80 to 450
 constexpr int kPitch = 50;          // at a pitch of 100; it takes 0 to 99
@@ -22,7 +23,8 @@ constexpr auto kStep = 100ms;
 
 class EspeakVoice final : public Voice {
 public:
-    EspeakVoice(Words words, std::chrono::milliseconds patience) : words_(std::move(words)), patience_(patience) {}
+    EspeakVoice(Words words, std::chrono::milliseconds patience)
+        : Voice(kOwnLoudness), words_(std::move(words)), patience_(patience) {}
 
     std::optional<Failure> speak(const std::string& text, const TakeSamples& take) override {
         std::optional<Failure> last;

@@ -27,20 +27,22 @@ namespace {
 struct FliteName {
     const char* name;
     cst_voice* (*open)(const char*);
+    double loudness;
     bool one_pitch = false;  // says that the pitch is in the recordings, with no model of it that could be shifted
 };
 
 constexpr std::array<FliteName, 5> kVoices = {{
-    {"slt", register_cmu_us_slt},
-    {"kal16", register_cmu_us_kal16},
-    {"rms", register_cmu_us_rms, true},
-    {"awb", register_cmu_us_awb},
-    {"kal", register_cmu_us_kal},
+    {"slt", register_cmu_us_slt, -16.1},
+    {"kal16", register_cmu_us_kal16, -28.3},
+    {"rms", register_cmu_us_rms, -21.5, true},
+    {"awb", register_cmu_us_awb, -20.7},
+    {"kal", register_cmu_us_kal, -22.6},
 }};
 
 class FliteVoice final : public Voice {
 public:
-    FliteVoice(cst_voice* voice, Manner manner) : voice_(voice), streaming_(new_audio_streaming_info()) {
+    FliteVoice(cst_voice* voice, double loudness, Manner manner)
+        : Voice(loudness), voice_(voice), streaming_(new_audio_streaming_info()) {
         streaming_->asc = hand_on;
         streaming_->min_buffsize = static_cast<int>(kTogether);
         flite_feat_set(voice_->features, "streaming_info", audio_streaming_info_val(streaming_));
@@ -103,7 +105,7 @@ Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner
                 warn(say(Message::kPitchKept, {voice.name}));
             }
             flite_init();
-            return std::unique_ptr<Voice>(std::make_unique<FliteVoice>(voice.open(nullptr), manner));
+            return std::unique_ptr<Voice>(std::make_unique<FliteVoice>(voice.open(nullptr), voice.loudness, manner));
         }
     }
     return failure(kExitUsage, "--voice \"%s\": expected one of %s", name.c_str(), voice_names().c_str());

@@ -167,7 +167,8 @@ void Narrator::play() {
         if (screen_failed()) {
             break;
         }
-        set_loudness(clip->samples, std::min(controls_.volume.load(), controls_.ceiling.load()));
+        const int volume = std::min(controls_.volume.load(), controls_.ceiling.load());
+        level_.set(clip->samples, voice_ != nullptr ? voice_->gain() * volume / 100.0 : 0.0);
         if (const std::optional<Failure> failed = speaker_.play(clip->samples)) {
             fail(*failed);
             break;

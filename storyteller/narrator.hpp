@@ -76,6 +76,7 @@ private:
     TextOutput& screen_;
     Controls& controls_;
     StoryLimits limits_;
+    Level level_;
     std::string told_;
     std::string text_;  // is the story's part that is not yet handed on
     int tokens_ = 0;

@@ -13,11 +13,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kRestarts = 2;      // counts restarts in a row
-constexpr auto kStep = 100ms;     // between looks at the stop
-constexpr int kPipeBytes = 8192;  // is a quarter of a second: the text is not far ahead of the voice
-constexpr double kFull = 32767.0;
-constexpr double kKnee = 0.7 * kFull;  // is where peaks begin to be rounded off
+constexpr int kRestarts = 2;            // counts restarts in a row
+constexpr auto kStep = 100ms;           // between looks at the stop
+constexpr int kPipeBytes = 8192;        // is a quarter of a second: the text is not far ahead of the voice
+constexpr double kTop = 0.7 * 32767.0;  // is what no sample passes: between two of them a peak may be 2 dB higher
+constexpr double kKnee = 0.7 * kTop;    // is where peaks begin to be rounded off
+constexpr std::size_t kRamp = kSampleRate / 100;
 
 }  // namespace
 
@@ -42,16 +43,16 @@ Result<std::vector<Words>> find_players(const std::string& devices) {
     return players;
 }
 
-void set_loudness(std::span<std::int16_t> samples, int volume) {
-    if (volume == 100) {
-        return;
-    }
-    for (std::int16_t& sample : samples) {
-        const double wanted = sample * volume / 100.0;
+void Level::set(std::span<std::int16_t> samples, double gain) {
+    const double step =
+        (gain - gain_) / std::min<double>(kRamp, static_cast<double>(std::max<std::size_t>(samples.size(), 1)));
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        gain_ = i < kRamp ? gain_ + step : gain;
+        const double wanted = samples[i] * gain_;
         const double size = std::abs(wanted);
-        const double room = kFull - kKnee;
+        const double room = kTop - kKnee;
         const double kept = size <= kKnee ? size : kKnee + room * (1.0 - std::exp(-(size - kKnee) / room));
-        sample = static_cast<std::int16_t>(std::copysign(kept, wanted));
+        samples[i] = static_cast<std::int16_t>(std::copysign(kept, wanted));
     }
 }
 

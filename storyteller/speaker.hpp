@@ -26,7 +26,16 @@ Result<std::vector<Words>> find_players(const std::string& devices = kSoundDevic
 /// Limit how loud it is: 100 is as the voice speaks. Above, peaks are rounded off.
 constexpr int kMinVolume = 10;
 constexpr int kMaxVolume = 400;
-void set_loudness(std::span<std::int16_t> samples, int volume);
+
+/// Brings samples to their loudness, clip by clip: from silence to the first, and from one volume to the next, it goes
+/// in a hundredth of a second, so that nothing clicks. Peaks are rounded off below -1 dB of full scale.
+class Level {
+public:
+    void set(std::span<std::int16_t> samples, double gain);
+
+private:
+    double gain_ = 0.0;  // is that of the last sample
+};
 
 /// Says how long a player may take no sample, and how long it may play on after the last.
 struct PlayerPatience {

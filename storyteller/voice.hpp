@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,16 +32,26 @@ constexpr std::size_t kTogether = kSampleRate / 2;
 /// Hands on the samples of a sentence that is computed as a whole.
 void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take);
 
+/// Says how loud every voice is made, in LUFS, as EBU R128 counts a whole programme.
+constexpr double kLoudness = -23.0;
+
 class Voice {
 public:
-    Voice() = default;
+    /// Takes the loudness of its stories before they are levelled, measured.
+    explicit Voice(double loudness) : gain_(std::pow(10.0, (kLoudness - loudness) / 20.0)) {}
     Voice(const Voice&) = delete;
     Voice& operator=(const Voice&) = delete;
     virtual ~Voice() = default;
 
+    /// Returns what its samples have to be multiplied by to be as loud as other voices.
+    [[nodiscard]] double gain() const { return gain_; }
+
     /// Hands on the samples of a sentence (speakable(), not empty) as they are computed. Fails with 69 when the voice
     /// is lost.
     virtual std::optional<Failure> speak(const std::string& text, const TakeSamples& take) = 0;
+
+private:
+    double gain_;
 };
 
 /// Lists the names that open_voice() knows, with commas between them; the first is the default.

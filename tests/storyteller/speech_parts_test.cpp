@@ -321,14 +321,26 @@ TEST(Endpoint, InterruptsAnEndlessTalker) {
     EXPECT_EQ(endpoint.hear(tone(11.0, 5000, 0)), Endpoint::State::kEnded);
 }
 
-TEST(Loudness, RoundsPeaksOff) {
-    std::vector<std::int16_t> samples = {100, -100, 30000, -32768};
-    set_loudness(samples, 200);
-    EXPECT_EQ(samples[0], 200);
-    EXPECT_EQ(samples[1], -200);
-    EXPECT_GT(samples[2], 30000);
-    EXPECT_GE(samples[3], -32767);
-    EXPECT_LT(samples[3], -30000);
+TEST(Loudness, ComesWithoutAClickAndRoundsPeaksOff) {
+    Level level;
+    std::vector<std::int16_t> samples(320, 10000);
+    level.set(samples, 1.5);
+    EXPECT_LT(samples[0], 200) << "soft from silence";
+    EXPECT_NEAR(samples[159], 15000, 1);
+    EXPECT_NEAR(samples[319], 15000, 1);
+    std::vector<std::int16_t> quieter(320, 10000);
+    level.set(quieter, 0.5);
+    EXPECT_GT(quieter[0], 14800);
+    EXPECT_NEAR(quieter[319], 5000, 1);
+    std::vector<std::int16_t> loud(320);
+    for (std::size_t i = 160; i < loud.size(); ++i) {
+        loud[i] = i % 2 == 0 ? 30000 : -32768;
+    }
+    level.set(loud, 4.0);
+    EXPECT_GT(loud[318], 22500);
+    EXPECT_LT(loud[319], -22500);
+    EXPECT_GE(loud[319], -22937) << "-3.1 dB";
+    level.set({}, 1.0);
 }
 
 TEST(Wishes, NameATopicInManyWays) {

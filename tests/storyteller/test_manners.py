@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loudness import measure
 from programs import RATE, command, on_this_machine, samples, tell
 
 SENTENCE = "Once upon a time there was a little dragon who loved the warm sun."
@@ -70,6 +71,17 @@ def test_a_voice_whose_pitch_is_fixed_says_so(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[0] == "storyteller: warning: --pitch: the voice rms has one pitch alone: take slt, awb or kal16"
     assert "--pitch" not in say(tmp_path / "plain.wav", "--voice", "rms").stderr
     assert 0.97 < fundamental(samples(tmp_path / "high.wav")) / fundamental(samples(tmp_path / "plain.wav")) < 1.03
+
+
+@pytest.mark.parametrize("voice", ["slt", "kal16", "rms", "awb", "kal", "espeak"])
+def test_every_voice_is_as_loud_as_the_others(voice: str, tmp_path: Path) -> None:
+    """A whole story, and one at twice the volume, whose peaks are rounded off."""
+    for volume, lufs, most in (("100", -23.0, 1.0), ("-6dB", -29.0, 1.0), ("200", -17.0, 1.5)):
+        words = ("--wish", "a cat", "-s", "7", "--voice", voice, "--volume", volume, "--wav", tmp_path / "story.wav")
+        result = tell(on_this_machine(), *words)
+        assert result.returncode == 0, result.stderr
+        loudness, peak = measure(samples(tmp_path / "story.wav"))
+        assert abs(loudness - lufs) <= most and peak < -1.0, (volume, loudness, peak)
 
 
 def test_espeak_speaks(tmp_path: Path) -> None:
