@@ -12,6 +12,8 @@
 #include "engine.hpp"
 #include "files.hpp"
 #include "model.hpp"
+#include "notices.hpp"
+#include "opened_model.hpp"
 #include "program.hpp"
 
 namespace storybake {
@@ -61,11 +63,11 @@ int main() {
     if (const std::optional<int> code = answer_options(options, "logits", "")) {
         return *code;  // not on this CPU
     }
-    const auto opened = BakedModel::open(options);
+    const auto opened = OpenedModel::open(options);
     if (!opened) {
         return report_failure(opened.failure());
     }
-    const BakedModel& model = *opened;
+    const OpenedModel& model = *opened;
     Engine engine(model.weights->data(), model.threads, 1, nullptr);
     bool written = put(static_cast<std::uint32_t>(kModel.vocab_size)) &&
                    put(static_cast<std::uint32_t>(kModel.seq_len)) && put(kModel.weights_bytes);

@@ -10,6 +10,8 @@
 #include "engine.hpp"
 #include "files.hpp"
 #include "model.hpp"
+#include "notices.hpp"
+#include "opened_model.hpp"
 #include "program.hpp"
 #include "sampler.hpp"
 
@@ -44,11 +46,11 @@ int main(int argc, char** argv) {
     if (const std::optional<int> code = answer_options(options, "stories", "")) {
         return *code;  // not on this CPU
     }
-    const auto opened = BakedModel::open(options);
+    const auto opened = OpenedModel::open(options);
     if (!opened) {
         return report_failure(opened.failure());
     }
-    const BakedModel& model = *opened;
+    const OpenedModel& model = *opened;
     Engine engine(model.weights->data(), model.threads, 1, nullptr);
     const std::uint64_t seed = std::strtoull(argv[2], nullptr, 10);
     Sampler sampler(kModel.vocab_size, std::strtof(argv[3], nullptr), options.topp, seed);

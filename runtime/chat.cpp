@@ -177,7 +177,7 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
                 failed = failure(kExitUsage, format_text, tokens.size(), left, steps_, "shorten it, or raise -n");
                 break;
             }
-            tell(failure(0, format_text, tokens.size(), left, steps_, "say it shorter").message);
+            tell(message(format_text, tokens.size(), left, steps_, "say it shorter"));
             conversation.take_back();
             if (forgot) {
                 pos_ = 0;  // what is remembered is computed anew with the next turn
@@ -187,8 +187,7 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
         if (forgot) {
             pos_ = 0;
             if (!told) {
-                tell(failure(0, "the conversation fills the %d positions: its oldest turns are forgotten", steps_)
-                         .message);
+                tell(message("the conversation fills the %d positions: its oldest turns are forgotten", steps_));
             }
             told = true;
         }

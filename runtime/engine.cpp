@@ -113,8 +113,7 @@ Result<Threads> choose_threads(std::optional<int> requested, const char* environ
             threads.count = static_cast<int>(wanted);
         } else {
             threads.warning =
-                failure(0, "OMP_NUM_THREADS is \"%s\", expected 1 to %d: running %d", environment, most, threads.count)
-                    .message;
+                message("OMP_NUM_THREADS is \"%s\", expected 1 to %d: running %d", environment, most, threads.count);
         }
     }
     return threads;

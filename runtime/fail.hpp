@@ -28,14 +28,29 @@ struct Failure {
     std::string message;
 };
 
-/// Makes a failure from printf's arguments. A long message is cut, never dropped.
-[[gnu::format(printf, 2, 3)]] inline Failure failure(int exit_code, const char* format, ...) {
+/// Writes printf's arguments into a message. A long one is cut, never dropped.
+[[gnu::format(printf, 1, 0)]] inline std::string message_of(const char* format, std::va_list arguments) {
     char text[1024];
+    std::vsnprintf(text, sizeof text, format, arguments);
+    return text;
+}
+
+/// Makes a message, for a warning say, from printf's arguments.
+[[gnu::format(printf, 1, 2)]] inline std::string message(const char* format, ...) {
     std::va_list arguments;
     va_start(arguments, format);
-    std::vsnprintf(text, sizeof text, format, arguments);
+    std::string text = message_of(format, arguments);
     va_end(arguments);
-    return {exit_code, text};
+    return text;
+}
+
+/// Makes a failure from printf's arguments.
+[[gnu::format(printf, 2, 3)]] inline Failure failure(int exit_code, const char* format, ...) {
+    std::va_list arguments;
+    va_start(arguments, format);
+    std::string text = message_of(format, arguments);
+    va_end(arguments);
+    return {exit_code, std::move(text)};
 }
 
 /// Holds a value, or why there is none. `Result<T> r = f(); if (!r) return r.failure(); use(*r);`

@@ -242,8 +242,7 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     pos_ = 0;
     std::optional<Failure> failed = compute_prompt(std::span(tokens).first(static_cast<std::size_t>(positions)));
     if (!failed && count > steps_) {
-        warning_ =
-            failure(0, "the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_).message;
+        warning_ = message("the prompt has %d tokens, -n stops after %d: nothing was generated", count, steps_);
     } else if (!failed && !out_.full()) {
         failed = answer(tokens.back(), nullptr);
     }

@@ -13,6 +13,8 @@
 #include "files.hpp"
 #include "generate.hpp"
 #include "model.hpp"
+#include "notices.hpp"
+#include "opened_model.hpp"
 #include "options.hpp"
 #include "program.hpp"
 #include "report.hpp"
@@ -57,7 +59,7 @@ TextOutput standard_output() {
 }
 
 int run(Options& options) {
-    const Result<BakedModel> model = BakedModel::open(options);
+    const Result<OpenedModel> model = OpenedModel::open(options);
     if (!model) {
         return report_failure(model.failure());
     }

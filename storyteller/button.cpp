@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "notices.hpp"
 #include "options.hpp"
-#include "program.hpp"
 #include "storyteller/messages.hpp"
 
 namespace storybake::speech {

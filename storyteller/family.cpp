@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <ctime>
 
-#include "program.hpp"
+#include "notices.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/speaker.hpp"
 #include "storyteller/wishes.hpp"

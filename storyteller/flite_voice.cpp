@@ -6,7 +6,7 @@
 #include <array>
 #include <cctype>
 
-#include "program.hpp"
+#include "notices.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/voice.hpp"
 #include "storyteller/wav.hpp"

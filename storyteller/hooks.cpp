@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "notices.hpp"
 #include "program.hpp"
 #include "storyteller/messages.hpp"
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "notices.hpp"
 #include "program.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/sentences.hpp"

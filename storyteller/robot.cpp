@@ -6,6 +6,7 @@
 #include <random>
 #include <utility>
 
+#include "opened_model.hpp"
 #include "program.hpp"
 #include "storyteller/messages.hpp"
 

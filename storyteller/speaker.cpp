@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "notices.hpp"
 #include "program.hpp"
 #include "storyteller/messages.hpp"
 

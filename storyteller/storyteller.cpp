@@ -8,6 +8,8 @@
 #include "files.hpp"
 #include "generate.hpp"
 #include "model.hpp"
+#include "notices.hpp"
+#include "opened_model.hpp"
 #include "program.hpp"
 #include "report.hpp"
 #include "sbom.hpp"

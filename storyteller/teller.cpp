@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "model.hpp"
+#include "notices.hpp"
 #include "report.hpp"
 #include "sampler.hpp"
 #include "storyteller/messages.hpp"
@@ -52,7 +53,7 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
             players = std::move(*found);
         }
     }
-    Result<BakedModel> model = BakedModel::open(options);
+    Result<OpenedModel> model = OpenedModel::open(options);
     if (!model) {
         return model.failure();
     }
@@ -69,7 +70,7 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
 }
 
 Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
-               std::unique_ptr<Voice> voice, BakedModel model)
+               std::unique_ptr<Voice> voice, OpenedModel model)
     : options_(options),
       begun_(std::move(begun)),
       players_(std::move(players)),

@@ -13,7 +13,7 @@
 #include "engine.hpp"
 #include "fail.hpp"
 #include "generate.hpp"
-#include "program.hpp"
+#include "opened_model.hpp"
 #include "storyteller/narrator.hpp"
 #include "storyteller/speech_options.hpp"
 #include "storyteller/voice.hpp"
@@ -68,7 +68,7 @@ public:
 
 private:
     Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
-           std::unique_ptr<Voice> voice, BakedModel model);
+           std::unique_ptr<Voice> voice, OpenedModel model);
 
     std::optional<Failure> tell_part(const Story& story, std::span<const std::string> announcements,
                                      std::chrono::steady_clock::time_point since);
@@ -82,7 +82,7 @@ private:
     std::optional<WavFile> wav_;
     std::vector<Words> players_;
     std::unique_ptr<Voice> voice_;
-    BakedModel model_;
+    OpenedModel model_;
     TextOutput screen_;
     Engine engine_;
 };
