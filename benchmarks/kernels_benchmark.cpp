@@ -131,11 +131,7 @@ void add_products() {
         }                                                                                                   \
     }                                                                                                       \
     bytes = 0;
-#define QUANTIZE(length)
 #include "kernels.inc"
-#undef TILES
-#undef KERNEL
-#undef QUANTIZE
 }
 
 }  // namespace

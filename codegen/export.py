@@ -76,6 +76,7 @@ def check_holds(model: Model, form: str) -> None:
         ("head_size", model.head_size, model.dim // model.n_heads),
         ("rope_theta", model.rope_theta, Model.rope_theta),
         ("norm_eps", model.norm_eps, Model.norm_eps),
+        *((field, getattr(model, field), getattr(Model, field)) for field in ("rope_factors", "qkv_bias", "head_norms", "no_rope")),
     )
     for field, found, expected in fixed:
         if found != expected:

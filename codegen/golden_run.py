@@ -70,9 +70,17 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
         for layer in range(model.n_layers):
             xb = rmsnorm(x, source.tensor("rms_att_weight", layer), norm_eps)
             heads = (len(tokens), -1, model.head_size)
-            q = rope(matmul(source.tensor("wq", layer), xb).reshape(heads), table)
-            k = rope(matmul(source.tensor("wk", layer), xb).reshape(heads), table)
-            v: FloatArray = matmul(source.tensor("wv", layer), xb).reshape(heads)
+            q, k, v = (matmul(source.tensor(f"w{name}", layer), xb) for name in "qkv")
+            if model.qkv_bias:
+                q, k, v = (vector + _vector(source, f"b{name}", layer) for name, vector in zip("qkv", (q, k, v), strict=True))
+            q, k, v = q.reshape(heads), k.reshape(heads), v.reshape(heads)
+            if model.head_norms:
+                q, k = (
+                    rmsnorm(vector.reshape(-1, model.head_size), source.tensor(name, layer), norm_eps).reshape(vector.shape)
+                    for vector, name in ((q, "rms_q_weight"), (k, "rms_k_weight"))
+                )
+            if layer not in model.no_rope:
+                q, k = rope(q, table), rope(k, table)
             if kv_type == "f16":
                 k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
             att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1))
@@ -83,6 +91,13 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
             x = x + matmul(source.tensor("w2", layer), h)
         x = rmsnorm(x, source.tensor("rms_final_weight"), norm_eps)
         return matmul(embedding if model.shared_classifier else source.tensor("wcls"), x)
+
+
+def _vector(source: TensorSource, name: str, layer: int) -> FloatArray:
+    """The vector `name` of a layer, a row."""
+    values = source.tensor(name, layer)
+    assert not isinstance(values, Quantized)
+    return values.reshape(1, -1)
 
 
 def _rows(table: Tensor, tokens: tuple[int, ...]) -> FloatArray:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from codegen.errors import BakeError
 from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 
-NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")  # float32 always
+# Names the tensors that are vectors, float32 always.
+VECTOR_TENSORS = (
+    "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "rms_q_weight", "rms_k_weight", "bq", "bk", "bv",
+)  # fmt: skip
 EMBEDDINGS = ("token_embedding_table", "wcls")
 
 # Bounds each dimension far above every model that fits a machine, and far below what would overflow an int32 product of two of them.
@@ -29,12 +32,15 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Model:
-    """Dimensions and constants of a llama2.c transformer, in llama2.c's names.
+    """Dimensions and constants of a transformer, in llama2.c's names; the defaults of what other families add are llama2.c's.
 
     `head_size` is dim / n_heads in llama2.c's own files. `weight_type` names that of the layers' matrices,
     `classifier_type` that of classifier and embedding when it is another one (else empty); `group_size` counts the
     weights, and activations, that share a scale (0 when no matrix is quantised). `kv_type`, "f32" or "f16", is that of
     the key/value cache, no file's affair.
+
+    `rope_factors`: what the frequency of each pair of a head is divided by, none for no scaling. `qkv_bias`: q, k and v have
+    biases. `head_norms`: each head of q and k goes through an rmsnorm. `no_rope`: the layers that do not rotate q and k.
     """
 
     name: str
@@ -53,10 +59,14 @@ class Model:
     norm_eps: float = 1e-5
     classifier_type: str = ""
     kv_type: str = F32.name
+    rope_factors: tuple[float, ...] = ()
+    qkv_bias: bool = False
+    head_norms: bool = False
+    no_rope: tuple[int, ...] = ()
 
     def type_of(self, tensor: str) -> WeightType:
         """The weight type of a tensor by llama2.c's name."""
-        if tensor in NORMS:
+        if tensor in VECTOR_TENSORS:
             return F32
         return WEIGHT_TYPES[self.classifier_type or self.weight_type if tensor in EMBEDDINGS else self.weight_type]
 
@@ -111,7 +121,7 @@ class Model:
         if tensor == "rope":
             return (2, self.seq_len, self.head_size // 2)  # cosines, then sines
         _, rows, columns = self.tensor_shapes()["token_embedding_table" if tensor == "wcls" else tensor]
-        return (columns,) if tensor in NORMS else (rows, columns)
+        return (columns,) if tensor in VECTOR_TENSORS else (rows, columns)
 
     def tensor_shapes(self) -> dict[str, tuple[int, int, int]]:
         """(layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
@@ -130,6 +140,11 @@ class Model:
         }
         if not self.shared_classifier:
             shapes["wcls"] = (0, self.vocab_size, self.dim)
+        if self.qkv_bias:
+            shapes |= {"bq": (self.n_layers, 1, self.att_dim)}
+            shapes |= {name: (self.n_layers, 1, self.kv_dim) for name in ("bk", "bv")}
+        if self.head_norms:
+            shapes |= {name: (self.n_layers, 1, self.head_size) for name in ("rms_q_weight", "rms_k_weight")}
         return shapes
 
 
@@ -159,6 +174,11 @@ def check_dims(model: Model, source: str) -> Model:
     if model.head_size % 2:
         raise BakeError(
             f"{source}: head size: expected an even number (RoPE rotates pairs), found {model.head_size}; "
+            "export the model again"
+        )
+    if model.rope_factors and len(model.rope_factors) != model.head_size // 2:
+        raise BakeError(
+            f"{source}: RoPE: expected a factor a pair of a head, {model.head_size // 2}, found {len(model.rope_factors)}; "
             "export the model again"
         )
     for weight_type in (model.weight_type, model.classifier_type or model.weight_type):

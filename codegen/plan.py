@@ -22,6 +22,7 @@ from codegen.targets import Target
 from codegen.weight_types import F16, WEIGHT_TYPES, WeightType
 
 AT_RANDOM = ("rope", "embed")  # the steps that read a part of a table only
+BY_LENGTH = ("bias", "rmsnorm", "rmsnorm_heads", "quantize")  # the steps whose kernel is one a length
 ALIGN = 64  # bytes: a cache line on every target, and the widest vector
 
 
@@ -106,7 +107,7 @@ class Plan:
         """The function that computes a step."""
         if step.op == "matmul":
             return self.kernel(step.weight).name
-        return f"quantize_{self.length(step.x)}" if step.op == "quantize" else step.op
+        return f"{step.op}_{self.length(step.x or step.out)}" if step.op in BY_LENGTH else step.op
 
     def length(self, operand: str) -> int:
         """The length of a vector of the schedule, of which an operand may say where it begins."""
@@ -167,7 +168,25 @@ class Plan:
     @property
     def quantized_lengths(self) -> tuple[int, ...]:
         """The lengths of the vectors that quantised matrices multiply."""
-        return tuple(sorted({self.length(step.x) for step in self.schedule.steps if step.op == "quantize"}))
+        return self._lengths_of("quantize")
+
+    @property
+    def norm_lengths(self) -> tuple[int, ...]:
+        """The lengths of the vectors that are normed as a whole."""
+        return self._lengths_of("rmsnorm")
+
+    @property
+    def head_norm_lengths(self) -> tuple[int, ...]:
+        """The lengths of the vectors whose heads are normed."""
+        return self._lengths_of("rmsnorm_heads")
+
+    @property
+    def bias_lengths(self) -> tuple[int, ...]:
+        """The lengths of the vectors that have a bias."""
+        return self._lengths_of("bias")
+
+    def _lengths_of(self, op: str) -> tuple[int, ...]:
+        return tuple(sorted({self.length(step.x or step.out) for step in self.schedule.steps if step.op == op}))
 
     @property
     def offsets(self) -> tuple[int, ...]:

@@ -126,7 +126,11 @@ def frequencies(head_size: int, theta: float) -> FloatArray:
 
 
 def rope_table(model: Model) -> FloatArray:
-    """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size), each step in float32."""
-    angles = np.arange(model.seq_len, dtype=np.float32)[:, None] * frequencies(model.head_size, model.rope_theta)
+    """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size) / factor[i], each step in
+    float32; without factors nothing is divided."""
+    per_pair = frequencies(model.head_size, model.rope_theta)
+    if model.rope_factors:
+        per_pair = per_pair / np.array(model.rope_factors, np.float32)
+    angles = np.arange(model.seq_len, dtype=np.float32)[:, None] * per_pair
     sines, cosines = sincosf(angles.reshape(-1))
     return np.stack((cosines, sines)).astype("<f4").reshape(2, *angles.shape)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from codegen.model import Model
@@ -111,20 +112,27 @@ class Schedule:
         return tuple(kinds.index(kind) for kind in dict.fromkeys(kinds))
 
 
-def llama_layer(layer: int) -> Layer:
-    """A layer of llama2.c's."""
+def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: bool = True) -> Layer:
+    """A layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3); or
+    without RoPE (SmolLM 3)."""
     keys, values = f"s.key_cache[{layer}]", f"s.value_cache[{layer}]"
+    kind = "llama" + ", biases" * bias + ", head norms" * head_norms + ", no RoPE" * (not rope)
+    biases = [Step("bias", out=f"s.{vector}", weight=f"b{vector}") for vector in "qkv"]
+    norms = [Step("rmsnorm_heads", out=f"s.{vector}", weight=f"rms_{vector}_weight") for vector in "qk"]
+    normed: list[Step | Wait | str] = ["rmsnorm of each head", *norms]
     return Layer(
-        "llama",
+        kind,
         (
             "attention rmsnorm, qkv",
             Step("rmsnorm", out="own.xb", x="s.x", weight="rms_att_weight"),
             Step("matmul", out="s.q", x="own.xb", weight="wq"),
             Step("matmul", out="s.k", x="own.xb", weight="wk"),
             Step("matmul", out="s.v", x="own.xb", weight="wv"),
+            *(biases if bias else ()),
             Wait(),
-            "RoPE, then multihead attention over the positions so far",
-            Step("rope", out="s.q, s.k", weight="rope", at_pos=True),
+            *(normed if head_norms else ()),
+            ("RoPE, then m" if rope else "M") + "ultihead attention over the positions so far",
+            *([Step("rope", out="s.q, s.k", weight="rope", at_pos=True)] if rope else ()),
             Step("cache_kv", out=f"{keys}, {values}", x="s.k, s.v", at_pos=True),
             Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True),
             Wait(),
@@ -157,7 +165,10 @@ CLASSIFIER = Layer(
 
 def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
     """What makes each layer of a model, told its number."""
-    return (llama_layer,) * model.n_layers
+    return tuple(
+        partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=layer not in model.no_rope)
+        for layer in range(model.n_layers)
+    )
 
 
 def make_schedule(model: Model) -> Schedule:

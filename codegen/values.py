@@ -1,7 +1,8 @@
 """Writes a model's values for an oracle: what its weights mean, unpacked, with a header that says what everything is.
 
 The header is lines of text: `storybake values 1`; a line `NAME VALUE` for each of FACTS, numbers that are not whole as
-hexadecimal floats; a line `tensor NAME LAYER ROWS COLUMNS GROUP` for each tensor; `end`. The tensors follow in that order,
+hexadecimal floats; a line `without_rope LAYER` for each layer that does not rotate q and k; a line
+`tensor NAME LAYER ROWS COLUMNS GROUP` for each tensor; `end`. The tensors follow in that order,
 row by row: float32 (little-endian) where GROUP is 0, else int8 and behind them a float32 scale a GROUP of a row. What
 float16 and int4 mean is the same in float32 and int8. One seam for every format: no oracle has to read any of them.
 """
@@ -25,13 +26,15 @@ FACTS = (
 
 def header(model: Model) -> str:
     """What stands before the tensors of a model."""
-    lines = [MAGIC]
+    lines = [MAGIC, *(f"without_rope {layer}" for layer in model.no_rope)]
     for name in FACTS:
         value = getattr(model, name)
         lines.append(f"{name} {value if isinstance(value, int) else float(np.float32(value)).hex()}")
     for name, (layers, rows, columns) in model.tensor_shapes().items():
         group = model.group_size if model.type_of(name).quantized else 0
         lines += [f"tensor {name} {layer} {rows} {columns} {group}" for layer in range(max(layers, 1))]
+    if model.rope_factors:
+        lines.append(f"tensor rope_factors 0 1 {len(model.rope_factors)} 0")
     return "\n".join([*lines, "end\n"])
 
 
@@ -46,3 +49,4 @@ def write_values(source: TensorSource, model: Model, out: Path) -> None:
                     file.write(np.ascontiguousarray(tensor.q).tobytes())
                     tensor = tensor.s
                 file.write(tensor.astype("<f4", copy=False).tobytes())
+        file.write(np.array(model.rope_factors, "<f4").tobytes())

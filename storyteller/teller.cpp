@@ -7,6 +7,7 @@
 
 #include "model.hpp"
 #include "notices.hpp"
+#include "program.hpp"
 #include "report.hpp"
 #include "sampler.hpp"
 #include "storyteller/messages.hpp"

@@ -59,15 +59,24 @@ def _environment() -> dict[str, str]:
 
 def judge(model: Path, texts: Iterable[str] = (), tokens: Iterable[int] = ()) -> Judged:
     """What llama.cpp makes of texts, special tokens found in them, and of tokens at the positions 0, 1, ..."""
+    found = _ask_library({"model": str(model), "texts": list(texts), "tokens": list(tokens)})
+    return Judged(found["ids"], set(found["ends"]), found["logits"])
+
+
+def dequantized(encoding: str, raw: bytes, count: int) -> bytes:
+    """The `count` values that ggml makes of blocks of an encoding, such as Q4_K: float32, in the order of this machine."""
+    return bytes.fromhex(_ask_library({"encoding": encoding, "raw": raw.hex(), "count": count}))
+
+
+def _ask_library(asked: dict[str, Any]) -> Any:
+    """What `_main` answers in a process of its own."""
     loader = next(_library().glob("ld-linux-*.so.*"))
-    asked = {"model": str(model), "texts": list(texts), "tokens": list(tokens)}
     done = subprocess.run(
         [loader, "--library-path", _library(), sys.executable, "-I", "-S", __file__],
         input=json.dumps(asked), capture_output=True, text=True, env=_environment(), timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
-    return Judged(found["ids"], set(found["ends"]), found["logits"])
+    return json.loads(done.stdout)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -163,6 +172,14 @@ def _exact_context(library: ctypes.CDLL, count: int) -> _Params:
 
 def _main() -> None:
     asked = json.load(sys.stdin)
+    if "encoding" in asked:
+        name = asked["encoding"]
+        name = name.lower() if name.startswith("IQ") else "q" + name[1:]
+        values = (ctypes.c_float * asked["count"])()
+        dequantize = getattr(ctypes.CDLL("libggml-base.so.0"), f"dequantize_row_{name}")
+        dequantize(bytes.fromhex(asked["raw"]), values, ctypes.c_int64(len(values)))
+        json.dump(bytes(values).hex(), sys.stdout)
+        return
     library = _libllama()
     model = library.llama_model_load_from_file(asked["model"].encode(), library.llama_model_default_params())
     if not model:

@@ -18,7 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from codegen.export import export  # noqa: E402
-from codegen.model import EMBEDDINGS, Model, check_dims  # noqa: E402
+from codegen.formats.families import FAMILIES, check_factors, llama3_factors, without_rope  # noqa: E402
+from codegen.model import EMBEDDINGS, VECTOR_TENSORS, Model, check_dims  # noqa: E402
 from codegen.tensor import FloatArray  # noqa: E402
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData, to_bytes  # noqa: E402
 
@@ -38,13 +39,18 @@ class Recipe:
     norm_eps: float = Model.norm_eps
     collapsed: bool = False
     speaks: bool = False  # it prefers some pieces to others, and text to bytes
+    family: str = "llama"
+    rope_scaling: tuple[float, float, float, int] | None = None  # Llama 3's: factor, low and high frequency factor, positions
 
     def model(self, name: str) -> Model:
         dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = self.dims
+        family, head_size = FAMILIES[self.family], self.head_size or dim // n_heads
+        factors = llama3_factors(self.rope_theta, head_size, *self.rope_scaling) if self.rope_scaling else ()
         model = Model(
             name, dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len,
-            head_size=self.head_size or dim // n_heads, shared_classifier=self.shared, rope_theta=self.rope_theta,
-            norm_eps=self.norm_eps,
+            head_size=head_size, shared_classifier=self.shared, rope_theta=self.rope_theta,
+            norm_eps=self.norm_eps, qkv_bias=family.qkv_bias, head_norms=family.head_norms,
+            no_rope=without_rope(family.rope_step, n_layers), rope_factors=check_factors(factors, name),
         )  # fmt: skip
         return check_dims(model, name)
 
@@ -84,6 +90,13 @@ RECIPES = {
     # another epsilon
     "seeded_hf": Recipe((48, 80, 2, 4, 2, 320, 40), "hf", None, False, "BF16", 24, 50000.0, 1e-6),
     "seeded_gguf": Recipe((64, 96, 2, 4, 2, 320, 40), "gguf", None, True, "Q8_0", 8, 1000000.0, 1e-6),
+    # families beside llama2.c's, as llama.cpp and transformers write them
+    "seeded_llama3": Recipe((64, 96, 2, 4, 2, 320, 96), "gguf", None, True, "F16", 16, 500000.0, rope_scaling=(8.0, 1.0, 4.0, 32)),
+    "seeded_qwen2": Recipe((64, 96, 2, 4, 2, 320, 96), "gguf", None, True, "F32", 16, 1000000.0, 1e-6, family="qwen2"),
+    "seeded_qwen2_hf": Recipe((48, 80, 2, 6, 3, 320, 40), "hf", None, False, "BF16", 8, 1000000.0, 1e-6, family="qwen2"),
+    "seeded_qwen3": Recipe((64, 96, 2, 4, 1, 320, 96), "gguf", None, False, "Q8_0", 32, 1000000.0, 1e-6, family="qwen3"),
+    "seeded_qwen3_odd": Recipe((36, 42, 2, 6, 2, 301, 21), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3"),
+    "seeded_smollm3": Recipe((64, 96, 5, 4, 2, 320, 96), "gguf", None, True, "F32", 16, 5000000.0, 1e-6, family="smollm3"),
     "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
 # What a recipe's file is called, where it is not llama2.c's .bin with a .tokenizer.bin beside it.
@@ -101,10 +114,13 @@ class Seeded:
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
         rows, columns = self.model.tensor_shapes()[name][1:]
-        if name.startswith("rms_"):
-            return np.ones((1, columns), np.float32)
-        deviation = 0.02 if name == "token_embedding_table" else columns**-0.5
         random = np.random.default_rng([*name.encode(), layer])
+        if name.startswith("rms_") and name not in ("rms_q_weight", "rms_k_weight"):
+            return np.ones((1, columns), np.float32)
+        if name in VECTOR_TENSORS:
+            spread = np.float32(0.25) * random.standard_normal((1, columns), dtype=np.float32)
+            return spread + np.float32(name.startswith("rms_"))
+        deviation = 0.02 if name == "token_embedding_table" else columns**-0.5
         if self.collapsed and name in EMBEDDINGS:
             deviation = 4 * columns**-0.5  # logits that have a top
         values = random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
@@ -179,11 +195,11 @@ def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerD
     tensors = {key: source.tensor(*key) for key in model_files.keys(model)}
     vocabulary = vocabulary_files.pieces_of(to_bytes(pieces), model.vocab_size)
     if recipe.form == "hf":
-        model_files.hf_folder(path, model, tensors, recipe.encoding)
+        model_files.hf_folder(path, model, tensors, recipe.encoding, **model_files.hf_family(recipe.family, recipe.rope_scaling))
         (path / "tokenizer.model").write_bytes(vocabulary_files.sentencepiece_model(vocabulary))
     elif recipe.form == "gguf":
-        keys = model_files.gguf_kv(model) | vocabulary_files.gguf_keys(vocabulary)
-        path.write_bytes(model_files.gguf(keys, model_files.gguf_tensors(tensors, recipe.encoding)))
+        keys = vocabulary_files.gguf_keys(vocabulary)
+        path.write_bytes(model_files.gguf_of(model, tensors, recipe.family, keys, recipe.encoding))
     else:
         path.write_bytes(model_files.pt_zip(*model_files.pt_saved(model, tensors)))
 

@@ -1,8 +1,8 @@
-"""Reads a model of the llama architecture from GGUF.
+"""Reads a model from GGUF.
 
-Keys and tensor names: https://github.com/ggml-org/ggml, docs/gguf.md. llama.cpp's converter has already put the rows
-of wq and wk into llama2.c's order (it rotates neighbours for this architecture, LLAMA_ROPE_TYPE_NORM), so they are
-taken as they are.
+Keys and tensor names: https://github.com/ggml-org/ggml, docs/gguf.md. For the families that rotate neighbours
+(LLAMA_ROPE_TYPE_NORM), llama.cpp's converter has already put the rows of wq and wk into llama2.c's order, so they are
+taken as they are; those of the others (LLAMA_ROPE_TYPE_NEOX) are in Hugging Face's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from codegen.errors import BakeError, shown
+from codegen.formats.blocks import ENCODINGS, decode
+from codegen.formats.families import check_factors, find_family, without_rope
 from codegen.formats.gguf_file import Gguf, read_gguf
 from codegen.formats.json_file import LEAST, MOST
 from codegen.formats.keys import Tell, check_keys, ignore
-from codegen.formats.stored import BLOCKS, StoredCheckpoint, match_tensors
-from codegen.model import NORMS, Model, check_dims
+from codegen.formats.stored import StoredCheckpoint, match_tensors
+from codegen.input import read_span
+from codegen.model import VECTOR_TENSORS, Model, check_dims
 from codegen.names import file_name
 from codegen.weight_types import Q8
 
@@ -34,46 +37,55 @@ NAMES = {
     "w3": "blk.{}.ffn_up.weight",
     "rms_final_weight": "output_norm.weight",
     "wcls": "output.weight",
+    "bq": "blk.{}.attn_q.bias",
+    "bk": "blk.{}.attn_k.bias",
+    "bv": "blk.{}.attn_v.bias",
+    "rms_q_weight": "blk.{}.attn_q_norm.weight",
+    "rms_k_weight": "blk.{}.attn_k_norm.weight",
 }
+ROPE_FACTORS = "rope_freqs.weight"  # what the frequency of each pair is divided by
 
 
 def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a GGUF file. A file whose matrices are all Q8_0 is a q8 model of groups of 32, any other one is f32."""
     gguf = read_gguf(path)
-    architecture = gguf.metadata.get("general.architecture")
-    if architecture != b"llama":
-        raise BakeError(
-            f"{path.name}: general.architecture: expected 'llama', found {shown(architecture)}; can't be baked"
-        )
-    check_keys("GGUF", gguf.metadata, path.name, tell)
-    dim = _integer(gguf, "llama.embedding_length")
-    n_heads = _integer(gguf, "llama.attention.head_count")
-    if n_heads < 1 or dim % n_heads and "llama.attention.key_length" not in gguf.metadata:
-        raise BakeError(f"{path.name}: llama.attention.head_count: expected a divisor of {dim}, found {n_heads}")
+    family = find_family(gguf.metadata.get("general.architecture"), f"{path.name}: general.architecture", True)
+    own = f"{family.name}."
+    check_keys("GGUF", gguf.metadata, path.name, tell, own)
+    dim = _integer(gguf, own + "embedding_length")
+    n_heads = _integer(gguf, own + "attention.head_count")
+    if n_heads < 1 or dim % n_heads and own + "attention.key_length" not in gguf.metadata:
+        raise BakeError(f"{path.name}: {own}attention.head_count: expected a divisor of {dim}, found {n_heads}")
     embedding = gguf.tensors.get(NAMES["token_embedding_table"])
     if embedding is None:
         raise BakeError(f"{path.name}: tensor {NAMES['token_embedding_table']}: found none; convert the model again")
-    head_size = _integer(gguf, "llama.attention.key_length", dim // n_heads)
-    for key in ("llama.attention.value_length", "llama.rope.dimension_count"):
+    head_size = _integer(gguf, own + "attention.key_length", dim // n_heads)
+    for key in (own + "attention.value_length", own + "rope.dimension_count"):
         if _integer(gguf, key, head_size) != head_size:
             raise BakeError(f"{path.name}: {key}: expected the head size {head_size}, found {_integer(gguf, key)}; can't be baked")
     model = Model(
         name=file_name(path),
         dim=dim,
-        hidden_dim=_integer(gguf, "llama.feed_forward_length"),
-        n_layers=_integer(gguf, "llama.block_count"),
+        hidden_dim=_integer(gguf, own + "feed_forward_length"),
+        n_layers=_integer(gguf, own + "block_count"),
         n_heads=n_heads,
-        n_kv_heads=_integer(gguf, "llama.attention.head_count_kv", n_heads),
-        vocab_size=_integer(gguf, "llama.vocab_size", embedding.shape[0]),
-        seq_len=_integer(gguf, "llama.context_length"),
+        n_kv_heads=_integer(gguf, own + "attention.head_count_kv", n_heads),
+        vocab_size=_integer(gguf, own + "vocab_size", embedding.shape[0]),
+        seq_len=_integer(gguf, own + "context_length"),
         head_size=head_size,
         shared_classifier=NAMES["wcls"] not in gguf.tensors,
-        rope_theta=_number(gguf, "llama.rope.freq_base", 10000.0),
-        norm_eps=_number(gguf, "llama.attention.layer_norm_rms_epsilon"),
+        rope_theta=_number(gguf, own + "rope.freq_base", 10000.0),
+        norm_eps=_number(gguf, own + "attention.layer_norm_rms_epsilon"),
+        rope_factors=_rope_factors(gguf, own, head_size),
+        qkv_bias=family.qkv_bias,
+        head_norms=family.head_norms,
     )
-    tensors = match_tensors(path.name, check_dims(model, path.name), NAMES, gguf.tensors)
-    if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in NORMS):
-        model = check_dims(replace(model, weight_type=Q8.name, group_size=BLOCKS["Q8_0"][0]), path.name)
+    check_dims(model, path.name)
+    model = replace(model, no_rope=without_rope(family.rope_step, model.n_layers))
+    rest = {name: stored for name, stored in gguf.tensors.items() if name != ROPE_FACTORS}
+    tensors = match_tensors(path.name, model, NAMES, rest, halves=family.halves)
+    if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
+        model = check_dims(replace(model, weight_type=Q8.name, group_size=ENCODINGS["Q8_0"].values), path.name)
     return StoredCheckpoint(path, model, tensors)
 
 
@@ -87,6 +99,28 @@ def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:
     if type(value) is not int:
         raise BakeError(f"{gguf.name}: {key}: expected an integer, found {shown(value)}; convert the model again")
     return value
+
+
+def _rope_factors(gguf: Gguf, own: str, head_size: int) -> tuple[float, ...]:
+    """What RoPE's frequencies are divided by: the file's tensor (Llama 3's scaling), or one factor for all (linear, which a
+    file without a type means)."""
+    kind = gguf.metadata.get(own + "rope.scaling.type", b"linear")
+    if kind not in (b"none", b"linear"):
+        raise BakeError(f"{gguf.name}: {own}rope.scaling.type: expected none or linear, found {shown(kind)}; can't be baked")
+    named = own + "rope.scaling.type" in gguf.metadata
+    found = [key for key in (own + "rope.scaling.factor", own + "rope.scale_linear") if named or gguf.metadata.get(key, 0) != 0]
+    factor = _number(gguf, found[0]) if kind == b"linear" and found else 1.0
+    stored = gguf.tensors.get(ROPE_FACTORS)
+    if stored is None:
+        return (factor,) * (head_size // 2) if factor != 1 else ()
+    label = f"{gguf.name}: tensor {ROPE_FACTORS}"
+    if stored.shape != (head_size // 2,) or stored.encoding != "F32" or factor != 1:
+        raise BakeError(
+            f"{label}: expected {head_size // 2} values of F32 and no other scaling, found {shown(stored.shape)} of "
+            f"{stored.encoding} and a factor of {factor}; can't be baked"
+        )
+    values = decode(read_span(stored.path, stored.offset, stored.bytes, label), stored.encoding)
+    return check_factors(values.tolist(), label)
 
 
 def _number(gguf: Gguf, key: str, default: float | None = None) -> float:

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from codegen.errors import MISSING_FILE, BakeError, shown
-from codegen.formats.stored import BLOCKS, Stored
+from codegen.formats.blocks import ENCODINGS
+from codegen.formats.stored import Stored
 from codegen.input import read_bytes
 
 MAGIC = b"GGUF"
@@ -188,12 +189,12 @@ def _tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], str, int]:
     if not all(1 <= n < 1 << 40 for n in shape):
         raise BakeError(f"{cursor.name}: {what}: expected sizes of 1 or more, found {shape}; convert the model again")
     encoding = TENSOR_TYPES.get(kind, f"number {kind}")
-    if encoding not in BLOCKS:
+    if encoding not in ENCODINGS:
         raise BakeError(
-            f"{cursor.name}: {what}: type: expected {', '.join(BLOCKS)}, found {encoding}; "
-            "convert the model to F16, or quantise it with llama-quantize --pure to Q8_0 or Q4_0"
+            f"{cursor.name}: {what}: type: expected {', '.join(ENCODINGS)}, found {encoding}; "
+            "quantise the model to one of those with llama-quantize"
         )
-    block = BLOCKS[encoding][0]
+    block = ENCODINGS[encoding].values
     if shape[-1] % block:
         raise BakeError(f"{cursor.name}: {what}: {encoding} takes rows of a multiple of {block}, found {shape[-1]}")
     return name, shape, encoding, offset

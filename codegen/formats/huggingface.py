@@ -1,21 +1,24 @@
-"""Reads a Hugging Face folder of a llama model: config.json with model.safetensors, in one file or several.
+"""Reads a Hugging Face folder: config.json with model.safetensors, in one file or several.
 
-Names, defaults and the order of wq's and wk's rows are those of transformers' LlamaConfig and LlamaForCausalLM
-(https://github.com/huggingface/transformers, models/llama).
+Names, defaults and the order of wq's and wk's rows are those of transformers' configurations and models
+(https://github.com/huggingface/transformers, models/llama and those of codegen.formats.families).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from codegen.errors import MISSING_FILE, BakeError, shown
+from codegen.formats.blocks import decode
+from codegen.formats.families import Family, check_factors, find_family, llama3_factors, without_rope
 from codegen.formats.json_file import Object, integer, number, read_object, typed
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.safetensors import read_safetensors
-from codegen.formats.stored import Stored, StoredCheckpoint, decode, match_tensors
+from codegen.formats.stored import Stored, StoredCheckpoint, match_tensors
 from codegen.input import LARGEST, read_span
 from codegen.model import Model, check_dims
 from codegen.names import folder_name
@@ -33,6 +36,11 @@ NAMES = {
     "w3": "model.layers.{}.mlp.up_proj.weight",
     "rms_final_weight": "model.norm.weight",
     "wcls": "lm_head.weight",
+    "bq": "model.layers.{}.self_attn.q_proj.bias",
+    "bk": "model.layers.{}.self_attn.k_proj.bias",
+    "bv": "model.layers.{}.self_attn.v_proj.bias",
+    "rms_q_weight": "model.layers.{}.self_attn.q_norm.weight",
+    "rms_k_weight": "model.layers.{}.self_attn.k_norm.weight",
 }
 # A table that old versions stored; transformers computes it from rope_theta, as we do.
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
@@ -42,33 +50,46 @@ PREFIX = "model."
 
 
 def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
-    """Opens a folder with config.json and safetensors. Refuses by name what llama2.c's transformer can't do."""
+    """Opens a folder with config.json and safetensors. Refuses by name what does not bake."""
     source = f"{folder.name}/config.json"
     config = read_object(folder / "config.json")
-    check_keys("config.json", {"model_type": "none", **config}, source, tell)
+    family = find_family(config.get("model_type"), f"{source}: model_type")
+    check_keys("config.json", config, source, tell)
+    classes = config.get("architectures")
+    if classes is not None and (not isinstance(classes, list) or len(classes) != 1 or classes[0] not in family.classes):
+        raise BakeError(
+            f"{source}: architectures: expected a {family.name} that tells the next token ({family.classes[0]}), "
+            f"found {shown(classes)}; this model can't be baked"
+        )
     found = _named(folder.name, _tensors(folder))
-    tied = config.get("tie_word_embeddings", False)
+    tied = config.get("tie_word_embeddings", family.tied)
     if not isinstance(tied, bool):
         raise BakeError(f"{source}: tie_word_embeddings: expected true or false, found {shown(tied)}")
     dim = integer(config, "hidden_size", source)
     n_heads = integer(config, "num_attention_heads", source)
-    if n_heads < 1 or (config.get("head_dim") is None and dim % n_heads):
+    own_head = config.get("head_dim") is not None or family.head_size
+    if n_heads < 1 or (not own_head and dim % n_heads):
         raise BakeError(f"{source}: num_attention_heads: expected a divisor of hidden_size = {dim}, found {n_heads}")
     model = Model(
         name=folder_name(folder),
         dim=dim,
         hidden_dim=integer(config, "intermediate_size", source),
-        n_layers=integer(config, "num_hidden_layers", source),
+        n_layers=(n_layers := integer(config, "num_hidden_layers", source)),
         n_heads=n_heads,
         n_kv_heads=integer(config, "num_key_value_heads", source, n_heads),
         vocab_size=integer(config, "vocab_size", source),
-        seq_len=integer(config, "max_position_embeddings", source, 2048),
-        head_size=integer(config, "head_dim", source, dim // n_heads),
+        seq_len=integer(config, "max_position_embeddings", source, family.seq_len),
+        head_size=(head_size := integer(config, "head_dim", source, family.head_size or dim // n_heads)),
         shared_classifier=tied,
-        rope_theta=_rope_theta(config, source),
-        norm_eps=number(config, "rms_norm_eps", source, 1e-6),
+        rope_theta=(theta := _rope_theta(config, source, family.rope_theta)),
+        norm_eps=number(config, "rms_norm_eps", source, family.norm_eps),
+        rope_factors=_rope_factors(config, source, theta, head_size),
+        qkv_bias=family.qkv_bias,
+        head_norms=family.head_norms,
     )
     check_dims(model, source)
+    _check_window(config, family, source)
+    model = replace(model, no_rope=_no_rope(config, family, n_layers, source))
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
         found[NAMES["token_embedding_table"]] = head  # which of the two is stored is the writer's choice
@@ -95,27 +116,89 @@ _BARE = {NAMES["token_embedding_table"], NAMES["rms_final_weight"]}
 _LAYER = re.compile(r"layers\.\d+\.")
 
 
-def _rope_theta(config: Object, source: str) -> float:
-    """The base of RoPE: rope_theta, or that of rope_parameters, where transformers 5 moved it. A scaling that is one is
-    refused by its name, under either name of its type and of its place."""
-    theta = {number(config, "rope_theta", source, 10000.0)} if config.get("rope_theta") is not None else set()
-    for place in ("rope_parameters", "rope_scaling"):
+# Where the scaling of RoPE is told, and what its types take.
+ROPE_PLACES = ("rope_parameters", "rope_scaling")
+ROPE_KEYS = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+
+
+def _rope_theta(config: Object, source: str, default: float) -> float:
+    """The base of RoPE: rope_theta, or that of rope_parameters, where transformers 5 moved it."""
+    theta = {number(config, "rope_theta", source, default)} if config.get("rope_theta") is not None else set()
+    for place in ROPE_PLACES:
         rope = typed(config, place, dict, source) or {}
-        label = f"{source}: {place}"
-        kinds = {shown(rope[key]).strip("'") for key in ("rope_type", "type") if rope.get(key) is not None}
-        factor = rope.get("factor")
-        neutral = kinds <= {"default"} or (kinds <= {"default", "linear"} and type(factor) in (int, float) and factor == 1)
-        if not neutral:
-            raise BakeError(f"{label}: expected no scaling, found {' and '.join(sorted(kinds))}; this model can't be baked")
-        for key, value in rope.items():
-            about = key in ("rope_type", "type", "rope_theta") or (key.startswith("original_max") and type(value) is int)
-            if not about and value is not None and not (key in ("factor", "partial_rotary_factor") and value in (1, 1.0)):
-                raise BakeError(f"{label}: {shown(key)}: expected no scaling, found {shown(value)}; this model can't be baked")
         if rope.get("rope_theta") is not None:
-            theta.add(number(rope, "rope_theta", label, None))
+            theta.add(number(rope, "rope_theta", f"{source}: {place}", None))
     if len(theta) > 1:
         raise BakeError(f"{source}: rope_theta: expected one base of RoPE, found {' and '.join(map(str, sorted(theta)))}")
-    return theta.pop() if theta else 10000.0
+    return theta.pop() if theta else default
+
+
+def _rope_factors(config: Object, source: str, theta: float, head_size: int) -> tuple[float, ...]:
+    """What RoPE's frequencies are divided by, under either name of the scaling's type and of its place. Any other scaling is
+    refused by its name."""
+    found = {_factors_of(typed(config, place, dict, source) or {}, f"{source}: {place}", theta, head_size) for place in ROPE_PLACES}
+    found -= {()}
+    if len(found) > 1:
+        raise BakeError(f"{source}: rope_parameters and rope_scaling: expected one scaling, found two; this model can't be baked")
+    return found.pop() if found else ()
+
+
+def _factors_of(rope: Object, label: str, theta: float, head_size: int) -> tuple[float, ...]:
+    kinds = {shown(rope[key]).strip("'") for key in ("rope_type", "type") if rope.get(key) is not None} or {"default"}
+    if len(kinds) > 1 or not kinds <= set(ROPE_KEYS):
+        raise BakeError(
+            f"{label}: expected no scaling, linear or llama3, found {' and '.join(sorted(kinds))}; this model can't be baked"
+        )
+    (kind,) = kinds
+    for key, value in rope.items():
+        about = key in ("rope_type", "type", "rope_theta", *ROPE_KEYS[kind]) or (key.startswith("original_max") and type(value) is int)
+        if not about and value is not None and not (key in ("factor", "partial_rotary_factor") and value in (1, 1.0)):
+            raise BakeError(f"{label}: {shown(key)}: expected no scaling by it, found {shown(value)}; this model can't be baked")
+    if kind == "default":
+        return ()
+    if kind == "linear":
+        factor = number(rope, "factor", label, None)
+        return check_factors([factor] * (head_size // 2), label) if factor != 1 else ()
+    factor, low, high = (number(rope, key, label, None) for key in ROPE_KEYS["llama3"][:3])
+    positions = integer(rope, "original_max_position_embeddings", label)
+    if positions < 1 or low >= high:
+        raise BakeError(
+            f"{label}: expected original_max_position_embeddings of 1 or more and low_freq_factor below high_freq_factor, "
+            f"found {positions}, {low} and {high}; this model can't be baked"
+        )
+    return check_factors(llama3_factors(theta, head_size, factor, low, high, positions), label)
+
+
+def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tuple[int, ...]:
+    """The layers without RoPE: those that no_rope_layers has a 0 for, else every no_rope_layer_interval-th."""
+    listed = typed(config, "no_rope_layers", list, source)
+    interval = integer(config, "no_rope_layer_interval", source, family.rope_step)
+    if not family.rope_step:
+        if listed or interval:
+            raise BakeError(f"{source}: no_rope_layers: expected none of a {family.name}, found some; this model can't be baked")
+        return ()
+    if listed:
+        if len(listed) != n_layers or not all(type(one) is int and one in (0, 1) for one in listed):
+            raise BakeError(
+                f"{source}: no_rope_layers: expected {n_layers} times 0 or 1, found {shown(listed)}; this model can't be baked"
+            )
+        return tuple(layer for layer, rotates in enumerate(listed) if not rotates)
+    if interval < 1:
+        raise BakeError(f"{source}: no_rope_layer_interval: expected 1 or more, found {interval}; this model can't be baked")
+    return without_rope(interval, n_layers)
+
+
+def _check_window(config: Object, family: Family, source: str) -> None:
+    """Refuses a sliding window that is used; a model with use_sliding_window has one that is not."""
+    window = config.get("sliding_window")
+    if family.name == "mistral" and "sliding_window" not in config:
+        window = 4096  # MistralConfig's default
+    if window not in (None, 0) and config.get("use_sliding_window") is not False:
+        raise BakeError(f"{source}: sliding_window: expected attention to all positions, found {shown(window)}; this model can't be baked")
 
 
 def _tensors(folder: Path) -> dict[str, Stored]:

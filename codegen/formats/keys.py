@@ -69,23 +69,24 @@ _FORCED = (
 _NO_TEXT = "no text has them: they fill up batches and mark places of other tasks"
 _ABOUT = "about the file"
 
+ARCHITECTURE = "<arch>."  # what begins the keys of GGUF that are a family's: "llama.", "qwen2.", ...
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "config.json": (
         _honoured("hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
                   "vocab_size max_position_embeddings rms_norm_eps rope_theta rope_parameters rope_scaling "
-                  "tie_word_embeddings bos_token_id eos_token_id"),
-        _neutral("model_type", "llama", "llama"),
-        _neutral("architectures", "a llama that tells the next token", ["LlamaForCausalLM"]),
+                  "tie_word_embeddings bos_token_id eos_token_id model_type architectures no_rope_layers "
+                  "no_rope_layer_interval sliding_window"),
         _neutral("hidden_act", "silu", "silu"),
         _neutral("attention_bias mlp_bias qkv_bias use_bias bias", "no biases", False),
         _neutral("partial_rotary_factor rotary_pct", "RoPE on the whole head", 1),
         _neutral("rope_interleaved rotary_interleaved", "pairs as transformers has them", False),
-        _neutral("sliding_window", "attention to all positions", 0),
-        _neutral("use_sliding_window is_encoder_decoder add_cross_attention use_qk_norm qk_norm qk_layernorm", "a plain decoder",
+        _neutral("use_sliding_window use_mrope is_encoder_decoder add_cross_attention use_qk_norm qk_norm qk_layernorm", "a plain decoder",
                  False),
         _neutral("quantization_config", "float weights", {}),
         _neutral("embedding_multiplier residual_multiplier logits_scaling logit_scale", "no scale", 1),
         _neutral("layer_types", "attention to all positions", "full_attention"),
+        _harmless("max_window_layers", "of a window that is not used"),
         _neutral("num_experts num_local_experts", "no experts", 0),
         _neutral("pruned_heads", "all heads", {}),
         _neutral(_FORCED, "nothing forced", [], {}),
@@ -135,28 +136,28 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _neutral("continuing_subword_prefix end_of_word_suffix", "none", ""),
     ),
     "GGUF": (
-        _honoured("general.architecture general.alignment llama.context_length llama.embedding_length llama.block_count "
-                  "llama.feed_forward_length llama.attention.head_count llama.attention.head_count_kv "
-                  "llama.attention.key_length llama.attention.value_length llama.attention.layer_norm_rms_epsilon "
-                  "llama.rope.dimension_count llama.rope.freq_base llama.vocab_size tokenizer.ggml.model tokenizer.ggml.pre "
+        _honoured("general.architecture general.alignment <arch>.context_length <arch>.embedding_length <arch>.block_count "
+                  "<arch>.feed_forward_length <arch>.attention.head_count <arch>.attention.head_count_kv "
+                  "<arch>.attention.key_length <arch>.attention.value_length <arch>.attention.layer_norm_rms_epsilon "
+                  "<arch>.rope.dimension_count <arch>.rope.freq_base <arch>.rope.scaling.type <arch>.rope.scaling.factor "
+                  "<arch>.rope.scale_linear <arch>.vocab_size tokenizer.ggml.model tokenizer.ggml.pre "
                   "tokenizer.ggml.tokens tokenizer.ggml.scores tokenizer.ggml.token_type tokenizer.ggml.merges "
                   "tokenizer.ggml.bos_token_id tokenizer.ggml.eos_token_id tokenizer.ggml.eot_token_id "
                   "tokenizer.ggml.eom_token_id tokenizer.ggml.unknown_token_id tokenizer.ggml.add_bos_token "
                   "tokenizer.ggml.add_eos_token tokenizer.ggml.add_space_prefix tokenizer.chat_template"),
-        _neutral("llama.rope.scaling.type", "none", "none"),
-        _neutral("llama.rope.scaling.factor llama.rope.scaling.attn_factor", "no scaling", 0, 1),
-        _neutral("llama.rope.scale_linear llama.logit_scale llama.residual_scale llama.embedding_scale", "no scale", 1),
-        _neutral("llama.rope.scaling.finetuned llama.use_parallel_residual", "off", False),
-        _harmless("llama.rope.scaling.original_context_length llama.rope.scaling.yarn_*", "of a scaling that is not there"),
-        _neutral("llama.attention.causal", "every position sees those before it", True),
-        _neutral("llama.attention.sliding_window llama.attention.scale llama.attention.max_alibi_bias llama.attention.clamp_kqv "
-                 "llama.attention.layer_norm_epsilon llama.attention.group_norm_groups llama.attention.q_lora_rank "
-                 "llama.attention.kv_lora_rank llama.attn_logit_softcapping llama.final_logit_softcapping", "none", 0),
-        _neutral("llama.expert_*", "no experts", 0),
+        _neutral("<arch>.rope.scaling.attn_factor", "no scaling", 0, 1),
+        _neutral("<arch>.logit_scale <arch>.residual_scale <arch>.embedding_scale", "no scale", 1),
+        _neutral("<arch>.rope.scaling.finetuned <arch>.use_parallel_residual", "off", False),
+        _harmless("<arch>.rope.scaling.original_context_length <arch>.rope.scaling.yarn_*", "of YaRN, which is refused"),
+        _neutral("<arch>.attention.causal", "every position sees those before it", True),
+        _neutral("<arch>.attention.sliding_window <arch>.attention.scale <arch>.attention.max_alibi_bias <arch>.attention.clamp_kqv "
+                 "<arch>.attention.layer_norm_epsilon <arch>.attention.group_norm_groups <arch>.attention.q_lora_rank "
+                 "<arch>.attention.kv_lora_rank <arch>.attn_logit_softcapping <arch>.final_logit_softcapping", "none", 0),
+        _neutral("<arch>.expert_*", "no experts", 0),
         _neutral("split.count", "one file", 0, 1),
         _harmless("split.no split.tensors.count", "of a file in parts, which is refused"),
         _harmless("general.*", _ABOUT),
-        _harmless("llama.tensor_data_layout quantize.*", _ABOUT),
+        _harmless("<arch>.tensor_data_layout quantize.*", _ABOUT),
         _harmless("tokenizer.ggml.padding_token_id tokenizer.ggml.seperator_token_id tokenizer.ggml.separator_token_id "
                   "tokenizer.ggml.cls_token_id tokenizer.ggml.mask_token_id tokenizer.ggml.fim_*_token_id "
                   "tokenizer.ggml.prefix_token_id tokenizer.ggml.suffix_token_id tokenizer.ggml.middle_token_id", _NO_TEXT),
@@ -178,11 +179,12 @@ def _find(kind: str, key: str) -> Rule | None:
     return next((rule for rule in RULES[kind] if any(fnmatch.fnmatchcase(key, name) for name in rule.names)), None)
 
 
-def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell) -> None:
-    """Refuses, by name, the keys of a file that would change the model and are not honoured; tells of unknown others."""
+def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, prefix: str = "") -> None:
+    """Refuses, by name, the keys of a file that would change the model and are not honoured; tells of unknown others. In the
+    rules, ARCHITECTURE stands for a `prefix`."""
     unknown = []
     for key, value in values.items():
-        rule = _find(kind, key)
+        rule = _find(kind, ARCHITECTURE + key.removeprefix(prefix) if prefix and key.startswith(prefix) else key)
         if value is None:
             continue
         if rule is None:

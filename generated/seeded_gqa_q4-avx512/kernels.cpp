@@ -354,6 +354,22 @@ void quantize(Quantized& xq, const float* x, int n) {
     }
 }
 
+// templates/kernels_portable.cpp.jinja
+/// o (n, kLength) = x / rms(x) * weight (kLength,), vectors kStride apart.
+template <int kLength, int kStride>
+void rmsnorm(float* o, const float* x, const float* weight, int n) {
+    for (int p = 0; p < n; ++p, x += kStride, o += kStride) {
+        float ss = 0;
+        for (int j = 0; j < kLength; ++j) {
+            ss += x[j] * x[j];
+        }
+        ss = 1.0F / std::sqrt(ss / kLength + 1e-05F);
+        for (int j = 0; j < kLength; ++j) {
+            o[j] = weight[j] * (ss * x[j]);
+        }
+    }
+}
+
 }  // namespace
 
 // templates/kernels_portable.cpp.jinja
@@ -418,18 +434,8 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
 }
 
 // templates/kernels_portable.cpp.jinja
-void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
-    for (int p = 0; p < c.n; ++p) {
-        const float* xp = x + p * kDimStride;
-        float ss = 0;
-        for (int j = 0; j < kDim; ++j) {
-            ss += xp[j] * xp[j];
-        }
-        ss = 1.0F / std::sqrt(ss / kDim + 1e-05F);
-        for (int j = 0; j < kDim; ++j) {
-            o[p * kDimStride + j] = floats(weight)[j] * (ss * xp[j]);
-        }
-    }
+void rmsnorm_64(const Context& c, float* o, const float* x, const std::byte* weight) {
+    rmsnorm<64, 64>(o, x, floats(weight), c.n);
     c.mark(k_rmsnorm);
 }
 

@@ -146,7 +146,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 0: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q4_64x64(c, s.q, own.xq, w + kLayers[0].wq);
     matmul_q4_32x64(c, s.k, own.xq, w + kLayers[0].wk);
@@ -163,7 +163,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q4_160x64(c, s.hb, own.xq, w + kLayers[0].w1);
     matmul_q4_160x64(c, s.hb2, own.xq, w + kLayers[0].w3);
@@ -179,7 +179,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
         const bool head = (wanted == Logits::kHead || wanted == Logits::kHeadOfTwo) && certificate.head_rows > 0;
         const int n = wanted == Logits::kHeadOfTwo || wanted == Logits::kLastTwo ? kDrawn : 1;
         const Context last = {n, team, profile, {0, head ? certificate.head_rows : kAllRows}};
-        rmsnorm(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+        rmsnorm_64(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
         matmul_f16_512x64(last, s.logits, own.xb, w + kWcls);
         if (team.rank == 0) {
             drawn = n;

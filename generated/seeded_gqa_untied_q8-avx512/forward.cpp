@@ -202,7 +202,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 0: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q8_64x64(c, s.q, own.xq, w + kLayers[0].wq);
     matmul_q8_32x64(c, s.k, own.xq, w + kLayers[0].wk);
@@ -219,7 +219,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q8_160x64(c, s.hb, own.xq, w + kLayers[0].w1);
     matmul_q8_160x64(c, s.hb2, own.xq, w + kLayers[0].w3);
@@ -231,7 +231,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 1: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[1].rms_att_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q8_64x64(c, s.q, own.xq, w + kLayers[1].wq);
     matmul_q8_32x64(c, s.k, own.xq, w + kLayers[1].wk);
@@ -248,7 +248,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[1].rms_ffn_weight);
     quantize_64(c, own.xq, own.xb);
     matmul_q8_160x64(c, s.hb, own.xq, w + kLayers[1].w1);
     matmul_q8_160x64(c, s.hb2, own.xq, w + kLayers[1].w3);
@@ -264,7 +264,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
         const bool head = (wanted == Logits::kHead || wanted == Logits::kHeadOfTwo) && certificate.head_rows > 0;
         const int n = wanted == Logits::kHeadOfTwo || wanted == Logits::kLastTwo ? kDrawn : 1;
         const Context last = {n, team, profile, {0, head ? certificate.head_rows : kAllRows}};
-        rmsnorm(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+        rmsnorm_64(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
         quantize_64(last, own.xq, own.xb);
         matmul_q8_512x64(last, s.logits, own.xq, w + kWcls);
         scan_own_rows(last);

@@ -1115,6 +1115,24 @@ void quantize(Quantized& xq, const float* x, int n) {
     }
 }
 
+/// o (n, kLength) = x / rms(x) * weight (kLength,), vectors kStride apart: whole blocks, but for heads that are none.
+template <int kLength, int kStride>
+void rmsnorm(float* o, const float* x, const float* weight, int n) {
+    const std::size_t vl = block_vl();
+    for (int p = 0; p < n; ++p, x += kStride, o += kStride) {
+        float ss = 0;
+        for (int j = 0; j < kLength; ++j) {  // in order, as llama2.c sums it
+            ss += x[j] * x[j];
+        }
+        ss = 1.0F / std::sqrt(ss / kLength + 1e-05F);
+        for (int j = 0; j < kLength; j += kBlock) {
+            const vfloat32m4_t scaled = __riscv_vfmul_vf_f32m4(__riscv_vle32_v_f32m4(x + j, vl), ss, vl);
+            const vfloat32m4_t w = __riscv_vle32_v_f32m4(weight + j, vl);
+            __riscv_vse32_v_f32m4(o + j, __riscv_vfmul_vv_f32m4(w, scaled, vl), vl);
+        }
+    }
+}
+
 }  // namespace
 
 // templates/kernels_portable.cpp.jinja
@@ -1166,21 +1184,9 @@ void embed(const Context& c, float* x, std::span<const int> tokens, const std::b
     c.mark(k_embed);
 }
 
-void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight) {
-    const std::size_t vl = block_vl();
-    for (int p = 0; p < c.n; ++p) {
-        const float* xp = x + p * kDimStride;
-        float ss = 0;
-        for (int j = 0; j < kDim; ++j) {  // in order, as llama2.c sums it
-            ss += xp[j] * xp[j];
-        }
-        ss = 1.0F / std::sqrt(ss / kDim + 1e-05F);
-        for (int j = 0; j < kDim; j += kBlock) {
-            const vfloat32m4_t scaled = __riscv_vfmul_vf_f32m4(__riscv_vle32_v_f32m4(xp + j, vl), ss, vl);
-            const vfloat32m4_t w = __riscv_vle32_v_f32m4(floats(weight) + j, vl);
-            __riscv_vse32_v_f32m4(o + p * kDimStride + j, __riscv_vfmul_vv_f32m4(w, scaled, vl), vl);
-        }
-    }
+// templates/kernels_portable.cpp.jinja
+void rmsnorm_64(const Context& c, float* o, const float* x, const std::byte* weight) {
+    rmsnorm<64, 64>(o, x, floats(weight), c.n);
     c.mark(k_rmsnorm);
 }
 

@@ -63,9 +63,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("embed", mine.s.x, other.s.x, c.n, 64, 64);
 
     // ---- layer 0
-    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att_weight);
-    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_att_weight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
+    baked::rmsnorm_64(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att_weight);
+    plain::rmsnorm_64(c, other.own.xb, other.s.x, w + kLayers[0].rms_att_weight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::quantize_64(c, mine.own.xq, mine.own.xb);
     plain::quantize_64(c, other.own.xq, other.own.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, c.n, 64, 64);
@@ -103,9 +103,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     baked::add(c, mine.s.x, mine.s.xb2);
     plain::add(c, other.s.x, other.s.xb2);
     equal("add", mine.s.x, other.s.x, c.n, 64, 64);
-    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_ffn_weight);
-    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_ffn_weight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
+    baked::rmsnorm_64(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_ffn_weight);
+    plain::rmsnorm_64(c, other.own.xb, other.s.x, w + kLayers[0].rms_ffn_weight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::quantize_64(c, mine.own.xq, mine.own.xb);
     plain::quantize_64(c, other.own.xq, other.own.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, c.n, 64, 64);
@@ -131,9 +131,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("add", mine.s.x, other.s.x, c.n, 64, 64);
 
     const Context last = {1, Team{}, nullptr};
-    baked::rmsnorm(last, mine.own.xb, mine.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
-    plain::rmsnorm(last, other.own.xb, other.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, last.n, 64, 64);
+    baked::rmsnorm_64(last, mine.own.xb, mine.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+    plain::rmsnorm_64(last, other.own.xb, other.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, last.n, 64, 64);
     baked::quantize_64(last, mine.own.xq, mine.own.xb);
     plain::quantize_64(last, other.own.xq, other.own.xb);
     equal("quantize_64", mine.own.xq.q, other.own.xq.q, last.n, 64, 64);

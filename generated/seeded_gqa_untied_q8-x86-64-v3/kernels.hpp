@@ -32,8 +32,8 @@ void matmul_q8_512x64(const Context& c, float* xout, const Quantized& x, const s
 /// x (n, dim) = rows `tokens` of the embedding.
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w);
 
-/// o (n, dim) = x / rms(x) * weight (dim,).
-void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight);
+/// o (n, 64) = x / rms(x) * weight (64,).
+void rmsnorm_64(const Context& c, float* o, const float* x, const std::byte* weight);
 
 /// xq (n, 64) = x in groups of 32.
 void quantize_64(const Context& c, Quantized& xq, const float* x);

@@ -34,8 +34,8 @@ void matmul_f32_512x64(const Context& c, float* xout, const float* x, const std:
 /// x (n, dim) = rows `tokens` of the embedding.
 void embed(const Context& c, float* x, std::span<const int> tokens, const std::byte* w);
 
-/// o (n, dim) = x / rms(x) * weight (dim,).
-void rmsnorm(const Context& c, float* o, const float* x, const std::byte* weight);
+/// o (n, 64) = x / rms(x) * weight (64,).
+void rmsnorm_64(const Context& c, float* o, const float* x, const std::byte* weight);
 
 /// Rotates q (n, att_dim) and k (n, kv_dim) by their positions, this thread's heads. table: cosines, then sines.
 void rope(const Context& c, float* q, float* k, const std::byte* table, int pos);

@@ -63,9 +63,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("embed", mine.s.x, other.s.x, c.n, 64, 64);
 
     // ---- layer 0
-    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att_weight);
-    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_att_weight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
+    baked::rmsnorm_64(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_att_weight);
+    plain::rmsnorm_64(c, other.own.xb, other.s.x, w + kLayers[0].rms_att_weight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::matmul_f32_64x64(c, mine.s.q, mine.own.xb, w + kLayers[0].wq);
     plain::matmul_f32_64x64(c, other.s.q, other.own.xb, w + kLayers[0].wq);
     equal("matmul_f32_64x64", mine.s.q, other.s.q, c.n, 64, 64);
@@ -95,9 +95,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     baked::add(c, mine.s.x, mine.s.xb2);
     plain::add(c, other.s.x, other.s.xb2);
     equal("add", mine.s.x, other.s.x, c.n, 64, 64);
-    baked::rmsnorm(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_ffn_weight);
-    plain::rmsnorm(c, other.own.xb, other.s.x, w + kLayers[0].rms_ffn_weight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, c.n, 64, 64);
+    baked::rmsnorm_64(c, mine.own.xb, mine.s.x, w + kLayers[0].rms_ffn_weight);
+    plain::rmsnorm_64(c, other.own.xb, other.s.x, w + kLayers[0].rms_ffn_weight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, c.n, 64, 64);
     baked::matmul_f32_172x64(c, mine.s.hb, mine.own.xb, w + kLayers[0].w1);
     plain::matmul_f32_172x64(c, other.s.hb, other.own.xb, w + kLayers[0].w1);
     equal("matmul_f32_172x64", mine.s.hb, other.s.hb, c.n, 172, 176);
@@ -115,9 +115,9 @@ std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<cons
     equal("add", mine.s.x, other.s.x, c.n, 64, 64);
 
     const Context last = {1, Team{}, nullptr};
-    baked::rmsnorm(last, mine.own.xb, mine.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
-    plain::rmsnorm(last, other.own.xb, other.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
-    equal("rmsnorm", mine.own.xb, other.own.xb, last.n, 64, 64);
+    baked::rmsnorm_64(last, mine.own.xb, mine.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+    plain::rmsnorm_64(last, other.own.xb, other.s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+    equal("rmsnorm_64", mine.own.xb, other.own.xb, last.n, 64, 64);
     baked::matmul_f32_512x64(last, mine.s.logits, mine.own.xb, w + kWcls);
     plain::matmul_f32_512x64(last, other.s.logits, other.own.xb, w + kWcls);
     equal("matmul_f32_512x64", mine.s.logits, other.s.logits, last.n, 512, 512);

@@ -192,7 +192,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 0: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[0].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[0].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[0].wv);
@@ -207,7 +207,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[0].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[0].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[0].w3);
     swiglu(c, s.hb, s.hb2);
@@ -217,7 +217,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 1: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[1].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[1].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[1].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[1].wv);
@@ -232,7 +232,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[1].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[1].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[1].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[1].w3);
     swiglu(c, s.hb, s.hb2);
@@ -242,7 +242,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 2: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[2].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[2].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[2].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[2].wv);
@@ -257,7 +257,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[2].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[2].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[2].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[2].w3);
     swiglu(c, s.hb, s.hb2);
@@ -267,7 +267,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 3: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[3].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[3].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[3].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[3].wv);
@@ -282,7 +282,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[3].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[3].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[3].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[3].w3);
     swiglu(c, s.hb, s.hb2);
@@ -292,7 +292,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     c.wait();
 
     // ---- layer 4: attention rmsnorm, qkv
-    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_att_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[4].rms_att_weight);
     matmul_f32_64x64(c, s.q, own.xb, w + kLayers[4].wq);
     matmul_f32_32x64(c, s.k, own.xb, w + kLayers[4].wk);
     matmul_f32_32x64(c, s.v, own.xb, w + kLayers[4].wv);
@@ -307,7 +307,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     add(c, s.x, s.xb2);
     c.wait();
     // ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection
-    rmsnorm(c, own.xb, s.x, w + kLayers[4].rms_ffn_weight);
+    rmsnorm_64(c, own.xb, s.x, w + kLayers[4].rms_ffn_weight);
     matmul_f32_172x64(c, s.hb, own.xb, w + kLayers[4].w1);
     matmul_f32_172x64(c, s.hb2, own.xb, w + kLayers[4].w3);
     swiglu(c, s.hb, s.hb2);
@@ -321,7 +321,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
         const bool head = (wanted == Logits::kHead || wanted == Logits::kHeadOfTwo) && certificate.head_rows > 0;
         const int n = wanted == Logits::kHeadOfTwo || wanted == Logits::kLastTwo ? kDrawn : 1;
         const Context last = {n, team, profile, {0, head ? certificate.head_rows : kAllRows}};
-        rmsnorm(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
+        rmsnorm_64(last, own.xb, s.x + (c.n - last.n) * kDimStride, w + kRmsFinalWeight);
         matmul_f32_512x64(last, s.logits, own.xb, w + kWcls);
         scan_own_rows(last);
         if (team.rank == 0) {

@@ -5,13 +5,15 @@ import io
 import json
 import struct
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codegen.checkpoint import open_checkpoint
+from codegen.formats.families import FAMILIES, without_rope
 from codegen.model import Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,10 +31,13 @@ def load(path: Path) -> tuple[Model, Tensors]:
     return checkpoint.model, {key: checkpoint.tensor(*key) for key in keys(checkpoint.model)}
 
 
-def tiny(shared: bool = True, **changes: Any) -> tuple[Model, Tensors]:
-    """A model of random weights whose rows are multiples of 32; 2 layers, 4 heads, 2 key/value heads."""
+def tiny(shared: bool = True, family: str = "llama", **changes: Any) -> tuple[Model, Tensors]:
+    """A model of random weights whose rows are multiples of 32; 2 layers, 4 heads, 2 key/value heads, or what is changed; of a family."""
     dims = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 40, "seq_len": 16}
-    model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared} | dims | changes)
+    own = FAMILIES[family]
+    model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared, "qkv_bias": own.qkv_bias, "head_norms": own.head_norms}
+                  | dims | changes)  # fmt: skip
+    model = replace(model, no_rope=without_rope(own.rope_step, model.n_layers))
     random = np.random.default_rng(1)
     shapes = model.tensor_shapes()
     return model, {key: random.standard_normal(shapes[key[0]][1:]).astype("<f4") for key in keys(model)}
@@ -87,8 +92,15 @@ HF_NAMES = {
     "wv": "model.layers.{}.self_attn.v_proj", "wo": "model.layers.{}.self_attn.o_proj",
     "rms_ffn_weight": "model.layers.{}.post_attention_layernorm", "w1": "model.layers.{}.mlp.gate_proj",
     "w2": "model.layers.{}.mlp.down_proj", "w3": "model.layers.{}.mlp.up_proj", "rms_final_weight": "model.norm",
-    "wcls": "lm_head",
+    "wcls": "lm_head", "bq": "model.layers.{}.self_attn.q_proj", "bk": "model.layers.{}.self_attn.k_proj",
+    "bv": "model.layers.{}.self_attn.v_proj", "rms_q_weight": "model.layers.{}.self_attn.q_norm",
+    "rms_k_weight": "model.layers.{}.self_attn.k_norm",
 }  # fmt: skip
+VECTORS = ("rms", "b")  # what the names of tensors of one row begin with
+
+
+def full_name(names: dict[str, str], name: str, layer: int) -> str:
+    return names[name].format(layer) + (".bias" if name.startswith("b") else ".weight")
 
 
 def safetensors(entries: dict[str, tuple[str, tuple[int, ...], bytes]], header: Any = None) -> bytes:
@@ -102,8 +114,15 @@ def safetensors(entries: dict[str, tuple[str, tuple[int, ...], bytes]], header: 
     return struct.pack("<Q", len(text)) + text + data
 
 
+def heads_of(model: Model, name: str) -> int:
+    """The heads of q or k that a tensor has rows, or elements, of; 0 for other tensors."""
+    return {"q": model.n_heads, "k": model.n_kv_heads}.get(name[-1], 0) if name[0] in "wb" else int(name[4:] in ("q_weight", "k_weight"))
+
+
 def to_halves(values: np.ndarray, heads: int) -> np.ndarray:
-    """llama2.c's rows of wq or wk in Hugging Face's order, row by row."""
+    """llama2.c's rows of wq or wk, or of what belongs to them, in Hugging Face's order, row by row."""
+    if heads and values.shape[0] == 1:
+        return to_halves(values.T, heads).T
     half = values.shape[0] // heads // 2
     order = [h * 2 * half + 2 * i + part for h in range(heads) for part in (0, 1) for i in range(half)]
     return values[order]
@@ -112,10 +131,10 @@ def to_halves(values: np.ndarray, heads: int) -> np.ndarray:
 def hf_entries(model: Model, tensors: Tensors, dtype: str = "F32") -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     entries = {}
     for (name, layer), values in tensors.items():
-        heads = {"wq": model.n_heads, "wk": model.n_kv_heads}.get(name)
+        heads = heads_of(model, name)
         values = to_halves(values, heads) if heads else values
-        shape = values.shape[1:] if name.startswith("rms") else values.shape
-        entries[HF_NAMES[name].format(layer) + ".weight"] = (dtype, shape, encode(values, dtype))
+        shape = values.shape[1:] if name.startswith(VECTORS) else values.shape
+        entries[full_name(HF_NAMES, name, layer)] = (dtype, shape, encode(values, dtype))
     return entries
 
 
@@ -128,6 +147,14 @@ def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
         "tie_word_embeddings": model.shared_classifier, "attention_bias": False, "rope_scaling": None,
         "head_dim": model.head_size, "torch_dtype": "float32",
     } | changes  # fmt: skip
+
+
+def hf_family(family: str, scaling: tuple[float, float, float, int] | None = None) -> dict[str, Any]:
+    """What config.json says of a family other than llama, and of Llama 3's scaling of RoPE."""
+    classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3"}
+    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    rope = {"rope_type": "llama3", **dict(zip(names, scaling, strict=True))} if scaling else None
+    return {"model_type": family, "architectures": [f"{classes[family]}ForCausalLM"], "rope_scaling": rope}
 
 
 def hf_folder(folder: Path, model: Model, tensors: Tensors, dtype: str = "F32", **changes: Any) -> Path:
@@ -143,7 +170,8 @@ GGUF_NAMES = {
     "token_embedding_table": "token_embd", "rms_att_weight": "blk.{}.attn_norm", "wq": "blk.{}.attn_q",
     "wk": "blk.{}.attn_k", "wv": "blk.{}.attn_v", "wo": "blk.{}.attn_output", "rms_ffn_weight": "blk.{}.ffn_norm",
     "w1": "blk.{}.ffn_gate", "w2": "blk.{}.ffn_down", "w3": "blk.{}.ffn_up", "rms_final_weight": "output_norm",
-    "wcls": "output",
+    "wcls": "output", "bq": "blk.{}.attn_q", "bk": "blk.{}.attn_k", "bv": "blk.{}.attn_v",
+    "rms_q_weight": "blk.{}.attn_q_norm", "rms_k_weight": "blk.{}.attn_k_norm",
 }  # fmt: skip
 GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
 U32, F32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
@@ -204,34 +232,49 @@ def gguf(
     return out.getvalue() + data
 
 
-def gguf_kv(model: Model, **changes: tuple[int, Any] | None) -> KV:
+def gguf_kv(model: Model, family: str = "llama", **changes: tuple[int, Any] | None) -> KV:
     kv: dict[str, tuple[int, Any] | None] = {
-        "general.architecture": (STRING, "llama"),
-        "llama.context_length": (U32, model.seq_len),
-        "llama.embedding_length": (U32, model.dim),
-        "llama.block_count": (U32, model.n_layers),
-        "llama.feed_forward_length": (U32, model.hidden_dim),
-        "llama.attention.head_count": (U32, model.n_heads),
-        "llama.attention.head_count_kv": (U32, model.n_kv_heads),
-        "llama.attention.key_length": (U32, model.head_size),
-        "llama.rope.dimension_count": (U32, model.head_size),
-        "llama.rope.freq_base": (F32, model.rope_theta),
-        "llama.attention.layer_norm_rms_epsilon": (F32, model.norm_eps),
+        "general.architecture": (STRING, family),
+        f"{family}.context_length": (U32, model.seq_len),
+        f"{family}.embedding_length": (U32, model.dim),
+        f"{family}.block_count": (U32, model.n_layers),
+        f"{family}.feed_forward_length": (U32, model.hidden_dim),
+        f"{family}.attention.head_count": (U32, model.n_heads),
+        f"{family}.attention.head_count_kv": (U32, model.n_kv_heads),
+        f"{family}.attention.key_length": (U32, model.head_size),
+        f"{family}.attention.value_length": (U32, model.head_size),
+        f"{family}.rope.dimension_count": (U32, model.head_size),
+        f"{family}.rope.freq_base": (F32, model.rope_theta),
+        f"{family}.attention.layer_norm_rms_epsilon": (F32, model.norm_eps),
     } | {key.replace("__", "."): value for key, value in changes.items()}
     return {key: value for key, value in kv.items() if value is not None}
 
 
-def gguf_tensors(tensors: Tensors, encoding: str = "F32") -> list[GgufTensor]:
-    """llama.cpp's converter leaves llama2.c's rows as they are, and norms in float32."""
+def gguf_tensors(tensors: Tensors, encoding: str = "F32", halves: Model | None = None) -> list[GgufTensor]:
+    """llama.cpp's converter leaves llama2.c's rows as they are, and vectors in float32. `halves`: a model of a family whose
+    rows of wq and wk it leaves in Hugging Face's order."""
     entries = []
     for (name, layer), values in tensors.items():
-        norm = name.startswith("rms")
-        kind = "F32" if norm else encoding
-        dims = values.shape[1:] if norm else values.shape[::-1]
-        entries.append(
-            GgufTensor(GGUF_NAMES[name].format(layer) + ".weight", dims, GGUF_TYPES[kind], encode(values, kind))
-        )
+        vector = name.startswith(VECTORS)
+        kind = "F32" if vector else encoding
+        if halves and (heads := heads_of(halves, name)):
+            values = to_halves(values, heads)
+        dims = values.shape[1:] if vector else values.shape[::-1]
+        entries.append(GgufTensor(full_name(GGUF_NAMES, name, layer), dims, GGUF_TYPES[kind], encode(values, kind)))
     return entries
+
+
+def gguf_of(model: Model, tensors: Tensors, family: str, keys: KV | None = None, encoding: str = "F32") -> bytes:
+    """The file of a family as llama.cpp's converter writes it."""
+    entries = gguf_tensors(tensors, encoding, model if FAMILIES[family].halves else None)
+    if model.rope_factors:
+        entries.append(rope_freqs(model.rope_factors))
+    return gguf(gguf_kv(model, family) | (keys or {}), entries)
+
+
+def rope_freqs(factors: Sequence[float]) -> GgufTensor:
+    """What RoPE's frequencies are divided by."""
+    return GgufTensor("rope_freqs.weight", (len(factors),), 0, np.array(factors, "<f4").tobytes())
 
 
 # --- .pt ---

@@ -41,6 +41,9 @@ def without(name: str) -> bytes:
     return files.safetensors({key: value for key, value in ENTRIES.items() if key != name})
 
 
+CONFIG = files.hf_config(MODEL)
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+SMOLLM3 = {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"]}
 Q = "model.layers.0.self_attn.q_proj"
 WHOLE = files.safetensors(ENTRIES)
 SAFETENSORS: list[Case] = [
@@ -84,7 +87,8 @@ SAFETENSORS: list[Case] = [
     ("too_many_entries", weights(header({f"t{i}": 1 for i in range(100001)})), "at most 100000 tensors, found 100001"),
     ("missing", weights(without(f"{Q}.weight")), f"tensor {Q}.weight: expected (32, 32) (wq), found none"),
     ("bias", weights(files.safetensors({**ENTRIES, f"{Q}.bias": ("F32", (32,), bytes(128))})), "has no biases"),
-    ("left_over", weights(files.safetensors({**ENTRIES, "extra": ("F32", (1,), bytes(4))})), "tensor 'extra': llama2"),
+    ("left_over", weights(files.safetensors({**ENTRIES, "extra": ("F32", (1,), bytes(4))})),
+     "tensor 'extra': this kind of model has no tensor of this name"),
     ("escape_in_name", weights(files.safetensors({**ENTRIES, "\x1b[2J\u202e\n": ("F32", (1,), bytes(4))})), "\\x1b[2J"),
     ("surrogate", weights(header(b'{"\\ud800":{}}')), "\\ud800"),
     ("transposed", weights(files.safetensors({**ENTRIES, "model.norm.weight": ("F32", (32, 1), bytes(128))})),
@@ -126,13 +130,32 @@ def index(where: Any) -> Callable[[Path], object]:
 
 PARTS = dict.fromkeys(ENTRIES, "part.safetensors")
 FOLDERS: list[Case] = [
-    ("rope_scaling", config(rope_scaling={"rope_type": "llama3", "factor": 8.0}), "rope_scaling: expected no scaling"),
-    ("rope_parameters", config(rope_parameters={"rope_type": "yarn"}), "rope_parameters: expected no scaling, found yarn"),
+    ("rope_scaling", config(rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+     "rope_scaling: low_freq_factor: expected a number above 0"),
+    ("llama3_factor_0", config(rope_scaling=LLAMA3 | {"factor": 0}), "rope_scaling: factor: expected a number above 0"),
+    ("llama3_factor_1e300", config(rope_scaling=LLAMA3 | {"factor": 1e300}), "rope_scaling: factor: expected a number above 0"),
+    ("llama3_low_above_high", config(rope_scaling=LLAMA3 | {"low_freq_factor": 4.0}),
+     "low_freq_factor below high_freq_factor, found 32, 4.0 and 4.0"),
+    ("llama3_no_positions", config(rope_scaling=LLAMA3 | {"original_max_position_embeddings": 0}), "of 1 or more and low_freq_factor"),
+    ("two_scalings", config(rope_scaling=LLAMA3, rope_parameters={"rope_type": "linear", "factor": 2.0}),
+     "expected one scaling, found two"),
+    ("linear_nan", raw_config(json.dumps(CONFIG | {"rope_scaling": {"type": "linear", "factor": float("nan")}})),
+     "expected JSON numbers, found NaN"),
+    ("rope_layers_llama", config(no_rope_layers=[1, 0]), "no_rope_layers: expected none of a llama, found some"),
+    ("rope_layers_short", config(**SMOLLM3, no_rope_layers=[1]), "no_rope_layers: expected 2 times 0 or 1, found [1]"),
+    ("rope_layers_two", config(**SMOLLM3, no_rope_layers=[1, 2]), "no_rope_layers: expected 2 times 0 or 1, found [1, 2]"),
+    ("rope_interval_0", config(**SMOLLM3, no_rope_layer_interval=0), "no_rope_layer_interval: expected 1 or more, found 0"),
+    ("qwen2_as_llama", config(model_type="qwen2"), "architectures: expected a qwen2 that tells the next token (Qwen2ForCausalLM)"),
+    ("qwen2_window", config(model_type="qwen2", architectures=None, use_sliding_window=True, sliding_window=8),
+     "use_sliding_window: expected a plain decoder"),
+    ("mistral_window", config(model_type="mistral", architectures=None), "sliding_window: expected attention to all positions, found 4096"),
+    ("rope_parameters", config(rope_parameters={"rope_type": "yarn"}),
+     "rope_parameters: expected no scaling, linear or llama3, found yarn"),
     ("attention_bias", config(attention_bias=True), "attention_bias: expected no biases, found true"),
     ("attention_bias_1", config(attention_bias=1), "attention_bias: expected no biases, found 1"),
     ("mlp_bias", config(mlp_bias=True), "mlp_bias: expected no biases"),
     ("activation", config(hidden_act="gelu"), "hidden_act: expected silu, found 'gelu'"),
-    ("another_model", config(model_type="qwen2"), "model_type: expected llama, found 'qwen2'"),
+    ("another_model", config(model_type="gpt2"), "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, found 'gpt2'"),
     ("sliding_window", config(sliding_window=4096), "sliding_window: expected attention to all positions"),
     ("partial_rope", config(partial_rotary_factor=0.5), "partial_rotary_factor: expected RoPE on the whole head"),
     ("quantized", config(quantization_config={"bits": 4}), "quantization_config: expected float weights"),

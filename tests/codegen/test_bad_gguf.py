@@ -46,6 +46,17 @@ def patched(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
+def rope_freqs(factors: list[float], kv: Any = None) -> bytes:
+    return gguf(KV | (kv or {}), [*INFOS, files.rope_freqs(factors)])
+
+
+def renamed(architecture: str) -> dict[str, Any]:
+    """The keys of another family."""
+    kv = {key.replace("llama.", f"{architecture}."): value for key, value in KV.items()}
+    return kv | {"general.architecture": (STRING, architecture)}
+
+
+LINEAR = {"llama.rope.scaling.type": (STRING, "linear")}
 GGUF_FILE = gguf()
 LAST = len(files.encode(TENSORS["rms_final_weight", 0], "F32"))
 GGUFS: list[tuple[str, bytes, str]] = [
@@ -59,7 +70,7 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("value_count_more", gguf(counts=(len(INFOS), len(KV) + 1)), "left"),
     ("tensor_count_less", gguf(counts=(len(INFOS) - 1, len(KV))), "padding: expected zeros"),
     ("no_tensors", gguf(tensors=[]), "tensor token_embd.weight: found none"),
-    ("no_values", gguf(kv={}), "general.architecture: expected 'llama', found none"),
+    ("no_values", gguf(kv={}), "general.architecture: expected one of llama, qwen2, qwen3, smollm3, found none"),
     ("key_length_2_64", patched(GGUF_FILE, files.gguf_string("llama.block_count"),
                                 b"\xff" * 8 + b"llama.block_count"), "key: expected 18446744073709551615 bytes"),
     ("key_escaped", gguf({"\x1b[2J": (U32, 1)}, [])[:-1], "'\\x1b[2J': expected 4 bytes, found 3 left"),
@@ -88,9 +99,9 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("size_negative", one(dims=((1 << 64) - 1,)), "expected sizes of 1 or more"),
     ("wraps_to_0", one(dims=(1 << 32, 1 << 32)), "the file ends at"),
     ("wraps_to_8", one(dims=((1 << 39) + 8, 1 << 25)), "the file ends at"),
-    ("type_removed", one(kind=4), "type: expected F32, F16, BF16, Q8_0, Q4_0, found number 4"),
+    ("type_removed", one(kind=4), "Q6_K, IQ4_NL, found number 4"),
     ("type_unknown", one(kind=0xFFFFFFFF), "found number 4294967295"),
-    ("type_q6_k", one(kind=14), "found Q6_K; convert the model to F16"),
+    ("type_q6_k", one(kind=14), "Q6_K takes rows of a multiple of 256, found 8"),
     ("block_cut", one(kind=8), "Q8_0 takes rows of a multiple of 32, found 8"),
     ("offset_unaligned", one(offset=1), "offset: expected 0, found 1"),
     ("offset_beyond", one(offset=1 << 63), "offset: expected 0, found 9223372036854775808"),
@@ -101,10 +112,20 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("padding", gguf(filler=b"x"), "padding: expected zeros"),
     ("padding_at_end", gguf(kv=KV, tensors=[*INFOS[:-1], GgufTensor("x", (1,), 0, bytes(4) + b"x" * 28)]), "padding"),
     ("architecture", with_kv(general__architecture=(STRING, "gemma\x1b[2J")), "found 'gemma\\x1b[2J'"),
-    ("architecture_number", with_kv(general__architecture=(U32, 1)), "expected 'llama', found 1"),
+    ("architecture_number", with_kv(general__architecture=(U32, 1)), "smollm3, found 1"),
     ("experts", with_kv(llama__expert_count=(U32, 8)), "llama.expert_count: expected no experts, found 8"),
-    ("rope_scaling", gguf(KV | {"llama.rope.scaling.type": (STRING, "linear")}), "scaling.type: expected none, found 'linear'"),
-    ("rope_factor", gguf(KV | {"llama.rope.scaling.factor": (F32, 4.0)}), "llama.rope.scaling.factor: expected no scaling, found 4.0"),
+    ("rope_scaling", gguf(KV | {"llama.rope.scaling.type": (STRING, "yarn")}), "scaling.type: expected none or linear, found 'yarn'"),
+    ("rope_linear", gguf(KV | {"llama.rope.scaling.type": (STRING, "linear")}), "scaling.factor: expected a float above 0, found none"),
+    ("rope_factor_0", gguf(KV | LINEAR | {"llama.rope.scaling.factor": (F32, 0.0)}), "scaling.factor: expected a float above 0, found 0.0"),
+    ("rope_factor_nan", gguf(KV | {"llama.rope.scaling.factor": (F32, float("nan"))}),
+     "scaling.factor: expected a float above 0, found nan"),
+    ("rope_factor_1e30", gguf(KV | {"llama.rope.scale_linear": (F32, 1e30)}), "scale_linear: expected a float above 0, found 1e+30"),
+    ("rope_freqs_0", rope_freqs([1, 1, 0, 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found 0.0"),
+    ("rope_freqs_nan", rope_freqs([1, 1, float("nan"), 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found nan"),
+    ("rope_freqs_short", rope_freqs([1, 1]), "rope_freqs.weight: expected 4 values of F32 and no other scaling, found (2) of F32"),
+    ("rope_freqs_twice", rope_freqs([1, 2, 3, 4], {"llama.rope.scaling.factor": (F32, 2.0)}), "of F32 and a factor of 2.0"),
+    ("no_biases", gguf(renamed("qwen2")), "tensor blk.0.attn_q.bias: expected (32,) (bq), found none"),
+    ("no_head_norms", gguf(renamed("qwen3")), "tensor blk.0.attn_q_norm.weight: expected (8,) (rms_q_weight), found none"),
     ("split", gguf(KV | {"split.count": (2, 2)}), "split.count: expected one file, found 2"),
     ("heads_per_layer", gguf(KV | {"llama.attention.head_count": (ARRAY, (U32, [4, 2]))}), "expected an integer"),
     ("heads_0", gguf(KV | {"llama.attention.head_count": (U32, 0)}), "head_count: expected a divisor of 32, found 0"),
@@ -118,7 +139,6 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("theta_0", gguf(KV | {"llama.rope.freq_base": (F32, 0.0)}), "llama.rope.freq_base: expected a float above 0"),
     ("theta_integer", gguf(KV | {"llama.rope.freq_base": (U32, 1)}), "llama.rope.freq_base: expected a float above 0"),
     ("missing", gguf(tensors=INFOS[:-1]), "tensor output_norm.weight: expected (32,) (rms_final_weight), found none"),
-    ("rope_freqs", gguf(tensors=[*INFOS, GgufTensor("rope_freqs.weight", (4,), 0, bytes(16))]), "'rope_freqs.weight'"),
     ("bias", gguf(tensors=[*INFOS, GgufTensor("blk.0.attn_q.bias", (32,), 0, bytes(128))]), "has no biases"),
     ("transposed", replaced(-1, dims=(1, 32)), "tensor output_norm.weight: expected shape (32,), found (32, 1)"),
     ("infinite_scale", replaced(0, kind=8, data=b"\x00\x7c" + bytes(32 + 34 * 39)), "found 32 NaN or infinity"),

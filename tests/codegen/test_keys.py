@@ -34,7 +34,7 @@ def test_no_key_has_two_rules() -> None:
         ("rope_interleaved", True), ("rope_local_base_freq", 1e4), ("attention_multiplier", 0.5), ("use_qk_norm", True),
         ("attn_logit_softcapping", 30.0), ("embedding_multiplier", 12.0), ("logits_scaling", 8.0), ("layer_types", ["sliding_attention"]),
         ("num_local_experts", 8), ("image_token_id", 5), ("final_norm_bias", 1), ("architectures", ["LlamaForSequenceClassification"]),
-        ("suppress_tokens", [1]), ("rope_theta", "1e4"), ("max_window_layers", 3), ("hidden_activation", "gelu"),
+        ("suppress_tokens", [1]), ("rope_theta", "1e4"), ("hidden_activation", "gelu"),
     ],
 )  # fmt: skip
 def test_what_would_change_the_model_is_refused_by_name(key: str, value: Any, tmp_path: Path) -> None:
@@ -64,12 +64,13 @@ def test_neutral_and_harmless_values_change_nothing(key: str, value: Any, tmp_pa
     ("changes", "words"),
     [
         (
-            {"rope_scaling": None, "rope_parameters": {"type": "linear", "factor": 2.0}},
-            "rope_parameters: expected no scaling, found linear",
+            {"rope_scaling": None, "rope_parameters": {"type": "dynamic", "factor": 2.0}},
+            "rope_parameters: expected no scaling, linear or llama3, found dynamic",
         ),
-        ({"rope_scaling": {"type": "default", "rope_type": "yarn"}}, "rope_scaling: expected no scaling, found default and yarn"),
-        ({"rope_scaling": {"type": "linear"}}, "rope_scaling: expected no scaling, found linear"),
-        ({"rope_scaling": {"rope_type": "default", "low_freq_factor": 1.0}}, "'low_freq_factor': expected no scaling"),
+        ({"rope_scaling": {"type": "default", "rope_type": "yarn"}},
+         "rope_scaling: expected no scaling, linear or llama3, found default and yarn"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_scaling: factor: expected a number above 0"),
+        ({"rope_scaling": {"rope_type": "default", "low_freq_factor": 1.0}}, "'low_freq_factor': expected no scaling by it"),
         ({"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 500000.0}}, "one base of RoPE, found 10000.0 and 500000.0"),
         ({"rope_theta": 5e-324}, "rope_theta: expected a number above 0, 1e-20 to 1e20, found 5e-324"),
         ({"rms_norm_eps": 1e-320}, "rms_norm_eps: expected a number above 0, 1e-20 to 1e20, found 1e-320"),
@@ -92,7 +93,7 @@ def test_other_unknown_keys_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.rope.scaling.attn_factor", (F32, 1.5)), ("llama.rope.scaling.type", (STRING, "linear")),
+        ("llama.rope.scaling.attn_factor", (F32, 1.5)), ("llama.rope.scaling.type", (STRING, "yarn")),
         ("llama.attention.q_norm", (U32, 1)), ("llama.expert_used_count", (U32, 2)), ("llama.attention.sliding_window", (U32, 64)),
         ("tokenizer.ggml.token_type_count", (U32, 2)), ("tokenizer.ggml.precompiled_charsmap", (STRING, "x")),
         ("llama.residual_scale", (F32, 0.5)), ("llama.attention.head_count_kv", (ARRAY, (U32, [2, 1]))),
@@ -140,7 +141,7 @@ def test_files_beside_a_tokenizer(name: str, value: Any, words: str, tmp_path: P
 
 
 def test_a_boolean_is_no_number() -> None:
-    check_keys("config.json", {"sliding_window": [0, 0.0]}, "x", lambda _: None)
+    check_keys("config.json", {"num_experts": [0, 0.0]}, "x", lambda _: None)
     for value in (True, False, "0", [[]], {}):
-        with pytest.raises(BakeError, match="sliding_window: expected attention to all positions"):
-            check_keys("config.json", {"sliding_window": value}, "x", lambda _: None)
+        with pytest.raises(BakeError, match="num_experts: expected no experts"):
+            check_keys("config.json", {"num_experts": value}, "x", lambda _: None)

@@ -15,6 +15,7 @@ from conftest import RuntimeTokens
 from model_files import BOOL, STRING, U32
 
 from codegen.formats import open_model, open_tokenizer
+from codegen.formats.blocks import ENCODINGS, decode
 from codegen.golden_run import forward
 from codegen.tokenizer import bake
 
@@ -78,6 +79,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "longer heads": {"head_size": 16},
     "a head of its own for each query": {"n_kv_heads": 4},
     "one head": {"n_heads": 1, "n_kv_heads": 1, "head_size": 32},
+    "Llama 3": {"rope_theta": 500000.0, "rope_factors": (1.0, 1.25, 2.5, 8.0)},
+    "a linear factor": {"rope_factors": (4.0,) * 4},
+    "Qwen 2": {"family": "qwen2"},
+    "Qwen 2, untied": {"family": "qwen2", "shared": False, "n_heads": 2, "n_kv_heads": 1, "head_size": 16},
+    "Qwen 3": {"family": "qwen3", "head_size": 16},
+    "Qwen 3, one key/value head": {"family": "qwen3", "shared": False, "n_kv_heads": 1},
+    "SmolLM 3": {"family": "smollm3", "n_layers": 9},
 }
 
 
@@ -89,10 +97,24 @@ def test_logits_are_llama_cpps(name: str, tmp_path: Path) -> None:
     # Scales them so that a softmax has more than one score to tell of.
     tensors = {key: values * np.float32(values.shape[1] ** -0.5) for key, values in tensors.items()}
     path = tmp_path / "m.gguf"
-    keys = files.gguf_kv(model, llama__attention__value_length=(U32, model.head_size)) | given.gguf_keys(pieces)
-    path.write_bytes(files.gguf(keys, files.gguf_tensors(tensors)))
+    path.write_bytes(files.gguf_of(model, tensors, MODELS[name].get("family", "llama"), given.gguf_keys(pieces)))
     tokens = tuple(int(at) for at in np.random.default_rng(7).integers(0, len(pieces), 48))
     ours, theirs = forward(open_model(path), tokens), np.array(llama_cpp.judge(path, tokens=tokens).logits, "<f4")
     assert ours.shape == theirs.shape
     assert (np.abs(ours - theirs).max(axis=1) <= 2e-4 * ours.std(axis=1)).all()
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if "_" in name])
+def test_blocks_mean_what_they_do_to_ggml(encoding: str) -> None:
+    """Any bytes, but for scales that are no numbers: NaN has no bits of its own."""
+    kind = ENCODINGS[encoding]
+    random = np.random.default_rng(len(encoding) + kind.bytes)
+    blocks = np.frombuffer(random.bytes(400 * kind.bytes), kind.dtype).copy()
+    for name in {"d", "m"} & set(kind.dtype.names or ()):
+        blocks[name] = random.standard_normal(400).astype("<f2")
+        blocks[name][:4] = (0, -0.0, 2**-24, 65504)
+    raw, count = blocks.tobytes(), 400 * kind.values
+    theirs = np.frombuffer(llama_cpp.dequantized(encoding, raw, count), np.uint32)
+    assert np.array_equal(decode(raw, encoding).view(np.uint32), theirs)
+    assert len(np.unique(theirs)) > 100

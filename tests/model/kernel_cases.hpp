@@ -174,11 +174,7 @@ std::vector<Product<In>> products() {
 #define TILES(rows, count, first_row, offset, tile_bytes) tiles.push_back({rows, count, first_row, offset, tile_bytes});
 #define KERNEL(name, weight_type, rows, columns, together, offset) \
     add(#name, name, WeightType::weight_type, rows, columns, together, offset);
-#define QUANTIZE(length)
 #include "kernels.inc"
-#undef TILES
-#undef KERNEL
-#undef QUANTIZE
     return all;
 }
 

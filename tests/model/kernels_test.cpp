@@ -62,14 +62,66 @@ TEST(Kernels, RmsnormEqualsTheOracle) {
     const char* values = std::getenv("STORYBAKE_VALUES");
     ASSERT_NE(values, nullptr) << "STORYBAKE_VALUES names the values of what was baked: python3 -m codegen values";
     const float norm_eps = oracle::read_facts(values).norm_eps;
-    Batch x(kDim, kDimStride, 1);
-    Batch weight(kDim, kDimStride, 2);
-    Guarded<float> o(static_cast<std::size_t>(kMaxBatch * kDimStride));
-    rmsnorm(Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), reinterpret_cast<const std::byte*>(weight.at(0)));
-    for (int p = 0; p < kMaxBatch; ++p) {
-        expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0], norm_eps),
-                     o.data() + p * kDimStride, position(p));
+    const auto check = [norm_eps](int length, auto rmsnorm) {
+        Batch x(length, stride(length), 1);
+        Batch weight(length, stride(length), 2);
+        Guarded<float> o(static_cast<std::size_t>(kMaxBatch * x.stride));
+        const auto* const w = reinterpret_cast<const std::byte*>(weight.at(0));
+        rmsnorm(Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), w);
+        for (int p = 0; p < kMaxBatch; ++p) {
+            expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0], norm_eps),
+                         o.data() + p * x.stride, position(p));
+        }
+    };
+#define RMSNORM(length) check(length, rmsnorm_##length);
+#include "kernels.inc"
+}
+
+/// Runs a kernel as each thread of a team of three, or of as many as there may be.
+template <class Kernel>
+void run_as_team(Kernel kernel) {
+    const int size = std::min(3, kMaxThreads);
+    for (int rank = 0; rank < size; ++rank) {
+        kernel(Context{kMaxBatch, Team{rank, size, nullptr}, nullptr});
     }
+}
+
+TEST(Kernels, BiasesAreAddedByATeam) {
+    [[maybe_unused]] const auto check = [](int length, auto bias) {
+        Batch x(length, stride(length), 11);
+        Batch weight(length, stride(length), 12);
+        run_as_team([&](const Context& c) { bias(c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
+        for (int p = 0; p < kMaxBatch; ++p) {
+            Floats expected = x.vectors[static_cast<std::size_t>(p)];
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                expected[i] += weight.vectors[0][i];
+            }
+            expect_equal(expected, x.at(p), position(p));
+        }
+    };
+#define BIAS(length) check(length, bias_##length);
+#include "kernels.inc"
+}
+
+TEST(Kernels, HeadsAreNormedByATeamAsTheOracleDoes) {
+    [[maybe_unused]] const auto check = [](int length, auto rmsnorm_heads) {
+        const float norm_eps = oracle::read_facts(std::getenv("STORYBAKE_VALUES")).norm_eps;
+        Batch x(length, stride(length), 13);
+        Batch weight(kHeadSize, stride(kHeadSize), 14);
+        run_as_team(
+            [&](const Context& c) { rmsnorm_heads(c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
+        for (int p = 0; p < kMaxBatch; ++p) {
+            Floats expected;
+            const Floats& whole = x.vectors[static_cast<std::size_t>(p)];
+            for (auto head = whole.begin(); head != whole.end(); head += kHeadSize) {
+                const Floats normed = oracle::rmsnorm(Floats(head, head + kHeadSize), weight.vectors[0], norm_eps);
+                expected.insert(expected.end(), normed.begin(), normed.end());
+            }
+            expect_equal(expected, x.at(p), position(p));
+        }
+    };
+#define RMSNORM_HEADS(length) check(length, rmsnorm_heads_##length);
+#include "kernels.inc"
 }
 
 TEST(Kernels, AddAddsTheRowsOfATeam) {

@@ -14,13 +14,8 @@ struct LengthAndQuantizer {
 };
 
 constexpr LengthAndQuantizer kQuantizers[] = {
-#define TILES(...)
-#define KERNEL(...)
 #define QUANTIZE(length) {length, quantize_##length},
 #include "kernels.inc"
-#undef TILES
-#undef KERNEL
-#undef QUANTIZE
 };
 
 Quantizer quantizer(int length) {

@@ -29,6 +29,7 @@ struct Record {
 
 struct Header {
     Facts facts;
+    std::set<int> without_rope;  // layers
     std::vector<Record> records;
 };
 
@@ -55,6 +56,10 @@ Header read_header(std::istream& in, const std::string& path) {
             Record r;
             words >> r.name >> r.layer >> r.rows >> r.columns >> r.group_size;
             header.records.push_back(r);
+        } else if (name == "without_rope") {
+            int layer = 0;
+            words >> layer;
+            header.without_rope.insert(layer);
         } else if (whole.contains(name)) {
             words >> *whole.at(name);
         } else if (real.contains(name)) {
@@ -66,7 +71,9 @@ Header read_header(std::istream& in, const std::string& path) {
         if (!words || words.rdbuf()->in_avail() > 0) {
             fail(65, path + ": can't be read: " + line);
         }
-        found.insert(name);
+        if (name != "without_rope") {
+            found.insert(name);
+        }
     }
     if (line != "end" || found.size() != whole.size() + real.size() + 1) {
         fail(65, path + ": the header lacks facts or its end");
@@ -93,6 +100,22 @@ Matrix read_matrix(std::istream& in, const Record& r) {
         m.s = read<float>(in, count / static_cast<std::size_t>(r.group_size));
     }
     return m;
+}
+
+void add(Floats& x, const Floats& y) {
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        x[i] += y[i];
+    }
+}
+
+/// Norms each head of a vector, unless there are no weights for it.
+void norm_heads(Floats& x, const Floats& weight, float norm_eps) {
+    for (std::size_t at = 0; !weight.empty() && at < x.size(); at += weight.size()) {
+        const auto head = x.begin() + static_cast<std::ptrdiff_t>(at);
+        const Floats normed =
+            rmsnorm(Floats(head, head + static_cast<std::ptrdiff_t>(weight.size())), weight, norm_eps);
+        std::copy(normed.begin(), normed.end(), head);
+    }
 }
 
 Floats row(const Matrix& m, int r) {
@@ -198,10 +221,11 @@ Floats swiglu(const Floats& hb, const Floats& hb2) {
     return out;
 }
 
-void rope(Floats& x, int head_size, int pos, float rope_theta) {
+void rope(Floats& x, int head_size, int pos, float rope_theta, const Floats& factors) {
     for (std::size_t i = 0; i < x.size(); i += 2) {
         const int head_dim = static_cast<int>(i) % head_size;
-        const float freq = 1.0F / std::pow(rope_theta, static_cast<float>(head_dim) / static_cast<float>(head_size));
+        float freq = 1.0F / std::pow(rope_theta, static_cast<float>(head_dim) / static_cast<float>(head_size));
+        freq = factors.empty() ? freq : freq / factors.at(static_cast<std::size_t>(head_dim / 2));
         const float val = static_cast<float>(pos) * freq;
         const float fcr = std::cos(val);
         const float fci = std::sin(val);
@@ -226,6 +250,18 @@ Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
         {"wq", &Layer::wq}, {"wk", &Layer::wk}, {"wv", &Layer::wv}, {"wo", &Layer::wo},
         {"w1", &Layer::w1}, {"w2", &Layer::w2}, {"w3", &Layer::w3},
     };
+    const std::map<std::string, Floats Layer::*> vectors = {
+        {"rms_att_weight", &Layer::rms_att},
+        {"rms_ffn_weight", &Layer::rms_ffn},
+        {"rms_q_weight", &Layer::rms_q},
+        {"rms_k_weight", &Layer::rms_k},
+        {"bq", &Layer::bq},
+        {"bk", &Layer::bk},
+        {"bv", &Layer::bv},
+    };
+    for (const int layer : header.without_rope) {
+        layers.at(static_cast<std::size_t>(layer)).rotates = false;
+    }
     for (const Record& r : header.records) {
         Matrix m = read_matrix(in, r);
         Layer& layer = layers.at(static_cast<std::size_t>(r.layer));
@@ -236,10 +272,10 @@ Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
             wcls = std::move(m);
         } else if (r.name == "rms_final_weight") {
             rms_final = std::move(m.f);
-        } else if (r.name == "rms_att_weight") {
-            layer.rms_att = std::move(m.f);
-        } else if (r.name == "rms_ffn_weight") {
-            layer.rms_ffn = std::move(m.f);
+        } else if (r.name == "rope_factors") {
+            rope_factors = std::move(m.f);
+        } else if (vectors.contains(r.name)) {
+            layer.*vectors.at(r.name) = std::move(m.f);
         } else if (matrices.contains(r.name)) {
             layer.*matrices.at(r.name) = std::move(m);
         } else {
@@ -264,19 +300,21 @@ Floats Model::forward(int token) {
     const int kv_mul = n_heads / n_kv_heads;
     const int pos = static_cast<int>(keys_[0].size());
     Floats x = row(embedding, token);
-    const auto add = [&x](const Floats& y) {
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            x[i] += y[i];
-        }
-    };
     for (std::size_t l = 0; l < layers.size(); ++l) {
         const Layer& layer = layers[l];
         const Floats normed = rmsnorm(x, layer.rms_att, norm_eps);
         Floats q = matmul(layer.wq, normed);
         Floats k = matmul(layer.wk, normed);
-        rope(q, head_size, pos, rope_theta);
-        rope(k, head_size, pos, rope_theta);
         Floats v = matmul(layer.wv, normed);
+        add(q, layer.bq);
+        add(k, layer.bk);
+        add(v, layer.bv);
+        norm_heads(q, layer.rms_q, norm_eps);
+        norm_heads(k, layer.rms_k, norm_eps);
+        if (layer.rotates) {
+            rope(q, head_size, pos, rope_theta, rope_factors);
+            rope(k, head_size, pos, rope_theta, rope_factors);
+        }
         if (f16_cache_) {
             std::transform(k.begin(), k.end(), k.begin(), rounded_to_half);
             std::transform(v.begin(), v.end(), v.begin(), rounded_to_half);
@@ -302,9 +340,9 @@ Floats Model::forward(int token) {
                 }
             }
         }
-        add(matmul(layer.wo, xb));
+        add(x, matmul(layer.wo, xb));
         const Floats ffn = rmsnorm(x, layer.rms_ffn, norm_eps);
-        add(matmul(layer.w2, swiglu(matmul(layer.w1, ffn), matmul(layer.w3, ffn))));
+        add(x, matmul(layer.w2, swiglu(matmul(layer.w1, ffn), matmul(layer.w3, ffn))));
     }
     return matmul(wcls, rmsnorm(x, rms_final, norm_eps));
 }

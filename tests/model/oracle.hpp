@@ -33,11 +33,16 @@ void softmax(std::vector<float>& x);
 /// The value of the nearest float16, of two equally near the even one; infinity from 65520 on.
 float rounded_to_half(float x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
-/// Rotates pairs of a vector of whole heads at a position; rope_theta is the base of the frequencies.
-void rope(std::vector<float>& x, int head_size, int pos, float rope_theta = 10000.0F);
+/// Rotates pairs of a vector of whole heads at a position; rope_theta is the base of the frequencies, which are divided
+/// by the factors, if there are any.
+void rope(std::vector<float>& x, int head_size, int pos, float rope_theta = 10000.0F,
+          const std::vector<float>& factors = {});
 
 struct Layer {
     std::vector<float> rms_att, rms_ffn;
+    std::vector<float> bq, bk, bv;    // empty: no biases
+    std::vector<float> rms_q, rms_k;  // empty: heads are not normed
+    bool rotates = true;              // q and k, by their positions
     Matrix wq, wk, wv, wo, w1, w2, w3;
 };
 
@@ -66,6 +71,7 @@ public:
     Matrix embedding, wcls;
     std::vector<Layer> layers;
     std::vector<float> rms_final;
+    std::vector<float> rope_factors;
 
 private:
     bool f16_cache_;

@@ -9,7 +9,7 @@ from models import engine
 from models.trainer import data, report, tokenizer
 
 from codegen.formats import open_model
-from codegen.model import NORMS
+from codegen.model import VECTOR_TENSORS
 from codegen.tensor import Quantized
 from codegen.tokenizer import find_tokenizer
 from codegen.weights import convert
@@ -147,4 +147,4 @@ def test_the_int8_twin_has_the_weights_of_the_float_one() -> None:
             if isinstance(a, Quantized) and isinstance(b, Quantized):
                 assert np.array_equal(a.q, b.q) and np.array_equal(a.s, b.s), name
             else:
-                assert name in NORMS and np.array_equal(a, b), name
+                assert name in VECTOR_TENSORS and np.array_equal(a, b), name

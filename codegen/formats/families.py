@@ -1,0 +1,90 @@
+"""The families of models that bake: what each computes beside llama2.c's transformer, under the names that files have.
+
+A family's `name` is config.json's model_type and GGUF's general.architecture. Sources: transformers' modeling_*.py
+(https://github.com/huggingface/transformers, models/) and llama.cpp's llama-arch.cpp and llama-model.cpp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen.errors import BakeError, shown
+from codegen.formats.json_file import LEAST, MOST
+
+
+@dataclass(frozen=True)
+class Family:
+    """`classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have biases.
+    `head_norms`: each head of q and k is normed. `rope_step`: every so-manieth layer has no RoPE, 0: all have. `halves`: its
+    GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
+    `seq_len`, `rope_theta`, `tied`: config.json's defaults; 0: dim / n_heads. `in_gguf`: files of GGUF have its name; llama.cpp
+    writes a Mistral as a llama.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    qkv_bias: bool = False
+    head_norms: bool = False
+    rope_step: int = 0
+    halves: bool = False
+    head_size: int = 0
+    norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    seq_len: int = 2048
+    tied: bool = False
+    in_gguf: bool = True
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("llama", ("LlamaForCausalLM",)),
+        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False),
+        Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768),
+        Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768),
+        Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True),
+    )
+}
+
+
+def find_family(name: Any, label: str, gguf: bool = False) -> Family:
+    """The family of a file, of GGUF or not; BakeError naming `label` for one that does not bake."""
+    known = {key: family for key, family in FAMILIES.items() if family.in_gguf or not gguf}
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    if not isinstance(text, str) or text not in known:
+        raise BakeError(f"{label}: expected one of {', '.join(known)}, found {shown(text)}; can't be baked")
+    return known[text]
+
+
+def without_rope(step: int, n_layers: int) -> tuple[int, ...]:
+    """The layers that have no RoPE where every `step`-th has none."""
+    return tuple(range(step - 1, n_layers, step)) if step else ()
+
+
+def llama3_factors(theta: float, head_size: int, factor: float, low: float, high: float, positions: int) -> tuple[float, ...]:
+    """Llama 3's scaling: waves that are shorter than positions / high stay, those longer than positions / low are stretched by
+    `factor`, and between them it is a mixture, as transformers' _compute_llama3_parameters has it."""
+    factors = []
+    for i in range(head_size // 2):
+        wave = 2 * math.pi * theta ** (2 * i / head_size)
+        if wave < positions / high:
+            factors.append(1.0)
+        elif wave > positions / low:
+            factors.append(factor)
+        else:
+            smooth = (positions / wave - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / factor + smooth))
+    return tuple(factors)
+
+
+def check_factors(factors: Sequence[float], label: str) -> tuple[float, ...]:
+    """The factors in float32 when each is a number that a frequency can be divided by; BakeError otherwise."""
+    for factor in factors:
+        if not LEAST <= factor <= MOST:
+            raise BakeError(f"{label}: expected factors above 0, 1e-20 to 1e20, found {factor}; can't be baked")
+    return tuple(float(np.float32(factor)) for factor in factors)

@@ -1,0 +1,98 @@
+"""Families of models beside llama2.c's: the same weights in every format, and what each family adds, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import model_files as files
+import numpy as np
+import pytest
+
+from codegen.formats import open_model
+from codegen.formats.families import llama3_factors
+from codegen.golden_run import forward
+from codegen.model import Model
+from codegen.plan import make_plan
+from codegen.rope import rope_table
+from codegen.source import TensorSource
+from codegen.targets import find_target
+
+SCALING = (8.0, 1.0, 4.0, 64)
+FACTOR: files.KV = {"llama.rope.scaling.factor": (files.F32, 4.0)}
+TOKENS = (1, 7, 3, 39, 0)
+
+
+def tiny(name: str, **changes: Any) -> tuple[Model, files.Tensors]:
+    return files.tiny(family=name, n_layers=5, **changes)
+
+
+def gguf(path: Path, name: str, model: Model, tensors: files.Tensors, keys: files.KV | None = None) -> TensorSource:
+    path.write_bytes(files.gguf_of(model, tensors, name, keys))
+    return open_model(path)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "smollm3"])
+def test_a_folder_and_a_gguf_of_the_same_weights_are_one_model(name: str, shared: bool, tmp_path: Path) -> None:
+    model, tensors = tiny(name, shared=shared)
+    model = replace(model, rope_factors=tuple(float(np.float32(f)) for f in llama3_factors(model.rope_theta, 8, *SCALING)))
+    assert len(set(model.rope_factors)) > 2
+    folder = open_model(files.hf_folder(tmp_path / "tiny", model, tensors, **files.hf_family(name, SCALING)))
+    read = gguf(tmp_path / "tiny.gguf", name, model, tensors)
+    assert folder.model == read.model == model
+    for key, values in tensors.items():
+        for source in (folder, read):
+            assert np.array_equal(source.tensor(*key), values), key
+    assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
+
+
+def logits(name: str, tmp_path: Path) -> np.ndarray:
+    model, tensors = tiny(name)
+    return forward(gguf(tmp_path / "m.gguf", name, model, tensors), TOKENS)
+
+
+def test_each_addition_changes_the_logits(tmp_path: Path) -> None:
+    """Tensors are seeded by their order, so that a family's first ones are those of a llama."""
+    found = {name: logits(name, tmp_path) for name in ("llama", "qwen2", "qwen3", "smollm3")}
+    for name, values in found.items():
+        assert name == "llama" or np.abs(values - found["llama"]).max() > 0.01 * values.std(), name
+    assert np.array_equal(found["smollm3"][0], found["llama"][0]), "at position 0 nothing is rotated"
+
+
+def test_a_linear_factor_is_a_distance_that_much_shorter(tmp_path: Path) -> None:
+    model, tensors = tiny("llama")
+    stretched = gguf(tmp_path / "m.gguf", "llama", model, tensors, FACTOR).model
+    assert stretched.rope_factors == (4.0,) * 4
+    folder = files.hf_folder(tmp_path / "m", model, tensors, rope_scaling={"type": "linear", "factor": 4})
+    assert open_model(folder).model.rope_factors == (4.0,) * 4
+    whole, scaled = (rope_table(replace(one, seq_len=16)) for one in (model, stretched))
+    assert np.array_equal(scaled[:, ::4], whole[:, :4]), "4 is a power of two: nothing is rounded"
+    none = FACTOR | {"llama.rope.scaling.type": (files.STRING, "none")}
+    assert gguf(tmp_path / "n.gguf", "llama", model, tensors, none).model.rope_factors == ()
+
+
+def test_llama_3s_factors() -> None:
+    """Worked out by hand for a base of 16 and a head of 4: waves of 2 pi and 8 pi, 25.13."""
+    assert llama3_factors(16.0, 4, 8.0, 1.0, 4.0, 100) == (1.0, pytest.approx(1.00620, abs=1e-5))
+    assert llama3_factors(16.0, 4, 8.0, 1.0, 4.0, 20) == (pytest.approx(1.31279, abs=1e-5), 8.0)
+
+
+def test_a_smollm3_folder_says_which_layers_rotate(tmp_path: Path) -> None:
+    model, tensors = tiny("smollm3")
+    kinds = files.hf_family("smollm3")
+    said = [({}, (3,)), ({"no_rope_layer_interval": 2}, (1, 3)), ({"no_rope_layers": [1, 0, 1, 1, 0]}, (1, 4))]
+    for at, (changes, expected) in enumerate(said):
+        found = open_model(files.hf_folder(tmp_path / f"m{at}", model, tensors, **kinds, **changes)).model
+        assert found.no_rope == expected
+    plan = make_plan(found, find_target("portable"))
+    rotated = [any(step.op == "rope" for step in layer.steps) for layer in plan.schedule.layers]
+    assert rotated == [True, False, True, True, False] and plan.schedule.examples == (0, 1)
+
+
+def test_a_qwen_2_that_does_not_use_its_window_bakes(tmp_path: Path) -> None:
+    model, tensors = tiny("qwen2")
+    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family("qwen2"), use_sliding_window=False,
+                             sliding_window=32768, max_window_layers=24, use_mrope=False)  # fmt: skip
+    assert open_model(folder).model == replace(model, name="m")
