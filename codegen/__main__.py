@@ -41,7 +41,7 @@ from codegen.targets import TARGETS, find_target, missing_extensions
 from codegen.tokenizer import Vocabulary, bake, companions, find_tokenizer, with_chat
 from codegen.values import write_values
 from codegen.weight_types import WEIGHT_TYPES
-from codegen.weights import convert
+from codegen.weights import convert, what_it_costs
 
 
 def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple[Path, Vocabulary]:
@@ -111,6 +111,8 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
     if args.name:
         model = replace(model, name=check_name(args.name))
     plan = make_plan(model, find_target(args.target))
+    if cut.model.nearest and args.weights == "auto":
+        tell(what_it_costs(cut.model, source.model))
     if tokenizer is not None and args.command in ("facts", "data"):
         tokenizer = with_chat(tokenizer, args.chat, "tokenizer")
     if args.command == "facts":

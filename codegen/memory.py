@@ -72,7 +72,7 @@ def check_reach(plan: Plan, embed: bool) -> None:
         raise BakeError(
             f"{plan.model.name}: a program holds at most {_mb(REACH)} MB, found weights {_mb(weights)}, key/value cache "
             f"{_mb(memory.kv)}, activations {_mb(memory.activations)}: take "
-            + ("-Dembed=false (weights in a file) or smaller weights" if embed else "-Dcontext=N, a shorter one"),
+            + ("-Dembed=false (weights in a file) or smaller weights" if weights > memory.kv else "-Dcontext=N, a shorter one"),
             USAGE,
         )
 

@@ -41,6 +41,7 @@ class Model:
 
     `rope_factors`: what the frequency of each pair of a head is divided by, none for no scaling. `qkv_bias`: q, k and v have
     biases. `head_norms`: each head of q and k goes through an rmsnorm. `no_rope`: the layers that do not rotate q and k.
+    `nearest`: the weight type that is nearest to what a file has, where that is none of them; it is read as float32.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Model:
     qkv_bias: bool = False
     head_norms: bool = False
     no_rope: tuple[int, ...] = ()
+    nearest: str = ""
 
     def type_of(self, tensor: str) -> WeightType:
         """The weight type of a tensor by llama2.c's name."""

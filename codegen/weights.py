@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from codegen.errors import USAGE, BakeError
-from codegen.model import Model, group_sizes
+from codegen.model import VECTOR_TENSORS, Model, group_sizes
 from codegen.quantize import dequantize
 from codegen.source import TensorSource, label_of
 from codegen.tensor import Quantized, Tensor
-from codegen.weight_types import F16, Q4, Q8, WEIGHT_TYPES
+from codegen.weight_types import F16, F32, Q4, Q8, WEIGHT_TYPES
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def convert(
 
 
 def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_size: int | None = None) -> Model:
-    """The model with matrices of type `weights` ("auto": its own), classifier and embedding of type `classifier` ("auto":
+    """The model with matrices of type `weights` ("auto": its own, or the nearest), classifier and embedding of type `classifier` ("auto":
     the same as all others, or its own when these are). The group size is chosen when it is None.
 
     Raises BakeError (usage) as `choose_group` does, and for an unknown type.
@@ -56,11 +56,39 @@ def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_
     for option, asked in (("weights", weights), ("classifier", classifier)):
         if asked not in ("auto", *WEIGHT_TYPES):
             raise BakeError(f"{option}: expected auto or one of {', '.join(WEIGHT_TYPES)}, found {asked!r}", USAGE)
+    weights = model.nearest or weights if weights == "auto" else weights
     body = model.weight_type if weights == "auto" else weights
     if classifier == "auto":
         classifier = model.type_of("wcls").name if weights == "auto" else body
-    wanted = dataclasses.replace(model, weight_type=body, classifier_type="" if classifier == body else classifier)
+    wanted = dataclasses.replace(model, weight_type=body, classifier_type="" if classifier == body else classifier, nearest="")
     return dataclasses.replace(wanted, group_size=choose_group(model, wanted, group_size) if wanted.quantized else 0)
+
+
+def what_it_costs(model: Model, baked: Model) -> str:
+    """What is told of a model whose weights are baked as the nearest type: the megabytes of its matrices in each."""
+    sizes = {name: matrix_bytes(retype(model, name)) / 1e6 for name in WEIGHT_TYPES if name == F32.name or fits(model, name)}
+    others = ", ".join(f"{size:.1f} as {name}" for name, size in sizes.items() if name != baked.weight_type)
+    return (
+        f"{model.name}: its weights are of types that are not baked: {baked.weight_type} is near enough, "
+        f"{sizes[baked.weight_type]:.1f} MB ({others}); -Dweights= chooses, tools/evaluate says what a type costs in perplexity"
+    )
+
+
+def fits(model: Model, weights: str) -> bool:
+    """Whether a model's rows can be of a type."""
+    try:
+        retype(model, weights)
+    except BakeError:
+        return False
+    return True
+
+
+def matrix_bytes(model: Model) -> int:
+    """Bytes of all matrices, without the padding of a target's tiles."""
+    shapes = {name: shape for name, shape in model.tensor_shapes().items() if name not in VECTOR_TENSORS}
+    return sum(
+        max(layers, 1) * rows * model.type_of(name).row_bytes(columns, model.group_size) for name, (layers, rows, columns) in shapes.items()
+    )
 
 
 def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:

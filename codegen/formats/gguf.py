@@ -43,6 +43,7 @@ NAMES = {
     "rms_q_weight": "blk.{}.attn_q_norm.weight",
     "rms_k_weight": "blk.{}.attn_k_norm.weight",
 }
+FLOATS = ("F32", "F16", "BF16")
 ROPE_FACTORS = "rope_freqs.weight"  # what the frequency of each pair is divided by
 
 
@@ -86,6 +87,8 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     tensors = match_tensors(path.name, model, NAMES, rest, halves=family.halves)
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
         model = check_dims(replace(model, weight_type=Q8.name, group_size=ENCODINGS["Q8_0"].values), path.name)
+    elif all(stored.encoding not in FLOATS for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
+        model = replace(model, nearest=Q8.name)  # 3 to 8 bits a weight, with offsets that no baked type has
     return StoredCheckpoint(path, model, tensors)
 
 

@@ -151,7 +151,8 @@ def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
 
 def hf_family(family: str, scaling: tuple[float, float, float, int] | None = None) -> dict[str, Any]:
     """What config.json says of a family other than llama, and of Llama 3's scaling of RoPE."""
-    classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3"}
+    classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3",
+               "mistral": "Mistral"}  # fmt: skip
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     rope = {"rope_type": "llama3", **dict(zip(names, scaling, strict=True))} if scaling else None
     return {"model_type": family, "architectures": [f"{classes[family]}ForCausalLM"], "rope_scaling": rope}

@@ -91,8 +91,29 @@ def test_a_smollm3_folder_says_which_layers_rotate(tmp_path: Path) -> None:
     assert rotated == [True, False, True, True, False] and plan.schedule.examples == (0, 1)
 
 
-def test_a_qwen_2_that_does_not_use_its_window_bakes(tmp_path: Path) -> None:
-    model, tensors = tiny("qwen2")
-    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family("qwen2"), use_sliding_window=False,
-                             sliding_window=32768, max_window_layers=24, use_mrope=False)  # fmt: skip
+PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
+    "Qwen 2.5": ("qwen2", {"sliding_window": 32768, "max_window_layers": 21, "use_sliding_window": False}),
+    "Qwen 2 of older tools": ("qwen2", {"sliding_window": 131072, "max_window_layers": 24, "use_mrope": False,
+                                        "use_sliding_window": False}),
+    "Qwen 3": ("qwen3", {"sliding_window": None, "max_window_layers": 28, "use_sliding_window": False, "rope_scaling": None}),
+    "SmolLM 3": ("smollm3", {"no_rope_layer_interval": 4, "no_rope_layers": [1, 1, 1, 0, 1], "layer_types": ["full_attention"] * 5,
+                             "sliding_window": None, "use_sliding_window": False, "max_window_layers": 28, "pretraining_tp": 2,
+                             "mlp_bias": False}),
+    "Mistral 0.3": ("mistral", {"sliding_window": None}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_configurations_have_these_keys_where_they_are_published(name: str, tmp_path: Path) -> None:
+    family, keys = PUBLISHED[name]
+    model, tensors = tiny(family)
+    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family(family) | keys)
     assert open_model(folder).model == replace(model, name="m")
+
+
+def test_llama_3_2s_factors() -> None:
+    """1 for the short waves, then a climb, then the factor. Pair 16 by hand: a wave of 2 pi sqrt(500000) = 4442.88, of which 8192
+    positions have 1.84385, so that the share of the old frequency is 0.28128: 1 / (0.71872 / 32 + 0.28128)."""
+    factors = llama3_factors(500000.0, 64, 32.0, 1.0, 4.0, 8192)
+    assert factors[:15] == (1.0,) * 15 and factors[18:] == (32.0,) * 14
+    assert factors[16] == pytest.approx(3.2923, abs=1e-4) and list(factors) == sorted(factors)

@@ -79,11 +79,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "longer heads": {"head_size": 16},
     "a head of its own for each query": {"n_kv_heads": 4},
     "one head": {"n_heads": 1, "n_kv_heads": 1, "head_size": 32},
-    "Llama 3": {"rope_theta": 500000.0, "rope_factors": (1.0, 1.25, 2.5, 8.0)},
+    "Llama 3": {"rope_theta": 500000.0, "rope_factors": (1.0, 1.25, 2.5, 8.0), "seq_len": 320},
     "a linear factor": {"rope_factors": (4.0,) * 4},
     "Qwen 2": {"family": "qwen2"},
     "Qwen 2, untied": {"family": "qwen2", "shared": False, "n_heads": 2, "n_kv_heads": 1, "head_size": 16},
-    "Qwen 3": {"family": "qwen3", "head_size": 16},
+    "Qwen 3": {"family": "qwen3", "head_size": 16, "seq_len": 320},
     "Qwen 3, one key/value head": {"family": "qwen3", "shared": False, "n_kv_heads": 1},
     "SmolLM 3": {"family": "smollm3", "n_layers": 9},
 }
@@ -93,12 +93,12 @@ MODELS: dict[str, dict[str, Any]] = {
 def test_logits_are_llama_cpps(name: str, tmp_path: Path) -> None:
     """The logits that a program proves itself by (--selftest), for as many positions as the model has."""
     pieces = llama_pieces()
-    model, tensors = files.tiny(vocab_size=len(pieces), seq_len=48, **MODELS[name])
+    model, tensors = files.tiny(**{"vocab_size": len(pieces), "seq_len": 48} | MODELS[name])
     # Scales them so that a softmax has more than one score to tell of.
     tensors = {key: values * np.float32(values.shape[1] ** -0.5) for key, values in tensors.items()}
     path = tmp_path / "m.gguf"
     path.write_bytes(files.gguf_of(model, tensors, MODELS[name].get("family", "llama"), given.gguf_keys(pieces)))
-    tokens = tuple(int(at) for at in np.random.default_rng(7).integers(0, len(pieces), 48))
+    tokens = tuple(int(at) for at in np.random.default_rng(7).integers(0, len(pieces), model.seq_len))
     ours, theirs = forward(open_model(path), tokens), np.array(llama_cpp.judge(path, tokens=tokens).logits, "<f4")
     assert ours.shape == theirs.shape
     assert (np.abs(ours - theirs).max(axis=1) <= 2e-4 * ours.std(axis=1)).all()
