@@ -42,6 +42,7 @@ class Model:
     `rope_factors`: what the frequency of each pair of a head is divided by, none for no scaling. `qkv_bias`: q, k and v have
     biases. `head_norms`: each head of q and k goes through an rmsnorm. `no_rope`: the layers that do not rotate q and k.
     `nearest`: the weight type that is nearest to what a file has, where that is none of them; it is read as float32.
+    `window`: positions that one attends to at most, itself among them; 0: all so far.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Model:
     head_norms: bool = False
     no_rope: tuple[int, ...] = ()
     nearest: str = ""
+    window: int = 0
 
     def type_of(self, tensor: str) -> WeightType:
         """The weight type of a tensor by llama2.c's name."""

@@ -22,7 +22,7 @@ class Family:
     """`classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have biases.
     `head_norms`: each head of q and k is normed. `rope_step`: every so-manieth layer has no RoPE, 0: all have. `halves`: its
     GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
-    `seq_len`, `rope_theta`, `tied`: config.json's defaults; 0: dim / n_heads. `in_gguf`: files of GGUF have its name; llama.cpp
+    `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `in_gguf`: files of GGUF have its name; llama.cpp
     writes a Mistral as a llama.
     """
 
@@ -38,13 +38,14 @@ class Family:
     seq_len: int = 2048
     tied: bool = False
     in_gguf: bool = True
+    window: int = 0
 
 
 FAMILIES = {
     family.name: family
     for family in (
         Family("llama", ("LlamaForCausalLM",)),
-        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False),
+        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False, window=4096),
         Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768),
         Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768),
         Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True),

@@ -86,9 +86,9 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
         rope_factors=_rope_factors(config, source, theta, head_size),
         qkv_bias=family.qkv_bias,
         head_norms=family.head_norms,
+        window=_window(config, family, source),
     )
     check_dims(model, source)
-    _check_window(config, family, source)
     model = replace(model, no_rope=_no_rope(config, family, n_layers, source))
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
@@ -192,13 +192,23 @@ def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tupl
     return without_rope(interval, n_layers)
 
 
-def _check_window(config: Object, family: Family, source: str) -> None:
-    """Refuses a sliding window that is used; a model with use_sliding_window has one that is not."""
-    window = config.get("sliding_window")
-    if family.name == "mistral" and "sliding_window" not in config:
-        window = 4096  # MistralConfig's default
-    if window not in (None, 0) and config.get("use_sliding_window") is not False:
-        raise BakeError(f"{source}: sliding_window: expected attention to all positions, found {shown(window)}; this model can't be baked")
+def _window(config: Object, family: Family, source: str) -> int:
+    """The positions of the sliding window where it is used, else 0: a Mistral's always, unless it is null; those of the others
+    only where use_sliding_window says so; of a llama there is none."""
+    used = typed(config, "use_sliding_window", bool, source) or family.window > 0
+    if family.name == "llama":
+        if config.get("sliding_window") or used:
+            raise BakeError(
+                f"{source}: sliding_window: expected none of a llama, found {shown(config.get('sliding_window'))}; "
+                "this model can't be baked"
+            )
+        return 0
+    if not used or config.get("sliding_window", 0) is None:
+        return 0
+    window = integer(config, "sliding_window", source, family.window)
+    if window < 1:
+        raise BakeError(f"{source}: sliding_window: expected 1 position or more, found {window}; this model can't be baked")
+    return window
 
 
 def _tensors(folder: Path) -> dict[str, Stored]:

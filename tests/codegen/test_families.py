@@ -10,9 +10,11 @@ import model_files as files
 import numpy as np
 import pytest
 
+from codegen.errors import BakeError
 from codegen.formats import open_model
 from codegen.formats.families import llama3_factors
 from codegen.golden_run import forward
+from codegen.memory import cut_context
 from codegen.model import Model
 from codegen.plan import make_plan
 from codegen.rope import rope_table
@@ -117,3 +119,24 @@ def test_llama_3_2s_factors() -> None:
     factors = llama3_factors(500000.0, 64, 32.0, 1.0, 4.0, 8192)
     assert factors[:15] == (1.0,) * 15 and factors[18:] == (32.0,) * 14
     assert factors[16] == pytest.approx(3.2923, abs=1e-4) and list(factors) == sorted(factors)
+
+
+@pytest.mark.parametrize(("family", "keys"), [
+    ("mistral", {"sliding_window": 12}), ("qwen2", {"sliding_window": 12, "use_sliding_window": True, "max_window_layers": 2}),
+])
+def test_a_window_bounds_the_positions(family: str, keys: dict[str, Any], tmp_path: Path) -> None:
+    """Within it every position is attended to, as the model without a window has it."""
+    model, tensors = tiny(family)
+    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family(family) | keys)
+    found = open_model(folder).model
+    assert found == replace(model, name="m", window=12)
+    assert cut_context(found, 12).seq_len == 12
+    for context in (0, 13):
+        with pytest.raises(BakeError, match="each attends to the last 12: .* take -Dcontext=12 or fewer"):
+            cut_context(found, context)
+
+
+def test_a_mistral_has_a_window_unless_it_says_no(tmp_path: Path) -> None:
+    model, tensors = tiny("mistral")
+    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family("mistral"))
+    assert open_model(folder).model.window == 4096
