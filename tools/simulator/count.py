@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import sys
@@ -110,9 +111,12 @@ def main(words: list[str]) -> int:
         return 0
     try:
         run(words)
+        sys.stdout.flush()
     except SimulatorError as error:
         print(f"tools/count: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
     return 0

@@ -46,7 +46,7 @@ class Simulator:
         """Runs a program with the plugin's options; its standard output is dropped. Raises SimulatorError when it fails."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report"
-            steering = {"SIMULATOR_OUT": str(report)}
+            steering = {"SIMULATOR_OUT": str(report), "OMP_NUM_THREADS": "1"}
             if by_function:
                 steering["SIMULATOR_FUNCTIONS"] = str(Path(folder) / "functions")
                 lines = [f"{f.address} {f.size} {f.name}\n" for f in functions(command[0]) if f.is_global]
