@@ -156,7 +156,7 @@ def writable(folder: Path) -> bool:
 
 def install() -> int:
     """Installs what is missing; the exit code of the first that can't be. llama.cpp may: not every mirror has Debian's unstable."""
-    for tool in ["tools/setup", "check"], ["tools/toolchain"]:
+    for tool in ["tools/setup", "check"], ["tools/toolchain"], ["tools/toolchain", "speech-arm64"]:
         if code := subprocess.run(tool, cwd=ROOT).returncode:
             return code
     if subprocess.run(["tools/toolchain", "llama"], cwd=ROOT).returncode:
