@@ -33,11 +33,13 @@ from checks.style import check_style, check_tidy
 USUALLY = "about 40 minutes on two cores the first time, 20 once ccache has the objects"
 USUALLY_QUICK = "about three minutes on two cores the first time, one once ccache has the objects"
 
-# The programs of tests/storyteller and tests/docs, which the builds of these names have made by then.
+# The programs of tests/storyteller, tests/aarch64 and tests/docs, which the builds of these names have made by then.
 PROGRAMS = {
     "STORYBAKE_TINYTALES": str(BUILD / "default" / "tinytales_q8"),
     "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
     "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
+    "STORYBAKE_ARM": str(BUILD / "arm" / "tinytales_q8"),
+    "STORYBAKE_STORYTELLER_ARM": str(BUILD / "arm" / "storyteller"),
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
 }
 

@@ -8,7 +8,7 @@ import struct
 import sys
 
 from tools.simulator.figures import BUILD, build, check_call
-from tools.simulator.simulate import COUNT, Report, Simulator, SimulatorError, find_qemu, plain_names, plugin_for
+from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, find_qemu, plain_names, plugin_for
 
 HELP = """\
 Counts the instructions that a program for another processor takes, in QEMU. They say how good a kernel is where no such
@@ -21,6 +21,7 @@ For example: tools/count 2 4 build-pi/tinytales_q8 -t 0
 """
 MACHINES = {183: "aarch64", 243: "riscv64"}  # e_machine of an ELF header
 SUBSETS = {"aarch64": "arm", "riscv64": "cross"}  # of tools/setup, where the emulators are
+ARM_CPU = "cortex-a76"  # a Raspberry Pi 5's: SDOT, but neither SVE nor I8MM
 
 # The columns of the table: cross files, target, bits of a vector register.
 TARGETS = (
@@ -48,7 +49,7 @@ def machine_of(program: str) -> str:
 def counter(machine: str, vlen: int = 128) -> Simulator:
     """The emulator of a machine that counts. Raises SimulatorError."""
     qemu = find_qemu(machine, SUBSETS[machine])
-    cpu = "max" if machine == "aarch64" else f"rv64,v=true,vlen={vlen},vext_spec=v1.0"
+    cpu = ARM_CPU if machine == "aarch64" else f"rv64,v=true,vlen={vlen},vext_spec=v1.0"
     return Simulator((qemu, "-cpu", cpu), plugin_for(qemu, COUNT))
 
 
@@ -70,6 +71,24 @@ def a_mac(name: str, calls: int, count: int) -> float:
     return count / (calls * macs_of(name)) if calls and macs_of(name) else 0
 
 
+def compare() -> None:
+    """The instructions of a token of stories15M's shape in int8, and those of llama.cpp on the same file."""
+    root = ROOT / ".toolchain" / "llama-arm64"
+    if not (root / "stamp").is_file():
+        raise SimulatorError(f"no {root.relative_to(ROOT)} to compare with; run: tools/toolchain llama-arm64", 66)
+    check_call(["/usr/bin/python3", "tests/seeded.py", BUILD / "models", "stories15M_gguf"])
+    model = BUILD / "models" / "stories15M_gguf.gguf"
+    program = build("count-peer", [f"-Dmodel={model}", "-Dtarget=aarch64-dotprod", "-Dstoryteller=disabled"], "stories15M_gguf",
+                    ("aarch64",))  # fmt: skip
+    simulator = counter("aarch64")
+    ours = simulator.tokens([], 2, 6, [str(program), "-t", "0"]).counts["instructions"]
+    qemu = (simulator.qemu[0], "-L", str(root), *simulator.qemu[1:])
+    bench = [str(root / "usr/bin/llama-bench"), "-m", str(model), "-t", "1", "-p", "0", "-r", "1", "--no-warmup"]
+    theirs = Simulator(qemu, simulator.plugin).tokens([], 2, 6, bench).counts["instructions"]
+    print(f"\nA token of stories15M's shape in int8 with SDOT: {ours / 1e6:.2f} million instructions, llama.cpp {theirs / 1e6:.2f},"
+          f" of which that is {ours / theirs:.2f}")  # fmt: skip
+
+
 def figures() -> None:
     """The table of instructions a MAC, one column a target."""
     check_call(["/usr/bin/python3", "tests/seeded.py", BUILD / "models", "one_layer15M"])
@@ -86,7 +105,8 @@ def figures() -> None:
                     cells.setdefault(name, []).append(f"{share:.2f}")
     print("| kernel | " + " | ".join(label for label, *_ in TARGETS) + " |\n| --- |" + " --- |" * len(TARGETS))
     for name in sorted(cells):
-        print(f"| {name} | " + " | ".join(cells[name]) + " |")
+        print(f"| {name} | " + " | ".join(cells[name]) + " |", flush=True)
+    compare()
 
 
 def run(words: list[str]) -> None:
