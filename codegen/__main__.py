@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -190,4 +191,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # what is made of a model's files is needed to the end, and looked through again and again otherwise
     sys.exit(main(sys.argv[1:]))

@@ -88,7 +88,7 @@ def make(
         if ids.setdefault(text, at) != at:
             raise BakeError(f"{source}: piece {at}: expected another text than piece {ids[text]}, found {shown(text)}")
     # An added token may be a piece as well, which merges make: it is found whole first, and is printed as it is written.
-    merged = {part for pair in merges for part in (*pair, pair[0] + pair[1])}
+    merged = {part for left, right in merges for part in (left, right, left + right)}
     words = []
     for at, text in vocabulary.items():
         if at not in frame.added or text in merged:
@@ -112,13 +112,17 @@ def make(
 
 def _piece(at: int, text: str, source: str) -> bytes:
     """The bytes of a piece that words are made of."""
-    what = f"{source}: piece {at}: {shown(text)}"
-    strange = next((letter for letter in text if letter not in ALPHABET), None)
-    if strange is not None:
-        raise BakeError(f"{what}: expected characters of GPT-2's byte alphabet, found {shown(strange)}; it is not byte-level BPE")
     if not 1 <= len(text) <= LONGEST_PIECE:
-        raise BakeError(f"{what}: expected 1 to {LONGEST_PIECE} bytes, found {len(text)}; is it the right file?")
-    return bytes(ALPHABET[letter] for letter in text)
+        raise BakeError(
+            f"{source}: piece {at}: {shown(text)}: expected 1 to {LONGEST_PIECE} bytes, found {len(text)}; is it the right file?"
+        )
+    try:
+        return bytes([ALPHABET[letter] for letter in text])
+    except KeyError as error:
+        raise BakeError(
+            f"{source}: piece {at}: {shown(text)}: expected characters of GPT-2's byte alphabet, found {shown(error.args[0])}; it is not "
+            "byte-level BPE"
+        ) from error
 
 
 def _merge(pair: tuple[str, str], ids: dict[str, int], source: str) -> tuple[int, int, int]:

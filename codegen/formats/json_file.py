@@ -4,7 +4,7 @@ it is asked for."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +23,11 @@ T = TypeVar("T")
 def parse_object(data: bytes, source: str) -> Object:
     """The JSON object in `data`; BakeError for anything else, for duplicate keys, for NaN and for too many values."""
 
-    def unique(pairs: Iterable[tuple[str, Any]]) -> Object:
-        result: Object = {}
-        for key, value in pairs:
-            if key in result:
-                raise BakeError(f"{source}: key {shown(key)}: expected once, found twice; export the file again")
-            result[key] = value
+    def unique(pairs: list[tuple[str, Any]]) -> Object:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+            raise BakeError(f"{source}: key {shown(key)}: expected once, found twice; export the file again")
         return result
 
     def refuse(constant: str) -> Any:

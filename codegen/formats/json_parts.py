@@ -110,9 +110,9 @@ def merges_of(model: Object, source: str) -> list[tuple[str, str]]:
 def pair_of(merge: Any, source: str) -> tuple[str, str]:
     """The two texts of a merge: "a b", or ["a", "b"] in newer files."""
     parts = merge.split(" ") if isinstance(merge, str) else merge
-    if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
-        raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
-    return parts[0], parts[1]
+    if isinstance(parts, list) and len(parts) == 2 and isinstance(parts[0], str) and isinstance(parts[1], str):
+        return parts[0], parts[1]
+    raise BakeError(f"{source}: model.merges: expected two pieces of the vocabulary, found {shown(merge)}")
 
 
 def normal_of(root: Object, source: str) -> Normal:

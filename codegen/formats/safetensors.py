@@ -57,16 +57,20 @@ def read_safetensors(path: Path) -> dict[str, Stored]:
     spans: list[tuple[int, int, str]] = []
     found: dict[str, Stored] = {}
     for name, entry in header.items():
-        label = f"{path.name}: tensor {shown(name)}"
-        dtype, shape, begin, end = _entry(entry, label)
+        try:
+            dtype, shape, begin, end = _entry(entry)
+        except BakeError as error:
+            raise BakeError(f"{path.name}: tensor {shown(name)}: {error}") from error
         expected = math.prod(shape) * ITEM_BYTES[dtype]
         if end - begin != expected:
             raise BakeError(
-                f"{label}: {dtype} of shape {shown(shape)} takes {expected} bytes, found offsets {begin} to {end}; "
-                "export the file again"
+                f"{path.name}: tensor {shown(name)}: {dtype} of shape {shown(shape)} takes {expected} bytes, found offsets {begin} to "
+                f"{end}; export the file again"
             )
         if dtype not in READABLE:
-            raise BakeError(f"{label}: dtype: expected one of {', '.join(READABLE)}, found {dtype}; convert it first")
+            raise BakeError(
+                f"{path.name}: tensor {shown(name)}: dtype: expected one of {', '.join(READABLE)}, found {dtype}; convert it first"
+            )
         spans.append((begin, end, name))
         found[name] = Stored(path, start + begin, dtype, shape)
 
@@ -86,20 +90,20 @@ def read_safetensors(path: Path) -> dict[str, Stored]:
     return found
 
 
-def _entry(entry: Any, label: str) -> tuple[str, tuple[int, ...], int, int]:
+def _entry(entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """(dtype, shape, begin, end) of one header entry, each of the right type and range."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise BakeError(f"{label}: expected dtype, shape and data_offsets, found {shown(entry)}; export the file again")
+        raise BakeError(f"expected dtype, shape and data_offsets, found {shown(entry)}; export the file again")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise BakeError(f"{label}: dtype: expected one of {', '.join(READABLE)}, found {shown(dtype)}")
+        raise BakeError(f"dtype: expected one of {', '.join(READABLE)}, found {shown(dtype)}")
     if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and 0 <= n < 1 << 48 for n in shape):
-        raise BakeError(f"{label}: shape: expected at most 8 sizes of 0 or more, found {shown(shape)}")
+        raise BakeError(f"shape: expected at most 8 sizes of 0 or more, found {shown(shape)}")
     if (
         not isinstance(offsets, list)
         or len(offsets) != 2
         or not all(type(n) is int and 0 <= n < 1 << 63 for n in offsets)
         or offsets[0] > offsets[1]
     ):
-        raise BakeError(f"{label}: data_offsets: expected a begin and an end not before it, found {shown(offsets)}")
+        raise BakeError(f"data_offsets: expected a begin and an end not before it, found {shown(offsets)}")
     return dtype, tuple(shape), offsets[0], offsets[1]

@@ -41,7 +41,7 @@ def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Te
     frame = make_json_frame(root, texts, added, beside, source, spaces=spaces, strip=strip, nfc=normal.nfc)
 
     merges = merges_of(model, source)
-    merged = {part for pair in merges for part in (*pair, pair[0] + pair[1])}
+    merged = {part for left, right in merges for part in (left, right, left + right)}
     pieces = [Piece("", 0.0, NONE)] * (max([*texts, *added], default=-1) + 1)
     made: dict[str, int] = {}
     for at, text in texts.items():
@@ -115,10 +115,10 @@ def _strips(root: Object, spaces: str, source: str) -> bool:
 def _scores(pairs: list[tuple[str, str]], normal: dict[str, None], source: str) -> dict[str, float]:
     """The score of each normal piece: 0, -1, -2 ... in the order in which merges make them, then the others by id."""
     for left, right in pairs:
-        for text, words in ((left, "two pieces of the vocabulary"), (right, "two pieces of the vocabulary"),
-                            (left + right, f"them to make a piece, not {shown(left + right)}")):  # fmt: skip
-            if text not in normal:
-                raise BakeError(f"{source}: model.merges: expected {words}, found {shown([left, right])}; export it again")
+        if left not in normal or right not in normal or left + right not in normal:
+            are_pieces = left in normal and right in normal
+            words = f"them to make a piece, not {shown(left + right)}" if are_pieces else "two pieces of the vocabulary"
+            raise BakeError(f"{source}: model.merges: expected {words}, found {shown([left, right])}; export it again")
     if sum(len(text) ** 2 for text in normal) > MOST_TO_CUT:
         raise BakeError(f"{source}: expected pieces of 20 characters or so, found {len(normal)} much longer ones; is it a tokenizer?")
     last = {left + right: at for at, (left, right) in enumerate(pairs)}
