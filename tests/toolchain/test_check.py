@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_check_names_the_steps_before_anything_is_installed() -> None:
     for option in ("--fast", "--jobs=0"):
         result = run(ROOT / "tools/check", option)
         assert (result.returncode, result.stdout) == (2, ""), result
+
+
+@pytest.mark.parametrize(("failing", "code"), [("setup check", 69), ("toolchain", 69), ("toolchain llama", 0)])
+def test_what_can_not_be_installed_ends_it_but_for_an_optional_judge(
+    failing: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stand_in(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 69 if " ".join(command) == f"tools/{failing}" else 0)
+
+    monkeypatch.setattr(check.subprocess, "run", stand_in)
+    assert check.install() == code
+    told = capsys.readouterr().err
+    assert told == ("" if code else "tools/check: no llama.cpp (see above): the tests that ask it are skipped\n")
 
 
 def steps_in(folder: Path) -> list[check.Step]:
