@@ -24,7 +24,7 @@ def test_no_story_is_another_for_guesses(binary: str, info: dict[str, str], opti
 
 
 def test_the_profile_tells_what_two_positions_cost(binary: str, info: dict[str, str]) -> None:
-    profile = run(binary, "-t", "0", "-n", "60", "--threads", "1", "--draft", "always", "--profile").stderr
+    profile = run(binary, "-t", "0", "-n", "60", "--threads", "1", "--draft", "auto", "--profile").stderr
     assert (b"two positions at once: " in profile) == ("table of guesses" in info), profile
 
 
