@@ -30,7 +30,7 @@ class Encoding:
 
     @property
     def bytes(self) -> int:
-        """Of a block."""
+        """The bytes of a block."""
         return self.dtype.itemsize
 
 

@@ -20,7 +20,7 @@ from codegen.formats.json_file import LEAST, MOST
 @dataclass(frozen=True)
 class Family:
     """`classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have biases.
-    `head_norms`: each head of q and k is normed. `rope_step`: every so-manieth layer has no RoPE, 0: all have. `halves`: its
+    `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have. `halves`: its
     GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
     `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `in_gguf`: files of GGUF have its name; llama.cpp
     writes a Mistral as a llama.
