@@ -34,7 +34,7 @@ from codegen.input import read_bytes
 from codegen.memory import check_budget, check_reach, cut_context
 from codegen.names import check_name
 from codegen.output import write_if_changed
-from codegen.pack import write_packed
+from codegen.pack import tail_of, write_packed
 from codegen.plan import make_plan
 from codegen.saved import expanded, save
 from codegen.source import TensorSource, cut_vocabulary
@@ -152,7 +152,8 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         write_values(source, model, Path(args.output))
     else:
         on = (*read_boards(), this_machine())
-        print((explain_json if args.json else explain)(plan, args.ram_budget, on), end="")
+        tail = tail_of(source, plan) if args.certify == "true" else None
+        print((explain_json if args.json else explain)(plan, args.ram_budget, on, tail.head_rows if tail else 0), end="")
 
 
 def main(argv: list[str]) -> int:

@@ -13,9 +13,9 @@ from codegen.plan import Plan
 from codegen.templating import thousands as n
 
 
-def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:
+def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: int = 0) -> str:
     """What the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
-    being the target's; whether it fits each board of `on`."""
+    being the target's; whether it fits each board of `on`. A token needs `head_rows` rows of the classifier, 0: all."""
     m = plan.model
     lines = [describe(m), f"target {plan.target.name}: {plan.target.about}", ""]
     lines += ["kernels, one a distinct shape:"]
@@ -42,12 +42,17 @@ def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:
         "",
         f"a token: {n(plan.macs_per_token)} MACs with weights, {n(plan.bytes_per_token)} bytes of weights",
     ]
+    if head_rows:
+        lines += [
+            f"  of the classifier's {n(m.vocab_size)} rows it needs {n(head_rows)}: the others were never trained, and are proved "
+            "needless for most tokens"
+        ]
     if on:
         lines += ["", *boards.table([boards.judge(m, board) for board in on])]
     return "\n".join(lines) + "\n"
 
 
-def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str:
+def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: int = 0) -> str:
     """The same figures as one JSON object."""
     memory = memory_of(plan)
     return json.dumps(
@@ -67,6 +72,7 @@ def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = ()) -> str
             "budget_mb": budget or plan.target.ram_budget or None,
             "macs_per_token": plan.macs_per_token,
             "bytes_per_token": plan.bytes_per_token,
+            "classifier_rows": head_rows or plan.model.vocab_size,
             "boards": [boards.facts(boards.judge(plan.model, board)) for board in on],
         },
         indent=2,

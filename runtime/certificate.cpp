@@ -146,7 +146,68 @@ LogitRange tail_range(const Certificate& certificate, std::span<const double> x)
     return {dot - slack, dot + slack};
 }
 
+/// Takes from the head's logits what may not be drawn, into the first of adjusted_; tells whether none of the tail's is
+/// changed.
+bool Sampler::adjust_head(const HeadLogits& head) {
+    const std::size_t count = head.logits.size();
+    std::copy(head.logits.begin(), head.logits.end(), adjusted_.begin());
+    for (const int token : heard_lately()) {
+        const std::uint32_t row = head.row_of_token[static_cast<std::size_t>(token)];
+        if (row >= count) {
+            return false;
+        }
+        penalise(adjusted_[row]);
+    }
+    for (const int token : forbidden_) {
+        const std::uint32_t row = head.row_of_token[static_cast<std::size_t>(token)];
+        if (row < count) {
+            adjusted_[row] = -std::numeric_limits<float>::infinity();
+        }
+    }
+    return true;
+}
+
 std::optional<int> Sampler::sample_head(const HeadLogits& head) {
+    n_ = head.token_of_row.size() - forbidden_.size();
+    if (!adjusts()) {
+        return prove(head);
+    }
+    if (!adjust_head(head)) {
+        return std::nullopt;
+    }
+    const std::span<float> own = std::span(adjusted_).first(head.logits.size());
+    const LogitsFacts facts{argmax(own), true};
+    const float largest = own[static_cast<std::size_t>(facts.largest)];
+    if (!(static_cast<double>(largest) > head.tail.high)) {
+        return std::nullopt;
+    }
+    bool alone = false;  // no row of the tail has a chance
+    if (sampling_.top_k > 0 && static_cast<std::size_t>(sampling_.top_k) < n_) {
+        if (static_cast<std::size_t>(sampling_.top_k) > own.size() ||
+            !(static_cast<double>(keep_top_k(own)) > head.tail.high)) {
+            return std::nullopt;
+        }
+        alone = true;
+    }
+    // A token of the tail that is forbidden has no chance at all: nothing is a bound of it from below.
+    HeadLogits adjusted = {own, head.token_of_row, head.row_of_token, facts, head.tail};
+    adjusted.tail.low = forbidden_.empty() ? head.tail.low : -std::numeric_limits<double>::infinity();
+    if (sampling_.min_p > 0.0F && temperature_ != 0.0F && !alone) {
+        const float scaled = largest / temperature_;
+        if (!std::isfinite(scaled) ||
+            !(bracket(adjusted, {}, {}, temperature_, scaled).high < static_cast<double>(sampling_.min_p))) {
+            return std::nullopt;
+        }
+        alone = true;
+    }
+    if (!alone || temperature_ == 0.0F) {
+        return prove(adjusted);
+    }
+    return static_cast<int>(head.token_of_row[static_cast<std::size_t>(draw_from(own, facts.largest))]);
+}
+
+/// Proves the token of a head's logits, which may be adjusted.
+std::optional<int> Sampler::prove(const HeadLogits& head) {
     const auto row = static_cast<std::size_t>(head.facts.largest);
     const float scaled = head.logits[row] / temperature_;
     if (!(static_cast<double>(head.logits[row]) > head.tail.high) || (temperature_ != 0.0F && !std::isfinite(scaled))) {
@@ -203,7 +264,7 @@ std::optional<int> Sampler::prove_all(const HeadLogits& head, const TailBracket&
 /// these lengths. The sum of all exponentials cancels but for that length.
 std::optional<int> Sampler::prove_topp(const HeadLogits& head, const TailBracket& tail, std::size_t computed,
                                        float coin) {
-    const float cutoff = (1.0F - topp_) / static_cast<float>(head.token_of_row.size() - 1);
+    const float cutoff = (1.0F - topp_) / static_cast<float>(n_ - 1);
     const double reachable = static_cast<double>(cutoff) * tail.largest_sum * (1 + kFew);
     const double smallest = std::max(reachable, tail.highest * (1 + kFew));
     const std::span<const float> own = std::span(exponentials_).first(computed);

@@ -37,6 +37,7 @@ LogitRange tail_range(const Certificate& certificate, std::span<const double> x)
 struct HeadLogits {
     std::span<const float> logits;                // (head_rows,), finite
     std::span<const std::uint32_t> token_of_row;  // (vocab_size,)
+    std::span<const std::uint32_t> row_of_token;  // (vocab_size,)
     LogitsFacts facts;                            // cover the head's rows alone
     LogitRange tail;                              // says where the other logits lie
 };

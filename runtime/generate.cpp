@@ -48,7 +48,7 @@ std::optional<Failure> Session::compute(std::span<const int> tokens) {
 /// and half of the draws so far, beyond the first few, were proved.
 Logits Session::wanted_logits() const {
     constexpr std::int64_t kFew = 32;
-    const bool worth = !sampler_.adjusts() && stats_.certified + kFew >= stats_.fallen_back;
+    const bool worth = stats_.certified + kFew >= stats_.fallen_back;
     return kPackedData.certificate.head_rows > 0 && worth ? Logits::kHead : Logits::kLast;
 }
 
@@ -144,6 +144,7 @@ std::optional<Failure> Session::sample(int& token) {
             ++stats_.certified;
             stats_.tail_rows = kModel.vocab_size - kPackedData.certificate.head_rows;
             token = *proven;
+            sampler_.hear(token);
             return std::nullopt;
         }
         ++stats_.fallen_back;

@@ -11,6 +11,7 @@ namespace storybake {
 namespace {
 
 constexpr std::size_t kFewCandidates = 256;  // limits the candidates that are sorted by comparing them
+constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -51,48 +52,63 @@ void Sampler::hear(int token) {
     }
 }
 
+/// Returns the tokens whose logits the penalty changes, each once.
+std::vector<int> Sampler::heard_lately() const {
+    if (sampling_.repeat_penalty == 1.0F) {
+        return {};
+    }
+    const auto last = static_cast<std::size_t>(sampling_.repeat_last_n);
+    const std::size_t first = last == 0 || last > heard_.size() ? 0 : heard_.size() - last;
+    std::vector<int> lately(heard_.begin() + static_cast<std::ptrdiff_t>(first), heard_.end());
+    std::sort(lately.begin(), lately.end());
+    lately.erase(std::unique(lately.begin(), lately.end()), lately.end());
+    return lately;
+}
+
+void Sampler::penalise(float& logit) const {
+    logit = logit > 0.0F ? logit / sampling_.repeat_penalty : logit * sampling_.repeat_penalty;
+}
+
 /// Takes from `logits` what may not be drawn, into adjusted_; counts what is left in n_.
 void Sampler::adjust(std::span<const float> logits) {
-    constexpr float kNever = -std::numeric_limits<float>::infinity();
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
-    if (sampling_.repeat_penalty != 1.0F) {
-        const auto last = static_cast<std::size_t>(sampling_.repeat_last_n);
-        const std::size_t first = last == 0 || last > heard_.size() ? 0 : heard_.size() - last;
-        std::vector<int> lately(heard_.begin() + static_cast<std::ptrdiff_t>(first), heard_.end());
-        std::sort(lately.begin(), lately.end());
-        lately.erase(std::unique(lately.begin(), lately.end()), lately.end());  // counts each token once
-        for (const int token : lately) {
-            float& logit = adjusted_[static_cast<std::size_t>(token)];
-            logit = logit > 0.0F ? logit / sampling_.repeat_penalty : logit * sampling_.repeat_penalty;
-        }
+    for (const int token : heard_lately()) {
+        penalise(adjusted_[static_cast<std::size_t>(token)]);
     }
     for (const int token : forbidden_) {
         adjusted_[static_cast<std::size_t>(token)] = kNever;
     }
     n_ = adjusted_.size() - forbidden_.size();
-    const auto k = static_cast<std::size_t>(sampling_.top_k);
-    if (k > 0 && k < n_) {
-        std::iota(ranked_.begin(), ranked_.end(), 0);
-        const auto better = [&](int a, int b) {
-            const float x = adjusted_[static_cast<std::size_t>(a)];
-            const float y = adjusted_[static_cast<std::size_t>(b)];
-            return x > y || (x == y && a < b);
-        };
-        const auto kth = ranked_.begin() + static_cast<std::ptrdiff_t>(k);
-        std::nth_element(ranked_.begin(), kth, ranked_.end(), better);
-        for (auto token = kth; token != ranked_.end(); ++token) {
-            adjusted_[static_cast<std::size_t>(*token)] = kNever;
-        }
-        n_ = k;
+    if (sampling_.top_k > 0 && static_cast<std::size_t>(sampling_.top_k) < n_) {
+        keep_top_k(adjusted_);
     }
+}
+
+/// Drops all but the top_k largest of more logits than that, of equal ones the first are kept; returns the least that
+/// is kept.
+float Sampler::keep_top_k(std::span<float> logits) {
+    n_ = static_cast<std::size_t>(sampling_.top_k);
+    const std::span<int> ranked = std::span(ranked_).first(logits.size());
+    std::iota(ranked.begin(), ranked.end(), 0);
+    const auto better = [&](int a, int b) {
+        const float x = logits[static_cast<std::size_t>(a)];
+        const float y = logits[static_cast<std::size_t>(b)];
+        return x > y || (x == y && a < b);
+    };
+    const auto last = ranked.begin() + static_cast<std::ptrdiff_t>(n_) - 1;
+    std::nth_element(ranked.begin(), last, ranked.end(), better);
+    for (auto at = last + 1; at != ranked.end(); ++at) {
+        logits[static_cast<std::size_t>(*at)] = kNever;
+    }
+    return logits[static_cast<std::size_t>(*last)];
 }
 
 /// Drops the tokens that are less than min_p times as likely as the likeliest, whose exponential is 1; returns the sum
 /// of the others, first to last.
-float Sampler::keep_likely() {
+float Sampler::keep_likely(std::span<float> exponentials) {
     float sum = 0.0F;
     n_ = 0;
-    for (float& x : exponentials_) {
+    for (float& x : exponentials) {
         x = x >= sampling_.min_p ? x : 0.0F;
         sum += x;
         n_ += x > 0.0F ? 1 : 0;
@@ -121,35 +137,37 @@ int Sampler::sample(std::span<const float> logits, int largest) {
         logits = adjusted_;
         largest = argmax(logits);
     }
-    if (temperature_ == 0.0F) {
-        return largest;
-    }
+    return temperature_ == 0.0F ? largest : draw_from(logits, largest);
+}
+
+/// Draws from logits in the order of tokens, of all of them or of those with a chance; returns the index of one.
+int Sampler::draw_from(std::span<const float> logits, int largest) {
     // Computes softmax(logits / temperature), in llama2.c's order of operations. Division keeps the order, so the
     // largest quotient is that of the largest logit.
-    float sum =
-        exponentials(exponentials_, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
+    const std::span<float> own = std::span(exponentials_).first(logits.size());
+    float sum = exponentials(own, logits, temperature_, logits[static_cast<std::size_t>(largest)] / temperature_);
     if (sampling_.min_p > 0.0F) {
-        sum = keep_likely();
+        sum = keep_likely(own);
     }
     const float coin = coin_ ? *coin_ : draw();
     coin_.reset();
     if (!(sum > 0.0F)) {
         return largest;  // the quotients overflowed, or the logits are no numbers
     }
-    return takes_all() ? sample_all(coin, sum) : sample_topp(coin, sum);
+    return takes_all() ? sample_all(own, coin, sum) : sample_topp(own, coin, sum);
 }
 
-int Sampler::sample_all(float coin, float sum) const {
+int Sampler::sample_all(std::span<const float> exponentials, float coin, float sum) const {
     float cdf = 0.0F;
-    for (std::size_t i = 0; i < exponentials_.size(); ++i) {
-        cdf += exponentials_[i] / sum;
+    for (std::size_t i = 0; i < exponentials.size(); ++i) {
+        cdf += exponentials[i] / sum;
         if (coin < cdf) {
             return static_cast<int>(i);
         }
     }
     // Rounding errors may leave the coin beyond all sums: then the last token that may be drawn is drawn.
-    std::size_t last = exponentials_.size() - 1;
-    while (adjusts() && last > 0 && !(exponentials_[last] > 0.0F)) {
+    std::size_t last = exponentials.size() - 1;
+    while (adjusts() && last > 0 && !(exponentials[last] > 0.0F)) {
         --last;
     }
     return static_cast<int>(last);
@@ -167,19 +185,19 @@ float Sampler::smallest_quotient(float cutoff, float sum) {
     return x;
 }
 
-int Sampler::sample_topp(float coin, float sum) {
+int Sampler::sample_topp(std::span<float> exponentials, float coin, float sum) {
     // A token below the cutoff cannot be in the smallest set that exceeds topp.
     const float cutoff = (1.0F - topp_) / static_cast<float>(n_ - 1);
-    const std::size_t count = find_candidates(exponentials_, smallest_quotient(cutoff, sum), sum);
+    const std::size_t count = find_candidates(exponentials, smallest_quotient(cutoff, sum), sum);
     if (count == 0) {
         // It is so flat that none reaches the cutoff (topp < 1 / vocab_size); llama2.c reads out of bounds here. The
         // set would be the single most probable token.
-        return argmax(exponentials_);
+        return argmax(exponentials);
     }
     const std::size_t kept = keep_most_probable(count, topp_);
     sort_candidates(kept);
     // Add up the first, the first two, ... Nobody needs the exponentials any more.
-    std::vector<float>& sums = exponentials_;
+    const std::span<float> sums = exponentials;
     std::size_t last = 0;
     float cumulative = candidates_[0].probability();
     sums[0] = cumulative;

@@ -52,11 +52,6 @@ public:
         heard_.clear();
     }
 
-    /// Tells whether it looks at more than the logits as they are: then no head of them proves what it draws.
-    [[nodiscard]] bool adjusts() const {
-        return !forbidden_.empty() || sampling_.top_k > 0 || sampling_.min_p > 0.0F || sampling_.repeat_penalty != 1.0F;
-    }
-
     /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
     void skip();
 
@@ -77,15 +72,26 @@ private:
     };
 
     [[nodiscard]] bool takes_all() const { return topp_ <= 0.0F || topp_ >= 1.0F; }
+
+    /// Tells whether it looks at more than the logits as they are.
+    [[nodiscard]] bool adjusts() const {
+        return !forbidden_.empty() || sampling_.top_k > 0 || sampling_.min_p > 0.0F || sampling_.repeat_penalty != 1.0F;
+    }
+    [[nodiscard]] std::vector<int> heard_lately() const;
     void adjust(std::span<const float> logits);
-    float keep_likely();
+    bool adjust_head(const HeadLogits& head);
+    void penalise(float& logit) const;
+    float keep_top_k(std::span<float> logits);
+    int draw_from(std::span<const float> logits, int largest);
+    float keep_likely(std::span<float> exponentials);
     float draw();
     static float smallest_quotient(float cutoff, float sum);
-    int sample_all(float coin, float sum) const;
-    int sample_topp(float coin, float sum);
+    int sample_all(std::span<const float> exponentials, float coin, float sum) const;
+    int sample_topp(std::span<float> exponentials, float coin, float sum);
     std::size_t find_candidates(std::span<const float> exponentials, float smallest, float sum);
     std::size_t keep_most_probable(std::size_t count, double enough);
     void sort_candidates(std::size_t count);
+    std::optional<int> prove(const HeadLogits& head);
     std::optional<int> prove_all(const HeadLogits& head, const TailBracket& tail, float coin) const;
     std::optional<int> prove_topp(const HeadLogits& head, const TailBracket& tail, std::size_t computed, float coin);
 

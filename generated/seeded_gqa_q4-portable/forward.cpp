@@ -158,7 +158,7 @@ HeadLogits head_logits() noexcept {
     }
     const LogitRange range = tail_range(certificate, x);
     const std::span<const float> head(chosen_logits(), static_cast<std::size_t>(certificate.head_rows));
-    return {head, certificate.token_of_row, computed_facts(), range};
+    return {head, certificate.token_of_row, certificate.row_of_token, computed_facts(), range};
 }
 
 float exponentials(std::span<float> p, std::span<const float> logits, float temperature, float largest) noexcept {

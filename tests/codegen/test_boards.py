@@ -121,6 +121,9 @@ def test_the_tool_from_anywhere_under_the_right_python(tmp_path: Path) -> None:
     assert figures["model"]["weight_type"] == "q4" and figures["memory"]["total"] > figures["memory"]["weights"] > 0
     assert [row["board"] for row in figures["boards"]] == [*(board.name for board in BOARDS), "this machine"]
     assert figures["boards"][0]["ways"][0]["context"] == 64 and figures["boards"][0]["fits"] is True
+    assert 0 < figures["classifier_rows"] < figures["model"]["vocab_size"] and " rows it needs " in page.stdout
+    whole = explain(ROOT / "models/tinytales_q8.bin", "--json", "--certify", "false", folder=tmp_path)
+    assert json.loads(whole.stdout)["classifier_rows"] == figures["model"]["vocab_size"]
 
 
 def test_the_tool_says_what_it_does_and_what_was_wrong(tmp_path: Path) -> None:

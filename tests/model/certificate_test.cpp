@@ -53,8 +53,12 @@ TEST(Certificate, NoTokenIsAnotherForLeavingTheTailOut) {
         const float temperature = temperatures[random() % 5];
         const float topp = topps[random() % 4];
         const std::uint64_t seed = random();
-        Sampler certified(kModel.vocab_size, temperature, topp, seed);
-        Sampler whole(kModel.vocab_size, temperature, topp, seed);
+        const Sampling samplings[] = {
+            {}, {}, {40, 0.0F, 1.0F, 64}, {0, 0.05F, 1.0F, 64}, {0, 0.0F, 1.1F, 64}, {20, 0.02F, 1.2F, 16},
+        };
+        const Sampling sampling = samplings[random() % 6];
+        Sampler certified(kModel.vocab_size, temperature, topp, seed, sampling);
+        Sampler whole(kModel.vocab_size, temperature, topp, seed, sampling);
         int token = 1 % kModel.vocab_size;
         const int end = std::min(kModel.seq_len, 200);
         for (int pos = 0; pos < end && drawn < tokens_to_draw(); ++pos, ++drawn) {
@@ -66,9 +70,11 @@ TEST(Certificate, NoTokenIsAnotherForLeavingTheTailOut) {
             const std::span<const float> logits = engine.complete();
             ASSERT_TRUE(as_told(head, of_head, logits)) << "position " << pos << ", seed " << seed;
             token = whole.sample(logits, logits_facts().largest);
+            whole.hear(token);
             ASSERT_EQ(found ? *found : certified.sample(logits, logits_facts().largest), token)
                 << "proven " << found.has_value() << ", temperature " << temperature << ", topp " << topp << ", seed "
                 << seed << ", position " << pos << ", " << threads << " threads";
+            certified.hear(token);
             proven += found ? 1 : 0;
         }
     }

@@ -26,7 +26,8 @@ struct Case {
 
 /// Draws once from the head and, where that proves nothing, from all; whether the head was enough. Fails when the token
 /// is not the one that a sampler of the same seed draws from all logits.
-bool draws_the_same(const Case& one, float temperature, float topp, std::uint64_t seed) {
+bool draws_the_same(const Case& one, float temperature, float topp, std::uint64_t seed, const Sampling& sampling = {},
+                    const std::vector<int>& forbidden = {}, const std::vector<int>& heard = {}) {
     std::vector<std::uint32_t> tokens;
     Floats head;
     for (const bool tail : {false, true}) {
@@ -40,10 +41,19 @@ bool draws_the_same(const Case& one, float temperature, float topp, std::uint64_
         }
     }
     const auto count = static_cast<int>(one.logits.size());
-    Sampler whole(count, temperature, topp, seed);
-    Sampler certified(count, temperature, topp, seed);
+    Sampler whole(count, temperature, topp, seed, sampling);
+    Sampler certified(count, temperature, topp, seed, sampling);
+    for (Sampler* sampler : {&whole, &certified}) {
+        sampler->forbid(forbidden);
+        std::for_each(heard.begin(), heard.end(), [&](int token) { sampler->hear(token); });
+    }
+    std::vector<std::uint32_t> rows(tokens.size());
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+        rows[tokens[row]] = static_cast<std::uint32_t>(row);
+    }
     const int expected = whole.sample(one.logits);
-    const std::optional<int> proven = certified.sample_head({head, tokens, {argmax(head), true}, {one.low, one.high}});
+    const std::optional<int> proven =
+        certified.sample_head({head, tokens, rows, {argmax(head), true}, {one.low, one.high}});
     const int found = proven ? *proven : certified.sample(one.logits);
     EXPECT_EQ(found, expected) << "proven " << proven.has_value() << ", temperature " << temperature << ", topp "
                                << topp << ", seed " << seed << ", " << count << " tokens";
@@ -101,6 +111,68 @@ TEST(Certificate, NeverChangesAToken) {
     }
     EXPECT_GT(proven, drawn / 4) << "of " << drawn << ": otherwise nothing was tested";
     EXPECT_LT(proven, drawn) << "some of these can't be proved";
+}
+
+TEST(Certificate, NeverChangesATokenThatIsChosenAmongFewer) {
+    // Top-k, min-p, the penalty and forbidden tokens, alone and together, on logits with and without equals.
+    std::mt19937 random(17);
+    int proven = 0;
+    int drawn = 0;
+    for (int round = 0; round < 6000; ++round) {
+        const std::size_t size = 2 + random() % (round % 20 == 0 ? 2000 : 40);
+        const float scales[] = {0.5F, 3.0F, 8.0F};
+        const float depths[] = {0.0F, 0.5F, 4.0F, 12.0F, 20.0F};
+        const Case one = random_case(random, size, scales[random() % 3], random() % 2 == 0, depths[random() % 5],
+                                     random() % 2 == 0 ? 0.0F : 0.1F);
+        std::vector<int> forbidden;
+        std::vector<int> heard;
+        const auto some = [&](std::vector<int>& tokens, std::size_t most) {
+            for (std::size_t i = random() % (most + 1); i > 0; --i) {
+                tokens.push_back(static_cast<int>(random() % size));
+            }
+        };
+        if (random() % 2 == 0) {
+            some(forbidden, std::min<std::size_t>(size - 1, 4));
+        }
+        some(heard, 5);
+        const Sampling samplings[] = {
+            {},
+            {static_cast<int>(1 + random() % 12), 0.0F, 1.0F, 64},
+            {0, static_cast<float>(random() % 100) / 100.0F, 1.0F, 64},
+            {0, 0.0F, random() % 2 == 0 ? 1.3F : 0.8F, static_cast<int>(random() % 4)},
+            {static_cast<int>(1 + random() % 12), 0.05F, 1.2F, 3},
+        };
+        for (const Sampling& sampling : samplings) {
+            for (const float temperature : {0.0F, 0.5F, 1.0F, 30.0F}) {
+                for (const float topp : {0.0F, 0.5F, 0.9F}) {
+                    proven +=
+                        draws_the_same(one, temperature, topp, random() + 1ULL, sampling, forbidden, heard) ? 1 : 0;
+                    ++drawn;
+                }
+            }
+        }
+        if (HasFailure()) {
+            return;
+        }
+    }
+    EXPECT_GT(proven, drawn / 4) << "of " << drawn;
+    EXPECT_LT(proven, drawn);
+}
+
+TEST(Certificate, WhatHasNoChanceBesideTheHeadNeedsNoBracket) {
+    // Flat logits: the set of top-p reaches far, but k and min-p end before the tail begins.
+    std::mt19937 random(18);
+    Case one{Floats(400), std::vector<bool>(400, false), -1.0, -0.9};
+    for (std::size_t i = 0; i < 400; ++i) {
+        one.in_tail[i] = i % 2 == 1;
+        one.logits[i] = one.in_tail[i] ? -0.95F : static_cast<float>(random() % 1000) / 1000.0F;
+    }
+    EXPECT_FALSE(draws_the_same(one, 1.0F, 0.99F, 3));
+    EXPECT_TRUE(draws_the_same(one, 1.0F, 0.99F, 3, {150, 0.0F, 1.0F, 64}));
+    EXPECT_TRUE(draws_the_same(one, 1.0F, 0.99F, 3, {0, 0.2F, 1.0F, 64}));
+    EXPECT_FALSE(draws_the_same(one, 1.0F, 0.99F, 3, {201, 0.0F, 1.0F, 64})) << "one of the tail is among them";
+    EXPECT_FALSE(draws_the_same(one, 1.0F, 0.99F, 3, {0, 0.1F, 1.0F, 64}));
+    EXPECT_FALSE(draws_the_same(one, 0.0F, 0.9F, 3, {0, 0.0F, 1.1F, 64}, {}, {1})) << "a token of the tail was there";
 }
 
 /// The first random number of a seed.
