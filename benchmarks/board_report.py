@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks import contest
 from benchmarks.measure import BenchError, count, program_of, prompt_within
 
 NAME = "tools/board-report"
@@ -38,13 +39,14 @@ def call(command: list[str], **environment: str) -> str:
     fails."""
     ran = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        text=True, errors="replace", env={**os.environ, **environment},
+        env={**os.environ, **environment},
     )  # fmt: skip
     if ran.returncode != 0:
-        last = ran.stdout.strip().rpartition("\n")[2].removeprefix("tools/deploy: ")
+        said = ran.stdout.decode(errors="replace")
+        last = said.strip().rpartition("\n")[2].removeprefix("tools/deploy: ")
         print(f"{NAME}: {last or f'{command[0]} ended with {ran.returncode} and said nothing'}", file=sys.stderr)
         sys.exit(ran.returncode)
-    return ran.stdout
+    return ran.stdout.decode(errors="surrogateescape")
 
 
 def is_riscv(program: Path) -> bool:
@@ -113,6 +115,18 @@ def products(profile: str, timed: bool) -> list[tuple[str, ...]]:
     return rows
 
 
+def peak_of(run: Callable[[str], str], program: str) -> Callable[[Sequence[str]], str]:
+    """What tells the most memory and swap that a program had, asked for as long as it runs, by a shell's command."""
+
+    def peak(arguments: Sequence[str]) -> str:
+        watch = "while kill -0 $! 2>/dev/null; do grep -E '^Vm(HWM|Swap)' /proc/$!/status 2>/dev/null; done; wait $!"
+        told = run(f"{shlex.join([program, *arguments])} >/dev/null 2>&1 & {watch}")
+        most = [max(map(int, re.findall(rf"^{name}:\s+(\d+) kB", told, re.M)), default=0) for name in ("VmHWM", "VmSwap")]
+        return f"{most[0] / 1024:.1f} MiB, {most[1]} kB of swap" if most[0] else UNKNOWN
+
+    return peak
+
+
 def on_board(host: str, build: str, program: Path, folder: str) -> tuple[Report, list[tuple[str, str]]]:
     """How to run the program there, once it is copied, and the board's kernel and memory. Everything goes through the one
     connection that tools/deploy opens, whose socket lies in `folder`."""
@@ -158,6 +172,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("host", nargs="?", metavar="HOST", help="user@host; without it, runs here or in the emulator")
     parser.add_argument("build", metavar="BUILD", help="a build folder")
+    parser.add_argument("--contest", action="store_true", help="stories against llama2.c's, mean of 30 runs, memory and swap")
     parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
     args = parser.parse_args(argv)
     try:
@@ -173,7 +188,12 @@ def main(argv: list[str]) -> int:
             run, system = on_board(args.host, args.build, program, folder)
         else:
             run, system = here(program, place == "emulator")
-        print(report(run, system, args.tokens, place), end="")
+        if args.contest:
+            ssh = ["ssh", "-o", f"ControlPath={folder}/ssh", args.host] if args.host else ["sh", "-c"]
+            peak = peak_of(lambda line: call([*ssh, line]), f"./{program.name}" if args.host else str(program.resolve()))
+            print(contest.page(run, system, place != "emulator", program, peak, table), end="")
+        else:
+            print(report(run, system, args.tokens, place), end="")
     return 0
 
 
