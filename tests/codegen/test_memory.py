@@ -78,7 +78,7 @@ def test_a_float16_cache_takes_half_the_memory(target: str) -> None:
 
 
 def test_a_float16_cache_is_proposed_where_it_is_enough() -> None:
-    assert "would fit: -Dcontext=176 (22.0 MB), -Dkv=f16 (21.3 MB)" in refusal(STORIES_15M_Q8, "duo", 22)
+    assert "would fit: -Dcontext=160 (21.9 MB), -Dkv=f16 (21.4 MB)" in refusal(STORIES_15M_Q8, "duo", 22)
 
 
 def test_a_shorter_context_has_the_same_positions() -> None:
