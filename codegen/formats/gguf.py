@@ -77,12 +77,12 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
         shared_classifier=NAMES["wcls"] not in gguf.tensors,
         rope_theta=_number(gguf, own + "rope.freq_base", 10000.0),
         norm_eps=_number(gguf, own + "attention.layer_norm_rms_epsilon"),
-        rope_factors=_rope_factors(gguf, own, head_size),
         qkv_bias=family.qkv_bias,
         head_norms=family.head_norms,
     )
     check_dims(model, path.name)
-    model = replace(model, no_rope=without_rope(family.rope_step, model.n_layers))
+    factors = _rope_factors(gguf, own, head_size)
+    model = replace(model, rope_factors=factors, no_rope=without_rope(family.rope_step, model.n_layers))
     rest = {name: stored for name, stored in gguf.tensors.items() if name != ROPE_FACTORS}
     tensors = match_tensors(path.name, model, NAMES, rest, halves=family.halves)
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):

@@ -83,13 +83,13 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
         shared_classifier=tied,
         rope_theta=(theta := _rope_theta(config, source, family.rope_theta)),
         norm_eps=number(config, "rms_norm_eps", source, family.norm_eps),
-        rope_factors=_rope_factors(config, source, theta, head_size),
         qkv_bias=family.qkv_bias,
         head_norms=family.head_norms,
         window=_window(config, family, source),
     )
     check_dims(model, source)
-    model = replace(model, no_rope=_no_rope(config, family, n_layers, source))
+    factors = _rope_factors(config, source, theta, head_size)
+    model = replace(model, rope_factors=factors, no_rope=_no_rope(config, family, n_layers, source))
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
         found[NAMES["token_embedding_table"]] = head  # which of the two is stored is the writer's choice

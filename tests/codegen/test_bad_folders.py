@@ -136,6 +136,7 @@ FOLDERS: list[Case] = [
     ("llama3_factor_1e300", config(rope_scaling=LLAMA3 | {"factor": 1e300}), "rope_scaling: factor: expected a number above 0"),
     ("llama3_low_above_high", config(rope_scaling=LLAMA3 | {"low_freq_factor": 4.0}),
      "low_freq_factor below high_freq_factor, found 32, 4.0 and 4.0"),
+    ("llama3_of_a_huge_head", config(rope_scaling=LLAMA3, head_dim=1 << 40), "head_size: expected 1 to 4096, found 1099511627776"),
     ("llama3_no_positions", config(rope_scaling=LLAMA3 | {"original_max_position_embeddings": 0}), "of 1 or more and low_freq_factor"),
     ("two_scalings", config(rope_scaling=LLAMA3, rope_parameters={"rope_type": "linear", "factor": 2.0}),
      "expected one scaling, found two"),

@@ -120,6 +120,9 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("rope_factor_nan", gguf(KV | {"llama.rope.scaling.factor": (F32, float("nan"))}),
      "scaling.factor: expected a float above 0, found nan"),
     ("rope_factor_1e30", gguf(KV | {"llama.rope.scale_linear": (F32, 1e30)}), "scale_linear: expected a float above 0, found 1e+30"),
+    ("rope_factor_of_a_huge_head", gguf(KV | {"llama.rope.scale_linear": (F32, 2.0)} | {
+        f"llama.{key}": (U32, 1 << 31) for key in ("attention.key_length", "attention.value_length", "rope.dimension_count")}),
+     "head_size: expected 1 to 4096, found 2147483648"),
     ("rope_freqs_0", rope_freqs([1, 1, 0, 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found 0.0"),
     ("rope_freqs_nan", rope_freqs([1, 1, float("nan"), 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found nan"),
     ("rope_freqs_short", rope_freqs([1, 1]), "rope_freqs.weight: expected 4 values of F32 and no other scaling, found (2) of F32"),
