@@ -131,6 +131,7 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
             "target": plan.target.name,
             "target_args": " ".join(plan.target.cpp_args),
             "target_header": plan.target.header,
+            "over_read": str(plan.target.over_read),
         }
         print(*(f"{key}={value}" for key, value in facts.items()), sep="\n")
         lacking = [] if args.cross else missing_extensions(plan.target)

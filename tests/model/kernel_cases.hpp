@@ -2,11 +2,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -20,6 +22,7 @@
 #include "baked_model.hpp"
 #include "context.hpp"
 #include "kernels.hpp"
+#include "mapping.hpp"
 #include "oracle.hpp"
 
 namespace storybake::baked {
@@ -34,29 +37,40 @@ constexpr int stride(int length) {
     return (length + kStrideFloats - 1) / kStrideFloats * kStrideFloats;
 }
 
-/// 64-byte aligned values between two guards. check() says whether a guard was written over.
+/// 64-byte aligned values between a guard, which check() finds written over, and a page that can't be touched: whatever
+/// reads or writes there ends the test. Between the values and that page lie only the bytes that may be read, and
+/// what is left of 64.
 template <class T>
 class Guarded {
 public:
-    explicit Guarded(std::size_t count) : storage_(new (std::align_val_t{64}) T[count + 2 * kGuard]), count_(count) {
-        for (std::size_t i = 0; i < count + 2 * kGuard; ++i) {
-            storage_.get()[i] = sentinel();
+    explicit Guarded(std::size_t count, std::size_t readable = 0) : count_(count) {
+        const std::size_t behind = round_up(count * sizeof(T) + readable, 64);
+        const std::size_t size = round_up(kGuard * sizeof(T) + behind, kPage) + kPage;
+        void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (mapped == MAP_FAILED || ::mprotect(static_cast<std::byte*>(mapped) + size - kPage, kPage, PROT_NONE) != 0) {
+            std::abort();  // no test says anything without its memory
         }
+        memory_ = Mapping(static_cast<std::byte*>(mapped), size);
+        end_ = reinterpret_cast<T*>(memory_.data() + size - kPage);
+        data_ = end_ - behind / sizeof(T);
+        std::fill(data_ - kGuard, end_, sentinel());
     }
-    T* data() { return storage_.get() + kGuard; }
-    T& operator[](std::size_t i) { return data()[i]; }
+    T* data() { return data_; }
+    T& operator[](std::size_t i) { return data_[i]; }
 
     /// Nothing but the values [0, written) differs from what the constructor put there.
     void check(std::size_t written) {
-        for (std::size_t i = 0; i < count_ + 2 * kGuard; ++i) {
-            if (i < kGuard || i >= kGuard + written) {
-                ASSERT_EQ(bits(storage_.get()[i]), bits(sentinel())) << "written outside, at " << i << " - " << kGuard;
+        for (const T* at = data_ - kGuard; at < end_; ++at) {
+            if (at < data_ || at >= data_ + written) {
+                ASSERT_EQ(bits(*at), bits(sentinel())) << "written outside, at " << at - data_ << " of " << count_;
             }
         }
     }
 
 private:
     static constexpr std::size_t kGuard = 64;
+    static constexpr std::size_t kPage = std::size_t{1} << 16;  // bytes, the most that a system has
+    static constexpr std::size_t round_up(std::size_t size, std::size_t to) { return (size + to - 1) / to * to; }
     static T sentinel() { return static_cast<T>(-77); }
     static auto bits(T v) {
         if constexpr (sizeof(T) == 4) {
@@ -65,10 +79,9 @@ private:
             return static_cast<int>(v);
         }
     }
-    struct Delete {
-        void operator()(T* p) const { ::operator delete[](p, std::align_val_t{64}); }
-    };
-    std::unique_ptr<T, Delete> storage_;
+    Mapping memory_;
+    T* data_ = nullptr;
+    T* end_ = nullptr;
     std::size_t count_;
 };
 
@@ -119,7 +132,7 @@ inline void expect_equal(const std::vector<float>& expected, const float* actual
 /// Calls a kernel as each member of teams of several sizes, one after the other: their slices make up the whole.
 template <class Call>
 void as_teams(int n, Call call) {
-    for (const int size : {1, 2, 3, 61}) {
+    for (const int size : {1, 2, 3, 4, 5, 6, 7, 8, 9, 61}) {
         if (size > kMaxThreads) {
             break;
         }
@@ -129,7 +142,27 @@ void as_teams(int n, Call call) {
     }
 }
 
-/// Batches of test vectors: every vector alone, and kMaxBatch different ones together.
+/// A batch of as many positions as it happens to be, each of its own magnitude from subnormals to 1e9, some with zeros
+/// and some with one value far above the others.
+inline std::vector<std::vector<float>> random_batch(int length, std::mt19937& random) {
+    const auto below = [&](int count) { return std::uniform_int_distribution<int>(0, count - 1)(random); };
+    std::normal_distribution<float> normal;
+    std::vector<std::vector<float>> batch(static_cast<std::size_t>(1 + below(kMaxBatch)));
+    for (std::vector<float>& v : batch) {
+        const float scale = std::pow(10.0F, static_cast<float>(below(53) - 44));
+        const int zeros = below(3) == 0 ? 2 : 1000;
+        for (int i = 0; i < length; ++i) {
+            v.push_back(below(zeros) == 0 ? 0.0F : normal(random) * scale);
+        }
+        if (below(4) == 0) {
+            v[static_cast<std::size_t>(below(length))] = scale * 1e3F;
+        }
+    }
+    return batch;
+}
+
+/// Batches of test vectors: every vector alone, kMaxBatch different ones together, and random ones: 20, or as many as
+/// STORYBAKE_TEST_BATCHES says.
 inline std::vector<std::vector<std::vector<float>>> test_batches(int length) {
     const auto vectors = test_vectors(length);
     std::vector<std::vector<std::vector<float>>> batches;
@@ -142,6 +175,11 @@ inline std::vector<std::vector<std::vector<float>>> test_batches(int length) {
             batch.push_back(vectors[(n + p) % vectors.size()]);
         }
         batches.push_back(batch);
+    }
+    const char* const wanted = std::getenv("STORYBAKE_TEST_BATCHES");
+    std::mt19937 random(static_cast<unsigned>(length) + 1);
+    for (int i = 0; i < (wanted != nullptr ? std::atoi(wanted) : 20); ++i) {
+        batches.push_back(random_batch(length, random));
     }
     return batches;
 }
@@ -194,7 +232,7 @@ void for_rows(const Product<In>& product, At at) {
 template <class In>
 Guarded<std::byte> packed_weights(const Product<In>& product) {
     const Tiles& end = product.tiles.back();
-    return Guarded<std::byte>(end.offset + static_cast<std::size_t>(end.count) * end.tile_bytes);
+    return Guarded<std::byte>(end.offset + static_cast<std::size_t>(end.count) * end.tile_bytes, STORYBAKE_OVER_READ);
 }
 
 /// Runs a product on a batch as every member of teams of several sizes; the rows of each team make up the oracle's.
@@ -203,11 +241,15 @@ void expect_product(const Product<In>& product, In x, const std::byte* packed, c
                     const std::vector<std::vector<float>>& batch) {
     const auto out_stride = static_cast<std::size_t>(stride(product.rows));
     Guarded<float> out(static_cast<std::size_t>(kMaxBatch) * out_stride);
+    std::vector<std::vector<float>> expected;
+    for (const std::vector<float>& v : batch) {
+        expected.push_back(oracle::matmul(w, v));
+    }
     as_teams(static_cast<int>(batch.size()), [&](const Context& c, int size) {
         product.run(c, out.data(), x, packed);
         if (c.team.rank == size - 1) {
             for (std::size_t p = 0; p < batch.size(); ++p) {
-                expect_equal(oracle::matmul(w, batch[p]), out.data() + p * out_stride,
+                expect_equal(expected[p], out.data() + p * out_stride,
                              "position " + std::to_string(p) + ", team of " + std::to_string(size));
             }
         }
