@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "storyteller/endpoint.hpp"
@@ -17,6 +18,12 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr std::size_t kBeforeSpeech = kSampleRate / 2;  // keeps so many samples of what came before speech
+
+/// Adds samples to what came before speech, and keeps the end of it.
+void keep_last(std::vector<std::int16_t>& before, std::span<const std::int16_t> samples) {
+    before.insert(before.end(), samples.begin(), samples.end());
+    before.erase(before.begin(), before.end() - static_cast<std::ptrdiff_t>(std::min(before.size(), kBeforeSpeech)));
+}
 
 }  // namespace
 
@@ -43,31 +50,91 @@ Result<std::unique_ptr<Ears>> Ears::open(const SpeechOptions& options) {
         ears->recorder_ = std::move(*recorder);
     }
     ears->keep_recogniser_ = memory_need(options, ears->acoustic_model_).both_fit();
-    Result<std::unique_ptr<Recogniser>> recogniser = open_recogniser(ears->acoustic_model_);
-    if (!recogniser) {
-        return recogniser.failure();
+    ears->wake_word_ = options.waits_for_wake_word() ? options.wake_word : "";
+    if (auto failed = ears->load()) {
+        return *failed;
     }
-    ears->recogniser_ = std::move(*recogniser);
     return ears;
 }
 
-Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
-    if (!recogniser_) {
-        Result<std::unique_ptr<Recogniser>> opened = open_recogniser(acoustic_model_);
-        if (!opened) {
-            return opened.failure();
+/// Loads the recogniser where it is not kept.
+std::optional<Failure> Ears::load() {
+    if (recogniser_) {
+        return std::nullopt;
+    }
+    Result<std::unique_ptr<Recogniser>> opened = open_recogniser(acoustic_model_, wake_word_);
+    if (!opened) {
+        return opened.failure();
+    }
+    recogniser_ = std::move(*opened);
+    return std::nullopt;
+}
+
+/// Returns the recording, or the microphone that it starts.
+Result<Microphone*> Ears::start(std::optional<Microphone>& started) {
+    if (recording_) {
+        return &*recording_;
+    }
+    Result<Microphone> microphone = Microphone::start(recorder_);
+    if (!microphone) {
+        return microphone.failure();
+    }
+    started.emplace(std::move(*microphone));
+    return &*started;
+}
+
+Result<bool> Ears::wait_for_wake_word(const std::function<bool()>& interrupted) {
+    std::optional<Microphone> started;
+    if (auto failed = load()) {
+        return *failed;
+    }
+    const Result<Microphone*> microphone = start(started);
+    if (!microphone) {
+        return microphone.failure();
+    }
+    while (!exhausted()) {  // from one sound in the room to the next
+        Endpoint endpoint;
+        std::vector<std::int16_t> before;
+        bool woken = false;
+        while (endpoint.state() != Endpoint::State::kEnded && !woken && !exhausted()) {
+            const Result<std::vector<std::int16_t>> samples = (*microphone)->read();
+            if (!samples) {
+                return samples.failure();
+            }
+            if (interrupted()) {
+                return false;
+            }
+            const bool spoke = endpoint.state() == Endpoint::State::kSpeech;
+            endpoint.hear(*samples);
+            if (endpoint.state() == Endpoint::State::kSilence) {
+                keep_last(before, *samples);
+                continue;
+            }
+            if (!spoke) {
+                recogniser_->begin(Recogniser::For::kWakeWord);
+                recogniser_->hear(before);
+            }
+            recogniser_->hear(*samples);
+            woken = recogniser_->woken();
         }
-        recogniser_ = std::move(*opened);
+        // At its end what was said is heard lowered too.
+        if (endpoint.state() != Endpoint::State::kSilence && (!recogniser_->end().empty() || woken)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
+    if (auto failed = load()) {
+        return *failed;
     }
     std::optional<Microphone> started;
-    if (!recording_) {
-        Result<Microphone> microphone = Microphone::start(recorder_);
-        if (!microphone) {
-            return microphone.failure();
-        }
-        started.emplace(std::move(*microphone));
+    const Result<Microphone*> opened = start(started);
+    if (!opened) {
+        return opened.failure();
     }
-    Microphone& microphone = recording_ ? *recording_ : *started;
+    Microphone& microphone = **opened;
     Endpoint endpoint;
     std::vector<std::int16_t> before;
     Heard heard{Heard::Kind::kNothing, {}};
@@ -84,15 +151,13 @@ Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
         const bool spoke = endpoint.state() == Endpoint::State::kSpeech;
         endpoint.hear(*samples);
         if (endpoint.state() != Endpoint::State::kSilence && !spoke) {
-            recogniser_->begin();
+            recogniser_->begin(Recogniser::For::kWish);
             recogniser_->hear(before);
         }
         if (endpoint.state() != Endpoint::State::kSilence) {
             recogniser_->hear(*samples);
         } else {
-            before.insert(before.end(), samples->begin(), samples->end());
-            before.erase(before.begin(),
-                         before.end() - static_cast<std::ptrdiff_t>(std::min(before.size(), kBeforeSpeech)));
+            keep_last(before, *samples);
         }
         // Give up by the samples before somebody speaks; by the clock for a microphone that gives none, then or later.
         if ((endpoint.state() == Endpoint::State::kSilence && endpoint.quiet_seconds() >= kSilence) ||

@@ -35,6 +35,10 @@ public:
     /// second. The microphone runs only as long. Fails with 65, 69 and 74.
     Result<Heard> hear(const std::function<bool()>& interrupted);
 
+    /// Waits for the wake word; returns whether it came, which it has not when the recording is over or `interrupted`.
+    /// Fails with 65, 69 and 74.
+    Result<bool> wait_for_wake_word(const std::function<bool()>& interrupted);
+
     /// Tells whether it hears through a sound device.
     [[nodiscard]] bool uses_microphone() const { return !recording_; }
 
@@ -43,8 +47,11 @@ public:
 
 private:
     Ears() = default;
+    std::optional<Failure> load();
+    Result<Microphone*> start(std::optional<Microphone>& started);
 
     std::string acoustic_model_;
+    std::string wake_word_;         // empty: none
     bool keep_recogniser_ = false;  // keeps it while a story is told
     std::unique_ptr<Recogniser> recogniser_;
     std::optional<Microphone> recording_;

@@ -15,6 +15,7 @@ struct Texts {
 constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = {{
     {Message::kListening, "listening: say \"{}a dragon\"", "请讲（英语）：\"{}a dragon\""},
     {Message::kPushToTalk, "press Enter, then speak", "按回车键后讲话"},
+    {Message::kWaiting, "asleep: say \"{}\"", "休眠中：请说（英语）\"{}\""},
     {Message::kTypeWish, "type a wish (a dragon), or: again, next, louder, softer, stop, help",
      "输入愿望（例如 a "
      "dragon），或命令：again（再讲一遍）、next（换一个）、louder（大声）、softer（小声）、stop（停止）、help（帮助）"},

@@ -14,6 +14,7 @@ enum class Language { kEnglish, kChinese };
 enum class Message {
     kListening,
     kPushToTalk,
+    kWaiting,
     kTypeWish,
     kHeard,
     kStoryAbout,

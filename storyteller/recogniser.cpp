@@ -60,6 +60,28 @@ constexpr double kNone = -1000.0;  // is the score of nothing
 /// recorded at so much less of its rate.
 constexpr std::array<double, 2> kWarps = {1.25, 1.5};
 
+constexpr const char* kWishSearch = "wishes";
+constexpr const char* kWakeSearch = "wake";
+constexpr double kWakeThreshold = 1e-20;  // lower: woken more easily, also by what is no wake word
+
+#if __has_include(<ps_search.h>)
+bool choose_search(ps_decoder_t* decoder, const char* name) {
+    return ps_set_search(decoder, name) == 0;
+}
+
+bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
+    return ps_set_keyphrase(decoder, kWakeSearch, phrase) == 0;
+}
+#else
+bool choose_search(ps_decoder_t* decoder, const char* name) {
+    return ps_activate_search(decoder, name) == 0;
+}
+
+bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
+    return ps_add_keyphrase(decoder, kWakeSearch, phrase) == 0;
+}
+#endif
+
 /// Holds what was heard, and how well it fits.
 struct Guess {
     std::string words;
@@ -84,8 +106,10 @@ public:
     explicit PocketSphinx(ps_decoder_t* decoder) : decoder_(decoder) {}
     ~PocketSphinx() override { ps_free(decoder_); }
 
-    void begin() override {
+    void begin(For what) override {
         samples_.clear();
+        waits_ = what == For::kWakeWord;
+        choose_search(decoder_, waits_ ? kWakeSearch : kWishSearch);
         ps_start_utt(decoder_);
     }
 
@@ -94,15 +118,22 @@ public:
         ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, FALSE);
     }
 
+    bool woken() override { return waits_ && ps_get_hyp(decoder_, nullptr) != nullptr; }
+
     std::string end() override {
         ps_end_utt(decoder_);
+        if (waits_) {
+            const char* heard = ps_get_hyp(decoder_, nullptr);
+            for (std::size_t i = 0; i < kWarps.size() && heard == nullptr; ++i) {
+                hear_lowered(kWarps[i]);
+                heard = ps_get_hyp(decoder_, nullptr);
+            }
+            return heard != nullptr ? heard : "";
+        }
         const Guess plain = guess();
         Guess best = plain.is_likely(false) ? plain : Guess{};
         for (std::size_t i = 0; i < kWarps.size() && best.score < kSure; ++i) {
-            const std::vector<std::int16_t> lowered = stretched(samples_, kWarps[i]);
-            ps_start_utt(decoder_);
-            ps_process_raw(decoder_, lowered.data(), lowered.size(), FALSE, FALSE);
-            ps_end_utt(decoder_);
+            hear_lowered(kWarps[i]);
             if (Guess other = guess(); other.is_likely(true) && other.score > best.score) {
                 best = std::move(other);
             }
@@ -112,6 +143,14 @@ public:
     }
 
 private:
+    /// Hears the utterance again, lowered.
+    void hear_lowered(double factor) {
+        const std::vector<std::int16_t> lowered = stretched(samples_, factor);
+        ps_start_utt(decoder_);
+        ps_process_raw(decoder_, lowered.data(), lowered.size(), FALSE, FALSE);
+        ps_end_utt(decoder_);
+    }
+
     /// Returns what the decoder made of the utterance.
     Guess guess() {
         int32 whole = 0;
@@ -148,6 +187,7 @@ private:
     }
 
     ps_decoder_t* decoder_;
+    bool waits_ = false;                 // for the wake word
     std::vector<std::int16_t> samples_;  // of the utterance, until it is understood
 };
 
@@ -171,6 +211,7 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     cmd_ln_set_float_r(config, "-pbeam", kBeam);
     cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
     cmd_ln_set_int_r(config, "-maxhmmpf", kMostActive);
+    cmd_ln_set_float_r(config, "-kws_threshold", kWakeThreshold);
     ps_decoder_t* const decoder = ps_init(config);
     cmd_ln_free_r(config);  // the decoder keeps its own
     return decoder;
@@ -183,7 +224,7 @@ bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
     fsg_model_t* const model =
         rule != nullptr ? jsgf_build_fsg(parsed, rule, ps_get_logmath(decoder), kLanguageWeight) : nullptr;
     const bool set =
-        model != nullptr && ps_set_fsg(decoder, "wishes", model) == 0 && ps_set_search(decoder, "wishes") == 0;
+        model != nullptr && ps_set_fsg(decoder, kWishSearch, model) == 0 && choose_search(decoder, kWishSearch);
     fsg_model_free(model);
     jsgf_grammar_free(parsed);
     return set;
@@ -204,13 +245,14 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     ps_config_set_float(config, "pbeam", kBeam);
     ps_config_set_float(config, "wbeam", kWordBeam);
     ps_config_set_int(config, "maxhmmpf", kMostActive);
+    ps_config_set_float(config, "kws_threshold", kWakeThreshold);
     ps_decoder_t* const decoder = ps_init(config);
     ps_config_free(config);
     return decoder;
 }
 
 bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
-    return ps_add_jsgf_string(decoder, "wishes", grammar) == 0 && ps_activate_search(decoder, "wishes") == 0;
+    return ps_add_jsgf_string(decoder, kWishSearch, grammar) == 0 && choose_search(decoder, kWishSearch);
 }
 
 #endif
@@ -233,6 +275,21 @@ bool add_words(ps_decoder_t* decoder) {
         all = ps_add_word(decoder, said.word, phones.c_str(), FALSE) >= 0 && all;
     }
     return all;
+}
+
+/// Adds the wake word's words that are none of the grammar's, and has it listened for.
+bool add_wake_word(ps_decoder_t* decoder, const std::string& phrase) {
+    for (std::size_t at = 0; at < phrase.size();) {
+        const std::size_t end = std::min(phrase.find(' ', at), phrase.size());
+        const std::string word = phrase.substr(at, end - at);
+        char* const known = ps_lookup_word(decoder, word.c_str());
+        if (known == nullptr && ps_add_word(decoder, word.c_str(), pronounce(word).c_str(), TRUE) < 0) {
+            return false;
+        }
+        std::free(known);
+        at = end + 1;
+    }
+    return phrase.empty() || set_keyphrase(decoder, phrase.c_str());
 }
 
 /// Marks, while it lives, that an acoustic model is being read. PocketSphinx ends the process without a word where it
@@ -269,7 +326,7 @@ private:
 
 }  // namespace
 
-Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model) {
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model, const std::string& wake_word) {
     err_set_logfp(nullptr);  // its log is hundreds of lines
     const std::string unreadable = say(Message::kBadAcousticModel, {acoustic_model});
     ps_decoder_t* decoder = nullptr;
@@ -281,7 +338,7 @@ Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_
         return Failure{kExitBadData, unreadable};
     }
     std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
-    if (!add_words(decoder) || !set_grammar(decoder, whole_grammar().c_str())) {
+    if (!add_words(decoder) || !add_wake_word(decoder, wake_word) || !set_grammar(decoder, whole_grammar().c_str())) {
         return Failure{kExitBadData, say(Message::kOtherPhones, {acoustic_model})};
     }
     return recogniser;
@@ -289,7 +346,8 @@ Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_
 
 #else
 
-Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& /*acoustic_model*/) {
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& /*acoustic_model*/,
+                                                    const std::string& /*wake_word*/) {
     return Failure{kExitUnavailable, say(Message::kNoRecogniser)};
 }
 

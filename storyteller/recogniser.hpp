@@ -22,17 +22,23 @@ public:
     Recogniser& operator=(const Recogniser&) = delete;
     virtual ~Recogniser() = default;
 
-    virtual void begin() = 0;
+    /// Says what is listened for: a wish, or the wake word alone.
+    enum class For { kWish, kWakeWord };
+    virtual void begin(For what) = 0;
 
     /// Takes the next samples, at kSampleRate.
     virtual void hear(std::span<const std::int16_t> samples) = 0;
 
-    /// Returns the words that were heard since begin(), as the grammar has them; empty when they were none of it.
+    /// Tells whether the wake word was heard since begin().
+    virtual bool woken() = 0;
+
+    /// Returns the words that were heard since begin(), as the grammar has them, or the wake word; empty when they were
+    /// none of it.
     virtual std::string end() = 0;
 };
 
 /// Loads the model at `acoustic_model`. The words of the wishes are baked; one that the dictionary lacked is heard as
-/// Flite would pronounce it. Fails with 65 and 69.
-Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model);
+/// Flite would pronounce it, and so are the wake word's, which may be empty. Fails with 65 and 69.
+Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_model, const std::string& wake_word);
 
 }  // namespace storybake::speech

@@ -121,7 +121,7 @@ std::optional<Failure> Robot::once() {
             return failed;
         }
         const bool asks = wish && (wish->command == Command::kTopics || wish->command == Command::kHelp);
-        if (!wish && !bedtime()) {
+        if (!wish && !bedtime() && !options_.waits_for_wake_word()) {
             wish = Wish{};  // nobody is left who could be asked again
         }
         if (!asks || stop_signal != 0) {
@@ -146,10 +146,11 @@ std::optional<Failure> Robot::loop() {
         if (auto failed = ask(wish)) {
             return failed;
         }
-        if (!wish || stop_signal != 0 || wish->command == Command::kStop || wish->command == Command::kGoodNight) {
+        const bool good_night = wish && (wish->command == Command::kStop || wish->command == Command::kGoodNight);
+        if (!wish || stop_signal != 0 || (good_night && !wakes_again())) {
             break;
         }
-        unasked = wish->none() ? unasked + 1 : 0;
+        unasked = wish->none() && !wakes_again() ? unasked + 1 : 0;
         if (auto failed = answer(*wish)) {
             return failed;
         }
@@ -180,6 +181,7 @@ std::optional<Failure> Robot::answer(const Wish& wish) {
             return say_aloud(kHelpWords);
         case Command::kStop:
         case Command::kGoodNight:
+            tell_user(say(Message::kAsleep));
             return say_aloud(kGoodNightWords);
         case Command::kAgain:
         case Command::kContinue:
@@ -232,8 +234,14 @@ std::optional<Failure> Robot::say_aloud(const std::string& words) {
 /// Asks for a wish until there is one. Afterwards `wish` is that, a wish for nothing in particular when none was
 /// understood, or nothing when there is nobody to ask any more.
 std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
+    if (options_.waits_for_wake_word()) {
+        tell_user(say(Message::kWaiting, {options_.wake_word}));
+        const Result<bool> woken = ears_->wait_for_wake_word([this] { return stop_signal != 0 || bedtime(); });
+        if (!woken || !*woken) {
+            return woken ? std::nullopt : std::optional(woken.failure());
+        }
+    }
     for (int i = 0; i < kAsk && stop_signal == 0 && !bedtime(); ++i) {
-        hooks_.run(Event::kListen);
         const Result<Answer> answer = listen(wish);
         if (!answer) {
             return answer.failure();
@@ -263,6 +271,9 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
 
 /// Takes one wish, said or typed.
 Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
+    if (!options_.after_press() || !options_.listens()) {
+        hooks_.run(Event::kListen);
+    }
     if (!options_.listens()) {
         tell_user(say(Message::kTypeWish));
         return read_line(wish, false);
@@ -273,6 +284,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
         if (!pressed || *pressed == Answer::kEnded || wish) {
             return pressed;
         }
+        hooks_.run(Event::kListen);
     }
     if (ears_->exhausted()) {
         return Answer::kEnded;

@@ -52,6 +52,9 @@ private:
     [[nodiscard]] bool too_long(const std::string& topic) const;
     [[nodiscard]] bool bedtime() const;
 
+    /// Tells whether somebody can wake it after it has said good night.
+    [[nodiscard]] bool wakes_again() const { return options_.after_press() || options_.waits_for_wake_word(); }
+
     const SpeechOptions& options_;
     Hooks hooks_;
     Family family_;

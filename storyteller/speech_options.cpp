@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "storyteller/speaker.hpp"
+#include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -112,12 +113,43 @@ std::optional<Failure> set_length(Options& options, const OptionRow& row, const 
 }
 
 std::optional<Failure> set_attention(Options& options, const OptionRow& row, const char* text) {
-    bool on_request = false;
-    auto failed = set_one_of(on_request, {{"button", 1}, {"always", 0}}, "button or always", row, text);
+    Attention attention{};
+    auto failed =
+        set_one_of(attention, {{"always", 0}, {"button", 1}, {"wake", 2}}, "button, wake or always", row, text);
     if (!failed) {
-        own(options).on_request = on_request;
+        own(options).attention = attention;
     }
     return failed;
+}
+
+/// Takes words that no story would say by chance, and long enough to be told from others.
+std::optional<Failure> set_wake_word(Options& options, const OptionRow& row, const char* text) {
+    constexpr std::ptrdiff_t kLeastPhones = 6;
+    std::ptrdiff_t phones = 0;
+    bool own_word = false;
+    std::vector<std::string> words;
+    for (std::string_view rest = text; !rest.empty();) {
+        const std::string word(rest.substr(0, rest.find(' ')));
+        rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+        const bool letters =
+            !word.empty() && std::all_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+        if (!letters || word.size() > 20 || words.size() == 4) {
+            return not_a("two to four words of small English letters: hello teddy", row, text);
+        }
+        const std::string said = pronounce(word);
+        phones += said.empty() ? 0 : 1 + std::count(said.begin(), said.end(), ' ');
+        own_word = own_word || std::none_of(kWishes.pronunciations.begin(), kWishes.pronunciations.end(),
+                                            [&](const Pronunciation& known) { return word == known.word; });
+        words.push_back(word);
+    }
+    if (words.size() < 2 || phones < kLeastPhones) {
+        return not_a("two words or more, and longer ones: hello teddy", row, text);
+    }
+    if (!own_word) {
+        return not_a("a word that no wish has: hello teddy", row, text);
+    }
+    own(options).wake_word = text;
+    return std::nullopt;
 }
 
 std::optional<Failure> set_remember(Options& options, const OptionRow& row, const char* text) {
@@ -217,9 +249,10 @@ std::vector<OptionRow> all_rows() {
 }
 
 // Name the options that a rules file may set: none that runs a command, or writes a file.
-constexpr std::array<const char*, 16> kRules = {
-    "volume", "volume-ceiling", "night-volume", "quiet-hours", "stories-a-day", "length", "topics",   "child",
-    "sleep",  "attention",      "remember",     "voice",       "speed",         "pitch",  "language", "max-sentences"};
+constexpr std::array<const char*, 17> kRules = {
+    "volume", "volume-ceiling", "night-volume", "quiet-hours", "stories-a-day", "length",
+    "topics", "child",          "sleep",        "attention",   "wake-word",     "remember",
+    "voice",  "speed",          "pitch",        "language",    "max-sentences"};
 constexpr std::array<const char*, 2> kRulesFiles = {"/boot/storyteller.txt", "/etc/storyteller.conf"};
 
 /// Tells whether a voice's name is one that open_voice() can open.

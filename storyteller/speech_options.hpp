@@ -17,6 +17,9 @@
 
 namespace storybake::speech {
 
+/// Says when it listens: always, after a press, or after its wake word.
+enum class Attention { kAlways, kPress, kWakeWord };
+
 struct SpeechOptions : Options {
     std::optional<std::string> wish;  // is a line of standard input for "-", with --loop one for each story
 
@@ -42,11 +45,12 @@ struct SpeechOptions : Options {
     int volume_ceiling = 400;  // percent
     int night_volume = 0;      // in the quiet hours; 0: no stories
     std::optional<QuietHours> quiet_hours;
-    int stories_a_day = 0;            // 0: any number
-    int length = 0;                   // -1: short; 1: long
-    std::vector<std::string> topics;  // empty: all
-    std::string child;                // empty: not known
-    std::optional<bool> on_request;   // says whether it listens only after a press; none: with --push or --button
+    int stories_a_day = 0;               // 0: any number
+    int length = 0;                      // -1: short; 1: long
+    std::vector<std::string> topics;     // empty: all
+    std::string child;                   // empty: not known
+    std::optional<Attention> attention;  // none: after a press with --push or --button, else always
+    std::string wake_word = "hello teddy";
     bool remember = true;
     std::string memory;  // file; empty: none
 
@@ -59,11 +63,17 @@ struct SpeechOptions : Options {
     bool loop = false;
 
     /// Tells whether it listens only after a press.
-    [[nodiscard]] bool after_press() const { return on_request.value_or(push || !button.empty()); }
+    [[nodiscard]] bool after_press() const {
+        return attention ? *attention == Attention::kPress : push || !button.empty();
+    }
+
+    /// Tells whether it listens only after its wake word.
+    [[nodiscard]] bool waits_for_wake_word() const { return attention == Attention::kWakeWord; }
 
     /// Tells whether wishes are said, not typed.
     [[nodiscard]] bool listens() const {
-        return listen || !mic_wav.empty() || !mic_command.empty() || push || !button.empty() || (loop && !wish);
+        return listen || !mic_wav.empty() || !mic_command.empty() || push || !button.empty() || (loop && !wish) ||
+               waits_for_wake_word();
     }
 };
 

@@ -1,0 +1,70 @@
+"""When the robot listens: after its wake word, or a press; and that it goes on to after good night."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import hearing
+import numpy as np
+import pytest
+from programs import command, on_this_machine, record, said, tell
+
+WAKE = ("--loop", "--attention", "wake", "--mute", "-n", "1", "-s", "5")
+
+
+def listened(recording: Path, *words: str | Path) -> tuple[int, str]:
+    """How often it was woken by a recording, and what it said."""
+    result = tell(on_this_machine(), *WAKE, *words, "--mic-wav", recording, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    return result.stderr.count("listening"), result.stderr
+
+
+def test_it_listens_after_its_wake_word_alone(tmp_path: Path) -> None:
+    """Also in one breath with the wish; a wish without it is none; after it was stopped it can be woken again."""
+    parts: list[np.ndarray | float] = [0.5]
+    for text in (
+        "tell me a story about a cat", "hello teddy", "stop", "please give me the salt", "hello teddy tell me a story about a dragon",
+    ):  # fmt: skip
+        parts += [said(text, "slt", tmp_path), 1.2]
+    count, text = listened(record(tmp_path / "day.wav", *parts))
+    assert count == 2 and text.count('asleep: say "hello teddy"') == 3, text
+    assert text.count("heard: ") == 2 and "heard: stop" in text and "a story about a dragon" in text and "a cat" not in text
+
+
+def test_a_child_wakes_it_too(tmp_path: Path) -> None:
+    assert listened(record(tmp_path / "child.wav", 0.5, hearing.raised(said("hello teddy", "slt", tmp_path), 6, tmp_path), 1.0))[0] == 1
+
+
+def test_other_sentences_do_not(tmp_path: Path) -> None:
+    parts = [part for text in hearing.SENTENCES[::29] for part in (said(text, "awb", tmp_path), 0.8)]
+    assert listened(record(tmp_path / "others.wav", *parts))[0] == 0
+
+
+def test_another_wake_word(tmp_path: Path) -> None:
+    """With a word that no dictionary has, said as Flite would."""
+    for words, woken in (("good morning zorblax", True), ("hello teddy", False)):
+        recording = record(tmp_path / "wake.wav", 0.5, said(words, "slt", tmp_path), 1.0)
+        assert bool(listened(recording, "--wake-word", "good morning zorblax")[0]) == woken
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("teddy", "two words or more"), ("hi you", "longer ones"), ("a dragon and a cat story", "two to four words"),
+        ("Hello Teddy", "small English"), ("hello  teddy", "two to four words"), ("the dragon story", "a word that no wish has"),
+        ("$(rm -rf) teddy", "two to four words"), ("hello " + "x" * 50, "two to four words"),
+    ],
+)  # fmt: skip
+def test_wake_words_that_are_none(words: str, message: str) -> None:
+    result = tell(on_this_machine(), "--wake-word", words)
+    assert result.returncode == 2 and message in result.stderr, result.stderr
+
+
+def test_the_lamp_tells_listening_from_waiting(tmp_path: Path) -> None:
+    """It is lit when it listens, not while it waits to be woken."""
+    hook = command(tmp_path / "hook", f'echo "$STORYTELLER_EVENT" >>{tmp_path}/log')
+    wish = said("a story about a rabbit", "slt", tmp_path)
+    for parts, events in ((([0.5, wish, 1.0]), []), (([0.5, said("hello teddy", "slt", tmp_path), 1.0, wish, 1.0]), ["listen"])):
+        listened(record(tmp_path / "lamp.wav", *parts), "--on-listen", hook)
+        assert ((tmp_path / "log").read_text().split() if (tmp_path / "log").exists() else []) == events
