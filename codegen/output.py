@@ -12,14 +12,27 @@ from typing import BinaryIO
 from codegen.errors import IO, USAGE, BakeError
 
 
+def remove_left_over(out: Path) -> None:
+    """Removes what processes that were killed had written of a file: parts whose names have the number of one that is gone."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(out.parent):
+            head, _, rest = entry.name.removeprefix(f".{out.name}.").partition("-")
+            if entry.name.startswith(f".{out.name}.") and entry.name.endswith(".part") and head.isascii() and head.isdigit() and rest:
+                try:
+                    os.kill(int(head), 0)
+                except (ProcessLookupError, OverflowError):
+                    os.unlink(entry.path)
+
+
 @contextlib.contextmanager
 def atomic_output(out: Path) -> Iterator[BinaryIO]:
     """A file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
     if out.exists() and not out.is_file():
         raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
+    remove_left_over(out)
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", suffix=".part", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.{os.getpid()}-", suffix=".part", delete=False) as file:
             temporary = file.name
             yield file  # type: ignore[misc]
             file.flush()

@@ -15,7 +15,7 @@ import numpy as np
 from codegen.errors import BakeError, shown
 from codegen.formats.blocks import ENCODINGS, decode
 from codegen.formats.families import check_factors, find_family, without_rope
-from codegen.formats.gguf_file import Gguf, read_gguf
+from codegen.formats.gguf_file import Gguf, read_gguf, text_of
 from codegen.formats.json_file import LEAST, MOST
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.stored import StoredCheckpoint, match_tensors
@@ -107,11 +107,12 @@ def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:
 def _rope_factors(gguf: Gguf, own: str, head_size: int) -> tuple[float, ...]:
     """What RoPE's frequencies are divided by: the file's tensor (Llama 3's scaling), or one factor for all (linear, which a
     file without a type means)."""
-    kind = gguf.metadata.get(own + "rope.scaling.type", b"linear")
+    kind = text_of(gguf.metadata, own + "rope.scaling.type", gguf.name) or b"linear"
     if kind not in (b"none", b"linear"):
         raise BakeError(f"{gguf.name}: {own}rope.scaling.type: expected none or linear, found {shown(kind)}; can't be baked")
     named = own + "rope.scaling.type" in gguf.metadata
-    found = [key for key in (own + "rope.scaling.factor", own + "rope.scale_linear") if named or gguf.metadata.get(key, 0) != 0]
+    keys = (own + "rope.scaling.factor", own + "rope.scale_linear")
+    found = [key for key in keys if named or isinstance(value := gguf.metadata.get(key, 0), np.ndarray) or value != 0]
     factor = _number(gguf, found[0]) if kind == b"linear" and found else 1.0
     stored = gguf.tensors.get(ROPE_FACTORS)
     if stored is None:

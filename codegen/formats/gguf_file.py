@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -48,6 +49,14 @@ class Gguf:
     name: str
     metadata: dict[str, Value]
     tensors: dict[str, Stored]
+
+
+def text_of(metadata: Mapping[str, Value], key: str, source: str) -> bytes | None:
+    """A text by its key, None where there is none. Raises BakeError for a value of another type."""
+    value = metadata.get(key)
+    if value is not None and not isinstance(value, bytes):
+        raise BakeError(f"{source}: {key}: expected a text, found {shown(value)}; convert the model again")
+    return value
 
 
 class _Cursor:

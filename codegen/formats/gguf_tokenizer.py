@@ -11,7 +11,7 @@ import numpy as np
 from codegen.byte_level import ByteLevelData, make
 from codegen.chat_template import Template
 from codegen.errors import BakeError, shown
-from codegen.formats.gguf_file import Value, read_gguf
+from codegen.formats.gguf_file import Value, read_gguf, text_of
 from codegen.formats.json_parts import named_ends, pair_of, with_flag
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED, Piece, to_llama2c
@@ -38,7 +38,7 @@ def read_vocabulary(path: Path, tell: Tell = ignore) -> Vocabulary:
     """The tokenizer in a GGUF file. Raises BakeError naming the key at fault."""
     metadata = read_gguf(path).metadata
     check_keys("GGUF", {key: value for key, value in metadata.items() if key.startswith("tokenizer.")}, path.name, tell)
-    kind = metadata.get("tokenizer.ggml.model")
+    kind = text_of(metadata, "tokenizer.ggml.model", path.name)
     if kind == b"gpt2":
         return _byte_level(metadata, path.name)
     if kind != b"llama":
@@ -49,7 +49,7 @@ def read_vocabulary(path: Path, tell: Tell = ignore) -> Vocabulary:
 
 
 def _llama(metadata: Metadata, source: str) -> TokenizerData:
-    pre = metadata.get("tokenizer.ggml.pre")
+    pre = text_of(metadata, "tokenizer.ggml.pre", source)
     if pre not in LLAMA_PRE:
         raise BakeError(f"{source}: tokenizer.ggml.pre: expected none or 'default', found {shown(pre)}; can't be baked")
     texts, scores, kinds = _lists(metadata, source, "tokens", "scores", "token_type")
@@ -66,8 +66,8 @@ def _llama(metadata: Metadata, source: str) -> TokenizerData:
 
 
 def _byte_level(metadata: Metadata, source: str) -> ByteLevelData:
-    pre = metadata.get("tokenizer.ggml.pre")
-    if not isinstance(pre, bytes) or pre not in PRE:
+    pre = text_of(metadata, "tokenizer.ggml.pre", source)
+    if pre is None or pre not in PRE:
         known = ", ".join(shown(name) for name in PRE)
         raise BakeError(f"{source}: tokenizer.ggml.pre: expected one of {known}, found {shown(pre)}; can't be baked")
     rule, whole_words, add_bos = PRE[pre]
@@ -136,12 +136,8 @@ def _frame(
 
 def _template(metadata: Metadata, names: dict[str, str], source: str) -> Template | None:
     key = "tokenizer.chat_template"
-    value = metadata.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, bytes):
-        raise BakeError(f"{source}: {key}: expected a text, found {shown(value)}; convert the model again")
-    return Template(f"{source}: {key}", value.decode("utf-8", "replace"), names)
+    value = text_of(metadata, key, source)
+    return None if value is None else Template(f"{source}: {key}", value.decode("utf-8", "replace"), names)
 
 
 def _decoded(texts: Iterable[bytes], source: str, what: str = "piece") -> list[str]:

@@ -5,6 +5,7 @@ import errno
 import os
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from codegen.checkpoint import open_checkpoint
 from codegen.errors import BakeError
 from codegen.export import main
 from codegen.formats import open_model
+from codegen.output import atomic_output
 from codegen.quantize import dequantize, quantize_q8
 from codegen.tensor import Quantized
 
@@ -255,6 +257,25 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "fsync", interrupt)
     assert run(at_hand.model("seeded260K"), tmp_path / "out.bin") == 130
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """But not what a run that goes on is writing."""
+    text = "import os, sys, pathlib; from codegen.output import atomic_output\n"
+    text += "with atomic_output(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    out = tmp_path / "out.bin"
+    environment = os.environ | {"PYTHONPATH": str(files.ROOT)}
+    assert subprocess.run([sys.executable, "-c", text, str(out)], env=environment, check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".out.bin.") and left.suffix == ".part"
+    others = {tmp_path / name for name in (".out.bin.x-y.part", ".out.bin.part", ".other.bin.999999999-x.part")}
+    for path in others:
+        path.touch()
+    with atomic_output(out):
+        with atomic_output(out) as file:
+            file.write(b"whole")
+        assert left not in tmp_path.iterdir() and len(list(tmp_path.iterdir())) == 2 + len(others)
+    assert set(tmp_path.iterdir()) == others | {out}
 
 
 def test_a_nan_halfway_leaves_nothing(tmp_path: Path, refused: Any) -> None:

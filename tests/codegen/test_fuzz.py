@@ -181,6 +181,101 @@ def test_random_pickles(opcodes: list[int]) -> None:
     only_bake_errors(lambda: load(bytes(opcodes), "x"))
 
 
+# --- files that are well-formed, with values of other types in them ---
+
+VALUES: tuple[Any, ...] = (
+    [], {}, "", "x", "<s>", 0, 1, -1, 7, 1 << 40, 1.5, True, False, None, [None], [{}], [[]], [1, [2]], ["a", "b"], {"type": []},
+    {"type": "Sequence"}, {"type": "NFC"}, {"type": "ByteLevel"}, {"id": 1, "content": "x"}, "\ud800",
+)  # fmt: skip
+DOCUMENTS: dict[str, tuple[str, Any]] = {
+    "llama": ("tokenizer.json", vocabularies.tokenizer_json(TINY)),
+    "byte level": ("tokenizer.json", byte_level.tokenizer_json(BYTES)),
+    "tokenizer_config": ("tokenizer_config.json", {
+        "bos_token": {"content": "<s>"}, "eos_token": "</s>", "added_tokens_decoder": {"1": {"content": "<s>", "special": True}},
+        "add_bos_token": True, "add_prefix_space": None, "chat_template": [{"name": "default", "template": "x"}]}),
+    "special_tokens_map": ("special_tokens_map.json", {"eos_token": {"content": "</s>"}, "additional_special_tokens": ["<s>"]}),
+    "generation_config": ("generation_config.json", {"eos_token_id": [1, 2], "bos_token_id": 1, "suppress_tokens": None}),
+    "config": ("config.json", files.hf_config(MODEL, rope_scaling={"rope_type": "default"}, eos_token_id=[1, 2])),
+    "index": ("model.safetensors.index.json", {"metadata": {"total_size": 1}, "weight_map": {"a": "model.safetensors"}}),
+}  # fmt: skip
+KEYS = {"llama": files.gguf_kv(MODEL, llama__vocab_size=None) | vocabularies.gguf_keys(TINY), "byte level": byte_level.gguf_keys(BYTES)}
+
+
+def retyped(document: Any, draw: random.Random) -> Any:
+    """A JSON document in which one value, wherever it is, has become another one, another's neighbour, or is gone."""
+    root = [json.loads(json.dumps(document))]
+    at: Any = root
+    key: Any = 0
+    while isinstance(at[key], (dict, list)) and at[key] and (at is root or draw.random() < 0.8):
+        at = at[key]
+        key = draw.choice(list(at)[:40]) if isinstance(at, dict) else draw.randrange(min(len(at), 40))
+    edit = draw.choice(("value", "value", "value", "gone", "wrapped", "neighbour"))
+    if edit == "value":
+        at[key] = draw.choice(VALUES)
+    elif edit == "wrapped":
+        at[key] = draw.choice(([at[key]], {"type": at[key]}, [at[key], at[key]]))
+    elif edit == "neighbour":
+        at[key] = draw.choice(list(at.values()) if isinstance(at, dict) else at)
+    elif at is not root:
+        del at[key]
+    return root[0]
+
+
+def dumped(document: Any) -> bytes:
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@fuzzed
+@given(number=NUMBERS)
+def test_values_of_other_types(name: str, number: int, tmp_path: Path) -> None:
+    folder, draw = tmp_path / "model", random.Random(number)
+    file, document = DOCUMENTS[name]
+    for _ in range(draw.randint(1, 2)):
+        document = retyped(document, draw)
+    files.hf_folder(folder, MODEL, TENSORS)
+    (folder / "tokenizer.json").write_bytes(dumped(DOCUMENTS["byte level" if name == "byte level" else "llama"][1]))
+    (folder / file).write_bytes(dumped(document))
+    only_bake_errors(lambda: read_model(folder))
+    only_bake_errors(lambda: bake(open_tokenizer(folder, BYTES.size if name == "byte level" else len(TINY))))
+
+
+def gguf_value(draw: random.Random, depth: int = 1) -> tuple[int, Any]:
+    """A value of any type of GGUF's, in range."""
+    kind = draw.choice((0, 1, 2, 3, files.U32, 5, files.F32, files.BOOL, files.STRING, 10, 11, 12, *[files.ARRAY] * 4 * depth))
+    if kind == files.ARRAY:
+        inner = gguf_value(draw, 0)[0]
+        return kind, (inner, [gguf_scalar(inner, draw) for _ in range(draw.choice((0, 1, 3, len(TINY))))])
+    return kind, gguf_scalar(kind, draw)
+
+
+def gguf_scalar(kind: int, draw: random.Random) -> Any:
+    if kind == files.STRING:
+        return draw.choice(("", "x", "llama", "gpt2", "a b", "<s>"))
+    if kind in (files.F32, 12):
+        return draw.choice((0.0, 1.0, -1.0, 1e-5, float("nan"), float("inf")))
+    return draw.choice((0, 1, 1, 2, 100)) if kind != files.BOOL else draw.choice((0, 1))
+
+
+@pytest.mark.parametrize("name", KEYS)
+@fuzzed
+@given(number=NUMBERS)
+def test_keys_of_other_types(name: str, number: int, tmp_path: Path) -> None:
+    draw, kv = random.Random(number), dict(KEYS[name])
+    for _ in range(draw.randint(1, 2)):
+        key = draw.choice(list(kv))
+        if draw.random() < 0.2:
+            del kv[key]
+        elif draw.random() < 0.2:
+            kv[key] = kv[draw.choice(list(kv))]
+        else:
+            kv[key] = gguf_value(draw)
+    path = tmp_path / "model"
+    path.write_bytes(files.gguf(kv, files.gguf_tensors(TENSORS)))
+    only_bake_errors(lambda: read_model(path))
+    only_bake_errors(lambda: bake(open_tokenizer(path, BYTES.size if name == "byte level" else len(TINY))))
+
+
 BEGINNINGS = [
     b"",
     b"GGUF\3\0\0\0",
