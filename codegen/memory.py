@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from codegen.errors import USAGE, BakeError
@@ -76,13 +76,25 @@ def check_reach(plan: Plan, embed: bool) -> None:
     weights count when they are inside (`embed`)."""
     memory = memory_of(plan)
     weights = memory.weights if embed else 0
-    if weights + memory.kv + memory.activations > REACH:
+    if _reached(plan, embed) > REACH:
         raise BakeError(
             f"{plan.model.name}: a program holds at most {_mb(REACH)} MB, found weights {_mb(weights)}, key/value cache "
             f"{_mb(memory.kv)}, activations {_mb(memory.activations)}: take "
-            + ("-Dembed=false (weights in a file) or smaller weights" if weights > memory.kv else "-Dcontext=N, a shorter one"),
+            + ("-Dembed=false (weights in a file) or smaller weights" if weights > memory.kv else _shorter(plan, embed)),
             USAGE,
         )
+
+
+def _reached(plan: Plan, embed: bool) -> int:
+    """Bytes that the code of a program has to reach."""
+    memory = memory_of(plan)
+    return (memory.weights if embed else 0) + memory.kv + memory.activations
+
+
+def _shorter(plan: Plan, embed: bool) -> str:
+    """The option for the longest context that code reaches, if there is one worth having."""
+    context = _longest_context(plan.model, plan.target, lambda model: _reached(make_plan(model, plan.target), embed) <= REACH)
+    return f"-Dcontext={context} or fewer positions" if context else "smaller weights, or -Dkv=f16"
 
 
 def _mb(size: int) -> str:
@@ -103,7 +115,7 @@ def what_fits(model: Model, target: Target, limit: int) -> Iterator[tuple[str, M
             if candidate != model and (total := _total(candidate, target)) <= limit:
                 yield options, candidate, total / MB
                 break
-            if context := _longest_context(candidate, target, limit):
+            if context := _longest_context(candidate, target, lambda model: _total(model, target) <= limit):
                 shorter = replace(candidate, seq_len=context)
                 yield f"{options} -Dcontext={context}".lstrip(), shorter, _total(shorter, target) / MB
 
@@ -112,13 +124,13 @@ def _total(model: Model, target: Target) -> int:
     return memory_of(make_plan(model, target)).total
 
 
-def _longest_context(model: Model, target: Target, limit: int) -> int:
-    """The longest context that fits, in whole blocks of positions; 0 when none worth having does."""
+def _longest_context(model: Model, target: Target, fits: Callable[[Model], bool]) -> int:
+    """The longest context with which a model fits, in whole blocks of positions; 0 when none worth having does."""
     block = target.key_block
     low, high = 0, model.seq_len // block
     while low < high:
         middle = (low + high + 1) // 2
-        if _total(replace(model, seq_len=middle * block), target) <= limit:
+        if fits(replace(model, seq_len=middle * block)):
             low = middle
         else:
             high = middle - 1

@@ -98,14 +98,17 @@ def test_a_context_that_the_model_does_not_have_is_refused(context: int) -> None
 
 def test_what_a_program_cannot_reach_is_refused_before_it_is_linked() -> None:
     tiny_llama = Model("tiny", 2048, 5632, 22, 32, 4, 32000, 2048, 64, False)  # 4.4 GB of float32
+    long = Model("long", 1024, 3072, 28, 16, 8, 151936, 40960, 128, True, weight_type="q8", group_size=64)
     for model, embed, proposal in (
         (tiny_llama, True, "-Dembed=false"),
-        (replace(tiny_llama, n_layers=500, n_kv_heads=32), False, "-Dcontext=N"),
+        (replace(tiny_llama, n_layers=500, n_kv_heads=32), False, "-Dcontext=240 or fewer"),
+        (long, True, "-Dcontext=6288 or fewer"),
     ):
         plan = make_plan(model, find_target("avx512"))
         with pytest.raises(BakeError, match=proposal) as caught:
             check_reach(plan, embed)
         assert caught.value.exit_code == USAGE and "\n" not in str(caught.value)
+    check_reach(make_plan(replace(long, seq_len=6288), find_target("avx512")), embed=True)
     check_reach(make_plan(tiny_llama, find_target("avx512")), embed=False)
     quantized = make_plan(replace(tiny_llama, weight_type="q8", group_size=32), find_target("avx512"))
     assert 10**9 < quantized.weights_bytes < REACH
