@@ -45,11 +45,14 @@ class Scenario:
     stdin: bytes
     codes: tuple[int, ...]  # what a fault may end it with
     program: str = "STORYBAKE_FAULTY"
+    before: tuple[tuple[str, bytes], ...] = ()  # the files that are in its folder
 
     def run(self, folder: Path, fault: str = "") -> Run:
         work, report = folder / "work", folder / "report"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
+        for name, content in self.before:
+            (work / name).write_bytes(content)
         report.unlink(missing_ok=True)
         environment = {**os.environ, "STORYBAKE_FAULT_REPORT": str(report), "OMP_NUM_THREADS": "1"}
         environment |= {"STORYBAKE_FAULT": fault} if fault else {}
@@ -84,6 +87,12 @@ TOLD = {
     "into a file": Scenario((*TELL, "--wav", "story.wav"), b"", (66, 74), STORYTELLER),
     "to a player": Scenario((*TELL, "--snd-command", "sh -c 'cat >heard'"), b"", (66, 69, 74), STORYTELLER),
 }
+
+OLD_MEMORY = b"storyteller 1\ntopic a cat\nseed 7\nlength 0\nday 0\nstories 1\nend\n"
+REMEMBERING = Scenario(
+    ("--wish", "a dragon", "--mute", "-n", "4", "--max-sentences", "1", "-s", "3", "--memory", "memory"), b"", (66, 74), STORYTELLER,
+    (("memory", OLD_MEMORY),),
+)  # fmt: skip
 
 
 @pytest.fixture(params=SCENARIOS)
@@ -163,6 +172,17 @@ def test_every_call_of_the_storyteller_fails_in_turn(where: str, call: str, tmp_
         if run.code == 0:
             assert (run.stdout, run.files.get("story.wav")) == (good.stdout, good.files.get("story.wav")), what
     assert tried > 0 or good.counts[call] == 0
+
+
+@pytest.mark.parametrize("call", ("open", "read", "write", "close", "rename"))
+def test_a_memory_is_the_old_or_the_new_one(call: str, tmp_path: Path) -> None:
+    """Whatever fails while it is written; the story is told all the same, and nothing else is left."""
+    good = REMEMBERING.run(tmp_path)
+    assert good.code == 0 and good.files["memory"].endswith(b"end\n") and b"topic a dragon\n" in good.files["memory"], good.stderr
+    for fault, run in faults(REMEMBERING, call, tmp_path):
+        what = f"{fault}: exit {run.code}, {run.stderr!r}, {run.files}"
+        assert run.files in ({"memory": OLD_MEMORY}, {"memory": good.files["memory"]}), what
+        assert run.code in (0, *REMEMBERING.codes) and run.counts["descriptors"] == 0, what
 
 
 def test_short_and_interrupted_reads_and_writes_change_nothing(scenario: Scenario, tmp_path: Path) -> None:
