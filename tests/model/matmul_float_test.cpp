@@ -5,6 +5,10 @@
 namespace storybake::baked {
 namespace {
 
+// RISC-V's kernels load the next four of x before they know that there are none: State and Scratch go on behind each of
+// their vectors.
+constexpr std::size_t kReadBehind = STORYBAKE_OVER_READ > 0 ? 4 * sizeof(float) : 0;
+
 using FloatProduct = Product<const float*>;
 
 class MatmulFloat : public ::testing::TestWithParam<FloatProduct> {};
@@ -41,7 +45,7 @@ TEST_P(MatmulFloat, EqualsTheOracle) {
         batches.back().back().back() = special;
     }
     for (const auto& batch : batches) {
-        Guarded<float> x(static_cast<std::size_t>(kMaxBatch) * in_stride);
+        Guarded<float> x(static_cast<std::size_t>(kMaxBatch) * in_stride, kReadBehind);
         spread(x.data(), batch, static_cast<int>(in_stride));
         expect_product<const float*>(product, x.data(), packed.data(), w, batch);
     }
