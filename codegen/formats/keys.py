@@ -171,6 +171,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
 MATTERS = re.compile(
     r"rope|rotary|posit|alibi|attent|attn|norm|bias|activ|_act\b|token|scal|softcap|window|expert|moe|lora|multiplier"
     r"|residual|qk_|vocab|merges|pre_tokenizer|post_processor|decoder|unk|suffix|prefix|lower|strip|layer_types"
+    r"|qkv|clip|clamp|quant|tie_|nextn|query|multi_"
 )
 
 

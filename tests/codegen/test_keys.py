@@ -35,6 +35,7 @@ def test_no_key_has_two_rules() -> None:
         ("attn_logit_softcapping", 30.0), ("embedding_multiplier", 12.0), ("logits_scaling", 8.0), ("layer_types", ["sliding_attention"]),
         ("num_local_experts", 8), ("image_token_id", 5), ("final_norm_bias", 1), ("architectures", ["LlamaForSequenceClassification"]),
         ("suppress_tokens", [1]), ("rope_theta", "1e4"), ("hidden_activation", "gelu"),
+        ("clip_qkv", 8.0), ("quantization", {"bits": 4}), ("tie_embeddings", False), ("num_nextn_predict_layers", 1), ("multi_query", True),
     ],
 )  # fmt: skip
 def test_what_would_change_the_model_is_refused_by_name(key: str, value: Any, tmp_path: Path) -> None:
