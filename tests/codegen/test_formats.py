@@ -18,8 +18,9 @@ import pytest
 from codegen.checkpoint import open_checkpoint
 from codegen.errors import BakeError
 from codegen.formats import open_model
+from codegen.golden_run import forward
 from codegen.model import Model
-from codegen.source import TensorSource
+from codegen.source import TensorSource, cut_vocabulary
 from codegen.tensor import Quantized
 
 CHECKPOINTS = ("seeded260K", "seeded_gqa_untied")
@@ -232,6 +233,41 @@ def test_a_tied_folder_may_hold_its_classifier_again(tmp_path: Path) -> None:
     entries["model.layers.0.self_attn.rotary_emb.inv_freq"] = ("F32", (4,), bytes(16))
     (folder / "model.safetensors").write_bytes(files.safetensors(entries))
     assert_same(open_model(folder), model, tensors)
+
+
+@pytest.mark.parametrize("head", ["lm_head.weight", "model.embed_tokens.weight"])
+@pytest.mark.parametrize("prefix", ["model.", ""])
+def test_a_tied_folder_may_hold_either_tensor_under_either_name(head: str, prefix: str, tmp_path: Path) -> None:
+    model, tensors = files.tiny()
+    folder = files.hf_folder(tmp_path / "tied", model, tensors)
+    entries = files.hf_entries(model, tensors)
+    entries[head] = entries.pop("model.embed_tokens.weight")
+    entries = {prefix + name.removeprefix("model.") if name.startswith("model.") else name: entry for name, entry in entries.items()}
+    (folder / "model.safetensors").write_bytes(files.safetensors(entries))
+    assert_same(open_model(folder), model, tensors)
+
+
+def test_rows_without_a_piece_are_left_out_and_change_nothing(tmp_path: Path) -> None:
+    model, tensors = files.tiny(vocab_size=48)
+    source = open_model(files.hf_folder(tmp_path / "padded", model, tensors))
+    tokens = (1, 7, 39, 2)
+    cut = cut_vocabulary(source, 40)
+    assert cut.model.vocab_size == 40
+    assert np.array_equal(forward(cut, tokens), forward(source, tokens)[:, :40])
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("0123456789abcdef0123456789abcdef01234567", "model_0123456789abcdef0123456789abcdef01234567"),
+        ("models--Hugging--Tiny_Tales.2/snapshots/0123456789abcdef", "Tiny_Tales_2"), ("Café №1", "Cafe_No1"), ("...", "model"),
+        ("meson-x", "model_meson-x"), ("snapshots", "snapshots"),
+    ],
+)  # fmt: skip
+def test_any_folder_gives_a_name(place: str, name: str, tmp_path: Path) -> None:
+    model, tensors = files.tiny()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    assert open_model(files.hf_folder(tmp_path / place, model, tensors)).model.name == name
 
 
 def test_equal_but_separate_storages_are_shared(tmp_path: Path) -> None:
