@@ -1,6 +1,6 @@
 """`tools/board-report [HOST] BUILD`: what a machine does with a baked program, as a Markdown table.
 
-With HOST (user@host) on a board, through tools/deploy; without, here: a RISC-V program in the emulator. Everything but
+With HOST (user@host) on a board, through tools/deploy; without, here: a program for RISC-V or Arm in the emulator. Everything but
 the kernel and the memory is what the program says about itself (--info, --profile). The exit code is 66 without a
 program, 69 when the board can't be reached, else that of the program.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
 import shlex
 import subprocess
@@ -25,6 +26,8 @@ NAME = "tools/board-report"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 UNKNOWN = "–"
 PRODUCT = re.compile(r"^matmul_(\w+)_(\d+)x(\d+) +(\d+) +([0-9.]+) +\S+% +(\S+) +(\S+)(?: +(\S+))?$", re.M)
+# Names what runs the programs of a machine (EM_RISCV, EM_AARCH64), and the machine itself.
+EMULATORS = {243: ("riscv64", [str(TOOLS / "run-riscv")]), 183: ("aarch64", ["qemu-aarch64"])}
 EMULATED = "an emulator, which says nothing about speed; name a board to measure it: tools/board-report HOST BUILD"
 # What a board reads from its card, not what is still in memory from the copying. Takes root.
 DROP_CACHES = "sync && { echo 3 > /proc/sys/vm/drop_caches; } 2>/dev/null && echo dropped"
@@ -49,9 +52,11 @@ def call(command: list[str], **environment: str) -> str:
     return ran.stdout.decode(errors="surrogateescape")
 
 
-def is_riscv(program: Path) -> bool:
-    """Whether e_machine of the ELF header is EM_RISCV."""
-    return program.read_bytes()[18:20] == (243).to_bytes(2, "little")
+def emulator_of(program: Path) -> list[str]:
+    """What runs a program that is for another machine, by e_machine of its ELF header; empty for this one's."""
+    none: tuple[str, list[str]] = ("", [])
+    machine, command = EMULATORS.get(int.from_bytes(program.read_bytes()[18:20], "little"), none)
+    return [] if machine == platform.machine() else command
 
 
 def figure(pattern: str, text: str) -> str:
@@ -147,14 +152,14 @@ def disconnect(host: str, folder: str) -> None:
     subprocess.run(["ssh", "-o", f"ControlPath={folder}/ssh", "-O", "exit", host], check=False, capture_output=True)
 
 
-def here(program: Path, emulated: bool) -> tuple[Report, list[tuple[str, str]]]:
+def here(program: Path, emulator: list[str]) -> tuple[Report, list[tuple[str, str]]]:
     """The same for this machine or the emulator."""
-    command = [str(TOOLS / "run-riscv")] * emulated + [str(program.resolve())]
+    command = [*emulator, str(program.resolve())]
 
     def run(*arguments: str, cold: bool = False) -> str:
         return call([*command, *arguments], DUO_HOST="")  # or run-riscv would go to that board
 
-    if emulated:
+    if emulator:
         return run, [("machine", EMULATED)]
     return run, system_rows(call(["uname", "-srm"]).strip(), call(["free"], LC_ALL="C"))
 
@@ -180,14 +185,15 @@ def main(argv: list[str]) -> int:
     except BenchError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 66
-    place = "board" if args.host else "emulator" if is_riscv(program) else "here"
+    emulator = emulator_of(program)
+    place = "board" if args.host else "emulator" if emulator else "here"
     with ExitStack() as at_exit:
         if args.host:
             folder = at_exit.enter_context(tempfile.TemporaryDirectory())
             at_exit.callback(disconnect, args.host, folder)
             run, system = on_board(args.host, args.build, program, folder)
         else:
-            run, system = here(program, place == "emulator")
+            run, system = here(program, emulator)
         if args.contest:
             ssh = ["ssh", "-o", f"ControlPath={folder}/ssh", args.host] if args.host else ["sh", "-c"]
             peak = peak_of(lambda line: call([*ssh, line]), f"./{program.name}" if args.host else str(program.resolve()))

@@ -91,8 +91,9 @@ def test_what_is_not_known_is_left_out(tmp_path: Path, tale: Path) -> None:
     assert "decode" not in out and "prefill" not in out and "–" not in out
 
 
-def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path) -> None:
-    """A copy of the tools, whose run-riscv is no emulator: what counts is the program's e_machine."""
+@pytest.mark.parametrize(("machine", "emulator"), [(243, "tools/run-riscv"), (183, "bin/qemu-aarch64")])
+def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path, machine: int, emulator: str) -> None:
+    """A copy of the tools, whose emulators are none: what counts is the program's e_machine."""
     root = tmp_path / "copy"
     shutil.copytree(ROOT / "benchmarks", root / "benchmarks")
     (root / "tests").mkdir()
@@ -100,10 +101,12 @@ def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path) -> None:
     (root / "tools").mkdir()
     for name in ("board-report", "help.sh"):
         shutil.copy(ROOT / "tools" / name, root / "tools")
-    (root / "tools/run-riscv").write_text('#!/bin/sh\nshift\n' + PROGRAM.partition("\n")[2])
-    (root / "tools/run-riscv").chmod(0o755)
-    (tale / "tale").write_bytes(b"\x7fELF".ljust(18, b"\0") + (243).to_bytes(2, "little"))
-    ran = subprocess.run([root / "tools/board-report", tale], text=True, capture_output=True)
+    (root / "bin").mkdir()
+    (root / emulator).write_text('#!/bin/sh\nshift\n' + PROGRAM.partition("\n")[2])
+    (root / emulator).chmod(0o755)
+    (tale / "tale").write_bytes(b"\x7fELF".ljust(18, b"\0") + machine.to_bytes(2, "little"))
+    variables = os.environ | {"PATH": f"{root}/bin:{os.environ['PATH']}"}
+    ran = subprocess.run([root / "tools/board-report", tale], text=True, capture_output=True, env=variables)
     assert (ran.returncode, ran.stderr) == (0, "")
     rows = [line for line in ran.stdout.splitlines() if line]
     assert [row.partition(" | ")[0] for row in rows] == [
