@@ -95,7 +95,8 @@ def test_what_is_not_known_is_left_out(tmp_path: Path, tale: Path) -> None:
 def test_an_emulator_is_asked_for_no_times(tmp_path: Path, tale: Path, machine: int, emulator: str) -> None:
     """A copy of the tools, whose emulators are none: what counts is the program's e_machine."""
     root = tmp_path / "copy"
-    shutil.copytree(ROOT / "benchmarks", root / "benchmarks")
+    for name in ("benchmarks", "codegen"):
+        shutil.copytree(ROOT / name, root / name)
     (root / "tests").mkdir()
     shutil.copy(ROOT / "tests/seeded.py", root / "tests")
     (root / "tools").mkdir()
