@@ -56,7 +56,8 @@ def first_difference(story: bytes, kept: str) -> int | None:
     mine = prints_of(story)
     if mine == kept:
         return None
-    return PIECE * next((i for i, (a, b) in enumerate(zip(mine.split(), kept.split())) if a != b), len(mine.split()) - 1)
+    pairs = list(zip(mine.split(), kept.split()))
+    return PIECE * next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
 # ---- The page

@@ -12,10 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from codegen.draft import SLOTS, hashes, table_of
-from codegen.formats import open_tokenizer
 from tools.simulator.simulate import ROOT, Simulator, SimulatorError, address_of, plain_names, prepare
 
 BUILD = ROOT / "build-sim-figures"
@@ -174,6 +170,12 @@ GUESSED = (
 
 def guess_always(path: Path, recipe: str) -> None:
     """Writes a table that has a guess for every last token, which is mostly wrong, as seeded weights tell no stories."""
+    # Load here what --help has to do without.
+    import numpy as np
+
+    from codegen.draft import SLOTS, hashes, table_of
+    from codegen.formats import open_tokenizer
+
     vocabulary = open_tokenizer(path.with_name(f"{recipe}.tokenizer.bin"), 32000)
     slots = np.zeros((1 << 15, SLOTS), np.uint32)
     for token in range(32000):
