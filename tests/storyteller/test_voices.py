@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import EMULATOR, on_the_duo, on_this_machine, record, said, samples, tell, with_sanitizers
+from programs import EMULATOR, RATE, on_the_duo, on_this_machine, record, said, samples, tell, with_sanitizers
 
 LONG = (
     "Once upon a time there was a little girl who lived in a small house by the sea, and every morning she walked down to the "
     "beach, because she loved to look at the waves and at the ships."
 )
+
+
+LOUDNESS = {"slt": -16.1, "kal16": -28.3, "rms": -21.5, "awb": -20.7}  # LUFS, before they are levelled
 
 
 def flite(voice: str, wav: Path) -> np.ndarray:
@@ -36,7 +39,12 @@ def say(path: Path, voice: str, wav: Path) -> np.ndarray:
 def test_the_samples_are_those_of_flite(voice: str, tmp_path: Path) -> None:
     expected = flite(voice, tmp_path / "flite.wav")
     assert len(expected) > 8 * 16000, "several times what is handed on together"
-    assert np.array_equal(say(on_this_machine(), voice, tmp_path / "said.wav")[: len(expected)], expected)
+    sound = say(on_this_machine(), voice, tmp_path / "said.wav")[: len(expected)]
+    whole = slice(RATE // 100, None)  # behind the soft start
+    gain = 10 ** ((-23 - LOUDNESS[voice]) / 20)
+    plain = np.abs(expected[whole] * gain) < 0.48  # where no peak is rounded off
+    assert plain.mean() > 0.99
+    assert np.abs(sound[whole] - expected[whole] * gain)[plain].max() <= 1 / 32768, "less than a step of 16 bits"
 
 
 @pytest.mark.parametrize("voice", ["kal", "espeak"])
