@@ -54,14 +54,13 @@ def encode(values: np.ndarray, encoding: str) -> bytes:
     blocks = values.reshape(-1, 32).astype("<f4")
     scales = (np.abs(blocks).max(axis=1) / {"Q8_0": 127, "Q4_0": 7}[encoding]).astype("<f2")
     divisors = np.where(scales == 0, 1, scales).astype("<f4")[:, None]
-    out = b""
-    for scale, block in zip(scales, np.rint(blocks / divisors), strict=True):
-        if encoding == "Q8_0":
-            out += scale.tobytes() + np.clip(block, -127, 127).astype("i1").tobytes()
-        else:
-            nibbles = (np.clip(block, -8, 7) + 8).astype("u1")
-            out += scale.tobytes() + (nibbles[:16] | nibbles[16:] << 4).tobytes()
-    return out
+    rounded = np.rint(blocks / divisors)
+    if encoding == "Q8_0":
+        quants = np.clip(rounded, -127, 127).astype("i1").view("u1")
+    else:
+        nibbles = (np.clip(rounded, -8, 7) + 8).astype("u1")
+        quants = nibbles[:, :16] | nibbles[:, 16:] << 4
+    return np.concatenate([scales.view("u1").reshape(-1, 2), quants], axis=1).tobytes()
 
 
 def decoded(values: np.ndarray, encoding: str) -> np.ndarray:
