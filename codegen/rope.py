@@ -130,7 +130,7 @@ def rope_table(model: Model) -> FloatArray:
     float32; without factors nothing is divided."""
     per_pair = frequencies(model.head_size, model.rope_theta)
     if model.rope_factors:
-        per_pair = per_pair / np.array(model.rope_factors, np.float32)
+        per_pair = np.divide(per_pair, np.array(model.rope_factors, np.float32), dtype=np.float32)
     angles = np.arange(model.seq_len, dtype=np.float32)[:, None] * per_pair
     sines, cosines = sincosf(angles.reshape(-1))
     return np.stack((cosines, sines)).astype("<f4").reshape(2, *angles.shape)

@@ -27,7 +27,7 @@ def told(program: Path, count: int, seed: int, temperature: str) -> list[list[in
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise BakeError(f"the baked model ended with exit code {done.returncode}: {said[-1]}")
-    numbers = np.frombuffer(done.stdout, "<i4").tolist()
+    numbers = [int(number) for number in np.frombuffer(done.stdout, "<i4")]
     stories, at = [], 0
     while at < len(numbers):
         stories.append(numbers[at + 1 : at + 1 + numbers[at]])

@@ -52,10 +52,11 @@ def _fifth_bits(blocks: Blocks) -> Bytes:
 
 def _scaled(q: npt.NDArray[Any], scale: FloatArray, least: FloatArray | None = None) -> FloatArray:
     """scale * q - least, (blocks, groups, values), flat a block."""
-    values = np.multiply(q, scale, dtype=np.float32)
+    values: FloatArray = np.multiply(q, scale, dtype=np.float32)
     if least is not None:
         values -= least
-    return values.reshape(values.shape[0], -1)
+    flat: FloatArray = values.reshape(values.shape[0], -1)
+    return flat
 
 
 def _q4_0(b: Blocks) -> FloatArray:

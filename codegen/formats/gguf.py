@@ -124,7 +124,7 @@ def _rope_factors(gguf: Gguf, own: str, head_size: int) -> tuple[float, ...]:
             f"{stored.encoding} and a factor of {factor}; can't be baked"
         )
     values = decode(read_span(stored.path, stored.offset, stored.bytes, label), stored.encoding)
-    return check_factors(values.tolist(), label)
+    return check_factors([float(value) for value in values.reshape(-1)], label)
 
 
 def _number(gguf: Gguf, key: str, default: float | None = None) -> float:
