@@ -118,8 +118,9 @@ class Seeded:
         if name.startswith("rms_") and name not in ("rms_q_weight", "rms_k_weight"):
             return np.ones((1, columns), np.float32)
         if name in VECTOR_TENSORS:
-            spread: FloatArray = np.float32(0.25) * random.standard_normal((1, columns), dtype=np.float32)
-            return np.add(spread, np.float32(name.startswith("rms_")), dtype=np.float32)
+            spread = np.float32(0.25) * random.standard_normal((1, columns), dtype=np.float32)
+            moved: FloatArray = np.add(spread, np.float32(name.startswith("rms_")), dtype=np.float32)
+            return moved
         deviation = 0.02 if name == "token_embedding_table" else columns**-0.5
         if self.collapsed and name in EMBEDDINGS:
             deviation = 4 * columns**-0.5  # logits that have a top
