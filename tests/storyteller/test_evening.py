@@ -9,8 +9,9 @@ from pathlib import Path
 import hearing
 import numpy as np
 from loudness import measure
-from programs import RATE, Running, command, on_this_machine, record, said, samples, tell
+from programs import RATE, Running, command, on_the_duo, on_this_machine, record, said, samples, tell
 
+ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
 WORDS = ("--loop", "--attention", "wake", "--voice", "kal16", "-s", "7")
 
 
@@ -23,17 +24,27 @@ def spoken(folder: Path, *texts: str, semitones: float = 6, noise: float = 20) -
     return record(path, hearing.with_noise(np.frombuffer(path.read_bytes()[44:], np.int16), noise))
 
 
-def test_an_evening_and_the_morning_after(tmp_path: Path) -> None:
-    memory = ("--memory", tmp_path / "memory")
-    asked = spoken(tmp_path, "hello teddy", "tell me a story about a dragon", "hello teddy", "that one again", "hello teddy", "good night")
-    result = tell(on_this_machine(), *WORDS, *memory, "--mic-wav", asked, "--wav", tmp_path / "evening.wav", stdin=subprocess.DEVNULL)
+def evening(program: Path, folder: Path, *words: str | Path) -> str:
+    """A child wakes it, wishes, wants it again, and says good night; the story, which was told twice."""
+    asked = spoken(folder, "hello teddy", "tell me a story about a dragon", "hello teddy", "that one again", "hello teddy", "good night")
+    result = tell(program, *WORDS, *words, "--mic-wav", asked, "--wav", folder / "evening.wav", stdin=subprocess.DEVNULL)
     assert result.returncode == 0, result.stderr
     assert re.findall("heard: (.*)", result.stderr)[:2] == ["tell me a story about a dragon", "that one again"], result.stderr
     stories = [part for part in result.stdout.split("\n") if part]
     told = tell(on_this_machine(), "--wish", "a dragon", "--mute", "-s", "7").stdout
     assert "dragon" in told and "\n".join(stories) == (told + told).strip(), "told twice, and nothing else"
-    loudness, peak = measure(samples(tmp_path / "evening.wav"))
+    loudness, peak = measure(samples(folder / "evening.wav"))
     assert abs(loudness + 23) <= 1 and peak < -1, (loudness, peak)
+    return told
+
+
+def test_an_evening_with_the_boards_program(tmp_path: Path) -> None:
+    evening(on_the_duo(), tmp_path, "--acoustic-model", ACOUSTIC_MODEL)
+
+
+def test_an_evening_and_the_morning_after(tmp_path: Path) -> None:
+    memory = ("--memory", tmp_path / "memory")
+    told = evening(on_this_machine(), tmp_path, *memory)
 
     # The power fails in the middle of the next story: its player has taken half a second.
     player = command(tmp_path / "player", f"head -c {RATE} >/dev/null\ntouch {tmp_path}/playing\nexec sleep 60")
