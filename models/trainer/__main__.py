@@ -38,7 +38,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--work", type=Path, default=ROOT / "build-model", metavar="DIR", help="state and log (default: "
                       "build-model)")  # fmt: skip
     made.add_argument("--out", type=Path, default=ROOT / "models", metavar="DIR", help="finished files (default: models)")
-    made.add_argument("--master", type=Path, metavar="FILE", help="write the float32 weights to this file as well")
     made.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="begin with the weights and the tokenizer "
                       "of a model file; its dimensions count")  # fmt: skip
     made.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of stories and weights (default: %(default)s)")
@@ -146,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
         except loop.Diverged as error:
             raise BakeError(f"{error}: stopped; {args.work / loop.STATE} has the last good state: go on with a lower --peak "
                             "from a model that it exports", SELF_TEST) from error  # fmt: skip
-    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), args.out, NAME, args.master)
+    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), args.out, NAME)
     loss = loop.mean_loss(trainer.network, trainer.steps, trainer.held_out)
     print(f"{trainer.step} steps, {trainer.tokens} tokens, {trainer.seconds / 60:.0f} minutes, held-out loss {loss:.4f}")
     return 0

@@ -11,6 +11,7 @@ import torch
 
 from codegen.export import export
 from codegen.formats import open_model
+from codegen.formats.torch_pt import NAMES
 from codegen.model import Model
 from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized
@@ -93,12 +94,33 @@ def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
 
 
 def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer, log: Sequence[dict[str, float]],
-         topics: Sequence[str], out: Path, name: str, master: Path | None = None) -> None:  # fmt: skip
-    """Writes the int8 checkpoint, tokenizer, topics and loss curve to `out`, and float32 weights to `master`."""
-    trained = Trained(out / "state", model_of(config, name), config, {key: value.cpu() for key, value in state.items()})
+         topics: Sequence[str], out: Path, name: str) -> None:  # fmt: skip
+    """Writes the float16 master, the int8 checkpoint made of it, tokenizer, topics and loss curve to `out`.
+
+    The master is a checkpoint as llama2.c's train.py saves them, half as large: a run goes on from it as it is, and
+    float16 keeps three more bits of a weight than training, which multiplies in bfloat16, has used.
+    """
+    half = {key: value.detach().cpu().half() for key, value in state.items()}
+    trained = Trained(out / "state", model_of(config, name), config, {key: value.float() for key, value in half.items()})
+    torch.save({"model": _llama2c(half, config), "model_args": _arguments(config)}, out / f"{name}.pt")
     export(trained, out / f"{name}_q8.bin", "v2", GROUP_SIZE)
-    if master is not None:
-        export(trained, master, "v0")
     tokenizer.write(out / f"{name}.tokenizer.bin")
     (out / f"{name}.topics.txt").write_text("\n".join(topics) + "\n", encoding="utf-8")
     (out / f"{name}.svg").write_text(report.loss_curve(log, f"{name}: loss while training"), encoding="utf-8")
+
+
+def _llama2c(state: Mapping[str, torch.Tensor], config: Config) -> dict[str, torch.Tensor]:
+    """The tensors under the names of llama2.c's model.py, each in a storage of its own."""
+    found = {}
+    for name, (key, part) in slices(config).items():
+        layers = [""] if key in state else [f"layers.{layer}." for layer in range(config.n_layers)]
+        for layer, prefix in enumerate(layers):
+            found[NAMES[name].format(layer)] = state[f"{prefix}{key}"][part].clone()
+    return found
+
+
+def _arguments(config: Config) -> dict[str, float]:
+    """llama2.c's ModelArgs."""
+    return {"dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
+            "vocab_size": config.vocab_size, "hidden_dim": config.hidden_dim, "multiple_of": 32, "norm_eps": 1e-5,
+            "max_seq_len": config.seq_len, "dropout": 0.0}  # fmt: skip
