@@ -21,6 +21,7 @@ import numpy as np
 
 from codegen import golden_run as golden
 from codegen.__main__ import tokenizer_of
+from codegen.errors import USAGE, BakeError
 from codegen.fingerprint import fingerprint_file
 from codegen.formats import open_model
 from codegen.rope import rope_table
@@ -235,7 +236,21 @@ def entry(model: Path) -> str:
     return f'\n["0x{fingerprint_file(model):016x}"]\nname = "{model.stem}"\nstories = [\n{lines}]\n'
 
 
+def main(arguments: list[str]) -> int:
+    """Adds a model's lines to contest.toml, in place of those that it had; errors as one line."""
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        print("python3 -m benchmarks.contest MODEL     adds what llama2.c tells with a checkpoint to benchmarks/contest.toml")
+        return 0 if arguments in (["-h"], ["--help"]) else USAGE
+    try:
+        made = entry(Path(arguments[0]))
+    except BakeError as error:
+        print(f"benchmarks.contest: {error}", file=sys.stderr)
+        return error.exit_code
+    others = TABLE.read_text(encoding="utf-8").split('\n["')
+    kept = [part for part in others if not made.startswith('\n["' + part[:18])]
+    TABLE.write_text('\n["'.join(kept) + made, encoding="utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    made = entry(Path(sys.argv[1]))
-    others = TABLE.read_text().split("\n[\"")
-    TABLE.write_text("\n[\"".join(part for part in others if not made.startswith("\n[\"" + part[:18])) + made)
+    sys.exit(main(sys.argv[1:]))

@@ -94,3 +94,9 @@ def test_a_checkpoint_without_stories(tmp_path: Path) -> None:
 def test_memory_is_asked_for_while_a_program_runs() -> None:
     told = peak_of(lambda line: subprocess.run(["sh", "-c", line], text=True, capture_output=True, check=True).stdout, "sleep")
     assert told(["0.2"]).endswith(" MiB, 0 kB of swap")
+
+
+def test_its_command_refuses_in_one_line(tmp_path: Path) -> None:
+    for words, code, said in ((["--help"], 0, ""), ([], 2, ""), ([str(tmp_path / "none.bin")], 66, "none.bin: ")):
+        done = subprocess.run([sys.executable, "-m", "benchmarks.contest", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == code and said in done.stderr and done.stderr.count("\n") == (code == 66), done.stderr
