@@ -158,6 +158,8 @@ def code(elf: bytes) -> tuple[int, int]:
 
 def test_a_program_without_its_symbols_is_one(copy: Copy) -> None:
     """As after strip(1): the end of the file is gone, and the header says of no sections."""
+    if any(word.endswith("run-riscv") for word in RUNNER):
+        pytest.skip("the emulator is chosen by the program's sections")
     data = bytearray(copy.program.read_bytes())
     del data[loaded_end(data, "the program") :]
     data[40:48], data[58:64] = bytes(8), bytes(6)
