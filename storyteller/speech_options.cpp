@@ -315,6 +315,8 @@ std::optional<Failure> read_options(int argc, char* const* argv, SpeechOptions& 
 
 Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
     SpeechOptions options;
+    options.temperature = 0.8F;  // Serves listeners: fewer words are odd than at 1.
+    options.steps = 0;           // Tells to the end.
     std::vector<const char*> operands;
     if (auto failed = read_options(argc, argv, options, operands)) {
         return *failed;

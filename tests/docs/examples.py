@@ -2,7 +2,8 @@
 
     python3 tests/docs/examples.py     runs each and rewrites what is shown: tools/regen --examples
 
-STAND_INS names variables of the environment with programs that are built already, to run in place of those typed.
+STAND_INS names variables of the environment with programs that are built already, to run in place of those typed, with
+the options of ADDED, which the tool puts before those given.
 What is shown may end with "...", and stands for the beginning of what is printed; line breaks may be elsewhere.
 """
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "README.zh.md")
 EXAMPLE = re.compile(r"^    \$ (?P<command>.+)\n(?P<shown>(?:    (?!\$ ).*\S.*\n)+)", re.MULTILINE)
 STAND_INS = {"tools/story": "STORYBAKE_TINYTALES", "build/storyteller": "STORYBAKE_STORYTELLER"}
+ADDED = {"tools/story": ["-t", "0.8", "-n", "0"]}
 LONGEST = 160  # shows so many characters of a longer text at most, to the end of a sentence
 WIDTH = 116
 
@@ -55,7 +57,7 @@ def stand_in(program: str) -> str:
 def run(command: str) -> str:
     """What a command prints on standard output. Raises CalledProcessError when it fails."""
     program, *arguments = shlex.split(command)
-    words = [stand_in(program) or program, *arguments]
+    words = [stand_in(program), *ADDED.get(program, []), *arguments] if stand_in(program) else [program, *arguments]
     return subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 

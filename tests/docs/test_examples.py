@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from examples import PAGES, ROOT, STAND_INS, Example, abridged, examples, one_line, rewritten, run, stand_in
+from examples import ADDED, PAGES, ROOT, STAND_INS, Example, abridged, examples, one_line, rewritten, run, stand_in
 
 EXAMPLES = {example.command: example for name in PAGES for example in examples((ROOT / name).read_text(encoding="utf-8"))}
 DOCUMENTS = [path for pattern in ("*.md", "docs/*.md", "models/*.md", "cross/*.md", "tools/*/*.md") for path in ROOT.glob(pattern)]
@@ -24,6 +24,11 @@ def test_what_is_shown_is_what_is_printed(command: str) -> None:
     printed = run(command)
     example = EXAMPLES[command]
     assert example.agrees_with(printed), f"the READMEs show {example.shown!r}, it prints {one_line(printed)!r}: run tools/regen --examples"
+
+
+def test_a_stand_in_gets_what_the_tool_adds() -> None:
+    for tool, options in ADDED.items():
+        assert f'exec "$program" {" ".join(options)} "${{arguments[@]}}"' in (ROOT / tool).read_text(encoding="utf-8")
 
 
 def test_there_is_an_example_and_both_languages_show_it() -> None:

@@ -38,7 +38,7 @@ def last_line(result: subprocess.CompletedProcess[str]) -> str:
         ("--wish x -i y", "two beginnings of one story"),
         ("dragon", 'a story about it is asked for with --wish "dragon"'),
         (f"--mute --wish {'x' * 500}", "--wish: too long for this model (500 bytes): say it in fewer words"),
-        (f"--mute --wish {'x' * 190}", "--wish: too long for this model (190 bytes)"),
+        (f"--mute --wish {'x' * 300}", "--wish: too long for this model (300 bytes)"),
         ("--sleep 5x", '--sleep "5x": expected minutes, 1 to 1440, or 90s, 20m, 2h'),
         ("--loop --wish x", "--loop asks for each wish"),
         ("--loop -i x", "--loop asks for each wish"),

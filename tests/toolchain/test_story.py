@@ -77,7 +77,7 @@ def notes(checkout: Path) -> list[str]:
 
 def test_it_builds_its_program_alone_and_installs_what_a_story_needs(tell: Tell, checkout: Path) -> None:
     result = tell("-i", "Once upon", "-s", "42")
-    assert (result.returncode, result.stdout) == (0, "told: -i Once upon -s 42\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "told: -t 0.8 -n 0 -i Once upon -s 42\n"), result.stderr
     setup, configure, compiling = notes(checkout)
     assert setup == "tools/setup story"
     assert configure.startswith("setup build-story/tale_q8 -Dstoryteller=disabled -Dunity=on -Dunity_size=100 ")
@@ -89,7 +89,7 @@ def test_it_builds_its_program_alone_and_installs_what_a_story_needs(tell: Tell,
 def test_the_options_of_the_build_are_passed_on_and_configure_again_when_they_change(tell: Tell, checkout: Path) -> None:
     model, tokenizer = str(checkout / "models/my other.model.bin"), str(checkout / "models/tale.tokenizer.bin")
     words = ["--model", model, f"--tokenizer={tokenizer}", "--weights", "q4", "--target=portable"]
-    assert tell(*words, "-n", "3").stdout == "told: -n 3\n"
+    assert tell(*words, "-n", "3").stdout == "told: -t 0.8 -n 0 -n 3\n"
     always = "-Dstoryteller=disabled -Dunity=on -Dunity_size=100"
     expected = f"-Dmodel={model} -Dtokenizer={tokenizer} -Dweights=q4 -Dtarget=portable"
     assert notes(checkout)[1] == f"setup build-story/my other.model {always} {expected}"
@@ -156,7 +156,7 @@ def test_on_a_terminal_one_line_renews_itself(checkout: Path, environment: dict[
     reader, writer = pty.openpty()
     with subprocess.Popen([checkout / "tools/story"], env=environment, stderr=writer, stdout=subprocess.PIPE, text=True) as process:
         os.close(writer)
-        assert process.stdout and process.stdout.read() == "told: \n"
+        assert process.stdout and process.stdout.read() == "told: -t 0.8 -n 0\n"
     shown = b""
     try:
         while block := os.read(reader, 4096):
