@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
+HEADERS = tuple(SOURCE.with_name(name) for name in ("attention.hpp", "lanes.hpp"))
 NEEDED = ("avx512f", "avx512bw", "avx512_bf16")
 
 
@@ -33,7 +34,7 @@ def compiled(folder: Path, head_size: int) -> ctypes.CDLL:
     """The library for a head size, compiled into `folder` the first time.  Raises ValueError with what the compiler said."""
     command = [*os.environ.get("CXX", "g++").split(), "-std=c++20", "-O3", "-march=native", "-Wno-maybe-uninitialized",
                "-shared", "-fPIC", f"-DHEAD_SIZE={head_size}"]  # fmt: skip
-    digest = hashlib.sha256(SOURCE.read_bytes() + repr(command).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (SOURCE, *HEADERS)) + repr(command).encode()).hexdigest()[:12]
     library = folder / f"kernels-{digest}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
