@@ -29,7 +29,7 @@ from checks.fuzzing import check_fuzz
 from checks.results import BUILD, ROOT, Counts, pytest
 from checks.style import check_style, check_tidy
 
-# What was measured with nothing in ccache: the whole took 20.0 minutes on two quiet cores, 38.6 of processor time; --quick takes
+# What was measured: the whole took 20.0 minutes on two quiet cores, 38.6 of processor time, with fewer builds; --quick takes
 # 4.9 of processor time.
 USUALLY = "20 minutes on two cores of 3 GHz"
 USUALLY_QUICK = "three minutes on two cores of 3 GHz"
