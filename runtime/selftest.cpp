@@ -99,7 +99,8 @@ const char* find_wrong_step(std::span<const float> logits, const Tokenizer& toke
     const std::size_t half = golden.drawn.size() / 2;
     for (std::size_t i = 0; i < golden.drawn.size(); ++i) {
         const float topp = i < half ? GoldenText::kTopp : 1.0F;
-        Sampler sampler(kModel.vocab_size, GoldenText::kTemperature, topp, i % half + 1);
+        const std::size_t seed = 1 + (i < half ? i : i - half);
+        Sampler sampler(kModel.vocab_size, GoldenText::kTemperature, topp, seed);
         const int token = golden.drawn[i];
         if (sampler.sample(logits) != token) {
             return "the sampler's tokens of known logits";
