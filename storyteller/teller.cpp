@@ -90,7 +90,7 @@ std::optional<Failure> Teller::recall(const Story& story) {
     Collector collected;
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
     Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
-    const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    std::optional<Failure> failed = session.generate(story.prompt, story.echo);
     told_ = std::move(collected.text);
     return failed;
 }
