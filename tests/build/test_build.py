@@ -152,7 +152,7 @@ def test_pieces_reach_no_source_and_come_out_as_they_are(build: Path, model: Pat
 
     def sources() -> list[str]:
         files = [*sorted((build / "generated").iterdir()), build / "packed_data.cpp"]
-        return [re.sub(r"0x[0-9a-f]+|[0-9]+", "N", file.read_text()) for file in files]
+        return [re.sub(r"N(, N)+", "N", re.sub(r"0x[0-9a-f]+|[0-9]+", "N", file.read_text())) for file in files]
 
     original, before = path.read_bytes(), sources()
     data = parse(original, 301, path.name)
@@ -160,7 +160,7 @@ def test_pieces_reach_no_source_and_come_out_as_they_are(build: Path, model: Pat
     try:
         path.write_bytes(to_bytes(TokenizerData(hostile, data.scores)))
         built(build, "compile", "-C", build)
-        assert sources() == before, "but for numbers"
+        assert sources() == before, "but for numbers, and how many ids a known text has"
         for prompt in ('{{7%s"\\*/', "??/${\n#", "\u202e{{%s"):
             result = subprocess.run(
                 [build / "odd_q8", "-t", "0", "-n", "0", "-i", prompt], capture_output=True, text=True, check=True
