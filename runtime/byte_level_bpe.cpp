@@ -31,9 +31,7 @@ Result<ByteLevelBpe> ByteLevelBpe::view(std::span<const std::byte> baked, int vo
     t.byte_ids_ = 4 * kByteLevelHeaderWords;
     const std::size_t kinds = t.byte_ids_ + std::size_t{4} * 256;
     t.merges_ = kinds + 4 * std::size_t{t.kinds_count_};
-    t.offsets_ = t.merges_ + 16 * std::size_t{t.merges_count_};
-    t.sorted_ = t.offsets_ + 4 * (std::size_t{header(1)} + 1);
-    t.bytes_ = t.sorted_ + 4 * std::size_t{t.sorted_count_};
+    t.place(t.merges_ + 16 * std::size_t{t.merges_count_}, header(1));
     const std::size_t expected = t.bytes_ + (std::size_t{header(2)} + 3) / 4 * 4;
     if (baked.size() != expected) {
         return failure(kExitBadData, "the baked tokenizer has %zu bytes, expected %zu: bake the model again",
@@ -75,35 +73,6 @@ bool ByteLevelBpe::points_inside(std::uint32_t vocab_size, std::uint32_t bytes_s
         }
     }
     return ids_below(merges_ + 8, merges_count_, 16, vocab_size) && ids_below(sorted_, sorted_count_, 4, vocab_size);
-}
-
-std::uint32_t ByteLevelBpe::word(std::size_t offset) const {
-    return load<std::uint32_t>(baked_ + offset);
-}
-
-std::string_view ByteLevelBpe::piece(int id) const {
-    const std::size_t at = offsets_ + 4 * static_cast<std::size_t>(id);
-    const std::uint32_t begin = word(at);
-    return {reinterpret_cast<const char*>(baked_ + bytes_ + begin), word(at + 4) - begin};
-}
-
-/// Finds the id of a piece that merges can make, or -1.
-int ByteLevelBpe::find(std::string_view text) const {
-    std::uint32_t low = 0;
-    std::uint32_t high = sorted_count_;
-    while (low < high) {
-        const std::uint32_t middle = low + (high - low) / 2;
-        if (piece(static_cast<int>(word(sorted_ + 4 * std::size_t{middle}))) < text) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low == sorted_count_) {
-        return -1;
-    }
-    const int id = static_cast<int>(word(sorted_ + 4 * std::size_t{low}));
-    return piece(id) == text ? id : -1;
 }
 
 void ByteLevelBpe::encode_word(std::string_view text, std::vector<int>& ids) const {

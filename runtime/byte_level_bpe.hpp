@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "baked_pieces.hpp"
 #include "fail.hpp"
 #include "words.hpp"
 
@@ -25,7 +26,7 @@ namespace storybake {
 ///
 /// unk is what a byte without a piece becomes, ~0 for nothing. flags: 1, a word that is a piece is not merged but taken
 /// whole.
-class ByteLevelBpe {
+class ByteLevelBpe : public BakedPieces {
 public:
     static constexpr std::uint32_t kMagic = 0x4c424253;  // "SBBL"
     static constexpr const char* kName = "byte-level BPE";
@@ -40,28 +41,20 @@ public:
 
     /// Returns the bytes of a token.
     [[nodiscard]] std::string_view decode(int token) const { return piece(token); }
-    [[nodiscard]] std::string_view piece(int id) const;
 
 private:
     ByteLevelBpe() = default;
     [[nodiscard]] bool points_inside(std::uint32_t vocab_size, std::uint32_t bytes_size) const;
-    [[nodiscard]] std::uint32_t word(std::size_t offset) const;
-    [[nodiscard]] int find(std::string_view text) const;
     void encode_word(std::string_view word, std::vector<int>& ids) const;
 
-    const std::byte* baked_ = nullptr;
     std::uint32_t rule_ = 0;
     std::uint32_t kinds_count_ = 0;
     std::uint32_t merges_count_ = 0;
-    std::uint32_t sorted_count_ = 0;
     std::uint32_t unk_ = 0;
     bool whole_words_ = false;
     Words words_;
     std::size_t byte_ids_ = 0;  // is a byte offset into the blob, as those below
     std::size_t merges_ = 0;
-    std::size_t offsets_ = 0;
-    std::size_t sorted_ = 0;
-    std::size_t bytes_ = 0;
 };
 
 }  // namespace storybake

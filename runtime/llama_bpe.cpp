@@ -163,9 +163,7 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     t.sorted_count_ = header(4);
     t.has_bytes_ = header(5) != 0;
     t.scores_ = 4 * kLlamaHeaderWords;
-    t.offsets_ = t.scores_ + 4 * std::size_t{t.vocab_size_};
-    t.sorted_ = t.offsets_ + 4 * (std::size_t{t.vocab_size_} + 1);
-    t.bytes_ = t.sorted_ + 4 * std::size_t{t.sorted_count_};
+    t.place(t.scores_ + 4 * std::size_t{t.vocab_size_}, t.vocab_size_);
     const std::size_t expected = t.bytes_ + (std::size_t{header(2)} + 3) / 4 * 4;
     if (baked.size() != expected) {
         return failure(kExitBadData, "the baked tokenizer has %zu bytes, expected %zu: bake the model again",
@@ -202,36 +200,8 @@ bool LlamaBpe::points_inside(std::uint32_t bytes_size) const {
     return true;
 }
 
-std::uint32_t LlamaBpe::word(std::size_t offset) const {
-    return load<std::uint32_t>(baked_ + offset);
-}
-
 float LlamaBpe::score(int id) const {
     return load<float>(baked_ + scores_ + 4 * static_cast<std::size_t>(id));
-}
-
-std::string_view LlamaBpe::piece(int id) const {
-    const std::size_t at = offsets_ + 4 * static_cast<std::size_t>(id);
-    const std::uint32_t begin = word(at);
-    return {reinterpret_cast<const char*>(baked_ + bytes_ + begin), word(at + 4) - begin};
-}
-
-int LlamaBpe::find(std::string_view text) const {
-    std::uint32_t low = 0;
-    std::uint32_t high = sorted_count_;
-    while (low < high) {
-        const std::uint32_t middle = low + (high - low) / 2;
-        if (piece(static_cast<int>(word(sorted_ + 4 * std::size_t{middle}))) < text) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low == sorted_count_) {
-        return -1;
-    }
-    const int id = static_cast<int>(word(sorted_ + 4 * std::size_t{low}));
-    return piece(id) == text ? id : -1;
 }
 
 void LlamaBpe::add_character(std::string_view character, std::vector<int>& ids) const {

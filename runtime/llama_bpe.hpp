@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "baked_pieces.hpp"
 #include "fail.hpp"
 
 namespace storybake {
@@ -25,7 +26,7 @@ constexpr int kEos = 2;
 ///
 /// max_piece is the longest piece in bytes, and has_bytes is 1 when the ids 3 to 258 are the byte tokens <0x00> to
 /// <0xFF>, else 0.
-class LlamaBpe {
+class LlamaBpe : public BakedPieces {
 public:
     static constexpr std::uint32_t kMagic = 0x4b544253;  // "SBTK"
     static constexpr const char* kName = "llama2.c's BPE";
@@ -43,29 +44,19 @@ public:
     /// Returns the bytes that a token stands for: a byte token is its byte.
     [[nodiscard]] std::string_view decode(int token) const;
 
-    /// Returns the piece of an id as it is in the vocabulary.
-    [[nodiscard]] std::string_view piece(int id) const;
-
-    /// Finds the lowest id of a piece, or -1.
-    [[nodiscard]] int find(std::string_view piece) const;
+    using BakedPieces::find;
 
     [[nodiscard]] float score(int id) const;
 
 private:
     LlamaBpe() = default;
     [[nodiscard]] bool points_inside(std::uint32_t bytes_size) const;
-    [[nodiscard]] std::uint32_t word(std::size_t offset) const;
     void add_character(std::string_view character, std::vector<int>& ids) const;
 
-    const std::byte* baked_ = nullptr;
     std::uint32_t vocab_size_ = 0;
     std::uint32_t max_piece_ = 0;
-    std::uint32_t sorted_count_ = 0;
     bool has_bytes_ = false;
-    std::size_t scores_ = 0;  // is a byte offset into the blob, as those below
-    std::size_t offsets_ = 0;
-    std::size_t sorted_ = 0;
-    std::size_t bytes_ = 0;
+    std::size_t scores_ = 0;  // is a byte offset into the blob
 };
 
 /// Makes the blob from the bytes of a tokenizer.bin: u32 max_token_length, then a piece an id: f32 score, i32 length,
