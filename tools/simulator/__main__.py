@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tools.simulator.figures import FIGURES, print_figures
-from tools.simulator.simulate import Report, SimulatorError, address_of, plain_names, prepare
+from tools.simulator.simulate import Report, SimulatorError, address_of, answer, plain_names, prepare
 
 HELP = f"""\
 Estimates how fast a program built with cross/c906sim.ini would be on the Duo; tools/simulator/README.md says how far to
@@ -101,22 +101,5 @@ def run(words: list[str]) -> None:
     print_functions(report)
 
 
-def main(words: list[str]) -> int:
-    if words and words[0] in ("-h", "--help"):
-        print(HELP, end="")
-        return 0
-    try:
-        run(words)
-        sys.stdout.flush()
-    except SimulatorError as error:
-        print(f"tools/c906sim: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer("tools/c906sim", HELP, run, sys.argv[1:]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import sys
 
 from tools.simulator.figures import BUILD, build, check_call
-from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, find_qemu, plain_names, plugin_for
+from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, answer, find_qemu, plain_names, plugin_for
 
 HELP = """\
 Counts the instructions that a program for another processor takes, in QEMU. They say how good a kernel is where no such
@@ -125,22 +124,5 @@ def run(words: list[str]) -> None:
         print(f"{count:12,} {calls:6} calls  {name}" + (f", {share:.3f} a MAC" if share else ""))
 
 
-def main(words: list[str]) -> int:
-    if words and words[0] in ("-h", "--help"):
-        print(HELP, end="")
-        return 0
-    try:
-        run(words)
-        sys.stdout.flush()
-    except SimulatorError as error:
-        print(f"tools/count: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer("tools/count", HELP, run, sys.argv[1:]))

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,24 @@ class SimulatorError(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def answer(tool: str, help_text: str, run: Callable[[list[str]], None], words: list[str]) -> int:
+    """Runs a tool of this folder on its arguments: help, one line for what can't be done, and the exit code."""
+    if words and words[0] in ("-h", "--help"):
+        print(help_text, end="")
+        return 0
+    try:
+        run(words)
+        sys.stdout.flush()
+    except SimulatorError as error:
+        print(f"{tool}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 @dataclass(frozen=True)
