@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+import shlex
 import statistics
 import sys
 import tomllib
@@ -89,12 +90,8 @@ def page(run: Run, system: Sequence[tuple[str, str]], timed: bool, program: Path
         *([("memory at its peak", peak(COMMAND))] if timed else []),
         ("program", f"{program.stat().st_size:,} bytes, weights inside it" if "inside" in info else f"{program.stat().st_size:,} bytes"),
     ]
-    again = "".join(f"    ./{program.name} {' '.join(arguments)}\n" for arguments in (STORIES[0], quoted(COMMAND)))
+    again = "".join(f"    ./{program.name} {shlex.join(arguments)}\n" for arguments in (STORIES[0], COMMAND))
     return table(rows) + "\n" + "".join(failures) + ("\n" if failures else "") + "Again:\n\n" + again
-
-
-def quoted(arguments: Sequence[str]) -> Sequence[str]:
-    return [f"'{word}'" if " " in word else word for word in arguments]
 
 
 def speed(run: Run) -> str:
