@@ -125,9 +125,18 @@ def asks(topics: Topics, count: int, seed: int) -> list[Ask]:
 
 def listed(name: str) -> list[tuple[str, str]]:
     """The lines `first | second` of a file of this folder."""
-    lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(" | ", 1) for line in lines if line.strip() and not line.startswith("#"))
+    pairs = (line.split(" | ", 1) for line in _lines(name))
     return [(first.strip(), second.strip()) for first, second in pairs]
+
+
+def listed_words(name: str) -> frozenset[str]:
+    """The words of a file of this folder."""
+    return frozenset(word for line in _lines(name) for word in line.split())
+
+
+def _lines(name: str) -> list[str]:
+    lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def openings() -> list[Ask]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from codegen.errors import BakeError
-from evaluation.judge.asks import FOLDER
+from evaluation.judge import asks
 from evaluation.judge.reader import WORD, Words
 from models import engine
 from models.engine import lexicon
@@ -28,16 +28,14 @@ def dictionary(path: Path = DICTIONARY) -> frozenset[str]:
     except OSError as error:
         raise BakeError(f"{path}: {error.strerror}: a word list is needed: run tools/setup train", UNAVAILABLE) from error
     # Names are in it with a capital letter; a small letter where one belongs is no word.
-    small = {word.removesuffix("'s") for word in lines if word[:1].islower()}
-    more = (line for line in (FOLDER / "words.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-    return frozenset(small | {word for line in more for word in line.split()} | {"i", "a"})
+    small = frozenset(word.removesuffix("'s") for word in lines if word[:1].islower())
+    return small | asks.listed_words("words.txt") | {"i", "a"}
 
 
 @lru_cache(maxsize=1)
 def scenery() -> frozenset[str]:
     """Things that may be there without being brought in, as the door is."""
-    lines = (FOLDER / "scenery.txt").read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+    return asks.listed_words("scenery.txt")
 
 
 def words(path: Path = DICTIONARY) -> Words:
