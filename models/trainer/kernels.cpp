@@ -9,6 +9,25 @@
 
 using namespace fused;
 
+namespace {
+
+// Calls `run` with the number of query heads that share a key/value head, 1 to 4, as a type.
+template <typename Run>
+void by_group(int group, const Run& run) {
+    switch (group) {
+        case 1:
+            return run(std::integral_constant<int, 1>());
+        case 2:
+            return run(std::integral_constant<int, 2>());
+        case 3:
+            return run(std::integral_constant<int, 3>());
+        default:
+            return run(std::integral_constant<int, 4>());
+    }
+}
+
+}  // namespace
+
 extern "C" {
 
 // Adds `delta` (may be null) to the residual stream x (rows, dim) and normalises: x_new, xb, and 1 / rms of each row.
@@ -115,36 +134,16 @@ double cross_entropy(bf16* logits, const std::int64_t* targets, const float* wei
 
 void attention(const bf16* qkv, bf16* out, float* log_sums, int batch, int time, int heads, int kv_heads,
                const float* cos, const float* sin, float scale) {
-    const auto run = [&](auto group) {
+    by_group(heads / kv_heads, [&](auto group) {
         forward<decltype(group)::value>(qkv, out, log_sums, batch, time, heads, kv_heads, cos, sin, scale);
-    };
-    switch (heads / kv_heads) {
-        case 1:
-            return run(std::integral_constant<int, 1>());
-        case 2:
-            return run(std::integral_constant<int, 2>());
-        case 3:
-            return run(std::integral_constant<int, 3>());
-        default:
-            return run(std::integral_constant<int, 4>());
-    }
+    });
 }
 
 void attention_backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* log_sums, bf16* gqkv,
                         int batch, int time, int heads, int kv_heads, const float* cos, const float* sin, float scale) {
-    const auto run = [&](auto group) {
+    by_group(heads / kv_heads, [&](auto group) {
         backward<decltype(group)::value>(qkv, out, gout, log_sums, gqkv, batch, time, heads, kv_heads, cos, sin, scale);
-    };
-    switch (heads / kv_heads) {
-        case 1:
-            return run(std::integral_constant<int, 1>());
-        case 2:
-            return run(std::integral_constant<int, 2>());
-        case 3:
-            return run(std::integral_constant<int, 3>());
-        default:
-            return run(std::integral_constant<int, 4>());
-    }
+    });
 }
 
 }  // extern "C"
