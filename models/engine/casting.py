@@ -164,16 +164,16 @@ class Cast:
             gender = self.focus.gender
         if first and not kind.gender and not bare and rng.random() < 0.85:
             gender = _OTHER[first.gender]
-        name = "" if bare else self.focus.name if not first and self.focus.name else self._name(gender, lex)
+        name = "" if bare else self.focus.name if not first and self.focus.name else self._name(gender, lex, not kind.gender)
         traits = [trait for trait in kind.adjectives if not first or trait != first.trait]
         self.world.persons[role] = Person(role, name, kind, gender, rng.choice(traits))
         taken.add(kind.noun.split()[-1])
         self.world.facts |= {(gift, role) for gift in kind.gifts} | {(gender, role)}
 
-    def _name(self, gender: str, lex: Lexicon) -> str:
+    def _name(self, gender: str, lex: Lexicon, made_up: bool) -> str:
         taken = {person.name for person in self.world.persons.values()}
         while True:
-            if self.rng.random() < _MADE_UP:
+            if made_up and self.rng.random() < _MADE_UP:
                 name = lex.made_up_name(gender, self.rng)
                 if name in lex.names["m" if gender == "f" else "f"] or name.lower() in lex.nouns:
                     continue

@@ -13,7 +13,7 @@ from .world import World
 
 NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
 _PRESENT = 0.06  # of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.25), (WISH, 0.41), (UNKNOWN, 0.15), (CHILD, 0.13), (ODD, 0.04), (BAD, 0.02))
+_SHARES = ((NOTHING, 0.16), (WISH, 0.42), (UNKNOWN, 0.15), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     lex = lexicon.load()
     if manner in (NOTHING, ODD, BAD):
         return Wish(manner, "", Focus(held_out=held_out, teller=True, present=rng.random() < _PRESENT))
-    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (20, 28, 10, 20, 12, 10, 14))[0]
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (14, 20, 14, 30, 12, 8, 12))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
         if about != "name" and rng.random() < 0.7:
@@ -132,10 +132,7 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
     if wish.manner == ODD:
         return _odd(rng), ()
     if wish.manner == BAD:
-        things, wheres = _forbidden()
-        if rng.random() < 0.2:
-            return rng.choice(_WHERE).format(rng.choice(wheres)), ()
-        return rng.choice(rng.choice((_FORMS, _CHILD))).format(rng.choice(things)), ()
+        return _bad(rng), ()
     topic, asked = _topic(wish, world, story, plot, rng)
     if wish.manner == CHILD:
         where = _where(world, plot, story, rng) if rng.random() < 0.35 else ("", ())
@@ -145,16 +142,41 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
     return rng.choice(_FORMS).format(topic), asked
 
 
+def asks_for(wish: Wish, prompt: str) -> str:
+    """What a prompt asks for: a wish's own, "where" something happens, or BAD for what is not told."""
+    if wish.manner == BAD:
+        return BAD
+    return "where" if wish.manner == CHILD and re.search(r"\b(?:where|which|how|one) ", prompt) else wish.about
+
+
 @lru_cache(maxsize=None)
 def _odd_prompts() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(lines) for lines in lexicon.sections(lexicon.FOLDER / "prompts.txt").values())
 
 
 @lru_cache(maxsize=None)
-def _forbidden() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What no story tells of: things, and clauses of what happens."""
+def _forbidden() -> dict[str, tuple[str, ...]]:
+    """What no story tells of, by section: things, adjectives, brands, and clauses of what happens."""
     found = lexicon.sections(lexicon.FOLDER / "forbidden.txt")
-    return tuple(", ".join(found["things"]).split(", ")), tuple(", ".join(found["where"]).split(", "))
+    return {title: tuple(", ".join(lines).split(", ")) for title, lines in found.items()}
+
+
+def _bad(rng: random.Random) -> str:
+    """A wish that no story fulfils, in the words that ask for others."""
+    found, kind = _forbidden(), rng.choice(_catalogue()[0])
+    section = rng.choices(("things", "adjectives", "brands", "where"), (40, 10, 32, 18))[0]
+    one, other = rng.sample(found[section], 2)
+    if section == "where":
+        return rng.choice(_WHERE).format(one)
+    if section == "things":
+        options = [one] * 6 + [f"{article(kind)} and {one}", f"{one} and {other}", f"{article(kind)} with {one}"]
+    elif section == "adjectives":
+        options = [article(f"{one} {kind}")]
+    else:
+        options = [one] * 5 + [article(one), f"{one} and {other}", f"{article(kind)} named {one}", f"{article(kind)} and {one}",
+                               f"{one} the {kind}"]
+    topic = rng.choice(options)
+    return rng.choice(_FORMS).format(topic) if rng.random() < 0.5 else rng.choice(_CHILD).format(topic.lower())
 
 
 def _odd(rng: random.Random) -> str:

@@ -23,6 +23,7 @@ _LONG_PAST = frozenset("once ago before summer had long years remember happened 
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _BEGIN_WITH_THE_PLOT = 0.35  # how often a story begins with its own first event
+_BEGIN_WITH_THE_THEME = 0.75  # the same where a theme was asked for
 _PATIENCE = 6  # tries with one plot, so that plots with long stories are not rarer
 
 
@@ -43,12 +44,14 @@ class Story:
 class Document:
     """One training document: the prompt (may be empty) and the story that answers it.
 
-    `asked` holds the roles of the story that the prompt names.
+    `asked` holds the roles of the story that the prompt names; `about` is what it asks for, as in
+    prompts.Wish, or "where" something happens, or BAD.
     """
 
     prompt: str
     told: Story
     asked: tuple[str, ...] = ()
+    about: str = ""
 
     @property
     def story(self) -> str:
@@ -72,6 +75,17 @@ class Document:
         names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
         nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
         return tuple(dict.fromkeys(names + nouns))
+
+    @property
+    def decided(self) -> tuple[int, int]:
+        """The characters of `text` in which a prompt shows that isn't told of by name: the first sentences.
+
+        Which plot answers a theme, or that no story fulfils a wish that none may, shows nowhere else.
+        """
+        if self.about not in ("theme", "where", prompts.BAD):
+            return 0, 0
+        start = len(self.prompt) + 1
+        return start, start + self.log[min(2, len(self.log) - 1)].end
 
     @property
     def text(self) -> str:
@@ -126,7 +140,7 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
     world.values["name"] = world.persons["A"].name
     realiser.needs_kind = bool(focus.kinds)
     realiser.present = focus.present
-    opened, skip = _open(plot, world, realiser, rng)
+    opened, skip = _open(plot, world, realiser, rng, _BEGIN_WITH_THE_THEME if focus.plot else _BEGIN_WITH_THE_PLOT)
     calls = perform(plot, world, realiser, rng, skip)
     if rng.random() < 0.12:
         realiser.gap()
@@ -138,14 +152,18 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
     return Story(text, name, world, log, tuple(references), narrator, focus.present)
 
 
-def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
-    """Tell the first sentences: the log of what they tell, and how many steps of the plan are told with them."""
+def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
+          with_plot: float) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
+    """Tell the first sentences, `with_plot` of the time with the plot's first event.
+
+    The log of what they tell, and how many steps of the plan are told with them.
+    """
     first = plot.steps[0].calls[0] if plot.steps[0] else None
     skip = 0
     begins = [(count, form) for count, form in plot.begins
               if not (realiser.narrator and _NAMES_THE_HERO.search(form))
               and not (realiser.present and own_words(form) & _LONG_PAST)]
-    if begins and rng.random() < _BEGIN_WITH_THE_PLOT:
+    if begins and rng.random() < with_plot:
         skip, form = rng.choice(begins)
     elif realiser.narrator:
         form = rng.choice(_openings()["teller"])
@@ -182,7 +200,7 @@ def document(seed: int, index: int, held_out: bool = False) -> Document:
         except Impossible:
             continue  # a wish that no story fulfils, such as a whale in the attic
     prompt, asked = prompts.write(wish, story.world, story.text, library().plots[story.plot], rng)
-    return Document(prompt, story, asked)
+    return Document(prompt, story, asked, prompts.asks_for(wish, prompt))
 
 
 def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Document]:

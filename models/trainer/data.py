@@ -55,8 +55,8 @@ Source = Callable[[int, int], Document]
 class Run:
     """What defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
 
-    `batch` counts stories; `warmup` and `decay` count steps.  Until the decay, a document's own words count `binding`
-    times where they come again: which name, which thing is a tenth of the tokens, and what is learned last.
+    `batch` counts stories; `warmup` and `decay` count steps.  Until the decay, what binds a document together counts
+    `binding` times, see Example: which name, which thing, which plot is a tenth of the tokens, and what is learned last.
     """
 
     seed: int = 1
@@ -70,12 +70,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Example:
-    """One document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and where a word
-    of its own comes again, such as a name."""
+    """One document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and which tokens
+    bind it together: a word of its own that comes again, a name, and what a document says its prompt decides."""
 
     tokens: NDArray[np.int16]
     learn_from: int
-    again: NDArray[np.bool_]
+    binds: NDArray[np.bool_]
 
 
 class Own:
@@ -100,18 +100,18 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
     odd = odd or {}
     words = tokenizer.encode_words(document.text, odd)
     ids = [BOS, *(one for _, pieces in words for one in pieces), BOS]
-    again = np.zeros(len(ids), np.bool_)
+    binds = np.zeros(len(ids), np.bool_)
     if own is not None:
-        wanted, seen, at = own.words(document.text), set[str](), 1
+        wanted, seen, at, character = own.words(document.text), set[str](), 1, -1  # a space is put before the text
+        start, end = getattr(document, "decided", (0, 0))
         for word, pieces in words:
             plain = word.strip()
-            if plain in wanted:
-                again[at : at + len(pieces)] = plain in seen
-                seen.add(plain)
-            at += len(pieces)
+            binds[at : at + len(pieces)] = start <= character < end or plain in wanted and (plain in seen or plain.istitle())
+            seen.add(plain)
+            at, character = at + len(pieces), character + len(word)
     # The newline after the prompt is still part of what is given; the first learned target follows it.
     prompt = 1 + len(tokenizer.encode(document.prompt, odd)) if document.prompt else 1
-    return Example(np.array(ids, np.int16), prompt, again)
+    return Example(np.array(ids, np.int16), prompt, binds)
 
 
 def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
@@ -190,7 +190,7 @@ def held_out(source: Source, tokenizer: Tokenizer, run: Run, count: int, longest
 def pad(examples: Sequence[Example], binding: float = 1.0,
         ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
     """(inputs, targets, weights), each [len(examples), longest - 1]; weight 0 where nothing is to be learned, `binding`
-    where a document's own word comes again, else 1."""
+    where a token binds its document together, else 1."""
     width = max(len(one.tokens) for one in examples) - 1
     inputs = np.full((len(examples), width), BOS, np.int64)
     targets = np.full((len(examples), width), BOS, np.int64)
@@ -198,7 +198,7 @@ def pad(examples: Sequence[Example], binding: float = 1.0,
     for row, one in enumerate(examples):
         n = len(one.tokens) - 1
         inputs[row, :n], targets[row, :n] = one.tokens[:-1], one.tokens[1:]
-        weights[row, :n] = np.where(one.again[1:], binding, 1.0)
+        weights[row, :n] = np.where(one.binds[1:], binding, 1.0)
         weights[row, : one.learn_from - 1] = 0
     return inputs, targets, weights
 

@@ -54,10 +54,37 @@ def test_stories_differ(documents: list[engine.Document]) -> None:
 
 def test_shares_of_prompts(documents: list[engine.Document]) -> None:
     none = sum(not document.prompt for document in documents) / len(documents)
-    assert 0.2 < none < 0.3
+    assert 0.1 < none < 0.2
     small = sum(document.prompt != "" and document.prompt.islower() and not re.search(r"[.!?]$", document.prompt)
                 for document in documents) / len(documents)
     assert 0.1 < small < 0.3
+    about = Counter(document.about for document in documents)
+    assert about["theme"] > 0.1 * len(documents) and about["bad"] > 0.06 * len(documents), about
+
+
+def test_nothing_is_told_of_what_no_story_tells() -> None:
+    """A wish that no story fulfils names no role, and is told a story of something else."""
+    bad = [document for document in (engine.document(3, index) for index in range(600)) if document.about == "bad"]
+    assert len(bad) > 30
+    for document in bad:
+        assert document.asked == ()
+        assert not re.search(r"\b(?:gun|knife|kill\w*|dead|beer|disney|pokemon|stranger)\b", document.story, re.I), document.text
+
+
+def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
+    for document in documents[:500]:
+        start, end = document.decided
+        assert (end > start) == (document.about in ("theme", "where", "bad"))
+        if end:
+            assert document.story.startswith(document.text[start:end]) and end < len(document.text)
+
+
+def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Document]) -> None:
+    """A girl's name is one of the list, unless a prompt gives one: which names are girls' can be learned."""
+    names = engine.lexicon.load().names
+    persons = [person for document in documents if document.about != "name" for person in document.told.world.persons.values()]
+    gendered = [person for person in persons if person.kind.gender and person.name]
+    assert len(gendered) > 500 and all(person.name in names[person.gender] for person in gendered)
 
 
 def test_words_kept_out_are_kept_out(documents: list[engine.Document]) -> None:

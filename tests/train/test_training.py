@@ -98,6 +98,24 @@ def test_documents_become_examples_that_learn_the_story_only(pieces: tokenizer.T
     assert weights[1].tolist() == [1] * (len(story_only.tokens) - 1) + [0] * (len(one.tokens) - len(story_only.tokens))
 
 
+def test_what_binds_a_document_counts_more(pieces: tokenizer.Tokenizer) -> None:
+    """The sentences in which a theme shows, names, and what comes again; nothing of the prompt."""
+    own = data.Own(engine.document, 1)
+    document = next(one for one in (engine.document(2, index) for index in range(100)) if one.about == "theme" and one.prompt)
+    one = data.example(document, pieces, own=own)
+    assert one.tokens.shape == one.binds.shape
+    inputs, _, weights = data.pad([one], binding=4.0)
+    assert set(weights[0]) == {0.0, 1.0, 4.0} and not weights[0, : one.learn_from - 1].any()
+    assert np.array_equal(data.pad([one])[2], np.minimum(weights, 1))
+    # Counted by the pieces alone: what was decided is a run of heavy tokens that begins with the story.
+    decided = len(pieces.encode(document.text[: document.decided[1]]))
+    assert weights[0, one.learn_from : decided - 1].min() == 4.0 and weights[0, decided + 1 :].min() == 1.0
+    plain = data.example(Line("", document.story), pieces, own=own)
+    name = document.told.world.persons["A"].name
+    first = len(pieces.encode(document.story[: document.story.index(name)].rstrip()))
+    assert plain.binds[1 + first] and not plain.binds[1:first].all()
+
+
 def test_odd_pieces_are_the_same_throughout_a_document(pieces: tokenizer.Tokenizer) -> None:
     import random
 
