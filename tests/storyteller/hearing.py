@@ -20,11 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from programs import RATE, on_this_machine, record, said
+from programs import RATE, known, on_this_machine, record, said
 
 VOICES = ("slt", "kal16", "rms", "awb", "kal")
 
 # What is said, and what the storyteller shall say of it: the beginning of a line.
+DRAGON, RABBIT, DOG, CAT, FOX, BOY, GIRL, BEAR, PRINCESS, SEA, MOON, RAINBOW, SHARING, PARTY = known(
+    "a dragon", "a rabbit", "a dog", "a cat", "a fox", "a boy", "a girl", "a bear", "a princess", "the sea", "the moon", "a rainbow",
+    "sharing", "a birthday party",
+)  # fmt: skip
 PHRASES = (
     ("tell me a story", "heard: tell me a story\n"), ("tell me a story please", "heard: tell me a story please\n"),
     ("please", "heard: please\n"), ("another one", "heard: another one\n"),
@@ -32,17 +36,15 @@ PHRASES = (
     ("tell me that again", "heard: tell me that again\n"), ("longer", "longer stories from now on"), ("shorter", "heard: shorter\n"),
     ("louder", "volume "), ("softer", "volume "), ("what can you tell", "topics: "), ("help", "say or type"),
     ("what happens next", "heard: what happens next\n"), ("stop", "good night"), ("good night", "good night"),
-    ("tell me a story about a dragon", "a story about a dragon\n"), ("a story about a rabbit please", "a story about a rabbit\n"),
-    ("tell me about the sea", "a story about the sea\n"), ("a story about a dog and a cat", "a story about a dog and a cat\n"),
-    ("tell me a story about a fox and a rabbit", "a story about a fox and a rabbit\n"),
-    ("a story about a boy named tom", "a story about a boy named Tom\n"),
-    ("tell me a story about a girl named lily", "a story about a girl named Lily\n"),
-    ("i want a story about the moon", "a story about the moon\n"),
-    ("can you tell me a story about a rainbow", "a story about a rainbow\n"),
-    ("tell us a story about sharing", "a story about sharing\n"), ("a short story about a bear", "a story about a bear\n"),
-    ("tell me a longer story about a princess", "a story about a princess\n"),
-    ("please tell me a story about a birthday party", "a story about a birthday party\n"),
-    ("a story about a dragon and a princess", "a story about a dragon and a princess\n"),
+    *((text, f"a story about {topic}\n") for text, topic in (
+        (f"tell me a story about {DRAGON}", DRAGON), (f"a story about {RABBIT} please", RABBIT), (f"tell me about {SEA}", SEA),
+        (f"a story about {DOG} and {CAT}", f"{DOG} and {CAT}"), (f"tell me a story about {FOX} and {RABBIT}", f"{FOX} and {RABBIT}"),
+        (f"a story about {BOY} named tom", f"{BOY} named Tom"), (f"tell me a story about {GIRL} named lily", f"{GIRL} named Lily"),
+        (f"i want a story about {MOON}", MOON), (f"can you tell me a story about {RAINBOW}", RAINBOW),
+        (f"tell us a story about {SHARING}", SHARING), (f"a short story about {BEAR}", BEAR),
+        (f"tell me a longer story about {PRINCESS}", PRINCESS), (f"please tell me a story about {PARTY}", PARTY),
+        (f"a story about {DRAGON} and {PRINCESS}", f"{DRAGON} and {PRINCESS}"),
+    )),
 )  # fmt: skip
 ENDINGS = ("stop", "stop it please", "please stop now", "good night")  # end the robot: one a recording, at its end
 

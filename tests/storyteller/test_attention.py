@@ -8,7 +8,7 @@ from pathlib import Path
 import hearing
 import numpy as np
 import pytest
-from programs import command, on_this_machine, record, said, tell
+from programs import FRIEND, HERO, command, on_this_machine, record, said, tell
 
 WAKE = ("--loop", "--attention", "wake", "--mute", "-n", "1", "-s", "5")
 
@@ -24,12 +24,12 @@ def test_it_listens_after_its_wake_word_alone(tmp_path: Path) -> None:
     """Also in one breath with the wish; a wish without it is none; after it was stopped it can be woken again."""
     parts: list[np.ndarray | float] = [0.5]
     for text in (
-        "tell me a story about a cat", "hello teddy", "stop", "please give me the salt", "hello teddy tell me a story about a dragon",
+        f"tell me a story about {FRIEND}", "hello teddy", "stop", "please give me the salt", f"hello teddy tell me a story about {HERO}",
     ):  # fmt: skip
         parts += [said(text, "slt", tmp_path), 1.2]
     count, text = listened(record(tmp_path / "day.wav", *parts))
     assert count == 2 and text.count('asleep: say "hello teddy"') == 3, text
-    assert text.count("heard: ") == 2 and "heard: stop" in text and "a story about a dragon" in text and "a cat" not in text
+    assert text.count("heard: ") == 2 and "heard: stop" in text and f"a story about {HERO}" in text and FRIEND not in text
 
 
 def test_a_child_wakes_it_too(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_wake_words_that_are_none(words: str, message: str) -> None:
 def test_the_lamp_tells_listening_from_waiting(tmp_path: Path) -> None:
     """It is lit when it listens, not while it waits to be woken."""
     hook = command(tmp_path / "hook", f'echo "$STORYTELLER_EVENT" >>{tmp_path}/log')
-    wish = said("a story about a rabbit", "slt", tmp_path)
+    wish = said(f"a story about {FRIEND}", "slt", tmp_path)
     for parts, events in ((([0.5, wish, 1.0]), []), (([0.5, said("hello teddy", "slt", tmp_path), 1.0, wish, 1.0]), ["listen"])):
         listened(record(tmp_path / "lamp.wav", *parts), "--on-listen", hook)
         assert ((tmp_path / "log").read_text().split() if (tmp_path / "log").exists() else []) == events

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import RATE, Running, command, on_this_machine, record, said, samples, tell, until
+from programs import FRIEND, HERO, RATE, Running, command, on_this_machine, record, said, samples, tell, until
 
 SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
 TYPE_A_WISH = "type a wish"
@@ -202,11 +202,11 @@ def test_louder_is_heard(robot: Robots, tmp_path: Path) -> None:
 
 
 def test_said_commands(tmp_path: Path) -> None:
-    recording = wish(tmp_path, "a story about a rabbit", "again", "louder", "stop")
+    recording = wish(tmp_path, f"a story about {FRIEND}", "again", "louder", "stop")
     result = tell(on_this_machine(), "--loop", "--mic-wav", recording, "--mute", *SHORT, stdin=subprocess.DEVNULL)
     assert result.returncode == 0
     assert re.findall(r"^(?:heard: (.*)|(volume .*|good night))$", result.stderr, re.MULTILINE) == [
-        ("a story about a rabbit", ""), ("again", ""), ("louder", ""), ("", "volume 140 %"), ("stop", ""), ("", "good night"),
+        (f"a story about {FRIEND}", ""), ("again", ""), ("louder", ""), ("", "volume 140 %"), ("stop", ""), ("", "good night"),
     ]  # fmt: skip
     told = result.stdout.splitlines()
     assert len(told) == 2 and told[0] == told[1]
@@ -214,7 +214,7 @@ def test_said_commands(tmp_path: Path) -> None:
 
 def test_it_does_not_listen_while_it_speaks(tmp_path: Path) -> None:
     """The microphone's command runs and the player's does not, or the other way round."""
-    recording = wish(tmp_path, "a story about a rabbit")
+    recording = wish(tmp_path, f"a story about {FRIEND}")
     sound = tmp_path / "wish.raw"
     sound.write_bytes(recording.read_bytes()[44:])
     microphone = command(tmp_path / "mic", f"echo $$ >{tmp_path}/mic.pid\necho mic >>{tmp_path}/log\ncat {sound}\nexec sleep 60")
@@ -223,12 +223,12 @@ def test_it_does_not_listen_while_it_speaks(tmp_path: Path) -> None:
         f"kill -0 $(cat {tmp_path}/mic.pid) 2>/dev/null && echo both >>{tmp_path}/log\necho player >>{tmp_path}/log\ncat >/dev/null",
     )
     result = tell(on_this_machine(), "--mic-command", microphone, "--snd-command", player, *SHORT)
-    assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr, result.stderr
+    assert result.returncode == 0 and f"heard: a story about {FRIEND}" in result.stderr, result.stderr
     assert (tmp_path / "log").read_text().split() == ["mic", "player"]
 
 
 def test_say_wish_says_what_was_heard(tmp_path: Path) -> None:
-    words = ("--mic-wav", wish(tmp_path, "tell me a story about a dragon"), "--max-sentences", "1", "-s", "5", "--voice", "slt")
+    words = ("--mic-wav", wish(tmp_path, f"tell me a story about {HERO}"), "--max-sentences", "1", "-s", "5", "--voice", "slt")
     plain = tell(on_this_machine(), *words, "--wav", tmp_path / "plain.wav")
     with_wish = tell(on_this_machine(), *words, "--say-wish", "--wav", tmp_path / "said.wav")
     assert plain.returncode == with_wish.returncode == 0 and plain.stdout == with_wish.stdout, "it is no part of the story"
@@ -236,23 +236,23 @@ def test_say_wish_says_what_was_heard(tmp_path: Path) -> None:
     announcement = samples(tmp_path / "said.wav")[:-story]
     heard = record(tmp_path / "heard.wav", 0.5, (announcement * 32768).astype(np.int16), 1.0)
     result = tell(on_this_machine(), "--mic-wav", heard, "--mute", "--max-sentences", "1")
-    assert "heard: a story about a dragon" in result.stderr
+    assert f"heard: a story about {HERO}" in result.stderr
 
 
 def test_push_to_talk(robot: Robots, tmp_path: Path) -> None:
-    recording = wish(tmp_path, "a story about a rabbit", "a story about a dragon")
+    recording = wish(tmp_path, f"a story about {FRIEND}", f"a story about {HERO}")
     running = robot("--loop", "--push", "--mic-wav", recording, "--mute", *SHORT)
     running.wait_for("press Enter, then speak")
     assert "listening" not in running.text()
     running.type("")
-    running.wait_for("heard: a story about a rabbit")
+    running.wait_for(f"heard: a story about {FRIEND}")
     running.wait_for("press Enter", times=2)
     assert running.text().count("listening") == 1, "each wish has its own press"
     running.type("the sea")  # a line with text is a wish
     running.wait_for("a story about the sea")
     running.wait_for("press Enter", times=3)
     running.type("")
-    running.wait_for("heard: a story about a dragon")
+    running.wait_for(f"heard: a story about {HERO}")
     running.wait_for("press Enter", times=4)
     assert running.end() == 0 and running.text().count("listening") == 2
 
@@ -266,7 +266,7 @@ def test_a_button_on_a_gpio_line(robot: Robots, tmp_path: Path) -> None:
         (tmp_path / "new").rename(value)
 
     set_to("1\n")  # held, or stuck, from the start: no press
-    recording = wish(tmp_path, "a story about a rabbit", "a story about a dragon")
+    recording = wish(tmp_path, f"a story about {FRIEND}", f"a story about {HERO}")
     running = robot("--loop", "--button", value, "--mic-wav", recording, "--mute", "--sleep", "1h", *SHORT)
     running.process.stdin.close()
     running.wait_for("press Enter, then speak")
@@ -275,7 +275,7 @@ def test_a_button_on_a_gpio_line(robot: Robots, tmp_path: Path) -> None:
     subprocess.run(["sleep", "0.5"], check=True)  # ten times the time between two looks
     assert "listening" not in running.text()
     set_to("1\n")
-    running.wait_for("heard: a story about a rabbit")
+    running.wait_for(f"heard: a story about {FRIEND}")
     running.wait_for("press Enter", times=2)
     subprocess.run(["sleep", "0.5"], check=True)
     assert running.text().count("listening") == 1, "a button that is held is pressed once"
@@ -284,7 +284,7 @@ def test_a_button_on_a_gpio_line(robot: Robots, tmp_path: Path) -> None:
     set_to("0\n")
     subprocess.run(["sleep", "0.5"], check=True)
     set_to("1\n")
-    running.wait_for("heard: a story about a dragon")
+    running.wait_for(f"heard: a story about {HERO}")
     running.wait_for("press Enter", times=3)
     assert running.end(15) == 128 + 15
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import EMULATOR, ROOT, on_the_duo, on_this_machine, peak_memory, samples, tell
+from programs import EMULATOR, HERO, ROOT, on_the_duo, on_this_machine, peak_memory, samples, tell
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -102,7 +102,7 @@ def test_there_is_no_network_code(tmp_path: Path) -> None:
 
 def say_wish(path: Path) -> None:
     """A recording of a wish, said by the Duo's own voice."""
-    wish = "Tell me a story about a dragon."
+    wish = f"Tell me a story about {HERO}."
     result = tell(on_the_duo(), "-i", wish, "--max-sentences", "1", "--voice", "slt", "--wav", path)
     assert (result.returncode, result.stdout.strip()) == (0, wish), result.stderr
 
@@ -113,9 +113,9 @@ def test_hears_a_wish_and_tells_its_story(tmp_path: Path) -> None:
     say_wish(tmp_path / "wish.wav")
     hearing = ("--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL)
     heard = tell(on_the_duo(), *hearing, *SHORT, "--wav", tmp_path / "heard.wav")
-    typed = tell(on_the_duo(), "--wish", "a dragon", *SHORT, "--mute")
+    typed = tell(on_the_duo(), "--wish", HERO, *SHORT, "--mute")
     assert (heard.returncode, typed.returncode) == (0, 0), heard.stderr
-    assert "dragon" in heard.stderr, "what was heard is shown"
+    assert HERO in heard.stderr, "what was heard is shown"
     assert heard.stdout == typed.stdout != ""
     assert len(samples(tmp_path / "heard.wav")) > 16000
 
@@ -129,9 +129,9 @@ def test_the_robot_hears_tells_and_says_good_night_as_it_does_here(tmp_path: Pat
         robot = ("--loop", "--mic-wav", tmp_path / "wish.wav", "--acoustic-model", ACOUSTIC_MODEL, "--language", "en")
         result = tell(path, *robot, *SHORT, "--wav", tmp_path / name)
         assert result.returncode == 0, result.stderr
-        assert re.findall("^heard: .*|^good night", result.stderr, re.MULTILINE) == ["heard: tell me a story about a dragon", "good night"]
+        assert re.findall("^heard: .*|^good night", result.stderr, re.MULTILINE) == [f"heard: tell me a story about {HERO}", "good night"]
         told.append((result.stdout, len(samples(tmp_path / name))))
-    assert told[0] == told[1] and "dragon" in told[0][0]
+    assert told[0] == told[1] and HERO.split()[-1] in told[0][0]
     assert told[0][1] > 5 * 16000, "what it says before and after the story is heard too"
 
 

@@ -12,12 +12,24 @@ import hearing
 import numpy as np
 import programs
 import pytest
-from programs import RATE, record, said
+from programs import FRIEND, HERO, RATE, record, said
 
 
 @pytest.fixture
 def tell() -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(programs.tell, programs.on_this_machine(), stdin=subprocess.DEVNULL)
+
+
+def test_the_tests_wish_for_what_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    liked = ("an owl", "the sea", "sharing", "a big cake")
+    assert {programs.HERO, programs.FRIEND} <= set(programs.TOPICS) and programs.HERO != programs.FRIEND
+    for topics, expected in (
+        (["the sea", "a cat", "a big cake", "sharing", "an owl"], list(liked)),
+        (["a red hat", "a cat", "the hill", "helping", "a dog"], ["a cat", "the hill", "helping", "a red hat"]),
+        (["a cat", "a dog", "a fox", "a pig"], ["a cat", "a dog", "a fox", "a pig"]),
+    ):
+        monkeypatch.setattr(programs, "TOPICS", topics)
+        assert programs.known(*liked) == expected
 
 
 @pytest.mark.parametrize(("condition", "least"), [("quiet", 7), ("noise 20 dB", 6), ("6 semitones up, noise 20 dB", 5)])
@@ -32,11 +44,11 @@ def test_what_is_no_wish_is_seldom_taken_for_one(tmp_path: Path) -> None:
 
 
 def test_a_said_wish_becomes_a_spoken_story(tell: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    recording = record(tmp_path / "wish.wav", 0.5, said("tell me a story about a dragon", "slt", tmp_path), 1.5)
+    recording = record(tmp_path / "wish.wav", 0.5, said(f"tell me a story about {HERO}", "slt", tmp_path), 1.5)
     result = tell("--mic-wav", recording, "--wav", tmp_path / "story.wav", "-s", "3")
     assert result.returncode == 0, result.stderr
-    assert "heard: tell me a story about a dragon" in result.stderr
-    assert "dragon" in result.stdout
+    assert f"heard: tell me a story about {HERO}" in result.stderr
+    assert HERO.split()[-1] in result.stdout
     story = programs.samples(tmp_path / "story.wav")
     words = len(result.stdout.split())
     assert 0.2 < len(story) / RATE / words < 0.7  # seconds a word
@@ -45,11 +57,11 @@ def test_a_said_wish_becomes_a_spoken_story(tell: Callable[..., subprocess.Compl
 
 def test_what_was_spoken_is_heard_again(tell: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     """The storyteller's own voice says a wish, which the storyteller hears."""
-    spoken = tell("-i", "A story about a rabbit.", "--max-sentences", "1", "--wav", tmp_path / "said.wav", "-s", "1")
-    assert spoken.returncode == 0 and spoken.stdout.strip() == "A story about a rabbit."
+    spoken = tell("-i", f"A story about {FRIEND}.", "--max-sentences", "1", "--wav", tmp_path / "said.wav", "-s", "1")
+    assert spoken.returncode == 0 and spoken.stdout.strip() == f"A story about {FRIEND}."
     sound = (programs.samples(tmp_path / "said.wav") * 32768).astype(np.int16)
     heard = tell("--mic-wav", record(tmp_path / "mic.wav", 0.5, sound, 1.0), "--mute", "--max-sentences", "1")
-    assert "heard: a story about a rabbit" in heard.stderr
+    assert f"heard: a story about {FRIEND}" in heard.stderr
 
 
 def test_a_sentence_that_is_no_wish_is_asked_for_twice(tell: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import Running, command, on_this_machine, record, said, tell, until
+from programs import FRIEND, HERO, Running, command, on_this_machine, record, said, tell, until
 
 ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
 SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
@@ -94,10 +94,10 @@ def test_a_broken_recording_is_refused(tmp_path: Path) -> None:
 
 
 def test_chunks_behind_the_samples_are_no_lie(tmp_path: Path) -> None:
-    recording = record(tmp_path / "wish.wav", 0.5, said("a story about a rabbit", "slt", tmp_path), 1.0)
+    recording = record(tmp_path / "wish.wav", 0.5, said(f"a story about {FRIEND}", "slt", tmp_path), 1.0)
     recording.write_bytes(recording.read_bytes() + b"LIST\x05\0\0\0INFO1\0")
     result = run("--mic-wav", recording, "--mute", *SHORT)
-    assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr
+    assert result.returncode == 0 and f"heard: a story about {FRIEND}" in result.stderr
 
 
 def test_a_recording_at_another_rate_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_no_recorder_is_installed() -> None:
 def test_a_microphone_that_stalls_while_somebody_speaks(tmp_path: Path) -> None:
     """What was said until then is a wish; without that the robot would wait for ever."""
     sound = tmp_path / "wish.raw"
-    sound.write_bytes(record(tmp_path / "wish.wav", 0.5, said("a story about a rabbit", "slt", tmp_path)).read_bytes()[44:])
+    sound.write_bytes(record(tmp_path / "wish.wav", 0.5, said(f"a story about {FRIEND}", "slt", tmp_path)).read_bytes()[44:])
     result = run("--mic-command", command(tmp_path / "mic", f"cat {sound}\nexec sleep 60"), "--mute", *SHORT)
-    assert result.returncode == 0 and "heard: a story about a rabbit" in result.stderr, result.stderr
+    assert result.returncode == 0 and f"heard: a story about {FRIEND}" in result.stderr, result.stderr
 
 
 def test_an_acoustic_model_that_is_none(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_with_little_memory_the_recogniser_is_loaded_for_each_wish(tmp_path: Pat
     other_memory = ["unshare", "-m", "sh", "-c", f'mount --bind {tmp_path}/meminfo /proc/meminfo && exec "$@"', "sh"]
     if subprocess.run([*other_memory, "true"], capture_output=True, check=False).returncode:
         pytest.skip("a /proc/meminfo of its own is root's")
-    wishes = [said(f"a story about a {topic}", "slt", tmp_path) for topic in ("rabbit", "dragon")]
+    wishes = [said(f"a story about {topic}", "slt", tmp_path) for topic in (FRIEND, HERO)]
     recording = record(tmp_path / "wishes.wav", 0.5, wishes[0], 1.0, wishes[1], 1.0)
     words = [*other_memory, on_this_machine(), "--loop", "--mute", *SHORT, "--mic-wav", recording]
     result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert result.returncode == 0, result.stderr
-    assert re.findall("heard: (.*)", result.stderr) == ["a story about a rabbit", "a story about a dragon"]
+    assert re.findall("heard: (.*)", result.stderr) == [f"a story about {FRIEND}", f"a story about {HERO}"]
     info = subprocess.run([*words, "--info"], capture_output=True, text=True, timeout=60, check=True).stdout
     assert "one after the other" in info
 
@@ -263,11 +263,11 @@ def test_hooks_come_in_order_with_what_they_are_for(tmp_path: Path) -> None:
         f'echo "$STORYTELLER_EVENT:$STORYTELLER_TEXT" >>{log}\necho lamp',
     )
     other = said("the quick brown fox jumps over the lazy dog", "slt", tmp_path)
-    recording = record(tmp_path / "wish.wav", 0.5, other, 1.5, said("a story about a rabbit", "slt", tmp_path), 1.5)
+    recording = record(tmp_path / "wish.wav", 0.5, other, 1.5, said(f"a story about {FRIEND}", "slt", tmp_path), 1.5)
     result = run("--mic-wav", recording, "--wav", tmp_path / "story.wav", *hooks(hook), *SHORT)
     assert result.returncode == 0, result.stderr
     assert log.read_text().splitlines() == [
-        "listen:", "error:not understood", "speak:", "listen:", "think:a rabbit", "speak:",
+        "listen:", "error:not understood", "speak:", "listen:", f"think:{FRIEND}", "speak:",
     ]  # fmt: skip
     assert "lamp" in result.stderr and "lamp" not in result.stdout
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import EMULATOR, RATE, on_the_duo, on_this_machine, record, said, samples, tell, with_sanitizers
+from programs import EMULATOR, HERO, RATE, on_the_duo, on_this_machine, record, said, samples, tell, with_sanitizers
 
 LONG = (
     "Once upon a time there was a little girl who lived in a small house by the sea, and every morning she walked down to the "
@@ -75,6 +75,6 @@ def test_an_interruption_in_mid_sentence_keeps_what_was_spoken(tmp_path: Path) -
 def test_hearing_and_speaking_leak_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A board loads the recogniser for each wish. (What Flite's own registers keep is reachable, and no leak.)"""
     monkeypatch.setenv("STORYBAKE_STORYTELLER", str(with_sanitizers()))
-    wish = record(tmp_path / "wish.wav", 0.5, said("a story about a dragon", "slt", tmp_path), 1.0)
+    wish = record(tmp_path / "wish.wav", 0.5, said(f"a story about {HERO}", "slt", tmp_path), 1.0)
     result = tell(with_sanitizers(), "--mic-wav", wish, "--voice", "kal16", "--max-sentences", "1", "--wav", tmp_path / "story.wav")
-    assert result.returncode == 0 and "heard: a story about a dragon" in result.stderr, result.stderr
+    assert result.returncode == 0 and f"heard: a story about {HERO}" in result.stderr, result.stderr

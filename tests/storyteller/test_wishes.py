@@ -161,8 +161,8 @@ def test_the_arguments_are_kept_with_what_to_watch(files: tuple[Path, Path], tmp
 
 
 def test_it_is_said_whether_hearing_and_telling_fit_the_board() -> None:
-    """The shape of stories15M in int8, and a small one, each with the topics that come along; 24 MB is a stock image."""
-    topics = read_topics(DEFAULT_TOPICS)
+    """The shape of stories15M in int8, and a small one, each with as many topics as have been measured; 24 MB is a stock image."""
+    topics = ("a dragon",) * 278
     small = make_plan(Model("small", 64, 172, 5, 8, 4, 512, 512, 8, True), TARGETS["duo"])
     assert "of 24 MB: one after the other" in memory_text(small, topics)
     assert "of 30 MB: one after the other" in memory_text(small, topics, 30)
