@@ -24,7 +24,7 @@ from codegen.card import card_names
 from codegen.chat import CHOICES
 from codegen.describe import types_text
 from codegen.emit import emit
-from codegen.errors import MISSING_FILE, BakeError
+from codegen.errors import MISSING_FILE, BakeError, refuse
 from codegen.explain import explain, explain_json
 from codegen.formats import TOKENIZERS, open_model, open_tokenizer, sayable
 from codegen.formats.beside import FILES as BESIDE
@@ -187,8 +187,7 @@ def main(argv: list[str]) -> int:
         argv = expanded(argv)
         run(parser.parse_args(argv), argv[1:])
     except BakeError as error:
-        print(f"{'storybake' if name == 'codegen' else name}: {error}", file=sys.stderr)
-        return error.exit_code
+        return refuse("storybake" if name == "codegen" else name, error)
     return 0
 
 

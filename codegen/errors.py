@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import sys
+from pathlib import Path
 
 USAGE = 2
 BAD_DATA = 65
@@ -24,6 +28,18 @@ class BakeError(Exception):
         # Names of files may have letters that are none.
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
         self.exit_code = exit_code
+
+
+def refuse(command: str, error: BakeError) -> int:
+    """Says an error on standard error, in one line with the command's name; returns its exit code.
+
+    The code is written into the file that STORYBAKE_EXIT_CODE names as well: a build ends with one of its own.
+    """
+    print(f"{command}: {error}", file=sys.stderr)
+    if name := os.environ.get("STORYBAKE_EXIT_CODE"):
+        with contextlib.suppress(OSError):  # of the two errors the first is told
+            Path(name).write_text(f"{error.exit_code}\n", encoding="ascii")
+    return error.exit_code
 
 
 def shown(value: object) -> str:

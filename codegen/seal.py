@@ -10,7 +10,7 @@ import struct
 import sys
 from pathlib import Path
 
-from codegen.errors import BakeError
+from codegen.errors import BakeError, refuse
 from codegen.fingerprint import fingerprint
 from codegen.output import write_if_changed
 
@@ -55,8 +55,7 @@ def main(argv: list[str]) -> int:
     try:
         sealed = seal(linked.read_bytes(), linked.name)
     except BakeError as error:
-        print(f"storybake: {error}", file=sys.stderr)
-        return error.exit_code
+        return refuse("storybake", error)
     write_if_changed(program, sealed)
     shutil.copymode(linked, program)
     return 0

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen.errors import BakeError
+from codegen.errors import BakeError, refuse
 from codegen.formats import open_model
 from codegen.plan import make_plan
 from codegen.saved import expanded, save
@@ -55,8 +55,7 @@ def main(argv: list[str]) -> int:
         argv = expanded(argv)
         run(parser.parse_args(argv), argv[1:])
     except BakeError as error:
-        print(f"storybake: {error}", file=sys.stderr)
-        return error.exit_code
+        return refuse("storybake", error)
     return 0
 
 

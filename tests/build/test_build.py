@@ -206,27 +206,29 @@ def test_another_model_in_the_same_file_is_baked(build: Path, model: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "words", "code"),
     (
-        (("-Dmodel=",), "without config.json"),
-        (("-Dmodel=no/such.bin",), "no such file"),
-        (("-Dmodel={short}",), "at least 28 bytes"),
-        (("-Dmodel={model}", "-Dtarget=nonsense"), "expected native or one of"),
-        (("-Dmodel={model}", "-Dtokenizer={short}"), "short.bin"),
-        (("-Dmodel={alone}",), "no tokenizer beside"),
+        (("-Dmodel=",), "without config.json", 66),
+        (("-Dmodel=no/such.bin",), "no such file", 66),
+        (("-Dmodel={short}",), "at least 28 bytes", 65),
+        (("-Dmodel={model}", "-Dtarget=nonsense"), "expected native or one of", 2),
+        (("-Dmodel={model}", "-Dtokenizer={short}"), "short.bin", 65),
+        (("-Dmodel={alone}",), "no tokenizer beside", 66),
     ),
 )
 def test_what_is_wrong_is_said_at_configure_time(
-    options: tuple[str, ...], words: str, model: Path, tmp_path: Path
+    options: tuple[str, ...], words: str, code: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = tmp_path / "short.bin"
     short.write_bytes(b"short")
     alone = tmp_path / "alone.bin"
     alone.write_bytes(model.read_bytes())
+    monkeypatch.setenv("STORYBAKE_EXIT_CODE", str(tmp_path / "code"))
     result = meson("setup", tmp_path / "b", *(o.format(model=model, short=short, alone=alone) for o in options))
     assert result.returncode != 0
     errors = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
     assert len(errors) == 1 and words in errors[0], result.stdout
+    assert (tmp_path / "code").read_text() == f"{code}\n", "the generator's, where a build has only its own to end with"
 
 
 def test_a_target_that_this_cpu_lacks_is_a_warning(model: Path, tmp_path: Path) -> None:
@@ -247,14 +249,19 @@ def test_a_target_that_this_cpu_lacks_is_a_warning(model: Path, tmp_path: Path) 
             assert f"this machine's CPU lacks {lacking}; what is built will not run here" in warnings[0]
 
 
-def test_damaged_weights_are_refused_and_leave_nothing_behind(build: Path, model: Path) -> None:
+def test_damaged_weights_are_refused_and_leave_nothing_behind(
+    build: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = model.read_bytes()
+    code = tmp_path / "code"
+    monkeypatch.setenv("STORYBAKE_EXIT_CODE", str(code))
     try:
         model.write_bytes(original[:-4] + b"\x00\x00\xc0\x7f")  # the last scale is NaN
         result = meson("compile", "-C", build)
         assert result.returncode != 0
         assert "expected finite numbers, found 1 NaN or infinity" in result.stdout
         assert not list(build.rglob("*.part"))
+        assert code.read_text() == "65\n", "the generator's"
     finally:
         model.write_bytes(original)
     built(build, "compile", "-C", build)

@@ -81,7 +81,9 @@ def test_what_each_command_writes(model: Path, tmp_path: Path, capsys: pytest.Ca
     assert "odd_q8" in capsys.readouterr().out
 
 
-def test_errors_are_one_line_and_a_code(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_and_a_code(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = tmp_path / "alone.bin"
     shutil.copy(model, alone)
     for arguments, code, words in (
@@ -92,6 +94,11 @@ def test_errors_are_one_line_and_a_code(model: Path, tmp_path: Path, capsys: pyt
         assert generator.main(arguments) == code
         error = capsys.readouterr().err
         assert words in error.lower() and error.count("\n") == 1, error
+    told = tmp_path / "told"
+    for name, text in ((told, "66\n"), (tmp_path / "no" / "folder", "")):
+        monkeypatch.setenv("STORYBAKE_EXIT_CODE", str(name))
+        assert generator.main(["facts", str(alone)]) == 66, "wherever the code is told as well"
+        assert (name.read_text() if text else "") == text and capsys.readouterr().err.count("\n") == 1
 
 
 def test_goldens_are_compared_written_and_tidied(

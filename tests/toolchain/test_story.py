@@ -18,7 +18,8 @@ echo "$*" >>"$NOTES"
 case $1 in
     setup)
         case "$*" in *-Dtarget=none*)
-            printf 'Message: the generator ended with exit code 65\n\nmeson.build:1:0: ERROR: tale_q8.bin: no target\n'; exit 1 ;;
+            echo 65 >"$STORYBAKE_EXIT_CODE"
+            echo 'meson.build:1:0: ERROR: Problem encountered: storybake: tale_q8.bin: no target'; exit 1 ;;
         esac
         case "$*" in *-Dweights=q9*)
             echo 'meson.build:1:0: ERROR: Value "q9" for option "weights" is not one of the choices'; exit 1 ;;
@@ -33,7 +34,10 @@ case $1 in
 END
         ;;
     compile)
-        [ ! -e full ] || { printf 'FAILED: [code=74] weights.bin\nerror: no room for weights.bin\n'; exit 1; }
+        [ ! -e slip ] || { printf 'FAILED: a.o\na.cpp:1:1: error: expected ;\nninja: build stopped\n'; exit 1; }
+        [ ! -e full ] || {
+            echo 74 >"$STORYBAKE_EXIT_CODE"
+            printf 'FAILED: weights.bin\nstorybake: no room for weights.bin\nninja: build stopped\n'; exit 1; }
         printf 'ninja: Entering directory\n[1/2] Compiling a\n[2/2] Linking b\n' ;;
 esac
 """
@@ -120,8 +124,13 @@ def test_the_exit_code_of_a_bake_that_failed_is_the_generators(tell: Tell, check
     (checkout / "full").touch()
     result = tell()
     assert (result.returncode, result.stdout) == (74, "")
-    assert "could not be baked: error: no room for weights.bin" in result.stderr.splitlines()[-1]
+    assert "could not be baked: no room for weights.bin (all" in result.stderr.splitlines()[-1]
     (checkout / "full").unlink()
+    (checkout / "slip").touch()
+    result = tell()
+    assert (result.returncode, result.stdout) == (1, ""), "the generator ended with none"
+    assert "could not be baked: a.cpp:1:1: error: expected ; (all" in result.stderr.splitlines()[-1]
+    (checkout / "slip").unlink()
     assert tell().returncode == 0
 
 
