@@ -96,7 +96,8 @@ def asked(told: Told, words: Words) -> bool | None:
         case "thing" | "place" | "unknown noun":
             return has(text, ask.words[0])
         case "theme":
-            return knowledge.on_theme(text, ask.words[0])
+            # Saying what a story is about is not telling of it.
+            return knowledge.on_theme(re.sub(r"^This is a story about [^.]*\.", "", text), ask.words[0])
         case "two kinds":
             return all(has(text, kind) for kind in ask.words)
         case "unknown name":

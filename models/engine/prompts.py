@@ -12,6 +12,7 @@ from .planner import Plot, library
 from .world import World
 
 NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
+_AND_A_THEME = 0.3  # of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # of the stories that nothing is asked of, and a quarter as many of the others
 _SHARES = ((NOTHING, 0.16), (WISH, 0.42), (UNKNOWN, 0.15), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
 
@@ -39,7 +40,7 @@ def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tup
             nouns |= {noun.word for noun in allowed_nouns(words)}
         for words in plot.places.values():
             places |= {place.noun for place in allowed_places(words) if "sea" not in place.groups}
-        themes += [(theme, plot.name) for theme in plot.themes if "{" not in theme]
+        themes += [(theme, plot.name) for theme in _themes(plot)]
     return tuple(sorted(kinds)), tuple(sorted(nouns)), tuple(sorted(places)), tuple(sorted(themes))
 
 
@@ -142,11 +143,32 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
     return rng.choice(_FORMS).format(topic), asked
 
 
-def asks_for(wish: Wish, prompt: str) -> str:
-    """What a prompt asks for: a wish's own, "where" something happens, or BAD for what is not told."""
+def asks_for(wish: Wish, prompt: str, plot: Plot) -> str:
+    """What a prompt asks for: a wish's own, "theme" with whatever else, "where" something happens, BAD for what is not told."""
     if wish.manner == BAD:
         return BAD
+    if any(re.search(rf"\b{theme}\b", prompt, re.I) for theme in _themes(plot)) and wish.manner in (WISH, CHILD):
+        return "theme"
     return "where" if wish.manner == CHILD and re.search(r"\b(?:where|which|how|one) ", prompt) else wish.about
+
+
+_INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you another one.", "I would rather tell you this one.",
+            "That is not a story of mine, but this is.")
+
+
+def lead(about: str, plot: Plot, rng: random.Random) -> str:
+    """The sentence with which an answer to a theme, or to what is not told, begins.
+
+    It is learned long before a story's plot follows a prompt, and the plot follows from it.
+    """
+    if about == BAD:
+        return rng.choice(_INSTEAD)
+    return f"This is a story about {_themes(plot)[0]}." if about == "theme" else ""
+
+
+def _themes(plot: Plot) -> tuple[str, ...]:
+    """The themes of a plot that can be asked for, the one it is best known by first."""
+    return tuple(theme for theme in plot.themes if "{" not in theme)
 
 
 @lru_cache(maxsize=None)
@@ -272,4 +294,7 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
         options = [(kind, ("A",))] * 3 + [(f"{article(hero.trait)} {hero.kind.noun}", ("A",))]
     fitting = [option for option in options if _all_told(option[1], world, story)]
     trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]
-    return rng.choice(trait or fitting or [(hero.name, ("A",))])
+    topic, asked = rng.choice(trait or fitting or [(hero.name, ("A",))])
+    if wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
+        topic += f" and {rng.choice(_themes(plot))}"
+    return topic, asked

@@ -45,13 +45,14 @@ class Document:
     """One training document: the prompt (may be empty) and the story that answers it.
 
     `asked` holds the roles of the story that the prompt names; `about` is what it asks for, as in
-    prompts.Wish, or "where" something happens, or BAD.
+    prompts.Wish, or "where" something happens, or BAD; `lead` is a sentence between the two.
     """
 
     prompt: str
     told: Story
     asked: tuple[str, ...] = ()
     about: str = ""
+    lead: str = ""
 
     @property
     def story(self) -> str:
@@ -85,12 +86,13 @@ class Document:
         if self.about not in ("theme", "where", prompts.BAD):
             return 0, 0
         start = len(self.prompt) + 1
-        return start, start + self.log[min(2, len(self.log) - 1)].end
+        return start, len(self.text) - len(self.story) + self.log[min(2, len(self.log) - 1)].end
 
     @property
     def text(self) -> str:
-        """Prompt and story as the model reads them."""
-        return f"{self.prompt}\n{self.story}" if self.prompt else self.story
+        """Prompt, lead and story as the model reads them."""
+        told = f"{self.lead} {self.story}" if self.lead else self.story
+        return f"{self.prompt}\n{told}" if self.prompt else told
 
 
 @lru_cache(maxsize=None)
@@ -199,8 +201,10 @@ def document(seed: int, index: int, held_out: bool = False) -> Document:
                 break
         except Impossible:
             continue  # a wish that no story fulfils, such as a whale in the attic
-    prompt, asked = prompts.write(wish, story.world, story.text, library().plots[story.plot], rng)
-    return Document(prompt, story, asked, prompts.asks_for(wish, prompt))
+    plot = library().plots[story.plot]
+    prompt, asked = prompts.write(wish, story.world, story.text, plot, rng)
+    about = prompts.asks_for(wish, prompt, plot)
+    return Document(prompt, story, asked, about, prompts.lead(about, plot, rng))
 
 
 def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Document]:
