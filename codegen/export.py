@@ -77,7 +77,8 @@ def check_holds(model: Model, form: str) -> None:
         ("rope_theta", model.rope_theta, Model.rope_theta),
         ("norm_eps", model.norm_eps, Model.norm_eps),
         *((field, getattr(model, field), getattr(Model, field)) for field in ("rope_factors", "qkv_bias", "head_norms", "no_rope")),
-        ("window", model.window if model.window < model.seq_len else 0, Model.window),
+        ("window", max(map(model.window_of, range(model.n_layers))), Model.window),
+        ("local_theta", model.local_theta, Model.local_theta),
     )
     for field, found, expected in fixed:
         if found != expected:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from codegen.errors import BakeError
 from codegen.fingerprint import fingerprint
-from codegen.model import Model
+from codegen.model import ROPE_TABLES, Model
 from codegen.rope import rope_table
 from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
@@ -62,7 +62,8 @@ def golden_run(source: TensorSource, model: Model) -> GoldenRun:
 def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32") -> FloatArray:
     """The logits of every position, (len(tokens), vocab_size) float32, for the tokens at the positions 0, 1, ..."""
     model = source.model
-    table = rope_table(dataclasses.replace(model, seq_len=len(tokens)))
+    short, used = dataclasses.replace(model, seq_len=len(tokens)), set(map(model.rope_of, range(model.n_layers)))
+    tables = {name: rope_table(short, name) for name in ROPE_TABLES if name in used}
     norm_eps = np.float32(model.norm_eps)
     embedding = source.tensor("token_embedding_table")
     x = _rows(embedding, tokens)
@@ -80,10 +81,10 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
                     for vector, name in ((q, "rms_q_weight"), (k, "rms_k_weight"))
                 )
             if layer not in model.no_rope:
-                q, k = rope(q, table), rope(k, table)
+                q, k = (rope(vector, tables[model.rope_of(layer)]) for vector in (q, k))
             if kv_type == "f16":
                 k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
-            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1))
+            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1), model.window_of(layer))
             x = x + matmul(source.tensor("wo", layer), att)
             xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)
             h = matmul(source.tensor("w1", layer), xb)
@@ -166,19 +167,21 @@ def rope(x: FloatArray, table: FloatArray) -> FloatArray:
     return rotated
 
 
-def attention(q: FloatArray, k: FloatArray, v: FloatArray) -> FloatArray:
-    """softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size)."""
+def attention(q: FloatArray, k: FloatArray, v: FloatArray, window: int = 0) -> FloatArray:
+    """softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over the last `window`
+    positions; 0: over all."""
     n, heads, head_size = q.shape
     out = np.zeros(q.shape, np.float32)
     for p in range(n):
-        score = np.zeros((p + 1, heads), np.float32)
+        seen = range(max(p + 1 - window, 0) if window else 0, p + 1)
+        score = np.zeros((len(seen), heads), np.float32)
         for i in range(head_size):
-            score += q[p, :, i] * k[: p + 1, :, i]
+            score += q[p, :, i] * k[seen.start : p + 1, :, i]
         score /= np.sqrt(np.float32(head_size))
         e = exp(score - score.max(axis=0))
         att = e / np.add.accumulate(e, axis=0)[-1]
-        for t in range(p + 1):
-            out[p] += att[t][:, None] * v[t]
+        for t in seen:
+            out[p] += att[t - seen.start][:, None] * v[t]
     return out.reshape(n, -1)
 
 

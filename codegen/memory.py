@@ -40,18 +40,10 @@ def memory_of(plan: Plan) -> Memory:
 
 
 def cut_context(model: Model, context: int) -> Model:
-    """The model with `context` positions, 0 being its own; BakeError (usage) when it was not trained for as many, or when there
-    are more than its sliding window takes: up to there it attends to all of them."""
+    """The model with `context` positions, 0 being its own; BakeError (usage) when it was not trained for as many."""
     if not 0 <= context <= model.seq_len:
         raise BakeError(f"-Dcontext={context}: expected 1 to {model.seq_len}, the positions {model.name} has", USAGE)
-    cut = replace(model, seq_len=context or model.seq_len)
-    if 0 < cut.window < cut.seq_len:
-        raise BakeError(
-            f"{model.name}: {cut.seq_len} positions, of which each attends to the last {cut.window}: windows that slide are not "
-            f"baked; take -Dcontext={cut.window} or fewer, where nothing slides",
-            USAGE,
-        )
-    return cut
+    return replace(model, seq_len=context or model.seq_len)
 
 
 def check_budget(plan: Plan, budget: int) -> None:

@@ -16,6 +16,7 @@ VECTOR_TENSORS = (
     "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "rms_q_weight", "rms_k_weight", "bq", "bk", "bv",
 )  # fmt: skip
 EMBEDDINGS = ("token_embedding_table", "wcls")
+ROPE_TABLES = ("rope", "rope_local")  # computed, not read: of the layers with a base of their own the second
 
 # Bounds each dimension far above every model that fits a machine, and far below what would overflow an int32 product of two of them.
 LIMITS = {
@@ -42,7 +43,8 @@ class Model:
     `rope_factors`: what the frequency of each pair of a head is divided by, none for no scaling. `qkv_bias`: q, k and v have
     biases. `head_norms`: each head of q and k goes through an rmsnorm. `no_rope`: the layers that do not rotate q and k.
     `nearest`: the weight type that is nearest to what a file has, where that is none of them; it is read as float32.
-    `window`: positions that one attends to at most, itself among them; 0: all so far.
+    `window`: positions that one attends to in the layers `local`, itself among them; elsewhere to all so far. `local_theta`: the base
+    of RoPE in these layers, whose frequencies nothing divides; 0: they rotate as all others do.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Model:
     no_rope: tuple[int, ...] = ()
     nearest: str = ""
     window: int = 0
+    local: tuple[int, ...] = ()
+    local_theta: float = 0.0
 
     def type_of(self, tensor: str) -> WeightType:
         """The weight type of a tensor by llama2.c's name."""
@@ -109,6 +113,16 @@ class Model:
         """Query heads that share one key/value head."""
         return self.n_heads // self.n_kv_heads
 
+    def window_of(self, layer: int) -> int:
+        """The positions that one attends to at most in a layer; 0: all so far, of which there may be no more than that."""
+        return self.window if layer in self.local and self.window < self.seq_len else 0
+
+    def rope_of(self, layer: int) -> str:
+        """The table that q and k of a layer are rotated by, one of ROPE_TABLES; none for a layer without RoPE."""
+        if layer in self.no_rope:
+            return ""
+        return ROPE_TABLES[self.local_theta > 0 and layer in self.local]
+
     @property
     def row_lengths(self) -> tuple[int, ...]:
         """Every distinct row length of the quantised matrices, of all when none is: what a group has to divide."""
@@ -121,8 +135,8 @@ class Model:
         return self.tensor_shapes().get(tensor, (0, 0, 0))[0] > 0
 
     def shape_of(self, tensor: str) -> tuple[int, ...]:
-        """The shape of a tensor of one layer: (rows, columns), or (length,) of a norm's weights; or that of "rope"."""
-        if tensor == "rope":
+        """The shape of a tensor of one layer: (rows, columns), or (length,) of a norm's weights; or that of a table of RoPE."""
+        if tensor in ROPE_TABLES:
             return (2, self.seq_len, self.head_size // 2)  # cosines, then sines
         _, rows, columns = self.tensor_shapes()["token_embedding_table" if tensor == "wcls" else tensor]
         return (columns,) if tensor in VECTOR_TENSORS else (rows, columns)

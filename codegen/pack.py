@@ -15,6 +15,7 @@ from codegen.fingerprint import fingerprint, fingerprint_file
 from codegen.golden_run import golden_run
 from codegen.golden_text import golden_text
 from codegen.layout import Matrix
+from codegen.model import ROPE_TABLES
 from codegen.output import write_if_changed
 from codegen.plan import Plan
 from codegen.rope import rope_table
@@ -68,8 +69,8 @@ def pack(source: TensorSource, plan: Plan, tail: Tail | None = None) -> bytes:
     tensor that is not finite."""
     image = bytearray(plan.weights_bytes)
     for section in plan.sections:
-        if section.tensor == "rope":
-            data = rope_table(plan.model).tobytes()
+        if section.tensor in ROPE_TABLES:
+            data = rope_table(plan.model, section.tensor).tobytes()
         else:
             if section.tensor == "wcls":
                 tensor = classifier_of(source) if tail is None else reorder(classifier_of(source), tail)

@@ -107,7 +107,13 @@ class Plan:
         """The function that computes a step."""
         if step.op == "matmul":
             return self.kernel(step.weight).name
-        return f"{step.op}_{self.length(step.x or step.out)}" if step.op in BY_LENGTH else step.op
+        number = self.length(step.x or step.out) if step.op in BY_LENGTH else step.window
+        return f"{step.op}_{number}" if number else step.op
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """The windows of attention, each of which has a kernel; 0: to all positions so far."""
+        return tuple(dict.fromkeys(step.window for step in self.schedule.steps if step.op == "attention"))
 
     def length(self, operand: str) -> int:
         """The length of a vector of the schedule, of which an operand may say where it begins."""

@@ -125,11 +125,12 @@ def frequencies(head_size: int, theta: float) -> FloatArray:
     return f32(1) / np.array(powers, np.float32)
 
 
-def rope_table(model: Model) -> FloatArray:
+def rope_table(model: Model, table: str = "rope") -> FloatArray:
     """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size) / factor[i], each step in
-    float32; without factors nothing is divided."""
-    per_pair = frequencies(model.head_size, model.rope_theta)
-    if model.rope_factors:
+    float32; without factors nothing is divided, nor in "rope_local"."""
+    local = table == "rope_local"
+    per_pair = frequencies(model.head_size, model.local_theta if local else model.rope_theta)
+    if model.rope_factors and not local:
         per_pair = np.divide(per_pair, np.array(model.rope_factors, np.float32), dtype=np.float32)
     angles = np.arange(model.seq_len, dtype=np.float32)[:, None] * per_pair
     sines, cosines = sincosf(angles.reshape(-1))

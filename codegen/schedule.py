@@ -52,8 +52,9 @@ VECTORS = (
 class Step:
     """The call of a kernel: what it writes and reads, and the tensor that it takes its weights from.
 
-    `out` and `x` are arguments in C++, separated by ", ". `weight` is llama2.c's name, "rope" the table of cosines and
-    sines, empty for none. `at_pos`: the kernel has to know the first position of the batch.
+    `out` and `x` are arguments in C++, separated by ", ". `weight` is llama2.c's name, or that of a table of cosines and
+    sines, empty for none. `at_pos`: the kernel has to know the first position of the batch. `window`: positions that attention
+    goes back to, 0 for all.
     """
 
     op: str
@@ -61,6 +62,7 @@ class Step:
     x: str = ""
     weight: str = ""
     at_pos: bool = False
+    window: int = 0
 
     @property
     def outs(self) -> tuple[str, ...]:
@@ -112,11 +114,12 @@ class Schedule:
         return tuple(kinds.index(kind) for kind in dict.fromkeys(kinds))
 
 
-def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: bool = True) -> Layer:
-    """A layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3); or
-    without RoPE (SmolLM 3)."""
+def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: str = "rope", window: int = 0) -> Layer:
+    """A layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3), a window
+    that slides (Mistral); rotated by the table `rope`, or by none (SmolLM 3)."""
     keys, values = f"s.key_cache[{layer}]", f"s.value_cache[{layer}]"
-    kind = "llama" + ", biases" * bias + ", head norms" * head_norms + ", no RoPE" * (not rope)
+    seen = f"last {window} positions" if window else "positions so far"
+    kind = "llama" + ", biases" * bias + ", head norms" * head_norms + f", {rope or 'no RoPE'}, window {window}"
     biases = [Step("bias", out=f"s.{vector}", weight=f"b{vector}") for vector in "qkv"]
     norms = [Step("rmsnorm_heads", out=f"s.{vector}", weight=f"rms_{vector}_weight") for vector in "qk"]
     normed: list[Step | Wait | str] = ["rmsnorm of each head", *norms]
@@ -131,10 +134,10 @@ def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: 
             *(biases if bias else ()),
             Wait(),
             *(normed if head_norms else ()),
-            ("RoPE, then m" if rope else "M") + "ultihead attention over the positions so far",
-            *([Step("rope", out="s.q, s.k", weight="rope", at_pos=True)] if rope else ()),
+            ("RoPE, then m" if rope else "M") + f"ultihead attention over the {seen}",
+            *([Step("rope", out="s.q, s.k", weight=rope, at_pos=True)] if rope else ()),
             Step("cache_kv", out=f"{keys}, {values}", x="s.k, s.v", at_pos=True),
-            Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True),
+            Step("attention", out="s.xb", x=f"s.q, {keys}, {values}, own.att", at_pos=True, window=window),
             Wait(),
             "its output, and the residual connection back into x",
             Step("matmul", out="s.xb2", x="s.xb", weight="wo"),
@@ -166,7 +169,7 @@ CLASSIFIER = Layer(
 def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
     """What makes each layer of a model, told its number."""
     return tuple(
-        partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=layer not in model.no_rope)
+        partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=model.rope_of(layer), window=model.window_of(layer))
         for layer in range(model.n_layers)
     )
 

@@ -1,7 +1,8 @@
 """Writes a model's values for an oracle: what its weights mean, unpacked, with a header that says what everything is.
 
 The header is lines of text: `storybake values 1`; a line `NAME VALUE` for each of FACTS, numbers that are not whole as
-hexadecimal floats; a line `without_rope LAYER` for each layer that does not rotate q and k; a line
+hexadecimal floats; a line `without_rope LAYER` for each layer that does not rotate q and k, `window LAYER POSITIONS` for each
+that attends to the last ones alone, `theta LAYER BASE` for each whose base of RoPE is its own; a line
 `tensor NAME LAYER ROWS COLUMNS GROUP` for each tensor; `end`. The tensors follow in that order,
 row by row: float32 (little-endian) where GROUP is 0, else int8 and behind them a float32 scale a GROUP of a row. What
 float16 and int4 mean is the same in float32 and int8. One seam for every format: no oracle has to read any of them.
@@ -27,6 +28,9 @@ FACTS = (
 def header(model: Model) -> str:
     """What stands before the tensors of a model."""
     lines = [MAGIC, *(f"without_rope {layer}" for layer in model.no_rope)]
+    every, theta = range(model.n_layers), float(np.float32(model.local_theta)).hex()
+    lines += [f"window {layer} {window}" for layer in every if (window := model.window_of(layer))]
+    lines += [f"theta {layer} {theta}" for layer in every if model.rope_of(layer) == "rope_local"]
     for name in FACTS:
         value = getattr(model, name)
         lines.append(f"{name} {value if isinstance(value, int) else float(np.float32(value)).hex()}")

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from codegen.export import export  # noqa: E402
-from codegen.formats.families import FAMILIES, check_factors, llama3_factors, without_rope  # noqa: E402
+from codegen.formats.families import FAMILIES, check_factors, llama3_factors, local_layers, without_rope  # noqa: E402
 from codegen.model import EMBEDDINGS, VECTOR_TENSORS, Model, check_dims  # noqa: E402
 from codegen.tensor import FloatArray  # noqa: E402
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData, to_bytes  # noqa: E402
@@ -40,6 +40,8 @@ class Recipe:
     collapsed: bool = False
     speaks: bool = False  # it prefers some pieces to others, and text to bytes
     family: str = "llama"
+    window: int = 0  # of a family's own layers, or of those from `windows_from` on
+    windows_from: int = 0
     rope_scaling: tuple[float, float, float, int] | None = None  # Llama 3's: factor, low and high frequency factor, positions
 
     def model(self, name: str) -> Model:
@@ -50,7 +52,8 @@ class Recipe:
             name, dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len,
             head_size=head_size, shared_classifier=self.shared, rope_theta=self.rope_theta,
             norm_eps=self.norm_eps, qkv_bias=family.qkv_bias, head_norms=family.head_norms,
-            no_rope=without_rope(family.rope_step, n_layers), rope_factors=check_factors(factors, name),
+            no_rope=(no_rope := without_rope(family.rope_step, n_layers)), rope_factors=check_factors(factors, name),
+            window=self.window, local=local_layers(family, n_layers, self.windows_from, no_rope) if self.window else (),
         )  # fmt: skip
         return check_dims(model, name)
 
@@ -97,6 +100,10 @@ RECIPES = {
     "seeded_qwen3": Recipe((64, 96, 2, 4, 1, 320, 96), "gguf", None, False, "Q8_0", 32, 1000000.0, 1e-6, family="qwen3"),
     "seeded_qwen3_odd": Recipe((36, 42, 2, 6, 2, 301, 21), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3"),
     "seeded_smollm3": Recipe((64, 96, 5, 4, 2, 320, 96), "gguf", None, True, "F32", 16, 5000000.0, 1e-6, family="smollm3"),
+    "seeded_mistral": Recipe((64, 96, 3, 8, 2, 320, 96), "hf", None, False, "F32", 16, 1000000.0, window=21, family="mistral"),
+    "seeded_window": Recipe(
+        (48, 84, 3, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3", window=7, windows_from=1,
+    ),
     "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
 # What a recipe's file is called, where it is not llama2.c's .bin with a .tokenizer.bin beside it.
@@ -196,7 +203,8 @@ def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerD
     tensors = {key: source.tensor(*key) for key in model_files.keys(model)}
     vocabulary = vocabulary_files.pieces_of(to_bytes(pieces), model.vocab_size)
     if recipe.form == "hf":
-        model_files.hf_folder(path, model, tensors, recipe.encoding, **model_files.hf_family(recipe.family, recipe.rope_scaling))
+        model_files.hf_folder(path, model, tensors, recipe.encoding, **model_files.hf_family(recipe.family, recipe.rope_scaling),
+                              **(model_files.hf_window(model) if recipe.window else {}))
         (path / "tokenizer.model").write_bytes(vocabulary_files.sentencepiece_model(vocabulary))
     elif recipe.form == "gguf":
         keys = vocabulary_files.gguf_keys(vocabulary)

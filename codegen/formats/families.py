@@ -22,8 +22,9 @@ class Family:
     """`classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have biases.
     `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have. `halves`: its
     GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
-    `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `in_gguf`: files of GGUF have its name; llama.cpp
-    writes a Mistral as a llama.
+    `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that have the
+    window where a file does not list them: none, all, late (from max_window_layers on) or those without RoPE. `in_gguf`: files
+    of GGUF have its name; llama.cpp writes a Mistral as a llama.
     """
 
     name: str
@@ -39,16 +40,17 @@ class Family:
     tied: bool = False
     in_gguf: bool = True
     window: int = 0
+    slides: str = "none"
 
 
 FAMILIES = {
     family.name: family
     for family in (
         Family("llama", ("LlamaForCausalLM",)),
-        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False, window=4096),
-        Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768),
-        Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768),
-        Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True),
+        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False, window=4096, slides="all"),
+        Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768, slides="late"),
+        Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768, slides="late"),
+        Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True, slides="without RoPE"),
     )
 }
 
@@ -65,6 +67,12 @@ def find_family(name: Any, label: str, gguf: bool = False) -> Family:
 def without_rope(step: int, n_layers: int) -> tuple[int, ...]:
     """The layers that have no RoPE where every `step`-th has none."""
     return tuple(range(step - 1, n_layers, step)) if step else ()
+
+
+def local_layers(family: Family, n_layers: int, first: int, no_rope: tuple[int, ...]) -> tuple[int, ...]:
+    """The layers of a family whose attention has a window; `first`: the first one of those that have it late."""
+    every = tuple(range(n_layers))
+    return {"none": (), "all": every, "late": every[first:], "without RoPE": no_rope}[family.slides]
 
 
 def llama3_factors(theta: float, head_size: int, factor: float, low: float, high: float, positions: int) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.blocks import decode
-from codegen.formats.families import Family, check_factors, find_family, llama3_factors, without_rope
+from codegen.formats.families import Family, check_factors, find_family, llama3_factors, local_layers, without_rope
 from codegen.formats.json_file import Object, integer, number, read_object, typed
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.safetensors import read_safetensors
@@ -85,11 +85,12 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
         norm_eps=number(config, "rms_norm_eps", source, family.norm_eps),
         qkv_bias=family.qkv_bias,
         head_norms=family.head_norms,
-        window=_window(config, family, source),
     )
     check_dims(model, source)
     factors = _rope_factors(config, source, theta, head_size)
-    model = replace(model, rope_factors=factors, no_rope=_no_rope(config, family, n_layers, source))
+    model = replace(model, rope_factors=factors, no_rope=(no_rope := _no_rope(config, family, n_layers, source)))
+    window, local = _windows(config, family, n_layers, no_rope, source)
+    model = replace(model, window=window, local=local)
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
         found[NAMES["token_embedding_table"]] = head  # which of the two is stored is the writer's choice
@@ -115,6 +116,8 @@ def _named(source: str, found: dict[str, Stored]) -> dict[str, Stored]:
 _BARE = {NAMES["token_embedding_table"], NAMES["rms_final_weight"]}
 _LAYER = re.compile(r"layers\.\d+\.")
 
+
+WINDOWS_FROM = 28  # max_window_layers of a Qwen whose configuration does not say it
 
 # Where the scaling of RoPE is told, and what its types take.
 ROPE_PLACES = ("rope_parameters", "rope_scaling")
@@ -192,23 +195,35 @@ def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tupl
     return without_rope(interval, n_layers)
 
 
-def _window(config: Object, family: Family, source: str) -> int:
-    """The positions of the sliding window where it is used, else 0: a Mistral's always, unless it is null; those of the others
-    only where use_sliding_window says so; of a llama there is none."""
-    used = typed(config, "use_sliding_window", bool, source) or family.window > 0
-    if family.name == "llama":
-        if config.get("sliding_window") or used:
-            raise BakeError(
-                f"{source}: sliding_window: expected none of a llama, found {shown(config.get('sliding_window'))}; "
-                "this model can't be baked"
-            )
-        return 0
-    if not used or config.get("sliding_window", 0) is None:
-        return 0
-    window = integer(config, "sliding_window", source, family.window)
-    if window < 1:
+ATTENTION = ("full_attention", "sliding_attention")  # what layer_types may say
+
+
+def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, ...], source: str) -> tuple[int, tuple[int, ...]]:
+    """The positions of the sliding window and the layers that have it, those that layer_types lists or the family's own; 0 and
+    none where it is not used: a Mistral's is unless it is null, those of the others only where use_sliding_window says so."""
+    used = (typed(config, "use_sliding_window", bool, source) or family.window > 0) and config.get("sliding_window", 0) is not None
+    if family.slides == "none" and (used or config.get("sliding_window")):
+        raise BakeError(
+            f"{source}: sliding_window: expected none of a {family.name}, found {shown(config.get('sliding_window'))}; "
+            "this model can't be baked"
+        )
+    window = integer(config, "sliding_window", source, family.window) if used else 0
+    if used and window < 1:
         raise BakeError(f"{source}: sliding_window: expected 1 position or more, found {window}; this model can't be baked")
-    return window
+    listed = typed(config, "layer_types", list, source)
+    known = ATTENTION[int(used and family.slides == "all") : 1 + used]
+    if listed is not None and (len(listed) != n_layers or any(kind not in known for kind in listed)):
+        raise BakeError(
+            f"{source}: layer_types: expected {n_layers} times {' or '.join(known)}, found {shown(listed)}; this model can't be baked"
+        )
+    first = integer(config, "max_window_layers", source, WINDOWS_FROM)
+    if first < 0:
+        raise BakeError(f"{source}: max_window_layers: expected 0 or more, found {first}; this model can't be baked")
+    if listed is not None:
+        local = tuple(layer for layer, kind in enumerate(listed) if kind == "sliding_attention")
+    else:
+        local = local_layers(family, n_layers, first, no_rope) if used else ()
+    return (window, local) if local else (0, ())
 
 
 def _tensors(folder: Path) -> dict[str, Stored]:

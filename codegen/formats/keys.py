@@ -76,7 +76,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _honoured("hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
                   "vocab_size max_position_embeddings rms_norm_eps rope_theta rope_parameters rope_scaling "
                   "tie_word_embeddings bos_token_id eos_token_id model_type architectures no_rope_layers "
-                  "no_rope_layer_interval sliding_window use_sliding_window"),
+                  "no_rope_layer_interval sliding_window use_sliding_window max_window_layers layer_types"),
         _neutral("hidden_act", "silu", "silu"),
         _neutral("attention_bias mlp_bias qkv_bias use_bias bias", "no biases", False),
         _neutral("partial_rotary_factor rotary_pct", "RoPE on the whole head", 1),
@@ -85,8 +85,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
                  False),
         _neutral("quantization_config", "float weights", {}),
         _neutral("embedding_multiplier residual_multiplier logits_scaling logit_scale", "no scale", 1),
-        _neutral("layer_types", "attention to all positions", "full_attention"),
-        _harmless("max_window_layers", "where a window begins to be used; no more positions are baked than it has"),
         _neutral("num_experts num_local_experts", "no experts", 0),
         _neutral("pruned_heads", "all heads", {}),
         _neutral(_FORCED, "nothing forced", [], {}),

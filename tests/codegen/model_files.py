@@ -157,6 +157,12 @@ def hf_family(family: str, scaling: tuple[float, float, float, int] | None = Non
     return {"model_type": family, "architectures": [f"{classes[family]}ForCausalLM"], "rope_scaling": rope}
 
 
+def hf_window(model: Model) -> dict[str, Any]:
+    """What config.json says of a sliding window, layer by layer."""
+    kinds = ["sliding_attention" if layer in model.local else "full_attention" for layer in range(model.n_layers)]
+    return {"sliding_window": model.window, "use_sliding_window": True, "layer_types": kinds}
+
+
 def hf_folder(folder: Path, model: Model, tensors: Tensors, dtype: str = "F32", **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(hf_config(model, **changes)))

@@ -10,7 +10,6 @@ import model_files as files
 import numpy as np
 import pytest
 
-from codegen.errors import BakeError
 from codegen.formats import open_model
 from codegen.formats.families import llama3_factors
 from codegen.golden_run import forward
@@ -121,19 +120,46 @@ def test_llama_3_2s_factors() -> None:
     assert factors[16] == pytest.approx(3.2923, abs=1e-4) and list(factors) == sorted(factors)
 
 
-@pytest.mark.parametrize(("family", "keys"), [
-    ("mistral", {"sliding_window": 12}), ("qwen2", {"sliding_window": 12, "use_sliding_window": True, "max_window_layers": 2}),
-])
-def test_a_window_bounds_the_positions(family: str, keys: dict[str, Any], tmp_path: Path) -> None:
-    """Within it every position is attended to, as the model without a window has it."""
+WINDOWS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
+    "all of a Mistral": ("mistral", {"sliding_window": 3}, (0, 1, 2, 3, 4)),
+    "the late ones of a Qwen": ("qwen2", {"sliding_window": 3, "use_sliding_window": True, "max_window_layers": 2}, (2, 3, 4)),
+    "none, where they begin too late": ("qwen3", {"sliding_window": 3, "use_sliding_window": True}, ()),
+    "those of a SmolLM 3 without RoPE": ("smollm3", {"sliding_window": 3, "use_sliding_window": True}, (3,)),
+    "those that are listed": ("qwen3", {"sliding_window": 3, "use_sliding_window": True, "max_window_layers": 2, "layer_types": [
+        "sliding_attention", "full_attention", "full_attention", "sliding_attention", "full_attention"]}, (0, 3)),
+}
+
+
+@pytest.mark.parametrize("case", WINDOWS)
+def test_a_folder_says_which_layers_have_a_window(case: str, tmp_path: Path) -> None:
+    family, keys, local = WINDOWS[case]
     model, tensors = tiny(family)
-    folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family(family) | keys)
-    found = open_model(folder).model
-    assert found == replace(model, name="m", window=12)
-    assert cut_context(found, 12).seq_len == 12
-    for context in (0, 13):
-        with pytest.raises(BakeError, match="each attends to the last 12: .* take -Dcontext=12 or fewer"):
-            cut_context(found, context)
+    found = open_model(files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family(family) | keys)).model
+    assert found == replace(model, name="m", window=3 if local else 0, local=local)
+    schedule = make_plan(found, find_target("portable")).schedule
+    windows = [step.window for layer in schedule.layers for step in layer.steps if step.op == "attention"]
+    assert windows == [3 if layer in local else 0 for layer in range(5)]
+
+
+def test_what_a_window_leaves_out_does_not_matter(tmp_path: Path) -> None:
+    """A layer with a window of 3 sees three positions: with two of them the first of five is out of reach, and until the
+    window is full nothing is."""
+    model, tensors = files.tiny(family="mistral")
+    keys = files.hf_family("mistral") | {"sliding_window": 3}
+    slides = open_model(files.hf_folder(tmp_path / "m", model, tensors, **keys))
+    all_seen = open_model(files.hf_folder(tmp_path / "n", model, tensors, **keys | {"sliding_window": None}))
+    windowed, whole = (forward(source, (1, 7, 3, 39, 0, 5)) for source in (slides, all_seen))
+    assert np.array_equal(windowed[:3], whole[:3]) and (windowed[3:] != whole[3:]).any(axis=1).all()
+    other = forward(slides, (2, 7, 3, 39, 0, 5))
+    assert np.array_equal(other[5], windowed[5]) and not np.array_equal(other[4], windowed[4])
+
+
+def test_a_window_that_holds_all_positions_changes_nothing(tmp_path: Path) -> None:
+    model, tensors = tiny("mistral")
+    found = open_model(files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family("mistral") | {"sliding_window": 12})).model
+    assert make_plan(found, find_target("avx512")).windows == (12,)
+    cut = cut_context(found, 12)
+    assert make_plan(cut, find_target("avx512")).schedule == make_plan(replace(cut, window=0), find_target("avx512")).schedule
 
 
 def test_a_mistral_has_a_window_unless_it_says_no(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ void expect_refusal(const std::string& lines, const char* words) {
 
 TEST(OracleDeathTest, RefusesWhatItDoesNotKnow) {
     EXPECT_EXIT(oracle::read_facts("no such file"), ::testing::ExitedWithCode(65), "expected a first line");
-    expect_refusal("dim 8\nwindow 5\nend\n", "window is not known here: teach it to");
+    expect_refusal("dim 8\nwidow 5\nend\n", "widow is not known here: teach it to");
     expect_refusal("dim eight\nend\n", "can't be read: dim eight");
     expect_refusal("dim 8\nend\n", "lacks facts");
     expect_refusal("dim 8\n", "or its end");
@@ -248,8 +248,10 @@ Floats kept(Floats vector) {
     return vector;
 }
 
-/// Fills the caches in batches up to around a block of the key cache, and compares every position's attention.
-TEST(Kernels, AttentionEqualsTheOracle) {
+/// Fills the caches in batches up to around a block of the key cache, and compares every position's attention to the
+/// last `window` positions, or to all.
+template <class Attention>
+void expect_attention(Attention attention, int window) {
     constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
     constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
     Guarded<Cached> keys(kKeys);
@@ -278,18 +280,20 @@ TEST(Kernels, AttentionEqualsTheOracle) {
             for (std::size_t h = 0; h < kNHeads; ++h) {
                 const std::size_t head = h * kHeadSize;
                 const std::size_t kv_head = h / (kNHeads / kNKvHeads) * kHeadSize;
-                Floats scores(all_k.size());
-                for (std::size_t t = 0; t < scores.size(); ++t) {
+                const auto seen = std::min(all_k.size(), static_cast<std::size_t>(window > 0 ? window : kSeqLen));
+                const std::size_t first = all_k.size() - seen;
+                Floats scores(seen);
+                for (std::size_t t = 0; t < seen; ++t) {
                     float score = 0.0F;
                     for (std::size_t i = 0; i < kHeadSize; ++i) {
-                        score += q.vectors[at][head + i] * all_k[t][kv_head + i];
+                        score += q.vectors[at][head + i] * all_k[first + t][kv_head + i];
                     }
                     scores[t] = score / std::sqrt(static_cast<float>(kHeadSize));
                 }
                 oracle::softmax(scores);
-                for (std::size_t t = 0; t < scores.size(); ++t) {
+                for (std::size_t t = 0; t < seen; ++t) {
                     for (std::size_t i = 0; i < kHeadSize; ++i) {
-                        expected[head + i] += scores[t] * all_v[t][kv_head + i];
+                        expected[head + i] += scores[t] * all_v[first + t][kv_head + i];
                     }
                 }
             }
@@ -299,6 +303,11 @@ TEST(Kernels, AttentionEqualsTheOracle) {
         values.check(kValues);
         att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
     }
+}
+
+TEST(Kernels, AttentionEqualsTheOracle) {
+#define ATTENTION(name, window) expect_attention(name, window);
+#include "kernels.inc"
 }
 
 }  // namespace

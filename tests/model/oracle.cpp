@@ -29,7 +29,9 @@ struct Record {
 
 struct Header {
     Facts facts;
-    std::set<int> without_rope;  // layers
+    std::set<int> without_rope;   // layers
+    std::map<int, int> windows;   // of layers
+    std::map<int, float> thetas;  // of layers
     std::vector<Record> records;
 };
 
@@ -60,6 +62,14 @@ Header read_header(std::istream& in, const std::string& path) {
             int layer = 0;
             words >> layer;
             header.without_rope.insert(layer);
+        } else if (name == "window") {
+            int layer = 0;
+            words >> layer;
+            words >> header.windows[layer];
+        } else if (name == "theta") {
+            int layer = 0;
+            words >> layer >> value;
+            header.thetas[layer] = std::strtof(value.c_str(), nullptr);
         } else if (whole.contains(name)) {
             words >> *whole.at(name);
         } else if (real.contains(name)) {
@@ -71,7 +81,7 @@ Header read_header(std::istream& in, const std::string& path) {
         if (!words || words.rdbuf()->in_avail() > 0) {
             fail(65, path + ": can't be read: " + line);
         }
-        if (name != "without_rope") {
+        if (whole.contains(name) || real.contains(name) || name == "tensor") {
             found.insert(name);
         }
     }
@@ -262,6 +272,12 @@ Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
     for (const int layer : header.without_rope) {
         layers.at(static_cast<std::size_t>(layer)).rotates = false;
     }
+    for (const auto& [layer, window] : header.windows) {
+        layers.at(static_cast<std::size_t>(layer)).window = window;
+    }
+    for (const auto& [layer, theta] : header.thetas) {
+        layers.at(static_cast<std::size_t>(layer)).theta = theta;
+    }
     for (const Record& r : header.records) {
         Matrix m = read_matrix(in, r);
         Layer& layer = layers.at(static_cast<std::size_t>(r.layer));
@@ -312,8 +328,9 @@ Floats Model::forward(int token) {
         norm_heads(q, layer.rms_q, norm_eps);
         norm_heads(k, layer.rms_k, norm_eps);
         if (layer.rotates) {
-            rope(q, head_size, pos, rope_theta, rope_factors);
-            rope(k, head_size, pos, rope_theta, rope_factors);
+            const bool own = layer.theta > 0;
+            rope(q, head_size, pos, own ? layer.theta : rope_theta, own ? Floats{} : rope_factors);
+            rope(k, head_size, pos, own ? layer.theta : rope_theta, own ? Floats{} : rope_factors);
         }
         if (f16_cache_) {
             std::transform(k.begin(), k.end(), k.begin(), rounded_to_half);
@@ -325,18 +342,20 @@ Floats Model::forward(int token) {
         for (int h = 0; h < n_heads; ++h) {
             const auto head = static_cast<std::size_t>(h * head_size);
             const auto kv_head = static_cast<std::size_t>(h / kv_mul * head_size);
-            Floats att(keys_[l].size());
-            for (std::size_t t = 0; t < att.size(); ++t) {
+            const std::size_t all = keys_[l].size();
+            const std::size_t seen = layer.window > 0 ? std::min(all, static_cast<std::size_t>(layer.window)) : all;
+            Floats att(seen);
+            for (std::size_t t = 0; t < seen; ++t) {
                 float score = 0.0F;
                 for (std::size_t i = 0; i < static_cast<std::size_t>(head_size); ++i) {
-                    score += q[head + i] * keys_[l][t][kv_head + i];
+                    score += q[head + i] * keys_[l][all - seen + t][kv_head + i];
                 }
                 att[t] = score / std::sqrt(static_cast<float>(head_size));
             }
             softmax(att);
-            for (std::size_t t = 0; t < att.size(); ++t) {
+            for (std::size_t t = 0; t < seen; ++t) {
                 for (std::size_t i = 0; i < static_cast<std::size_t>(head_size); ++i) {
-                    xb[head + i] += att[t] * values_[l][t][kv_head + i];
+                    xb[head + i] += att[t] * values_[l][all - seen + t][kv_head + i];
                 }
             }
         }

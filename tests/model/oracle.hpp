@@ -43,6 +43,8 @@ struct Layer {
     std::vector<float> bq, bk, bv;    // empty: no biases
     std::vector<float> rms_q, rms_k;  // empty: heads are not normed
     bool rotates = true;              // q and k, by their positions
+    float theta = 0.0F;               // the base of RoPE, without factors; 0: the model's
+    int window = 0;                   // the positions that are attended to, the last ones; 0: all
     Matrix wq, wk, wv, wo, w1, w2, w3;
 };
 
