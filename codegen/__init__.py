@@ -1,1 +1,1 @@
-"""The storybake code generator: reads a checkpoint, plans, packs its weights and emits its code."""
+"""Generates storybake's code: reads a checkpoint, plans, packs its weights and emits its code."""

@@ -1,4 +1,4 @@
-"""The command line of the generator: `python3 -m codegen COMMAND MODEL`.
+"""Runs the command line of the generator: `python3 -m codegen COMMAND MODEL`.
 
     facts    for the build: the model's name, its weight types, its tokenizer's path, the target and its compiler
              arguments and header, key=value a line; warnings on standard error. --save keeps the arguments for the other
@@ -46,7 +46,7 @@ from codegen.weights import convert, what_it_costs
 
 
 def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple[Path, Vocabulary]:
-    """The tokenizer that was named, the model's own, or the one that lies beside it."""
+    """Finds the tokenizer that was named, the model's own, or the one that lies beside it."""
     rows, path = source.model.vocab_size, source.path
     if named:
         return Path(named), open_tokenizer(Path(named), rows, tell)
@@ -63,7 +63,7 @@ def tokenizer_of(source: TensorSource, named: str, tell: Tell = ignore) -> tuple
 
 
 def table_of_guesses(args: argparse.Namespace, tokenizer: Vocabulary, vocab_size: int, tell: Tell) -> bytes:
-    """The slots of the table that was named, or of the one that lies beside the model; none where that does not fit."""
+    """Reads the slots of the table that was named, or of the one that lies beside the model; none where that does not fit."""
     if args.draft == "off":
         return b""
     if args.draft != "auto":
@@ -77,7 +77,7 @@ def table_of_guesses(args: argparse.Namespace, tokenizer: Vocabulary, vocab_size
 
 
 def watched(model: Path, rows: int, tokenizer: Path, table: str) -> tuple[set[Path], set[Path]]:
-    """The files and folders that a bake is read from, those among them that may yet appear."""
+    """Lists the files and folders that a bake is read from, those among them that may yet appear."""
     folders = {path for path in (model, tokenizer) if path.is_dir()}
     files = {path for path in (model, tokenizer) if not path.is_dir()}
     files |= {model.parent / name for name in (*companions(model, rows), *card_names(model))} if not model.is_dir() else set()
@@ -87,7 +87,7 @@ def watched(model: Path, rows: int, tokenizer: Path, table: str) -> tuple[set[Pa
 
 
 def named(source: TensorSource, args: argparse.Namespace, tell: Tell) -> tuple[TensorSource, Path | None, Vocabulary | None]:
-    """The source without rows that no text has, its tokenizer and that one's path; none to explain a model without one."""
+    """Opens the source without rows that no text has, its tokenizer and that one's path; none to explain a model without one."""
     try:
         path, tokenizer = tokenizer_of(source, args.tokenizer, tell)
     except BakeError:
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         check_budget(plan, args.ram_budget)
         check_reach(plan, args.embed == "true")
         assert path is not None and tokenizer is not None
-        bake(tokenizer, model.vocab_size)  # which may refuse it
+        bake(tokenizer, model.vocab_size)  # may refuse it
         table_of_guesses(args, tokenizer, model.vocab_size, tell)
         if args.save:
             save(Path(args.save), arguments, *watched(Path(args.model), opened.model.vocab_size, path, args.draft))
@@ -192,5 +192,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # what is made of a model's files is needed to the end, and looked through again and again otherwise
+    gc.disable()  # keeps it from looking through what is made of a model's files again and again: all is needed to the end
     sys.exit(main(sys.argv[1:]))

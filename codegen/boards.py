@@ -1,4 +1,4 @@
-"""Which boards a model fits, and what their memory allows: boards.toml and this machine, against a plan."""
+"""Says which boards a model fits, and what their memory allows: boards.toml and this machine, against a plan."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Verdict:
 
     @property
     def fits(self) -> bool:
-        """Whether the model fits as it is."""
+        """Tells whether the model fits as it is."""
         return bool(self.ways) and not self.ways[0].options
 
     def rates_of(self, how: str) -> list[float]:
@@ -72,7 +72,7 @@ class Verdict:
 
 
 def read_boards(path: Path = TABLE) -> tuple[Board, ...]:
-    """The boards of the table, in its order."""
+    """Returns the boards of the table, in its order."""
     boards = []
     for fields in tomllib.loads(path.read_text(encoding="utf-8"))["board"]:
         bandwidths = tuple(Bandwidth(**width) for width in fields.pop("bandwidth"))
@@ -129,7 +129,7 @@ def judge(model: Model, board: Board) -> Verdict:
 
 
 def facts(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON has it; null for what is unknown."""
+    """Returns a verdict as JSON has it; null for what is unknown."""
     board = verdict.board
     return {
         "board": board.name,
@@ -182,7 +182,7 @@ def table(verdicts: list[Verdict]) -> list[str]:
 
 
 def how_it_fits(verdict: Verdict) -> str:
-    """For example "as it is: q8, 256 positions" or "with -Dkv=f16 (22.9)"; "?" where the memory is unknown."""
+    """Says, for example, "as it is: q8, 256 positions" or "with -Dkv=f16 (22.9)"; "?" where the memory is unknown."""
     if not verdict.board.budget:
         return "?"
     if not verdict.ways:

@@ -1,4 +1,4 @@
-"""Byte-level BPE, GPT-2's kind of tokenizer: what there is to know of one, and the blob that the runtime views.
+"""Bakes byte-level BPE, GPT-2's kind of tokenizer: holds what there is to know of one, and makes the blob that the runtime views.
 
 The readers are codegen.formats.byte_level_json and gguf_tokenizer; the layout is in runtime/byte_level_bpe.hpp.
 """
@@ -19,14 +19,14 @@ MAGIC = 0x4C424253  # "SBBL"
 NONE = 0xFFFFFFFF
 LONGEST_PIECE = 4096  # bytes
 MOST_MERGES = 1 << 22  # ranks stay exact in a float
-# What cuts a text into words, by the runtime's numbers (words.hpp).
+# Lists what cuts a text into words, by the runtime's numbers (words.hpp).
 RULES = ("gpt2", "gpt2 with single digits", "llama3", "qwen2")
 OTHER, LETTER, NUMBER, SPACE = range(4)  # kinds of characters, by the runtime's numbers
 
 
 @dataclass(frozen=True)
 class ByteLevelData:
-    """A byte-level BPE tokenizer.
+    """Holds a byte-level BPE tokenizer.
 
     `pieces` are the bytes of each id, none of an id without a piece; `merges` pairs of ids and what they become, in the order
     of their rank; `words` the ids that words are made of, not found whole. `unk` is what a byte without a piece becomes,
@@ -43,17 +43,17 @@ class ByteLevelData:
 
     @property
     def byte_ids(self) -> dict[int, int]:
-        """The id of each byte's own piece; some bytes may have none."""
+        """Returns the id of each byte's own piece; some bytes may have none."""
         return {piece[0]: at for at, piece in enumerate(self.pieces) if len(piece) == 1 and at in self.words}
 
     @property
     def has_all_bytes(self) -> bool:
-        """Whether every text has ids of its own."""
+        """Tells whether every text has ids of its own."""
         return len(self.byte_ids) == 256
 
 
 def alphabet() -> dict[str, int]:
-    """The byte that each character of a vocabulary stands for: the printable ones of Latin-1 for themselves, the others
+    """Returns the byte that each character of a vocabulary stands for: the printable ones of Latin-1 for themselves, the others
     for those from U+0100 on, in order (bytes_to_unicode in GPT-2's encoder.py)."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = (byte for byte in range(256) if byte not in printable)
@@ -111,7 +111,7 @@ def make(
 
 
 def _piece(at: int, text: str, source: str) -> bytes:
-    """The bytes of a piece that words are made of."""
+    """Returns the bytes of a piece that words are made of."""
     if not 1 <= len(text) <= LONGEST_PIECE:
         raise BakeError(
             f"{source}: piece {at}: {shown(text)}: expected 1 to {LONGEST_PIECE} bytes, found {len(text)}; is it the right file?"
@@ -137,7 +137,7 @@ def _merge(pair: tuple[str, str], ids: dict[str, int], source: str) -> tuple[int
 
 
 def char_kinds() -> list[tuple[int, int]]:
-    """(first code point, kind) of every run of characters of one kind: Unicode's letters (L) and numbers (N) as this
+    """Returns (first code point, kind) of every run of characters of one kind: Unicode's letters (L) and numbers (N) as this
     Python's unicodedata has them, white space as regular expressions have it (White_Space), and all others."""
     spaces = {*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 
@@ -148,7 +148,7 @@ def char_kinds() -> list[tuple[int, int]]:
 
 
 def bake(data: ByteLevelData) -> bytes:
-    """The blob that the runtime views without copying."""
+    """Returns the blob that the runtime views without copying."""
     pieces, text, byte_ids = data.pieces, b"".join(data.pieces), data.byte_ids
     in_order = sorted(data.words, key=lambda at: (pieces[at], at)) if data.whole_words else []
     ranked = sorted((left, right, made, rank) for rank, (left, right, made) in enumerate(data.merges))

@@ -1,4 +1,4 @@
-"""What is known of a model besides its files: a card, `<stem>.card.toml` beside it, whose words --sbom repeats.
+"""Reads what is known of a model besides its files: a card, `<stem>.card.toml` beside it, whose words --sbom repeats.
 
     licence = "MIT"                     an SPDX expression
     about = "what it is"
@@ -26,7 +26,7 @@ LONGEST_TEXT = 2000
 
 @dataclass(frozen=True)
 class Data:
-    """A set of data that a model was trained on."""
+    """Describes a set of data that a model was trained on."""
 
     name: str
     about: str = ""
@@ -35,7 +35,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Card:
-    """A model's card; empty texts are not known."""
+    """Holds a model's card; empty texts are not known."""
 
     licence: str = ""
     about: str = ""
@@ -44,12 +44,12 @@ class Card:
 
 
 def card_names(model: Path) -> tuple[str, ...]:
-    """The names that the card of a model may have; the first that is there is taken."""
+    """Returns the names that the card of a model may have; the first that is there is taken."""
     return tuple(f"{stem}.card.toml" for stem in stems(model))
 
 
 def read_card(model: Path) -> Card:
-    """The card beside a model, an empty one when there is none. Raises BakeError for one that says what a card can't."""
+    """Returns the card beside a model, an empty one when there is none. Raises BakeError for one that says what a card can't."""
     path = next((path for name in card_names(model) if (path := model.parent / name).is_file()), None)
     if path is None:
         return Card()
@@ -64,7 +64,7 @@ def read_card(model: Path) -> Card:
 
 
 def _texts(said: dict[str, Any], kind: type[Card | Data], path: Path) -> dict[str, str]:
-    """The texts of a table, each by a name that its kind has."""
+    """Returns the texts of a table, each by a name that its kind has."""
     for key, value in said.items():
         if key not in kind.__dataclass_fields__:
             raise BakeError(f"{path.name}: {shown(key)}: expected one of {', '.join(kind.__dataclass_fields__)}")

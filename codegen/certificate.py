@@ -16,19 +16,19 @@ from codegen.tensor import FloatArray, Quantized, Tensor
 
 Doubles = npt.NDArray[np.float64]
 
-SAMPLE = 512  # rows among whom the densest place is looked for
+SAMPLE = 512  # counts the rows among whom the densest place is looked for
 NEIGHBOURS = SAMPLE // 20  # a tail of less than a twentieth of the rows is not looked for
-# How far R‖x‖ may put a logit from the middle of its bracket, in nats, for an activation of the final norm's own length. Of
+# Says how far R‖x‖ may put a logit from the middle of its bracket, in nats, for an activation of the final norm's own length. Of
 # stories260K, whose tail lies at the median 15 nats below the top, 3 proves as many tokens as 0.5, with a third more rows.
 REACH = 3.0
-ROUNDS = 12  # of trimming and re-centring; 3 to 5 are enough in practice
-SMALLEST_SHARE = 1 / 16  # of the rows; a smaller tail is not worth its bracket
-ROUNDING = 1 + 1e-9  # more than what computing a distance in float64 is off by
+ROUNDS = 12  # counts rounds of trimming and re-centring; 3 to 5 are enough in practice
+SMALLEST_SHARE = 1 / 16  # is the tail's of all rows; a smaller one is not worth its bracket
+ROUNDING = 1 + 1e-9  # exceeds what computing a distance in float64 is off by
 
 
 @dataclass(frozen=True)
 class Tail:
-    """How a classifier's rows are packed, and where those behind `head_rows` lie.
+    """Says how a classifier's rows are packed, and where those behind `head_rows` lie.
 
     `token_of_row` (vocab_size,); `centroid` (dim,) float32; `radius`: no row of the tail is farther from it.
     """
@@ -40,12 +40,12 @@ class Tail:
 
     @property
     def row_of_token(self) -> npt.NDArray[np.int64]:
-        """(vocab_size,), the inverse of token_of_row."""
+        """Inverts token_of_row: (vocab_size,)."""
         return np.argsort(self.token_of_row)
 
 
 def find_tail(classifier: Tensor, norm: FloatArray, tile_rows: int) -> Tail | None:
-    """The tail of a classifier (vocab_size, dim) behind an rmsnorm with weights `norm` (dim,), its head being whole tiles of
+    """Finds the tail of a classifier (vocab_size, dim) behind an rmsnorm with weights `norm` (dim,), its head being whole tiles of
     `tile_rows` rows; None where there is none worth having."""
     count = _shape(classifier)[0]
     reach = REACH / max(float(np.sqrt(np.square(norm, dtype=np.float64).sum())), 1e-30)
@@ -71,19 +71,19 @@ def find_tail(classifier: Tensor, norm: FloatArray, tile_rows: int) -> Tail | No
 
 
 def reorder(classifier: Tensor, tail: Tail) -> Tensor:
-    """The rows as they are packed."""
+    """Returns the rows as they are packed."""
     order = tail.token_of_row
     return Quantized(classifier.q[order], classifier.s[order]) if isinstance(classifier, Quantized) else classifier[order]
 
 
 def _shape(tensor: Tensor) -> tuple[int, int]:
-    """Rows and columns."""
+    """Returns the numbers of rows and columns."""
     rows, columns = tensor.q.shape if isinstance(tensor, Quantized) else tensor.shape
     return rows, columns
 
 
 def _values(tensor: Tensor, rows: npt.NDArray[np.int64] | slice) -> Doubles:
-    """Rows as the kernels multiply them, exact in float64."""
+    """Returns rows as the kernels multiply them, exact in float64."""
     if not isinstance(tensor, Quantized):
         return tensor[rows].astype(np.float64)
     q = tensor.q[rows].astype(np.float64)
@@ -92,19 +92,19 @@ def _values(tensor: Tensor, rows: npt.NDArray[np.int64] | slice) -> Doubles:
 
 
 def _blocks(tensor: Tensor) -> list[slice]:
-    """Rows few enough to be held in float64 at once."""
+    """Yields rows few enough to be held in float64 at once."""
     count, columns = _shape(tensor)
     step = max((1 << 22) // columns, 1)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def _distances(tensor: Tensor, centroid: Doubles) -> Doubles:
-    """The distance of every row from a vector."""
+    """Returns the distance of every row from a vector."""
     return np.concatenate([np.sqrt(np.square(_values(tensor, block) - centroid).sum(axis=1)) for block in _blocks(tensor)])
 
 
 def _mean(tensor: Tensor, rows: npt.NDArray[np.int64]) -> Doubles:
-    """The mean of some rows."""
+    """Returns the mean of some rows."""
     chosen = np.zeros(max(block.stop for block in _blocks(tensor)), bool)
     chosen[rows] = True
     total: Doubles = sum(_values(tensor, block)[chosen[block]].sum(axis=0) for block in _blocks(tensor)) / rows.size
@@ -112,7 +112,7 @@ def _mean(tensor: Tensor, rows: npt.NDArray[np.int64]) -> Doubles:
 
 
 def _densest_place(rows: Doubles) -> Doubles:
-    """The mean of the row whose NEIGHBOURS nearest rows are nearest, and of these."""
+    """Returns the mean of the row whose NEIGHBOURS nearest rows are nearest, and of these."""
     squares = np.square(rows).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * (rows @ rows.T)
     neighbours = max(min(NEIGHBOURS, len(rows) // 4), 1)

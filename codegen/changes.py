@@ -1,4 +1,4 @@
-"""What an edit of the generator changes in the code of one model: `tools/regen MODEL --target T --diff`.
+"""Shows what an edit of the generator changes in the code of one model: `tools/regen MODEL --target T --diff`.
 
 The code is generated twice for the same model and target, by the generator as a commit has it and as it is now, so
 that the difference is the edit's alone.

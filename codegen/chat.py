@@ -1,4 +1,4 @@
-"""How a conversation is written down for the model, baked: what stands between the messages, as the ids of special tokens
+"""Bakes how a conversation is written down for the model: what stands between the messages, as the ids of special tokens
 and the text between them (runtime/chat_format.hpp). codegen.chat_template reads it out of a model's template."""
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from codegen.errors import BakeError, shown
 
 TEXT = 0xFFFFFFFF
-# Where the formats below stand for the tokens that begin and end a text, whatever they are called.
+# Stand in the formats below for the tokens that begin and end a text, whatever they are called.
 BOS, EOS = "\0bos\0", "\0eos\0"
 
 
 @dataclass(frozen=True)
 class Between:
-    """What stands between the messages, as text; `has_system` is false where there can be no system prompt, and `trim` says
+    """Holds what stands between the messages, as text; `has_system` is false where there can be no system prompt, and `trim` says
     of what the user, and the system prompt, say whether white space around it is dropped."""
 
     user_first: str
@@ -31,16 +31,16 @@ class Between:
 
     @property
     def stretches(self) -> tuple[str, ...]:
-        """In the order of the runtime's numbers."""
+        """Returns the texts in the order of the runtime's numbers."""
         return self.user_first, self.system_first, self.after_system, self.answer, self.answered, self.next_user
 
 
 def _marked(system: str, user: str, answer: str, end: str, begin: str = "") -> Between:
-    """A format that marks who speaks before each message, and the end of each."""
+    """Makes a format that marks who speaks before each message, and the end of each."""
     return Between(begin + user, end + answer, end + answer, end + user, begin + system, end + user)
 
 
-# What -Dchat= may name.
+# Lists what -Dchat= may name.
 FORMATS = {
     "llama2": Between(
         BOS + "[INST] ", " [/INST]", " [/INST]", EOS + BOS + "[INST] ", BOS + "[INST] <<SYS>>\n", "\n<</SYS>>\n\n"
@@ -58,7 +58,7 @@ FORMATS = {
         "<end_of_turn>\n<start_of_turn>user\n", has_system=False, trim=(True, False),
     ),
 }  # fmt: skip
-# The tokens without which a format makes no sense.
+# Lists the tokens without which a format makes no sense.
 NEEDED = {"chatml": ("<|im_start|>", "<|im_end|>"), "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
           "gemma": ("<start_of_turn>", "<end_of_turn>")}  # fmt: skip
 CHOICES = ("auto", "none", *FORMATS)
@@ -68,7 +68,7 @@ Part = int | str
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """What the runtime is told: each of Between's stretches as ids of tokens and texts between them."""
+    """Holds what the runtime is told: each of Between's stretches as ids of tokens and texts between them."""
 
     name: str
     stretches: tuple[tuple[Part, ...], ...]
@@ -76,7 +76,7 @@ class ChatFormat:
     trim: tuple[bool, bool]
 
     def bake(self) -> bytes:
-        """The blob that the runtime views."""
+        """Makes the blob that the runtime views."""
         text = self.name.encode()
         name_size, rows = len(text), []
         for part in itertools.chain.from_iterable(self.stretches):
@@ -92,7 +92,7 @@ class ChatFormat:
 
 
 def split(text: str, special: Mapping[str, tuple[int, bool, bool]]) -> tuple[Part, ...]:
-    """A text as ids of the special tokens in it, the longest of those that begin at a place, and texts between them.
+    """Splits a text into ids of the special tokens in it, the longest of those that begin at a place, and texts between them.
 
     special: id, and whether it takes the white space before and after it along, by text.
     """
@@ -115,14 +115,14 @@ def split(text: str, special: Mapping[str, tuple[int, bool, bool]]) -> tuple[Par
 
 
 def bake_between(name: str, between: Between, special: Mapping[str, tuple[int, bool, bool]]) -> ChatFormat:
-    """The format as the runtime has it, special tokens by their ids."""
+    """Returns the format as the runtime has it, special tokens by their ids."""
     return ChatFormat(name, tuple(split(text, special) for text in between.stretches), between.has_system, between.trim)
 
 
 def named_format(
     name: str, special: Mapping[str, tuple[int, bool, bool]], bos: int, eos: int | None, source: str
 ) -> ChatFormat:
-    """One of FORMATS for a tokenizer. Raises BakeError when it lacks a token that the format is made of."""
+    """Returns one of FORMATS for a tokenizer. Raises BakeError when it lacks a token that the format is made of."""
     for token in NEEDED.get(name, ()):
         if token not in special:
             raise BakeError(f"{source}: -Dchat={name} needs the special token {shown(token)}, found none; choose another -Dchat=")

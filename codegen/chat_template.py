@@ -36,20 +36,20 @@ MEMORY = 96 << 20  # bytes beyond what the generator has
 ROLES = ("user", "assistant")
 
 Message = dict[str, str]
-Conversation = tuple[list[Message], bool]  # the messages, and whether the model's turn is begun after them
+Conversation = tuple[list[Message], bool]  # holds the messages, and whether the model's turn is begun after them
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template as a file has it, with the texts of special tokens that it may name: bos_token, eos_token, ..."""
+    """Holds a template as a file has it, with the texts of special tokens that it may name: bos_token, eos_token, ..."""
 
-    source: str  # the file, and the key in it
+    source: str  # names the file, and the key in it
     text: str
     tokens: Mapping[str, str]
 
 
 class _Generation(jinja2.ext.Extension):
-    """transformers' {% generation %}, which marks what a model is trained on: the text inside is written as it is."""
+    """Knows transformers' {% generation %}, which marks what a model is trained on: the text inside is written as it is."""
 
     tags = {"generation"}
 
@@ -73,7 +73,7 @@ def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
 
 
 def _write_down(template: Template, conversations: Iterable[Conversation]) -> list[str | None]:
-    """Each conversation as the template has it; None for one that it refuses."""
+    """Writes each conversation as the template has it; None for one that it refuses."""
     compiled = _environment().from_string(template.text)
     texts: list[str | None] = []
     for messages, answer in conversations:
@@ -88,7 +88,7 @@ def _write_down(template: Template, conversations: Iterable[Conversation]) -> li
         except jinja2.exceptions.SecurityError:
             raise
         except jinja2.TemplateError as error:
-            if type(error) is not jinja2.TemplateError:  # but for raise_exception()
+            if type(error) is not jinja2.TemplateError:  # it is not raise_exception()'s
                 raise
             texts.append(None)
     return texts
@@ -98,7 +98,7 @@ def _child(template: Template, conversations: list[Conversation], out: int) -> N
     """Writes the texts, or the reason for there being none, as JSON; ends the process whatever happens."""
     try:
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # which ends it in the midst of a long operation as well
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # ends it in the midst of a long operation as well
         with contextlib.suppress(OSError, ValueError):
             size = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
@@ -113,7 +113,7 @@ def _child(template: Template, conversations: list[Conversation], out: int) -> N
             answer = f"line {error.lineno}: {error.message}"
         except jinja2.exceptions.SecurityError as error:
             answer = f"reaches for what is forbidden: {error}"
-        except Exception as error:  # whatever a template can do
+        except Exception as error:  # a template can do anything
             answer = f"fails: {error}"
         data = json.dumps(answer).encode()
         while data:
@@ -123,8 +123,8 @@ def _child(template: Template, conversations: list[Conversation], out: int) -> N
 
 
 def write_down(template: Template, conversations: list[Conversation]) -> list[str | None]:
-    """What the template makes of conversations, None of those that it refuses. Raises BakeError for a template that can't be
-    run to its end within the bounds."""
+    """Returns what the template makes of conversations, None of those that it refuses. Raises BakeError for a template that
+    can't be run to its end within the bounds."""
     if len(template.text) > LARGEST:
         raise _bad(template, f"expected at most {LARGEST} characters, found {len(template.text)}")
     read, write = os.pipe()
@@ -160,19 +160,19 @@ def _bad(template: Template, reason: str) -> BakeError:
 
 
 def _conversation(turns: int, system: bool, form: str, answer: bool = True) -> Conversation:
-    """`turns` messages of a user with answers between them, each message marked by who says it and when."""
+    """Makes `turns` messages of a user with answers between them, each message marked by who says it and when."""
     said = ([("system", 0)] if system else []) + [(ROLES[at % 2], at // 2) for at in range(2 * turns - 1)]
     if not answer:
         said.append(("assistant", turns - 1))
     return [{"role": role, "content": form.format(f"Z{role[0].upper()}{at}Z")} for role, at in said], answer
 
 
-# Messages as people write them: short, with white space around, long; with digits, line feeds, quotes and other letters.
+# Hold messages as people write them: short, with white space around, long; with digits, line feeds, quotes and other letters.
 FORMS = ("{}", "  {} \n", "{} is 7, isn't it?\n\nYes: \"no\" & <b>{{{{}}}}</b> \u00e9\u4e2d", "{} " + "and then some " * 60)
 
 
 def read_format(template: Template) -> Between:
-    """What stands between the messages of a conversation. Raises BakeError, with -Dchat= as the remedy, for a template that
+    """Finds what stands between the messages of a conversation. Raises BakeError, with -Dchat= as the remedy, for a template that
     does not write a conversation down as messages with fixed texts between them."""
     conversations = {
         system: [_conversation(2, system, FORMS[0])]
@@ -203,13 +203,13 @@ def read_format(template: Template) -> Between:
 
 
 def _fits(between: Between, conversations: list[Conversation], texts: list[str | None]) -> bool:
-    """Whether conversations are written down as the format says, with or without the white space around answers."""
+    """Tells whether conversations are written down as the format says, with or without the white space around answers."""
     pairs = list(zip(conversations, texts, strict=True))
     return any(all(_follows(between, *pair, trims) for pair in pairs) for trims in (False, True))
 
 
 def _cut(template: Template, text: str, messages: list[Message]) -> list[str]:
-    """What stands before, between and after the messages in a text."""
+    """Finds what stands before, between and after the messages in a text."""
     parts: list[str] = []
     for message in messages:
         before, found, text = text.partition(message["content"])
@@ -220,7 +220,7 @@ def _cut(template: Template, text: str, messages: list[Message]) -> list[str]:
 
 
 def _follows(between: Between, conversation: Conversation, found: str | None, trims_answers: bool) -> bool:
-    """Whether a conversation is written down as the format says."""
+    """Tells whether a conversation is written down as the format says."""
     messages, answer = conversation
     if found is None:
         return False
@@ -234,10 +234,10 @@ def _follows(between: Between, conversation: Conversation, found: str | None, tr
             text = between.user_first if at == 0 else between.after_system if after_system else between.next_user
             content = content.strip() if between.trim[0] else content
             if after_system and not rest.startswith(text + content):
-                content = message["content"].rstrip()  # as Llama 2's, which trims both together
+                content = message["content"].rstrip()  # Llama 2's trims both together
         else:
             text, content = between.answered, content.strip() if trims_answers else content
         if not rest.startswith(text + content):
             return False
         rest = rest[len(text + content) :]
-    return rest == between.answer or not answer  # what ends the last answer, the model has to say itself
+    return rest == between.answer or not answer  # the model has to say itself what ends the last answer

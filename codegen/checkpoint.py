@@ -38,7 +38,7 @@ V1_ORDER = (
 
 @dataclass(frozen=True)
 class Span:
-    """Where a tensor lies in the file: byte offset, shape, and whether it is quantised."""
+    """Says where a tensor lies in the file: byte offset, shape, and whether it is quantised."""
 
     offset: int
     rows: int
@@ -48,7 +48,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose header and length have been checked. Tensors are read on demand."""
+    """Holds a checkpoint whose header and length have been checked. Tensors are read on demand."""
 
     path: Path
     model: Model
@@ -56,7 +56,7 @@ class Checkpoint:
     spans: dict[tuple[str, int], Span]
 
     def tensor(self, name: str, layer: int = 0) -> Tensor:
-        """The tensor `name` of a layer: (rows, columns) float32, or Quantized. Raises BakeError on NaN or infinity."""
+        """Reads the tensor `name` of a layer: (rows, columns) float32, or Quantized. Raises BakeError on NaN or infinity."""
         span = self.spans[name, layer]
         count = span.rows * span.columns
         label = label_of(self, name, layer)
@@ -96,7 +96,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _v0_model(name: str, head: bytes, source: str) -> Model:
-    """The legacy header: seven int32; a negative vocabulary says that the classifier is a tensor of its own."""
+    """Reads the legacy header: seven int32; a negative vocabulary says that the classifier is a tensor of its own."""
     dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len = struct.unpack_from("<7i", head)
     return _model(
         name, source, (dim, hidden_dim, n_layers, n_heads, n_kv_heads, abs(vocab_size), seq_len), vocab_size > 0, 0
@@ -104,7 +104,7 @@ def _v0_model(name: str, head: bytes, source: str) -> Model:
 
 
 def _v1_model(name: str, head: bytes, version: int, source: str) -> Model:
-    """The 256-byte header of v1 and v2; in v2 the group size follows at byte 37, unaligned."""
+    """Reads the 256-byte header of v1 and v2; in v2 the group size follows at byte 37, unaligned."""
     dims = struct.unpack_from("<7i", head, 8)
     shared = head[36]
     if shared not in (0, 1):
@@ -147,7 +147,7 @@ def _check_length(path: Path, model: Model, version: int, size: int) -> Checkpoi
     spans: dict[tuple[str, int], Span] = {}
     offset = V1_HEADER if version else V0_HEADER
     for tensor in V1_ORDER if version else V0_ORDER:
-        if tensor == "rope":  # two tables that llama2.c once stored and now skips
+        if tensor == "rope":  # llama2.c once stored these two tables, and now skips them
             offset += 4 * model.seq_len * model.head_size
             continue
         if tensor not in shapes:

@@ -1,4 +1,4 @@
-"""A model in words: a line of what it is, for comments of generated code, pages and messages."""
+"""Puts a model into words: a line of what it is, for comments of generated code, pages and messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from codegen.model import Model
 
 
 def describe(model: Model) -> str:
-    """The model's facts in one line."""
+    """Says the model's facts in one line."""
     classifier = "shared classifier" if model.shared_classifier else "classifier of its own"
     layers = f"{model.n_layers} layer{'s' if model.n_layers > 1 else ''}"
     cache = f", key/value cache {model.kv_type}" if model.half_cache else ""
@@ -17,11 +17,11 @@ def describe(model: Model) -> str:
 
 
 def weights_text(model: Model) -> str:
-    """For example "q4, classifier q8, in groups of 32"."""
+    """Says, for example, "q4, classifier q8, in groups of 32"."""
     text = f"{model.weight_type}, classifier {model.classifier_type}," if model.classifier_type else model.weight_type
     return f"{text} in groups of {model.group_size}" if model.quantized else text.rstrip(",")
 
 
 def types_text(model: Model) -> str:
-    """For example "q8" or "q4-q8": the layers' weight type, and the classifier's when it is another one."""
+    """Says, for example, "q8" or "q4-q8": the layers' weight type, and the classifier's when it is another one."""
     return "-".join(weight_type.name for weight_type in model.weight_types)

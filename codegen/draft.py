@@ -1,4 +1,5 @@
-"""The table of guesses of a model's own stories (runtime/draft.hpp looks them up): an n-gram of up to four tokens with backoff.
+"""Makes the table of guesses of a model's own stories (runtime/draft.hpp looks them up): an n-gram of up to four tokens with
+backoff.
 
 A guess never changes a story: it is computed beside the token before it, and is right or not. So a table of other stories, or
 of other weights with the same vocabulary, is slower and nothing else; one of another vocabulary is refused.
@@ -27,12 +28,12 @@ from codegen.tokenizer import Vocabulary, stems
 
 MAGIC = b"SBDRAFT1"
 HEADER = struct.Struct("<8sIIQ")
-ORDER = 4  # tokens that a guess may look back
-SLOTS = 4  # of a bucket
+ORDER = 4  # counts the tokens that a guess may look back
+SLOTS = 4  # are in a bucket
 TABLE_SLOTS = 1 << 14  # 64 KB
 MOST_SLOTS = 1 << 20
 TOKENS = 1 << 16  # a slot has 16 bits for one
-SEEN = 3  # times that a context has to be there before its guess is believed
+SEEN = 3  # counts how often a context has to be there before its guess is believed
 SUFFIX = ".draft"
 
 Slots = npt.NDArray[np.uint32]
@@ -40,7 +41,7 @@ Slots = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Guess:
-    """What the table says for some last tokens: the next one, and how often that is right."""
+    """Holds what the table says for some last tokens: the next one, and how often that is right."""
 
     token: int
     chance: float
@@ -52,7 +53,7 @@ def vocabulary_fingerprint(vocabulary: Vocabulary) -> int:
 
 
 def hashes(last: Sequence[int]) -> list[int]:
-    """The hashes of the last token, the last two, ... of `last`, whose latest is its last."""
+    """Yields the hashes of the last token, the last two, ... of `last`, whose latest is its last."""
     found, so_far = [], 0
     for token in reversed(last):
         mixed = (so_far + token + 1) * 0x9E3779B1 & 0xFFFFFFFF
@@ -62,7 +63,7 @@ def hashes(last: Sequence[int]) -> list[int]:
 
 
 def look_up(slots: Slots, last: Sequence[int]) -> Guess | None:
-    """The guess of the most of the last tokens that the table knows, as the runtime finds it."""
+    """Finds the guess of the most of the last tokens that the table knows, as the runtime finds it."""
     buckets = slots.reshape(-1, SLOTS)
     found = None
     for hashed in hashes(last[-ORDER:]):
@@ -73,7 +74,7 @@ def look_up(slots: Slots, last: Sequence[int]) -> Guess | None:
 
 
 def make_slots(stories: Sequence[Sequence[int]], count: int = TABLE_SLOTS) -> Slots:
-    """The table of some stories, each its tokens in order: contexts by how many more guesses they make right than the
+    """Makes the table of some stories, each its tokens in order: contexts by how many more guesses they make right than the
     shorter context would, as far as there is room."""
     following: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for story in stories:
@@ -100,7 +101,7 @@ def make_slots(stories: Sequence[Sequence[int]], count: int = TABLE_SLOTS) -> Sl
 
 
 def tokens_a_pass(slots: Slots, stories: Sequence[Sequence[int]]) -> float:
-    """How many tokens a pass would compute, on average, of stories that are guessed ahead by one."""
+    """Counts how many tokens a pass would compute, on average, of stories that are guessed ahead by one."""
     passes = tokens = 0
     for story in stories:
         at = 1
@@ -112,12 +113,12 @@ def tokens_a_pass(slots: Slots, stories: Sequence[Sequence[int]]) -> float:
 
 
 def table_of(slots: Slots, vocabulary: Vocabulary, vocab_size: int) -> bytes:
-    """The file of a table."""
+    """Makes the file of a table."""
     return HEADER.pack(MAGIC, vocab_size, slots.size, vocabulary_fingerprint(vocabulary)) + slots.astype("<u4").tobytes()
 
 
 def read_table(path: Path, vocabulary: Vocabulary, vocab_size: int) -> bytes:
-    """The slots of a file, as they are baked. Raises BakeError where it is no table, or one of another vocabulary."""
+    """Reads the slots of a file, as they are baked. Raises BakeError where it is no table, or one of another vocabulary."""
     again = "make it again: tools/draft"
     data = read_small(path, HEADER.size + 4 * MOST_SLOTS)
     if len(data) < HEADER.size or not data.startswith(MAGIC):
@@ -138,10 +139,10 @@ def read_table(path: Path, vocabulary: Vocabulary, vocab_size: int) -> bytes:
 
 
 def companions(model: Path) -> list[Path]:
-    """Where the table of a model may lie: beside its file, or in its folder."""
+    """Lists where the table of a model may lie: beside its file, or in its folder."""
     return [model / f"model{SUFFIX}"] if model.is_dir() else [model.parent / f"{stem}{SUFFIX}" for stem in stems(model)]
 
 
 def find_table(model: Path) -> Path | None:
-    """The table beside a model, or None."""
+    """Finds the table beside a model, or None."""
     return next((path for path in companions(model) if path.is_file()), None)

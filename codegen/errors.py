@@ -1,4 +1,4 @@
-"""The one exception of the generator: a message of one line and the exit code of its kind."""
+"""Defines the one exception of the generator: a message of one line and the exit code of its kind."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MISSING_FILE = 66
 UNAVAILABLE = 69
 IO = 74
 
-LONGEST_VALUE = 60  # characters of a file's that a message shows
-LONGEST_MESSAGE = 200  # characters of a message, the names of files apart
+LONGEST_VALUE = 60  # limits the characters of a file's value that a message shows
+LONGEST_MESSAGE = 200  # limits the characters of a message, the names of files apart
 
 
 class BakeError(Exception):
-    """What happened, expected, actual and what to do, in one line.
+    """Says what happened, expected, actual and what to do, in one line.
 
     `exit_code` is the process's exit code (sysexits.h): 65 bad data, 66 missing or unreadable file, 74 I/O, 2 usage.
     """
 
     def __init__(self, message: str, exit_code: int = BAD_DATA) -> None:
-        # Names of files may have letters that are none.
+        # Files may have bytes in their names that are no letters.
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
         self.exit_code = exit_code
 
@@ -37,19 +37,19 @@ def refuse(command: str, error: BakeError) -> int:
     """
     print(f"{command}: {error}", file=sys.stderr)
     if name := os.environ.get("STORYBAKE_EXIT_CODE"):
-        with contextlib.suppress(OSError):  # of the two errors the first is told
+        with contextlib.suppress(OSError):  # the first of the two errors is told
             Path(name).write_text(f"{error.exit_code}\n", encoding="ascii")
     return error.exit_code
 
 
 def shown(value: object) -> str:
-    """A value from a file as a message may show it: in plain words, escaped, on one line, cut short."""
+    """Shows a value from a file as a message may: in plain words, escaped, on one line, cut short."""
     text = _plain(value, 3)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
 
 
 def _plain(value: object, depth: int) -> str:
-    """A value as JSON has it, without its quotes in names; a few items of what is long or deep."""
+    """Writes a value as JSON has it, without its quotes in names; a few items of what is long or deep."""
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
     if isinstance(value, int) and value.bit_length() > 128:

@@ -14,7 +14,7 @@ from codegen.templating import thousands as n
 
 
 def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: int = 0) -> str:
-    """What the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
+    """Says what the model is, what its kernels are, where its weights lie, and what a token costs; memory in `budget` MB, 0
     being the target's; whether it fits each board of `on`. A token needs `head_rows` rows of the classifier, 0: all."""
     m = plan.model
     lines = [describe(m), f"target {plan.target.name}: {plan.target.about}", ""]
@@ -53,7 +53,7 @@ def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: 
 
 
 def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: int = 0) -> str:
-    """The same figures as one JSON object."""
+    """Gives the same figures as one JSON object."""
     memory = memory_of(plan)
     return json.dumps(
         {

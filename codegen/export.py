@@ -29,7 +29,7 @@ from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
 INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # matches llama2.c's own model_q80.bin
-INTERRUPTED = 130  # as a shell reports SIGINT
+INTERRUPTED = 130  # is how a shell reports SIGINT
 
 
 def export(
@@ -93,7 +93,7 @@ def _dims(model: Model) -> tuple[int, ...]:
 
 
 def _header(model: Model, version: int, group_sizes: Sequence[int]) -> bytes:
-    """The header of v1 and later ones."""
+    """Makes the header of v1 and later ones."""
     dims = (*_dims(model), model.vocab_size, model.seq_len)
     head = struct.pack("<Ii7iB", MAGIC, version, *dims, model.shared_classifier)
     return (head + struct.pack(f"<{len(group_sizes)}i", *group_sizes)).ljust(V1_HEADER, b"\0")
@@ -110,7 +110,7 @@ def _write_tensors(file: BinaryIO, source: TensorSource, order: Sequence[str]) -
 
 
 def rope_tables(model: Model) -> bytes:
-    """The cosines, then the sines, of a legacy file: (seq_len, head_size / 2) float32 each. llama2.c skips them."""
+    """Computes the cosines, then the sines, of a legacy file: (seq_len, head_size / 2) float32 each. llama2.c skips them."""
     exponents = np.arange(0, model.head_size, 2, dtype=np.float32) / np.float32(model.head_size)
     frequencies = np.float32(1) / np.float32(model.rope_theta) ** exponents
     angles = np.outer(np.arange(model.seq_len, dtype=np.float32), frequencies)
@@ -133,7 +133,7 @@ def refuse_same_file(source: Path, out: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line of tools/export; returns its exit code."""
+    """Runs the command line of tools/export; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="tools/export",
         description="Writes a model of any readable format (llama2.c's .bin and .pt, a Hugging Face folder, GGUF) as a "
@@ -213,8 +213,8 @@ def _export(options: argparse.Namespace) -> str:
 
 
 def without_a_place(data: TokenizerData) -> list[str]:
-    """What is around the words of a tokenizer, in a few words each, where a tokenizer.bin has no place for it: all that is not
-    as llama2.c has it built in."""
+    """Lists what is around the words of a tokenizer, in a few words each, where a tokenizer.bin has no place for it: all that
+    is not as llama2.c has it built in."""
     frame = data.frame
     added, ends = set(frame.added) - {0, *LLAMA2C.ends}, sorted(set(frame.ends) - set(LLAMA2C.ends))
     spaces = frame.spaces if frame.spaces != "each" else LLAMA2C.spaces  # without added tokens a text is one part

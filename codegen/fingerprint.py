@@ -1,4 +1,4 @@
-"""The fingerprint of bytes that runtime/fingerprint.hpp computes alike: against mistakes and rot, not attackers."""
+"""Computes the fingerprint of bytes that runtime/fingerprint.hpp computes alike: against mistakes and rot, not attackers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
-CHUNK = 1 << 20  # bytes at a time: what a processor's cache holds
+CHUNK = 1 << 20  # counts the bytes of a piece: what a processor's cache holds
 
 
 def _mix(z: U64) -> U64:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014), modulo 2^64."""
+    """Applies the finaliser of splitmix64 (Steele, Lea, Flood 2014), modulo 2^64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
@@ -41,7 +41,7 @@ class Fingerprint:
 
 
 def fingerprint(data: bytes | memoryview) -> int:
-    """The 64-bit fingerprint of bytes."""
+    """Computes the 64-bit fingerprint of bytes."""
     result = Fingerprint()
     view = memoryview(data)
     for start in range(0, len(view), CHUNK):
@@ -50,7 +50,7 @@ def fingerprint(data: bytes | memoryview) -> int:
 
 
 def fingerprint_file(path: Path) -> int:
-    """The 64-bit fingerprint of a file's bytes."""
+    """Computes the 64-bit fingerprint of a file's bytes."""
     result = Fingerprint()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

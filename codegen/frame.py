@@ -1,4 +1,4 @@
-"""What every kind of tokenizer has around its words: what begins and ends a text, what is found in it as a whole, what is
+"""Bakes what every kind of tokenizer has around its words: what begins and ends a text, what is found in it as a whole, what is
 never said, how a chat is written down. The blob that the runtime views: runtime/tokenizer.hpp."""
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from codegen.errors import BakeError, shown
 MAGIC = 0x46544253  # "SBTF"
 MOST_ADDED = 4096
 MOST_ENDS = 64
-MOST_AROUND = 16  # tokens before or after a text
-# How a text, or each part of it between tokens that are found whole, gets a space in front, by the runtime's numbers:
+MOST_AROUND = 16  # limits the tokens before or after a text
+# Lists how a text, or each part of it between tokens that are found whole, gets a space in front, by the runtime's numbers:
 # not at all; each part; each that does not begin with one; the first part, if it does not; the first part.
 SPACES = ("none", "each", "each without", "first without", "first")
-# Special tokens that end a text or a turn wherever they are found, by their role: files often leave them to the chat
+# Names special tokens that end a text or a turn wherever they are found, by their role: files often leave them to the chat
 # template. llama.cpp ends a text at the same (llama-vocab.cpp).
 END_NAMES = (
     "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>",
@@ -32,7 +32,7 @@ END_NAMES = (
 
 @dataclass(frozen=True)
 class Added:
-    """A token that is found in a text as a whole, the longest of those that begin at a place.
+    """Holds a token that is found in a text as a whole, the longest of those that begin at a place.
 
     `text` is what is looked for: in the text as it is, or, where `normalized`, after it was normalised. One that is
     `special` has no text of its own: it is not printed. `lstrip` and `rstrip` take the white space beside it along.
@@ -47,7 +47,7 @@ class Added:
 
 @dataclass(frozen=True)
 class Frame:
-    """What is around the words of a tokenizer.
+    """Holds what is around the words of a tokenizer.
 
     `bos` is what an empty text is; `before` and `after` are the ids around every text; `ends` those that end one; `never`
     those that are no piece, and may not be sampled. `strip` drops a space at the beginning of what is printed. `template` is
@@ -67,15 +67,15 @@ class Frame:
     chat: ChatFormat | None = None
 
     def with_spaces(self, spaces: str, *, strip: bool) -> Frame:
-        """The frame with another rule for spaces."""
+        """Returns the frame with another rule for spaces."""
         return dataclasses.replace(self, spaces=spaces, strip=strip)
 
 
-LLAMA2C = Frame(bos=1, ends=(1, 2), before=(1,), spaces="first", strip=True)  # what llama2.c has built in
+LLAMA2C = Frame(bos=1, ends=(1, 2), before=(1,), spaces="first", strip=True)  # llama2.c has it built in
 
 
 def make_frame(frame: Frame, pieces: int, rows: int, source: str) -> Frame:
-    """The frame for a model of so many rows, of which some may have no piece and some pieces no row: what can't be sampled
+    """Makes the frame for a model of so many rows, of which some may have no piece and some pieces no row: what can't be sampled
     ends nothing. Raises BakeError for ids that are no piece's and for a beginning that has no row."""
     for name, ids in (("eos", frame.ends), ("bos", (frame.bos,)), ("post_processor", frame.before + frame.after)):
         for at in ids:
@@ -96,7 +96,7 @@ def make_frame(frame: Frame, pieces: int, rows: int, source: str) -> Frame:
 
 
 def bake_frame(frame: Frame, pieces: int, rows: int, words: bytes) -> bytes:
-    """The blob of a tokenizer: the frame around the kind's own blob `words`."""
+    """Makes the blob of a tokenizer: the frame around the kind's own blob `words`."""
     found = {at: looked_for(token, frame) for at, token in frame.added.items()}
     added = sorted(frame.added.items(), key=lambda item: (-len(found[item[0]]), item[0]))
     texts = [found[at] for at, _ in added]
@@ -119,8 +119,8 @@ def bake_frame(frame: Frame, pieces: int, rows: int, words: bytes) -> bytes:
 
 
 def looked_for(token: Added, frame: Frame) -> bytes:
-    """The text of an added token as it is looked for: where that is in a normalised text, Hugging Face's code normalises the
-    token as well, which puts a space in front."""
+    """Returns the text of an added token as it is looked for: where that is in a normalised text, Hugging Face's code
+    normalises the token as well, which puts a space in front."""
     if not token.normalized:
         return token.text
     text = unicodedata.normalize("NFC", token.text.decode()).encode() if frame.nfc else token.text
@@ -128,5 +128,5 @@ def looked_for(token: Added, frame: Frame) -> bytes:
 
 
 def padded(data: bytes) -> bytes:
-    """Bytes, with zeros up to a multiple of 4."""
+    """Pads bytes with zeros up to a multiple of 4."""
     return data + bytes(-len(data) % 4)

@@ -1,4 +1,4 @@
-"""The golden run: the logits that a model must give, computed when it is baked by docs/arithmetic.md alone.
+"""Computes the golden run, when a model is baked: the logits that it must give, by docs/arithmetic.md alone.
 
 Nothing here knows a layout, a target or a kernel: it is a second oracle, in NumPy, beside tests/model/oracle.cpp, and
 its logits are llama2.c's to the last bit. Lanes are rows and positions, never the elements of one sum. A baked program
@@ -21,12 +21,12 @@ from codegen.rope import rope_table
 from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
 
-POSITIONS = 6  # enough for attention to have something to choose from, few enough for a board's two seconds
+POSITIONS = 6  # are enough for attention to have something to choose from, few enough for a board's two seconds
 ONE = np.float32(1)
-SMALLEST_SCALE = np.finfo(np.float32).tiny  # of a quantised group; below it, runq.c divides by next to nothing
-EXACT_IN_F32 = 1 << 24  # whole numbers up to here add up in float32 without rounding
+SMALLEST_SCALE = np.finfo(np.float32).tiny  # bounds that of a quantised group; below it, runq.c divides by next to nothing
+EXACT_IN_F32 = 1 << 24  # bounds sums: whole numbers up to here add up in float32 without rounding
 
-# The constants of runtime/exp.hpp, where their source is named: 2^(i/32), and a cubic for 2^(r/32).
+# Repeat the constants of runtime/exp.hpp, where their source is named: 2^(i/32), and a cubic for 2^(r/32).
 EXP2 = np.array([float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32)])
 INVERSE_LN2_32 = float.fromhex("0x1.71547652b82fep+5")
 ROUND = float.fromhex("0x1.8p+52")  # adding it rounds to a whole number
@@ -37,7 +37,7 @@ C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """The tokens of the positions 0, 1, ..., the fingerprint of all their logits, float32 (positions, vocab_size), and the
+    """Holds the tokens of the positions 0, 1, ..., the fingerprint of all their logits, float32 (positions, vocab_size), and the
     last ones (vocab_size,)."""
 
     tokens: tuple[int, ...]
@@ -46,8 +46,8 @@ class GoldenRun:
 
 
 def golden_run(source: TensorSource, model: Model) -> GoldenRun:
-    """BOS and a few tokens from all over the vocabulary, as far as the positions of the planned `model` go. Raises
-    BakeError when their logits are not finite."""
+    """Runs the model on BOS and a few tokens from all over the vocabulary, as far as the positions of the planned `model` go.
+    Raises BakeError when their logits are not finite."""
     count, last = min(POSITIONS, model.seq_len), model.vocab_size - 1
     tokens = (min(1, last), *(last * i // (POSITIONS - 1) for i in range(1, count)))
     logits = forward(source, tokens, model.kv_type)
@@ -60,7 +60,7 @@ def golden_run(source: TensorSource, model: Model) -> GoldenRun:
 
 
 def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32") -> FloatArray:
-    """The logits of every position, (len(tokens), vocab_size) float32, for the tokens at the positions 0, 1, ..."""
+    """Computes the logits of every position, (len(tokens), vocab_size) float32, for the tokens at the positions 0, 1, ..."""
     model = source.model
     short, used = dataclasses.replace(model, seq_len=len(tokens)), set(map(model.rope_of, range(model.n_layers)))
     tables = {name: rope_table(short, name) for name in ROPE_TABLES if name in used}
@@ -95,14 +95,14 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
 
 
 def _vector(source: TensorSource, name: str, layer: int) -> FloatArray:
-    """The vector `name` of a layer, a row."""
+    """Returns the vector `name` of a layer, a row."""
     values = source.tensor(name, layer)
     assert not isinstance(values, Quantized)
     return values.reshape(1, -1)
 
 
 def _rows(table: Tensor, tokens: tuple[int, ...]) -> FloatArray:
-    """The rows `tokens` of a matrix as float32."""
+    """Returns the rows `tokens` of a matrix as float32."""
     rows = list(tokens)
     if not isinstance(table, Quantized):
         return table[rows]
@@ -113,7 +113,7 @@ def _rows(table: Tensor, tokens: tuple[int, ...]) -> FloatArray:
 
 
 def rmsnorm(x: FloatArray, weight: Tensor, norm_eps: np.float32) -> FloatArray:
-    """weight (dim,) * x (n, dim) / rms(x)."""
+    """Computes weight (dim,) * x (n, dim) / rms(x)."""
     assert not isinstance(weight, Quantized)
     ss = np.add.accumulate(x * x, axis=1)[:, -1:]  # in order
     ss = ONE / np.sqrt(ss / np.float32(x.shape[1]) + norm_eps)
@@ -122,7 +122,7 @@ def rmsnorm(x: FloatArray, weight: Tensor, norm_eps: np.float32) -> FloatArray:
 
 
 def quantize(x: FloatArray, group_size: int) -> Quantized:
-    """x (n, length) in groups, halves away from zero, as runq.c quantises activations."""
+    """Quantises x (n, length) in groups, halves away from zero, as runq.c quantises activations."""
     groups = x.reshape(x.shape[0], -1, group_size)
     s = np.abs(groups).max(axis=2) / np.float32(127)
     s[~(s >= SMALLEST_SCALE)] = 0
@@ -134,7 +134,7 @@ def quantize(x: FloatArray, group_size: int) -> Quantized:
 
 
 def matmul(w: Tensor, x: FloatArray) -> FloatArray:
-    """W (rows, columns) @ x (n, columns) -> (n, rows), columns in order; for int8, groups in order."""
+    """Computes W (rows, columns) @ x (n, columns) -> (n, rows), columns in order; for int8, groups in order."""
     out_rows = w.q.shape[0] if isinstance(w, Quantized) else w.shape[0]
     xout = np.zeros((x.shape[0], out_rows), np.float32)
     product = np.empty_like(xout)
@@ -168,8 +168,8 @@ def rope(x: FloatArray, table: FloatArray) -> FloatArray:
 
 
 def attention(q: FloatArray, k: FloatArray, v: FloatArray, window: int = 0) -> FloatArray:
-    """softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over the last `window`
-    positions; 0: over all."""
+    """Computes softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over
+    the last `window` positions; 0: over all."""
     n, heads, head_size = q.shape
     out = np.zeros(q.shape, np.float32)
     for p in range(n):
@@ -186,7 +186,7 @@ def attention(q: FloatArray, k: FloatArray, v: FloatArray, window: int = 0) -> F
 
 
 def exp(x: FloatArray) -> FloatArray:
-    """e^x as runtime/exp.hpp computes it, in double precision, rounded once."""
+    """Computes e^x as runtime/exp.hpp does, in double precision, rounded once."""
     z = INVERSE_LN2_32 * np.clip(x, np.float32(-104), np.float32(89)).astype(np.float64)
     k = (z + ROUND) - ROUND
     r = z - k

@@ -1,4 +1,4 @@
-"""The golden text: what tokenizer, sampler and decoder must give, computed when the model is baked.
+"""Computes the golden text, when the model is baked: what tokenizer, sampler and decoder must give.
 
 A text is encoded, tokens are drawn from the last logits of the golden run, and these are decoded: by plain loops over pieces,
 merges and probabilities, as llama2.c and GPT-2's encoder have them, which share nothing with the runtime. A baked program
@@ -19,21 +19,21 @@ from codegen.golden_run import exp
 from codegen.tensor import FloatArray
 from codegen.tokenizer import FIRST_BYTE, TokenizerData, Vocabulary
 
-TEXT = "Once upon a time"  # words that every rule cuts at their spaces
-DRAWS = 8  # with the seeds 1, 2, ...: from the likeliest, then as many from all
+TEXT = "Once upon a time"  # has words that every rule cuts at their spaces
+DRAWS = 8  # counts draws, with the seeds 1, 2, ...: from the likeliest, then as many from all
 TEMPERATURE = 0.9
 TOP_P = 0.9
-UNK = 0  # of llama2.c's kind
+UNK = 0  # is <unk> of llama2.c's kind
 NOTHING = -1  # stands for a byte that has no id
-NEVER_MERGED = -1e10  # a piece of this score or less, by llama2.c's merge_lookup
+NEVER_MERGED = -1e10  # bounds the scores of pieces that are never merged, by llama2.c's merge_lookup
 
-# The best merge of two neighbours by their ids: what is larger is merged first, and what they become.
+# Finds the merge of two neighbours by their ids: what is larger is merged first, and what they become.
 Merge = Callable[[int, int], tuple[float, int] | None]
 
 
 @dataclass(frozen=True)
 class GoldenText:
-    """The ids of `text`, the tokens that are drawn, and the fingerprint of the bytes that these stand for."""
+    """Holds the ids of `text`, the tokens that are drawn, and the fingerprint of the bytes that these stand for."""
 
     text: str
     ids: tuple[int, ...]
@@ -42,7 +42,7 @@ class GoldenText:
 
 
 def golden_text(data: Vocabulary, logits: FloatArray) -> GoldenText:
-    """What is to come of the last logits (vocab_size,) of the golden run."""
+    """Computes what is to come of the last logits (vocab_size,) of the golden run."""
     # A token that is found as a whole is nothing for a plain loop: then the text is empty.
     plain = not any(looked_for(token, data.frame) in f" {TEXT}".encode() for token in data.frame.added.values())
     text = TEXT if plain else ""
@@ -51,7 +51,7 @@ def golden_text(data: Vocabulary, logits: FloatArray) -> GoldenText:
 
 
 def encode(data: Vocabulary, text: str) -> list[int]:
-    """The ids of an ASCII text of words and single spaces, without added tokens in it."""
+    """Encodes an ASCII text of words and single spaces, without added tokens in it."""
     frame = data.frame
     spaced = f" {text}" if text and frame.spaces != "none" else text
     ids = list(frame.before)
@@ -65,7 +65,7 @@ def encode(data: Vocabulary, text: str) -> list[int]:
 
 
 def encode_pieces(data: TokenizerData, text: str) -> list[int]:
-    """llama2.c's: letters, then the pair of the best score, the first of equals, until none is left."""
+    """Encodes as llama2.c does: letters, then the pair of the best score, the first of equals, until none is left."""
     ids: dict[bytes, int] = {}
     for at, piece in enumerate(data.pieces):
         if at not in data.apart:
@@ -81,7 +81,7 @@ def encode_pieces(data: TokenizerData, text: str) -> list[int]:
 
 
 def encode_word(data: ByteLevelData, word: bytes) -> list[int]:
-    """GPT-2's: bytes, then the pair of the lowest rank, the first of equals, until none is left."""
+    """Encodes as GPT-2 does: bytes, then the pair of the lowest rank, the first of equals, until none is left."""
     if data.whole_words:
         for at in sorted(data.words):
             if data.pieces[at] == word:
@@ -92,7 +92,7 @@ def encode_word(data: ByteLevelData, word: bytes) -> list[int]:
 
 
 def merged(ids: list[int], merge: Merge) -> list[int]:
-    """Ids after all merges."""
+    """Returns the ids after all merges."""
     while True:
         best: tuple[float, int, int] | None = None
         for at, (left, right) in enumerate(zip(ids, ids[1:])):
@@ -105,7 +105,7 @@ def merged(ids: list[int], merge: Merge) -> list[int]:
 
 
 def decode(data: Vocabulary, tokens: list[int]) -> bytes:
-    """The bytes of tokens after BOS."""
+    """Returns the bytes of tokens after BOS."""
     frame, text, previous = data.frame, b"", data.frame.bos
     for token in tokens:
         piece = data.pieces[token]
@@ -120,7 +120,7 @@ def decode(data: Vocabulary, tokens: list[int]) -> bytes:
 
 
 def coin(seed: int) -> np.float32:
-    """The first number of llama2.c's generator, xorshift64*, for a seed: in [0, 1)."""
+    """Returns the first number of llama2.c's generator, xorshift64*, for a seed: in [0, 1)."""
     state = seed
     state ^= state >> 12
     state ^= state << 25 & 0xFFFFFFFFFFFFFFFF
@@ -129,7 +129,7 @@ def coin(seed: int) -> np.float32:
 
 
 def draw(logits: FloatArray, topp: float, seed: int) -> int:
-    """llama2.c's sample(): one token of logits (vocab_size,), by the first random number of a seed."""
+    """Draws as llama2.c's sample() does: one token of logits (vocab_size,), by the first random number of a seed."""
     quotients = logits / np.float32(TEMPERATURE)
     e = exp(quotients - quotients.max())
     p = e / np.add.accumulate(e)[-1]  # in order
@@ -146,6 +146,6 @@ def draw(logits: FloatArray, topp: float, seed: int) -> int:
 
 
 def _first_above(sums: FloatArray, limit: np.float32) -> int:
-    """The place of the first sum above a limit; the last one's when there is none."""
+    """Finds the place of the first sum above a limit; the last one's when there is none."""
     above = np.flatnonzero(sums > limit)
     return int(above[0]) if above.size else sums.size - 1

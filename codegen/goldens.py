@@ -1,4 +1,4 @@
-"""The golden generated sources: `generated/models.toml` says of which models and targets, this renders and compares.
+"""Renders and compares the golden generated sources: `generated/models.toml` says of which models and targets.
 
     tools/regen                   rewrites generated/<model>-<target>/
     tools/regen --check           compares, prints the differences, and fails when there are any
@@ -30,7 +30,7 @@ KEPT = {"README.md", "meson.build", "models.toml"}
 
 
 def golden_sources(folder: Path = FOLDER) -> dict[Path, str]:
-    """The path and the text of every golden file, as the generator would write it now."""
+    """Returns the path and the text of every golden file, as the generator would write it now."""
     texts: dict[Path, str] = {}
     for name, fields in tomllib.loads((folder / "models.toml").read_text()).items():
         targets = fields.pop("targets")
@@ -43,7 +43,7 @@ def golden_sources(folder: Path = FOLDER) -> dict[Path, str]:
 
 
 def differences(folder: Path = FOLDER) -> Iterator[str]:
-    """A unified diff of every golden file that is not what the generator emits, and a line for each that it doesn't."""
+    """Yields a unified diff of every golden file that is not what the generator emits, and a line for each that it doesn't."""
     texts = golden_sources(folder)
     for path, text in texts.items():
         found = path.read_text() if path.is_file() else ""
@@ -55,7 +55,7 @@ def differences(folder: Path = FOLDER) -> Iterator[str]:
 
 
 def orphans(folder: Path, texts: dict[Path, str]) -> list[Path]:
-    """Files in the golden folders that the generator does not write."""
+    """Finds files in the golden folders that the generator does not write."""
     return sorted(p for p in folder.rglob("*") if p.is_file() and p not in texts and p.name not in KEPT)
 
 

@@ -1,4 +1,4 @@
-"""Bytes of files: what every format reads by, whatever it is. Errors name the file, and 66 is one that can't be read."""
+"""Reads bytes of files, for every format, whatever it is. Errors name the file, and 66 is one that can't be read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from codegen.errors import MISSING_FILE, BakeError
 
-# Bytes of a file that is read whole: 200000 tensors or a vocabulary of 400000 in JSON.
+# Limits the bytes of a file that is read whole: 200000 tensors or a vocabulary of 400000 in JSON.
 LARGEST = 1 << 25
 
 
 def read_bytes(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a file (fewer when it is shorter); BakeError 66 when it can't be read."""
+    """Reads the first `count` bytes of a file (fewer when it is shorter); BakeError 66 when it can't be read."""
     try:
         if not path.is_file():
             reason = "is not a regular file" if path.exists() else "no such file"
@@ -23,7 +23,7 @@ def read_bytes(path: Path, count: int) -> bytes:
 
 
 def read_small(path: Path, largest: int = LARGEST) -> bytes:
-    """A whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
+    """Reads a whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
     try:
         if not path.is_file():
             reason = "is not a regular file" if path.exists() else "no such file"
@@ -38,7 +38,7 @@ def read_small(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def read_span(path: Path, offset: int, count: int, label: str) -> bytes:
-    """`count` bytes of a file from `offset`; BakeError when they can't be read or are no longer there."""
+    """Reads `count` bytes of a file from `offset`; BakeError when they can't be read or are no longer there."""
     try:
         with path.open("rb") as file:
             file.seek(offset)

@@ -1,4 +1,4 @@
-"""How a weight matrix lies in memory: tiles of rows, stored in the order in which the kernels read them.
+"""Lays out a weight matrix in memory: tiles of rows, stored in the order in which the kernels read them.
 
     weight type + rows and columns + Target -> Matrix
 
@@ -15,7 +15,7 @@ from codegen.weight_types import WeightType
 
 @dataclass(frozen=True)
 class TileRun:
-    """`count` tiles of `rows` rows each, from row `first_row` and byte `offset` of the matrix on."""
+    """Describes `count` tiles of `rows` rows each, from row `first_row` and byte `offset` of the matrix on."""
 
     rows: int
     count: int
@@ -25,13 +25,13 @@ class TileRun:
 
     @property
     def end_row(self) -> int:
-        """One past the last row of the run; past the matrix's own rows where the last tile is padded."""
+        """Returns one past the last row of the run; past the matrix's own rows where the last tile is padded."""
         return self.first_row + self.rows * self.count
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The layout of a weight matrix W (rows, columns): runs of tiles of R rows. A tile is
+    """Describes the layout of a weight matrix W (rows, columns): runs of tiles of R rows. A tile is
 
     f32, f16  for each column, R floats
     q8        for each group: its columns as int8, `together` of a row side by side, then R float32 scales
@@ -60,22 +60,22 @@ class Matrix:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the tiles."""
+        """Counts the bytes of the tiles."""
         return sum(run.count * run.tile_bytes for run in self.runs)
 
     @property
     def groups(self) -> int:
-        """Groups in a row; 1 for float types."""
+        """Counts the groups in a row; 1 for float types."""
         return self.columns // self.group_size if self.group_size else 1
 
     @property
     def group_bytes(self) -> int:
-        """Bytes of a row of a group, its scale included; of a row of a column for float types."""
+        """Counts the bytes of a row of a group, its scale included; of a row of a column for float types."""
         return self.weight_type.group_bytes(self.group_size)
 
     @property
     def scale_at(self) -> int:
-        """Bytes of a row of a group before its scale."""
+        """Counts the bytes of a row of a group before its scale."""
         return self.weight_type.weight_bytes(self.group_size)
 
     @property

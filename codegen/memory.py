@@ -1,4 +1,4 @@
-"""Does a bake fit the board? The memory of a plan against a budget, and what would fit when it does not."""
+"""Says whether a bake fits the board: the memory of a plan against a budget, and what would fit when it does not."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from codegen.weights import retype
 MB = 1_000_000
 # Counts code, C library, tokenizer, sampler and stack: about 2 MB with a vocabulary of 32000 (size of the static Duo binary).
 PROGRAM_BYTES = 2 * MB
-# Code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and medany); 64 MB
-# are left for what else there is, the scratch memory of further threads among it.
+# Bounds a program: code reaches data, zeroed memory included, at most 2 GB away (x86-64's small code model, RISC-V's medlow and
+# medany); 64 MB are left for what else there is, the scratch memory of further threads among it.
 REACH = 2**31 - 64 * MB
-SHORTEST_CONTEXT = 32  # a shorter one is not worth proposing
+SHORTEST_CONTEXT = 32  # bounds contexts: a shorter one is not worth proposing
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a baked model keeps in memory, in bytes."""
+    """Counts what a baked model keeps in memory, in bytes."""
 
     weights: int
     kv: int
@@ -40,7 +40,7 @@ def memory_of(plan: Plan) -> Memory:
 
 
 def cut_context(model: Model, context: int) -> Model:
-    """The model with `context` positions, 0 being its own; BakeError (usage) when it was not trained for as many."""
+    """Returns the model with `context` positions, 0 being its own; BakeError (usage) when it was not trained for as many."""
     if not 0 <= context <= model.seq_len:
         raise BakeError(f"-Dcontext={context}: expected 1 to {model.seq_len}, the positions {model.name} has", USAGE)
     return replace(model, seq_len=context or model.seq_len)
@@ -78,13 +78,13 @@ def check_reach(plan: Plan, embed: bool) -> None:
 
 
 def _reached(plan: Plan, embed: bool) -> int:
-    """Bytes that the code of a program has to reach."""
+    """Counts the bytes that the code of a program has to reach."""
     memory = memory_of(plan)
     return (memory.weights if embed else 0) + memory.kv + memory.activations
 
 
 def _shorter(plan: Plan, embed: bool) -> str:
-    """The option for the longest context that code reaches, if there is one worth having."""
+    """Finds the option for the longest context that code reaches, if there is one worth having."""
     context = _longest_context(plan.model, plan.target, lambda model: _reached(make_plan(model, plan.target), embed) <= REACH)
     return f"-Dcontext={context} or fewer positions" if context else "smaller weights, or -Dkv=f16"
 
@@ -94,7 +94,7 @@ def _mb(size: int) -> str:
 
 
 def what_fits(model: Model, target: Target, limit: int) -> Iterator[tuple[str, Model, float]]:
-    """The options, alone or together, with which a model takes at most `limit` bytes; the model with them, and its MB."""
+    """Finds the options, alone or together, with which a model takes at most `limit` bytes; the model with them, and its MB."""
     variants = [("", model)]
     for weight_type in (name for name, its in WEIGHT_TYPES.items() if its.quantized):
         with contextlib.suppress(BakeError):  # q4 does not fit every row length
@@ -117,7 +117,7 @@ def _total(model: Model, target: Target) -> int:
 
 
 def _longest_context(model: Model, target: Target, fits: Callable[[Model], bool]) -> int:
-    """The longest context with which a model fits, in whole blocks of positions; 0 when none worth having does."""
+    """Finds the longest context with which a model fits, in whole blocks of positions; 0 when none worth having does."""
     block = target.key_block
     low, high = 0, model.seq_len // block
     while low < high:

@@ -1,4 +1,4 @@
-"""The model as its header describes it: dimensions and constants, no tensor.
+"""Describes the model as its header does: dimensions and constants, no tensor.
 
 Code is generated from a `Model` alone; `codegen.pack` needs the tensors as well.
 """
@@ -33,7 +33,8 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Model:
-    """Dimensions and constants of a transformer, in llama2.c's names; the defaults of what other families add are llama2.c's.
+    """Holds the dimensions and constants of a transformer, in llama2.c's names; the defaults of what other families add are
+    llama2.c's.
 
     `head_size` is dim / n_heads in llama2.c's own files. `weight_type` names that of the layers' matrices,
     `classifier_type` that of classifier and embedding when it is another one (else empty); `group_size` counts the
@@ -73,76 +74,77 @@ class Model:
     local_theta: float = 0.0
 
     def type_of(self, tensor: str) -> WeightType:
-        """The weight type of a tensor by llama2.c's name."""
+        """Returns the weight type of a tensor by llama2.c's name."""
         if tensor in VECTOR_TENSORS:
             return F32
         return WEIGHT_TYPES[self.classifier_type or self.weight_type if tensor in EMBEDDINGS else self.weight_type]
 
     @property
     def weight_types(self) -> tuple[WeightType, ...]:
-        """The distinct types of the matrices, the layers' first."""
+        """Returns the distinct types of the matrices, the layers' first."""
         return tuple(dict.fromkeys((self.type_of("wq"), self.type_of("wcls"))))
 
     @property
     def quantized(self) -> bool:
-        """Whether any matrix is."""
+        """Tells whether any matrix is quantised."""
         return any(weight_type.quantized for weight_type in self.weight_types)
 
     @property
     def half_cache(self) -> bool:
-        """Whether keys and values are kept as float16."""
+        """Tells whether keys and values are kept as float16."""
         return self.kv_type == F16.name
 
     @property
     def att_dim(self) -> int:
-        """Length of q and of the attention's output: n_heads * head_size."""
+        """Returns the length of q and of the attention's output: n_heads * head_size."""
         return self.n_heads * self.head_size
 
     @property
     def kv_dim(self) -> int:
-        """Length of k and v: n_kv_heads * head_size."""
+        """Returns the length of k and v: n_kv_heads * head_size."""
         return self.n_kv_heads * self.head_size
 
     @property
     def cached_bytes(self) -> int:
-        """Bytes of an element of the key/value cache."""
+        """Counts the bytes of an element of the key/value cache."""
         return WEIGHT_TYPES[self.kv_type].weight_bytes(1)
 
     @property
     def kv_mul(self) -> int:
-        """Query heads that share one key/value head."""
+        """Counts the query heads that share one key/value head."""
         return self.n_heads // self.n_kv_heads
 
     def window_of(self, layer: int) -> int:
-        """The positions that one attends to at most in a layer; 0: all so far, of which there may be no more than that."""
+        """Returns the positions that one attends to at most in a layer; 0: all so far, of which there may be no more than that."""
         return self.window if layer in self.local and self.window < self.seq_len else 0
 
     def rope_of(self, layer: int) -> str:
-        """The table that q and k of a layer are rotated by, one of ROPE_TABLES; none for a layer without RoPE."""
+        """Returns the table that q and k of a layer are rotated by, one of ROPE_TABLES; none for a layer without RoPE."""
         if layer in self.no_rope:
             return ""
         return ROPE_TABLES[self.local_theta > 0 and layer in self.local]
 
     @property
     def row_lengths(self) -> tuple[int, ...]:
-        """Every distinct row length of the quantised matrices, of all when none is: what a group has to divide."""
+        """Returns every distinct row length of the quantised matrices, of all when none is: what a group has to divide."""
         if self.quantized and not self.type_of("wq").quantized:
             return (self.dim,)
         return tuple(sorted({self.dim, self.att_dim, self.hidden_dim}))
 
     def has_layers(self, tensor: str) -> bool:
-        """Whether there is a tensor of this name in every layer, not one for the model."""
+        """Tells whether there is a tensor of this name in every layer, not one for the model."""
         return self.tensor_shapes().get(tensor, (0, 0, 0))[0] > 0
 
     def shape_of(self, tensor: str) -> tuple[int, ...]:
-        """The shape of a tensor of one layer: (rows, columns), or (length,) of a norm's weights; or that of a table of RoPE."""
+        """Returns the shape of a tensor of one layer: (rows, columns), or (length,) of a norm's weights; or that of a table of
+        RoPE."""
         if tensor in ROPE_TABLES:
             return (2, self.seq_len, self.head_size // 2)  # cosines, then sines
         _, rows, columns = self.tensor_shapes()["token_embedding_table" if tensor == "wcls" else tensor]
         return (columns,) if tensor in VECTOR_TENSORS else (rows, columns)
 
     def tensor_shapes(self) -> dict[str, tuple[int, int, int]]:
-        """(layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
+        """Returns (layers, rows, columns) of every tensor by llama2.c's name; a layer count of 0 means one for the model."""
         shapes = {
             "token_embedding_table": (0, self.vocab_size, self.dim),
             "rms_att_weight": (self.n_layers, 1, self.dim),
@@ -167,7 +169,7 @@ class Model:
 
 
 def group_sizes(model: Model, largest: int = 64) -> list[int]:
-    """The group sizes up to `largest` that divide every quantised row of the model, largest first."""
+    """Lists the group sizes up to `largest` that divide every quantised row of the model, largest first."""
     common = math.gcd(*model.row_lengths)
     return [size for size in range(min(largest, common), 0, -1) if common % size == 0]
 

@@ -1,4 +1,4 @@
-"""The name of a baked program, made of a model's file or folder: any name will do, "Café №1.bin" bakes Cafe_1."""
+"""Makes the name of a baked program of a model's file or folder: any name will do, "Café №1.bin" bakes Cafe_1."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from codegen.errors import USAGE, BakeError, shown
 
-# What a name may be: it becomes a file name, a target of the build, a C++ comment and a line of a report.
+# Says what a name may be: it becomes a file name, a target of the build, a C++ comment and a line of a report.
 PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 LONGEST = 64
-# Names that the build folder, Meson or the build's own targets already use for something else.
+# Lists names that the build folder, Meson or the build's own targets already use for something else.
 RESERVED = frozenset(
     "PHONY all baked benchmark benchmarks build clang-format clang-tidy clean clean-ctlist clean-gcda clean-gcno codegen "
     "compile_commands coverage coverage-html coverage-sonarqube coverage-text coverage-xml cppcheck cross ctags cscope dist "
@@ -19,7 +19,7 @@ RESERVED = frozenset(
     "storyteller templates test tests tools uninstall weights wishes".split()
 )
 RESERVED_PREFIX = "meson-"
-# Letters that Unicode doesn't take apart into one of ASCII's and a mark.
+# Replaces letters that Unicode doesn't take apart into one of ASCII's and a mark.
 LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
      "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ŋ": "ng", "Ŋ": "Ng"}
@@ -27,7 +27,7 @@ LETTERS = str.maketrans(
 
 
 def is_free(name: str) -> bool:
-    """Whether the build does not use a name itself."""
+    """Tells whether the build does not use a name itself."""
     return name not in RESERVED and not name.startswith(RESERVED_PREFIX)
 
 
@@ -44,7 +44,7 @@ def check_name(name: str) -> str:
 
 
 def program_name(text: str) -> str:
-    """A name made of any text: letters with marks lose them, what is no letter or digit becomes '_', or falls away."""
+    """Makes a name of any text: letters with marks lose them, what is no letter or digit becomes '_', or falls away."""
     plain = unicodedata.normalize("NFKD", text.translate(LETTERS)).encode("ascii", "ignore").decode()
     name = re.sub(r"_*-_*", "-", re.sub(r"[^A-Za-z0-9-]+", "_", plain)).strip("_-")
     if not name[:1].isalpha():
@@ -54,12 +54,12 @@ def program_name(text: str) -> str:
 
 
 def file_name(path: Path) -> str:
-    """The name of the program of a model's file."""
+    """Makes the name of the program of a model's file."""
     return program_name(path.stem)
 
 
 def folder_name(folder: Path) -> str:
-    """The name of the program of a model's folder; in Hugging Face's cache, where folders are named by a hash, that of the
+    """Makes the name of the program of a model's folder; in Hugging Face's cache, where folders are named by a hash, that of the
     model: models--HuggingFaceTB--SmolLM2-135M/snapshots/<hash>."""
     repository = folder.parent.parent.name
     if folder.parent.name == "snapshots" and repository.startswith("models--"):

@@ -1,4 +1,4 @@
-"""The table by which the runtime composes characters as Unicode's NFC does (runtime/nfc.hpp), from this Python's
+"""Makes the table by which the runtime composes characters as Unicode's NFC does (runtime/nfc.hpp), from this Python's
 unicodedata. Hangul is computed, not listed."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ HANGUL = range(0xAC00, 0xAC00 + 11172)
 
 
 def decompositions() -> dict[int, tuple[int, int]]:
-    """What each character is canonically taken apart into, one step: two characters, or one and 0."""
+    """Returns what each character is canonically taken apart into, one step: two characters, or one and 0."""
     found = {}
     for code in range(0x110000):
         text = unicodedata.decomposition(chr(code))
@@ -21,13 +21,13 @@ def decompositions() -> dict[int, tuple[int, int]]:
 
 
 def classes() -> list[tuple[int, int]]:
-    """(first code point, combining class) of every run of characters of one class."""
+    """Returns (first code point, combining class) of every run of characters of one class."""
     return [(next(codes), found) for found, codes in
             itertools.groupby(range(0x110000), lambda code: unicodedata.combining(chr(code)))]  # fmt: skip
 
 
 def table() -> list[int]:
-    """u32 words: the numbers of rows of the three parts, then
+    """Makes the table, u32 words: the numbers of rows of the three parts, then
 
     decompositions (code, first, second), by code; compositions (first, second, code), by first and second: those that NFC
     makes; classes (first code << 8 | class), by code.

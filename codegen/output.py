@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under another name beside them, and renamed."""
+"""Writes files that appear whole or not at all: written under another name beside them, and renamed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def remove_left_over(out: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_output(out: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
+    """Opens a file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
     if out.exists() and not out.is_file():
         raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
     remove_left_over(out)
@@ -39,7 +39,7 @@ def atomic_output(out: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # as open() would have made it
+        os.chmod(temporary, 0o666 & ~mask)  # open() would have made it so
         os.replace(temporary, out)
     except OSError as error:
         raise BakeError(f"{out}: can't be written: {error.strerror}; check the folder and free space", IO) from error
@@ -54,7 +54,7 @@ def write_if_changed(path: Path, content: bytes) -> bool:
     with contextlib.suppress(OSError):
         if path.is_file() and path.read_bytes() == content:
             return False
-    with contextlib.suppress(OSError):  # which the file then says
+    with contextlib.suppress(OSError):  # the file then says why
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(path) as file:
         file.write(content)

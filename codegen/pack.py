@@ -28,7 +28,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
-    """The tiles of a matrix (rows, columns) as bytes, as codegen.layout describes them; rows beyond the last one zero."""
+    """Packs the tiles of a matrix (rows, columns) as bytes, as codegen.layout describes them; rows beyond the last one zero."""
     parts: list[Bytes] = []
     for run in layout.runs:
         if isinstance(tensor, Quantized):
@@ -51,7 +51,7 @@ def pack_matrix(layout: Matrix, tensor: Tensor) -> Bytes:
 
 
 def _tiles(values: npt.NDArray[Any], first: int, count: int, rows: int) -> npt.NDArray[Any]:
-    """Rows [first, first + count * rows) as (count, rows, columns), padded with zeros."""
+    """Returns the rows [first, first + count * rows) as (count, rows, columns), padded with zeros."""
     chosen = values[first : first + count * rows]
     missing = count * rows - chosen.shape[0]
     if missing:
@@ -60,12 +60,12 @@ def _tiles(values: npt.NDArray[Any], first: int, count: int, rows: int) -> npt.N
 
 
 def classifier_of(source: TensorSource) -> Tensor:
-    """The classifier, which may be the embedding."""
+    """Returns the classifier, which may be the embedding."""
     return source.tensor("token_embedding_table" if source.model.shared_classifier else "wcls")
 
 
 def pack(source: TensorSource, plan: Plan, tail: Tail | None = None) -> bytes:
-    """The packed weights of a plan, those of the classifier in the order that its tail wants. Raises BakeError naming a
+    """Packs the weights of a plan, those of the classifier in the order that its tail wants. Raises BakeError naming a
     tensor that is not finite."""
     image = bytearray(plan.weights_bytes)
     for section in plan.sections:
@@ -88,7 +88,7 @@ def pack(source: TensorSource, plan: Plan, tail: Tail | None = None) -> bytes:
 
 
 def tail_of(source: TensorSource, plan: Plan) -> Tail | None:
-    """The rows of the classifier that a certificate can leave out, or None."""
+    """Finds the rows of the classifier that a certificate can leave out, or None."""
     norm = source.tensor("rms_final_weight")
     assert not isinstance(norm, Quantized)
     return find_tail(classifier_of(source), norm.reshape(-1), plan.kernel("wcls").matrix.runs[0].rows)

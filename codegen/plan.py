@@ -1,4 +1,4 @@
-"""All arithmetic of a bake: offsets, kernels, buffers, memory and cost. Templates only print what is here.
+"""Does all arithmetic of a bake: offsets, kernels, buffers, memory and cost. Templates only print what is here.
 
     Model + Target -> Plan
 
@@ -21,19 +21,19 @@ from codegen.schedule import DRAWN, VECTORS, Schedule, Step, Vector, make_schedu
 from codegen.targets import Target
 from codegen.weight_types import F16, WEIGHT_TYPES, WeightType
 
-AT_RANDOM = ("rope", "embed")  # the steps that read a part of a table only
-BY_LENGTH = ("bias", "rmsnorm", "rmsnorm_heads", "quantize")  # the steps whose kernel is one a length
-ALIGN = 64  # bytes: a cache line on every target, and the widest vector
+AT_RANDOM = ("rope", "embed")  # names the steps that read a part of a table only
+BY_LENGTH = ("bias", "rmsnorm", "rmsnorm_heads", "quantize")  # names the steps whose kernel is one a length
+ALIGN = 64  # counts bytes: a cache line on every target, and the widest vector
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is not below `value`."""
+    """Returns the smallest multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the templates and the packer need. Bytes and MACs are those of one token."""
+    """Holds everything that the templates and the packer need. Bytes and MACs are those of one token."""
 
     model: Model
     target: Target
@@ -45,41 +45,41 @@ class Plan:
     # -- the packed weights ------------------------------------------------------------------------------------------
 
     def section(self, tensor: str, layer: int = 0) -> Section:
-        """The section of a tensor of a layer."""
+        """Returns the section of a tensor of a layer."""
         return next(s for s in self.sections if s.tensor == tensor and s.layer == layer)
 
     def kernel(self, tensor: str) -> Kernel:
-        """The kernel that a tensor goes through."""
+        """Returns the kernel that a tensor goes through."""
         return next(k for k in self.kernels if tensor in k.uses)
 
     @property
     def embedding(self) -> Section:
-        """Where the embedding is read: the classifier, when they are one tensor."""
+        """Returns where the embedding is read: the classifier, when they are one tensor."""
         return self.section("wcls" if self.model.shared_classifier else "token_embedding_table")
 
     def section_end(self, section: Section) -> int:
-        """Where the next section begins; sections and the padding behind them are all of the packed weights."""
+        """Returns where the next section begins; sections and the padding behind them are all of the packed weights."""
         later = self.sections[self.sections.index(section) + 1 :]
         return later[0].offset if later else self.weights_bytes
 
     @property
     def layer_tensors(self) -> tuple[str, ...]:
-        """The tensors that layers have, in their order of use."""
+        """Returns the tensors that layers have, in their order of use."""
         return tuple(dict.fromkeys(s.tensor for s in self.sections if self.model.has_layers(s.tensor)))
 
     def layer_offsets(self, layer: int) -> list[int]:
-        """The offsets of a layer's tensors in the order of `layer_tensors`; 0 for those that its kind has not."""
+        """Returns the offsets of a layer's tensors in the order of `layer_tensors`; 0 for those that its kind has not."""
         offsets = {s.tensor: s.offset for s in self.sections if s.layer == layer}
         return [offsets.get(tensor, 0) for tensor in self.layer_tensors]
 
     @property
     def drawn(self) -> int:
-        """Positions that the classifier may be computed for."""
+        """Counts the positions that the classifier may be computed for."""
         return DRAWN
 
     @property
     def weights_bytes(self) -> int:
-        """Length of the packed image."""
+        """Counts the bytes of the packed image."""
         last = self.sections[-1]
         return round_up(last.offset + last.bytes + self.target.over_read, ALIGN)
 
@@ -89,22 +89,22 @@ class Plan:
 
     @property
     def products(self) -> tuple[Section, ...]:
-        """The matrices that a token is multiplied with."""
+        """Returns the matrices that a token is multiplied with."""
         return tuple(s for s in self.sections if s.matrix and not s.at_random)
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of weights that a token reads: everything but the tables that are read at random."""
+        """Counts the bytes of weights that a token reads: everything but the tables that are read at random."""
         return sum(s.bytes for s in self.sections if not s.at_random)
 
     def runs_of(self, rows: int) -> tuple[TileRun, ...]:
-        """The tiles of a matrix of `rows` rows: threads take the same share of each run, and of the vector it makes."""
+        """Returns the tiles of a matrix of `rows` rows: threads take the same share of each run, and of the vector it makes."""
         return next(kernel.matrix.runs for kernel in self.kernels if kernel.matrix.rows == rows)
 
     # -- the schedule ------------------------------------------------------------------------------------------------
 
     def kernel_name(self, step: Step) -> str:
-        """The function that computes a step."""
+        """Returns the function that computes a step."""
         if step.op == "matmul":
             return self.kernel(step.weight).name
         number = self.length(step.x or step.out) if step.op in BY_LENGTH else step.window
@@ -112,16 +112,16 @@ class Plan:
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """The windows of attention, each of which has a kernel; 0: to all positions so far."""
+        """Returns the windows of attention, each of which has a kernel; 0: to all positions so far."""
         return tuple(dict.fromkeys(step.window for step in self.schedule.steps if step.op == "attention"))
 
     def length(self, operand: str) -> int:
-        """The length of a vector of the schedule, of which an operand may say where it begins."""
+        """Returns the length of a vector of the schedule, of which an operand may say where it begins."""
         vector = next(v for v in VECTORS if v.name == operand.split(" ")[0])
         return int(getattr(self.model, vector.dim))
 
     def results(self, step: Step) -> tuple[Result, ...]:
-        """What a step writes."""
+        """Returns what a step writes."""
         m = self.model
         if step.op == "quantize":
             length, groups = self.length(step.x), self.length(step.x) // m.group_size
@@ -142,12 +142,12 @@ class Plan:
 
     @property
     def typical(self) -> tuple[Matrix, ...]:
-        """The first matrix of every weight type that is multiplied with: all others of it lie in groups alike."""
+        """Returns the first matrix of every weight type that is multiplied with: all others of it lie in groups alike."""
         first = {kernel.matrix.weight_type: kernel.matrix for kernel in reversed(self.kernels)}
         return tuple(matrix for weight_type in WEIGHT_TYPES.values() if (matrix := first.get(weight_type)))
 
     def matmul_template(self, matrix: Matrix) -> str:
-        """The template of the products of a weight type: the target's own, or the portable one where it has none."""
+        """Returns the template of the products of a weight type: the target's own, or the portable one where it has none."""
         name, family = matrix.weight_type.name, self.target.kernels
         if matrix.quantized and (matrix.together == 1 if self.target.simd else self.rvv and name not in self.rvv.rings):
             family = "portable"
@@ -157,38 +157,38 @@ class Plan:
 
     @property
     def paired_columns(self) -> int:
-        """Columns of int4 whose products are added up in 16 bits, where there is no dot product."""
+        """Counts the columns of int4 whose products are added up in 16 bits, where there is no dot product."""
         return PAIRED_COLUMNS
 
     def tile_sizes(self, weight_type: WeightType) -> tuple[int, ...]:
-        """The rows of the tiles that matrices of a weight type have, largest first."""
+        """Returns the rows of the tiles that matrices of a weight type have, largest first."""
         runs = {run.rows for k in self.kernels if k.matrix.weight_type is weight_type for run in k.matrix.runs}
         return tuple(sorted(runs, reverse=True))
 
     @property
     def has_halves(self) -> bool:
-        """Whether a kernel reads or writes float16: weights, scales, keys or values."""
+        """Tells whether a kernel reads or writes float16: weights, scales, keys or values."""
         scales = any(matrix.weight_type.scale == "<f2" for matrix in self.typical)
         return scales or F16 in self.model.weight_types or self.model.half_cache
 
     @property
     def quantized_lengths(self) -> tuple[int, ...]:
-        """The lengths of the vectors that quantised matrices multiply."""
+        """Returns the lengths of the vectors that quantised matrices multiply."""
         return self._lengths_of("quantize")
 
     @property
     def norm_lengths(self) -> tuple[int, ...]:
-        """The lengths of the vectors that are normed as a whole."""
+        """Returns the lengths of the vectors that are normed as a whole."""
         return self._lengths_of("rmsnorm")
 
     @property
     def head_norm_lengths(self) -> tuple[int, ...]:
-        """The lengths of the vectors whose heads are normed."""
+        """Returns the lengths of the vectors whose heads are normed."""
         return self._lengths_of("rmsnorm_heads")
 
     @property
     def bias_lengths(self) -> tuple[int, ...]:
-        """The lengths of the vectors that have a bias."""
+        """Returns the lengths of the vectors that have a bias."""
         return self._lengths_of("bias")
 
     def _lengths_of(self, op: str) -> tuple[int, ...]:
@@ -196,35 +196,35 @@ class Plan:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """What is added to quantised weights, for each of which the activations know what to take off again."""
+        """Returns what is added to quantised weights, for each of which the activations know what to take off again."""
         return tuple(sorted({k.matrix.offset for k in self.kernels} - {0}))
 
     @property
     def longest(self) -> int:
-        """The longest vector that is quantised; 0 when none is."""
+        """Returns the longest vector that is quantised; 0 when none is."""
         return max(self.quantized_lengths, default=0)
 
     # -- vectors -----------------------------------------------------------------------------------------------------
 
     def common_width(self, length: int) -> int:
-        """Lanes of the widest vector, up to the target's, that divides a length."""
+        """Counts the lanes of the widest vector, up to the target's, that divides a length."""
         return math.gcd(length, self.target.width)
 
     @property
     def heads_together(self) -> int:
-        """Heads whose attention is computed side by side: a divisor of n_heads whose outputs fit half the registers."""
+        """Counts the heads whose attention is computed side by side: a divisor of n_heads whose outputs fit half the registers."""
         vectors = self.model.head_size // self.common_width(self.model.head_size)
         fitting = [n for n in (8, 4, 3, 2) if self.model.n_heads % n == 0 and n * vectors <= self.target.registers // 2]
         return max(fitting, default=1)
 
     @property
     def rvv(self) -> RvvPlan | None:
-        """The register groups of a RISC-V target."""
+        """Returns the register groups of a RISC-V target."""
         return make_rvv_plan(self.model, self.target) if self.target.vlen else None
 
     @property
     def magnitude_lmuls(self) -> tuple[int, ...]:
-        """The register groups in which a RISC-V target looks for largest magnitudes, largest first: where exp is in range,
+        """Returns the register groups in which a RISC-V target looks for largest magnitudes, largest first: where exp is in range,
         and how far a group's quants go."""
         assert self.rvv is not None
         swiglu = {self.rvv.lmul(run.rows) for run in self.runs_of(self.model.hidden_dim)}
@@ -233,13 +233,13 @@ class Plan:
     # -- buffers -----------------------------------------------------------------------------------------------------
 
     def stride(self, length: int) -> int:
-        """Floats from one position to the next in a buffer of vectors of `length`: whole cache lines, and room for the
+        """Counts the floats from one position to the next in a buffer of vectors of `length`: whole cache lines, and room for the
         rows of a padded tile."""
         smallest = max(self.target.tiles(weight_type)[-1] for weight_type in self.model.weight_types)
         return round_up(length, max(ALIGN // 4, smallest))
 
     def tile_arguments(self, matrix: Matrix) -> list[int]:
-        """Columns, strides of the input (and of its scales) and of the output of a matrix product."""
+        """Returns columns, strides of the input (and of its scales) and of the output of a matrix product."""
         columns, rows = matrix.columns, matrix.rows
         if matrix.quantized:
             return [columns, self.quantized_stride(columns), self.stride(matrix.groups), self.stride(rows)]
@@ -247,32 +247,32 @@ class Plan:
 
     @property
     def prefetch(self) -> int:
-        """How many bytes of weights ahead to ask for; 0: a second-level cache of 1 MB keeps most of the weights."""
+        """Says how many bytes of weights ahead to ask for; 0: a second-level cache of 1 MB keeps most of the weights."""
         return self.target.prefetch if self.bytes_per_token > 2 << 20 else 0
 
     @property
     def sqrt_head_size(self) -> float:
-        """What attention scores are divided by."""
+        """Returns what attention scores are divided by."""
         return math.sqrt(self.model.head_size)
 
     @property
     def seq_blocks(self) -> int:
-        """Blocks of `key_block` positions in the key cache."""
+        """Counts the blocks of `key_block` positions in the key cache."""
         return -(-self.model.seq_len // self.target.key_block)
 
     @property
     def key_elements(self) -> int:
-        """Elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, key_block)."""
+        """Counts the elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, key_block)."""
         return self.seq_blocks * self.target.key_block * self.model.kv_dim
 
     @property
     def value_elements(self) -> int:
-        """Elements of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
+        """Counts the elements of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
         return self.model.n_kv_heads * self.model.seq_len * self.value_stride
 
     @property
     def value_stride(self) -> int:
-        """Elements from one position to the next in a head's value cache."""
+        """Counts the elements from one position to the next in a head's value cache."""
         return self.target.padded_head(self.model)
 
     @property
@@ -281,17 +281,17 @@ class Plan:
 
     @property
     def strided_dims(self) -> tuple[str, ...]:
-        """The model's dimensions that are lengths of vectors of several positions."""
+        """Returns the model's dimensions that are lengths of vectors of several positions."""
         return tuple(dict.fromkeys(v.dim for v in VECTORS if v.positions != 1))
 
     @property
     def state_buffers(self) -> tuple[Buffer, ...]:
-        """The vectors that all threads share."""
+        """Returns the vectors that all threads share."""
         return tuple(self._buffer(vector) for vector in VECTORS if vector.name.startswith("s."))
 
     @property
     def scratch_buffers(self) -> tuple[Buffer, ...]:
-        """The vectors that a thread keeps for itself."""
+        """Returns the vectors that a thread keeps for itself."""
         return *(self._buffer(vector) for vector in VECTORS if vector.name.startswith("own.")), self._scores()
 
     def _buffer(self, vector: Vector) -> Buffer:
@@ -306,12 +306,12 @@ class Plan:
 
     @staticmethod
     def quantized_stride(length: int) -> int:
-        """Bytes from one position to the next in a buffer of quantised vectors of `length`."""
+        """Counts the bytes from one position to the next in a buffer of quantised vectors of `length`."""
         return round_up(length, ALIGN)
 
     @property
     def quantized_buffers(self) -> tuple[Buffer, ...]:
-        """A thread's quantised activations, room for the longest; none for float types."""
+        """Returns a thread's quantised activations, room for the longest; none for float types."""
         if not self.model.quantized:
             return ()
         n, groups = self.target.max_batch, self.longest // self.model.group_size
@@ -330,7 +330,7 @@ class Plan:
 
     @property
     def activation_bytes(self) -> int:
-        """Static memory besides the key/value cache, with one thread's scratch."""
+        """Counts the static memory besides the key/value cache, with one thread's scratch."""
         return sum(b.bytes for b in self.state_buffers + self.scratch_buffers + self.quantized_buffers)
 
 
@@ -338,7 +338,7 @@ def make_plan(model: Model, target: Target) -> Plan:
     """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use. Raises
     BakeError for kernels whose sums could overflow."""
     schedule = make_schedule(model)
-    read_by = {step.weight: step.op for step in schedule.steps if step.weight}  # the last one, if there are two
+    read_by = {step.weight: step.op for step in schedule.steps if step.weight}  # keeps the last one, if there are two
     order = [(tensor, 0) for op in AT_RANDOM for tensor in read_by if read_by[tensor] == op]
     places = [*enumerate(schedule.layers), (0, schedule.classifier)]
     order += [(s.weight, i) for i, part in places for s in part.steps if read_by.get(s.weight, "rope") not in AT_RANDOM]

@@ -1,4 +1,4 @@
-"""What a plan is made of: kernels, sections of the packed weights, buffers, results and rows of the profile."""
+"""Defines what a plan is made of: kernels, sections of the packed weights, buffers, results and rows of the profile."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from codegen.layout import Matrix
 
 @dataclass(frozen=True)
 class Kernel:
-    """One matrix-vector product: one a distinct shape. `uses` names the tensors that go through it."""
+    """Describes one matrix-vector product: one a distinct shape. `uses` names the tensors that go through it."""
 
     matrix: Matrix
     uses: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """<op>_<weight type>_<rows>x<columns>."""
+        """Names it <op>_<weight type>_<rows>x<columns>."""
         return f"matmul_{self.matrix.weight_type.name}_{self.matrix.shape}"
 
     @property
     def tiles_text(self) -> str:
-        """For example "10 tiles of 16 rows, 3 of 4"."""
+        """Says, for example, "10 tiles of 16 rows, 3 of 4"."""
         first, *rest = self.matrix.runs
         text = f"{first.count} tile{'s' if first.count > 1 else ''} of {first.rows} rows"
         return text + "".join(f", {run.count} of {run.rows}" for run in rest)
@@ -29,7 +29,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Section:
-    """A piece of the packed weights. `matrix` is None for the float32 vectors and tables, `at_random` says that a token
+    """Describes a piece of the packed weights. `matrix` is None for the float32 vectors and tables, `at_random` says that a token
     does not read it from end to end."""
 
     tensor: str
@@ -43,7 +43,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A member of the state or of a thread's scratch: `count` numbers, every position at a whole stride."""
+    """Describes a member of the state or of a thread's scratch: `count` numbers, every position at a whole stride."""
 
     name: str
     shape: str
@@ -59,7 +59,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Result:
-    """Where something that a step writes lies: `rows` pieces of `length` elements, `stride` apart; 0 rows: as many as
+    """Says where something that a step writes lies: `rows` pieces of `length` elements, `stride` apart; 0 rows: as many as
     there are positions."""
 
     name: str
@@ -70,7 +70,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Op:
-    """A row of the profile, and the enumerator by which a kernel charges its time to it."""
+    """Describes a row of the profile, and the enumerator by which a kernel charges its time to it."""
 
     name: str
     bytes: int

@@ -11,7 +11,7 @@ LARGEST_HALF = np.float32(65504)
 
 
 def round_to_half(values: FloatArray, label: str) -> FloatArray:
-    """The float16 nearest to each value, halves to even, as float32. Raises BakeError, naming `label`, when one is beyond
+    """Rounds to the float16 nearest to each value, halves to even, as float32. Raises BakeError, naming `label`, when one is beyond
     the largest float16."""
     bad = int(np.count_nonzero(np.abs(values) > LARGEST_HALF))
     if bad:
@@ -40,11 +40,11 @@ def quantize_q8(values: FloatArray, group_size: int) -> Quantized:
     return Quantized(quants.astype(np.int8).reshape(values.shape), s)
 
 
-# What the search for a q4 scale lets the value of largest magnitude become: -8, the one quant without a counterpart, 7, and
+# Lists what the search for a q4 scale lets the value of largest magnitude become: -8, the one quant without a counterpart, 7, and
 # what lies around them, so that the largest value is cut off or the range not used up. 226 candidates from 5 to 12 instead
 # of these 22 lower the squared error of normally distributed weights in groups of 32 by 0.1 %; -8 alone raises it by 7.7 %.
 Q4_EXTREMES = tuple(np.float32(sign * at / 4) for sign in (-1, 1) for at in range(26, 37))
-Q4_BLOCK = 4096  # groups that are searched at once: what a cache holds
+Q4_BLOCK = 4096  # counts the groups that are searched at once: what a cache holds
 
 
 def quantize_q4(values: FloatArray, group_size: int, label: str) -> Quantized:
@@ -72,7 +72,7 @@ def quantize_q4(values: FloatArray, group_size: int, label: str) -> Quantized:
 
 
 def _search_q4(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The quants (group_size, n) and the scales (n,) of n groups (group_size, n)."""
+    """Returns the quants (group_size, n) and the scales (n,) of n groups (group_size, n)."""
     extreme = np.take_along_axis(x, np.abs(x).argmax(axis=0)[None], axis=0)[0]
     useful = np.abs(extreme) > 2.0**-25  # below half of the smallest float16, no scale is better than 0
     scale, gain = np.zeros_like(extreme), np.zeros_like(extreme)
@@ -91,7 +91,7 @@ def _search_q4(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _inverse(scale: FloatArray) -> FloatArray:
-    """1 / scale, and 0 of 0."""
+    """Computes 1 / scale, and 0 of 0."""
     result: FloatArray = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
     return result
 
@@ -104,7 +104,7 @@ def _round_q4(x: FloatArray, inverse: FloatArray) -> FloatArray:
 
 
 def _groups(values: FloatArray, group_size: int) -> FloatArray:
-    """(rows, columns) as (rows, groups, group_size) float32. Raises BakeError when `group_size` does not divide."""
+    """Views (rows, columns) as (rows, groups, group_size) float32. Raises BakeError when `group_size` does not divide."""
     rows, columns = values.shape
     if group_size < 1 or columns % group_size:
         raise BakeError(f"group size: expected a divisor of rows of {columns}, found {group_size}")
@@ -112,7 +112,7 @@ def _groups(values: FloatArray, group_size: int) -> FloatArray:
 
 
 def dequantize(tensor: Quantized) -> FloatArray:
-    """(rows, columns) float32: each quant times its group's scale, as runq.c does for the embedding.
+    """Computes (rows, columns) float32: each quant times its group's scale, as runq.c does for the embedding.
 
     Raises BakeError when a product is too large for float32.
     """

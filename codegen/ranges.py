@@ -1,4 +1,4 @@
-"""How far the integers of a plan's kernels can go: no sum overflows, whatever the weights and the activations are.
+"""Computes how far the integers of a plan's kernels can go: no sum overflows, whatever the weights and the activations are.
 
     Plan -> the range of every accumulator of every quantised product
 
@@ -19,15 +19,15 @@ from codegen.layout import Matrix
 if TYPE_CHECKING:
     from codegen.plan import Plan
 
-LARGEST_QUANT = 127  # of an activation, either way
-PAIRED_COLUMNS = 32  # of int4, whose products vector_matmul_q4 adds up in 16 bits, in two sums
-NARROW_SUM = 255  # up to which rvv_matmul_q8 lets the magnitudes of four activations multiply into 16 bits: rvv_wide marks the others
+LARGEST_QUANT = 127  # is an activation's, either way
+PAIRED_COLUMNS = 32  # counts columns of int4, whose products vector_matmul_q4 adds up in 16 bits, in two sums
+NARROW_SUM = 255  # limits the magnitudes of four activations whose products rvv_matmul_q8 adds in 16 bits: rvv_wide marks others
 
 
 @dataclass(frozen=True)
 class Accumulator:
-    """A sum in a kernel, in `bits` of two's complement: it takes values from `least` to `most`. `ends`: what is between wraps
-    around and back, and only the finished sum has to fit."""
+    """Describes a sum in a kernel, in `bits` of two's complement: it takes values from `least` to `most`. `ends`: what is
+    between wraps around and back, and only the finished sum has to fit."""
 
     kernel: str
     name: str
@@ -42,7 +42,7 @@ class Accumulator:
 
 
 def accumulators(plan: Plan) -> tuple[Accumulator, ...]:
-    """The accumulators of all quantised products of a plan."""
+    """Returns the accumulators of all quantised products of a plan."""
     found = []
     for kernel in plan.kernels:
         if kernel.matrix.quantized:
@@ -62,18 +62,18 @@ def check_ranges(plan: Plan) -> None:
             )
 
 
-# Name, bits, least, most, and whether only the end counts.
+# Holds name, bits, least, most, and whether only the end counts.
 Sum = tuple[str, int, int, int] | tuple[str, int, int, int, bool]
 
 
 def _weights(matrix: Matrix) -> int:
-    """The largest magnitude of a weight: the negative one."""
+    """Returns the largest magnitude of a weight: the negative one."""
     return matrix.weight_type.offset
 
 
 def _whole(matrix: Matrix) -> Sum:
-    """The sum of a group in 32 bits. Where weights are stored with an offset it begins with that times the sum of the group's
-    activations, taken off: what is left of this and what has been added never go farther than the products themselves."""
+    """Bounds the sum of a group in 32 bits. Where weights are stored with an offset it begins with that times the sum of the
+    group's activations, taken off: what is left of this and what has been added never go farther than the products themselves."""
     most = matrix.group_size * _weights(matrix) * LARGEST_QUANT
     return ("isum", 32, -most, most)
 
@@ -83,14 +83,14 @@ def _portable(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
 
 
 def _vector_q8(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
-    if not plan.target.dots:  # two products in 16 bits; of AVX2 with the sign moved to the activation
+    if not plan.target.dots:  # two products share 16 bits; AVX2 has the sign moved to the activation
         most = 2 * _weights(matrix) * LARGEST_QUANT
         yield ("two products", 16, -most, most)
     yield _whole(matrix)
 
 
 def _vector_q4(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
-    if not plan.target.dots:  # the weights with 8 added, those of half of the columns in the end
+    if not plan.target.dots:  # 16 bits add up products of weights with 8 added: in the end, of half of the columns
         most = min(PAIRED_COLUMNS, matrix.group_size) // 2 * (2 * _weights(matrix) - 1) * LARGEST_QUANT
         yield ("products of half of the columns", 16, -most, most)
     yield _whole(matrix)
@@ -110,7 +110,7 @@ def _rvv_q4(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
     yield ("isum", 16, least, most, True)
 
 
-# By template: a new one says here how it adds up.
+# Has each template's sums: a new one says here how it adds up.
 SUMS = {
     "portable_matmul_q8": _portable,
     "portable_matmul_q4": _portable,

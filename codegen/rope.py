@@ -1,4 +1,4 @@
-"""RoPE tables as llama2.c would compute them: bit for bit what powf, cosf and sinf of today's glibc and musl return.
+"""Computes RoPE tables as llama2.c would: bit for bit what powf, cosf and sinf of today's glibc and musl return.
 
 Both C libraries take cosf and sinf from ARM's Optimized Routines (math/sincosf.h there): the argument is reduced to
 [-pi/4, pi/4] in double precision and goes through a short polynomial in double, rounded once at the end. About one
@@ -30,7 +30,8 @@ COS = tuple(
     )
 )
 SIN = tuple(map(float.fromhex, ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")))
-# Of powf: (1 / c, log2 c) for c near the middles of 16 intervals from 0.7 on, and both polynomials, of the highest power first.
+# Tabulates for powf (1 / c, log2 c) of c near the middles of 16 intervals from 0.7 on, and both polynomials, of the highest
+# power first.
 LOG2 = tuple(
     (float.fromhex(inverse), float.fromhex(logarithm))
     for inverse, logarithm in (
@@ -55,19 +56,19 @@ LOG2_OF = tuple(
 )
 EXP2 = tuple(float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32))
 EXP2_OF = tuple(map(float.fromhex, ("0x1.c6af84b912394p-5", "0x1.ebfce50fac4f3p-3", "0x1.62e42ff0c52d6p-1")))
-FIRST_INTERVAL = 0x3F330000  # where the 16 intervals begin, as the bits of a float32
+FIRST_INTERVAL = 0x3F330000  # is where the 16 intervals begin, as the bits of a float32
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-SMALL = 120.0  # below it, a product in double reduces an argument
+SMALL = 120.0  # bounds large arguments: below it, a product in double reduces an argument
 PI_63 = float.fromhex("0x1.921FB54442D18p-62")
-# 32 bits each of 2/pi, a byte farther each.
+# Hold 32 bits each of 2/pi, a byte farther each.
 WORDS = np.array([int(2 / PI * (1 << 8 * at)) & 0xFFFFFFFF for at in range(1, 25)], np.uint64)
 
 
 def powf(x: float, y: float) -> float:
-    """powf of a normal float32 x > 0 and a float32 y, where the result is a normal number as well."""
+    """Computes powf of a normal float32 x > 0 and a float32 y, where the result is a normal number as well."""
     bits = int(np.float32(x).view(np.uint32))
     at = bits - FIRST_INTERVAL
-    whole = at >> 23  # the power of two that is taken out; it may be negative
+    whole = at >> 23  # is the power of two that is taken out; it may be negative
     fraction = float(np.uint32(bits - (whole << 23)).view(np.float32))
     inverse, logarithm = LOG2[(at >> 19) % 16]
     r = fraction * inverse - 1.0
@@ -82,7 +83,7 @@ def powf(x: float, y: float) -> float:
 
 
 def _reduce(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
-    """float32 x >= 0 as r + n * pi/2 with r in [-pi/4, pi/4]: r and n, which counts modulo 4."""
+    """Reduces float32 x >= 0 to r + n * pi/2 with r in [-pi/4, pi/4]: r and n, which counts modulo 4."""
     wide = x.astype(np.float64)
     n = (np.minimum(wide, SMALL) * INVERSE_HALF_PI_24).astype(np.int64) + 0x800000 >> 24
     r = wide - n * HALF_PI  # the product is exact enough below SMALL
@@ -92,7 +93,8 @@ def _reduce(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
 
 
 def _reduce_large(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
-    """The same of x >= SMALL, by its product with 96 bits of 2/pi: from the word on whose whole numbers of quadrants matter."""
+    """Reduces x >= SMALL likewise, by its product with 96 bits of 2/pi: from the word on whose whole numbers of quadrants
+    matter."""
     bits = x.view(np.uint32).astype(np.uint64)
     first = (bits >> np.uint64(26)) & np.uint64(15)
     mantissa = ((bits & np.uint64(0x7FFFFF)) | np.uint64(0x800000)) << ((bits >> np.uint64(23)) & np.uint64(7))
@@ -103,7 +105,7 @@ def _reduce_large(x: FloatArray) -> tuple[Doubles, npt.NDArray[np.int64]]:
 
 
 def sincosf(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """sinf and cosf of float32 x >= 0, (n,) each."""
+    """Computes sinf and cosf of float32 x >= 0, (n,) each."""
     r, n = _reduce(x)
     square = r * r
     cube, fourth = r * square, square * square
@@ -119,14 +121,14 @@ def sincosf(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def frequencies(head_size: int, theta: float) -> FloatArray:
-    """(head_size / 2,): 1 / theta^(2i / head_size), each step in float32."""
+    """Computes (head_size / 2,): 1 / theta^(2i / head_size), each step in float32."""
     f32 = np.float32
     powers = [powf(float(f32(theta)), float(f32(2 * i) / f32(head_size))) for i in range(head_size // 2)]
     return f32(1) / np.array(powers, np.float32)
 
 
 def rope_table(model: Model, table: str = "rope") -> FloatArray:
-    """(2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size) / factor[i], each step in
+    """Computes (2, seq_len, head_size / 2): cosines, then sines, of position * theta^(-2i / head_size) / factor[i], each step in
     float32; without factors nothing is divided, nor in "rope_local"."""
     local = table == "rope_local"
     per_pair = frequencies(model.head_size, model.local_theta if local else model.rope_theta)

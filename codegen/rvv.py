@@ -1,4 +1,4 @@
-"""What the RISC-V vector kernels need besides the plan: register groups and the order of loads.
+"""Plans what the RISC-V vector kernels need besides the plan: register groups and the order of loads.
 
 Sizes are in elements, LMUL is the number of vector registers in a group. vl is VLMAX everywhere: every loop runs over
 whole register groups, and buffers are padded to them (codegen.plan).
@@ -12,13 +12,13 @@ from codegen.model import Model
 from codegen.targets import Target
 from codegen.weight_types import Q8, WeightType
 
-BLOCK = 16  # floats: a cache line, to which all vectors are padded
+BLOCK = 16  # counts floats: a cache line, to which all vectors are padded
 LMULS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True)
 class Load:
-    """A load of `lmul` registers of weights to v`register`, after which the stream advances by `bytes`."""
+    """Describes a load of `lmul` registers of weights to v`register`, after which the stream advances by `bytes`."""
 
     register: int
     lmul: int
@@ -27,7 +27,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Step:
-    """Up to four columns (of q4, pairs of columns) of a group from `column` on, in the registers from v`register` on;
+    """Takes up to four columns (of q4, pairs of columns) of a group from `column` on, in the registers from v`register` on;
     then the load that fills them again. `next_columns` are those of the next step.
 
     `scales_first` says that the group's scales lie before what is loaded.
@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Ring:
-    """A group's weights on their way through a ring of up to four register groups, which the steps refill from the
+    """Describes a group's weights on their way through a ring of up to four register groups, which the steps refill from the
     stream, in the order of the stream, as soon as its columns are used."""
 
     prologue: tuple[Load, ...]
@@ -52,7 +52,7 @@ class Ring:
 
 @dataclass(frozen=True)
 class Registers:
-    """The vector registers of an int8 product of some positions: the weights from v0 up to the scales, 16-bit products, and
+    """Names the vector registers of an int8 product of some positions: the weights from v0 up to the scales, 16-bit products, and
     for each position the 32-bit and the float sums."""
 
     scales: int
@@ -70,7 +70,7 @@ REGISTERS = (Registers(16, 20, (24,), (28,)), Registers(8, 12, (16, 20), (24, 28
 
 @dataclass(frozen=True)
 class ValuePass:
-    """The elements of a head from `offset` on that fill `groups` groups of `lmul` registers."""
+    """Takes the elements of a head from `offset` on that fill `groups` groups of `lmul` registers."""
 
     offset: int
     lmul: int
@@ -79,34 +79,34 @@ class ValuePass:
 
 @dataclass(frozen=True)
 class RvvPlan:
-    """Register groups of one model on one target."""
+    """Holds the register groups of one model on one target."""
 
     vlen: int
-    float_lanes: int  # of a register
+    float_lanes: int  # are in a register
     byte_lanes: int
-    block_lmul: int  # of BLOCK floats
-    quad_flags: bool  # whether the activations say where four columns fit 16 bits
-    quantize_lmul: int  # of a piece of a group; 0: groups are no multiple of a register
-    rings: dict[str, Ring]  # of a quantised type; none: the portable loops
+    block_lmul: int  # holds BLOCK floats
+    quad_flags: bool  # tells whether the activations say where four columns fit 16 bits
+    quantize_lmul: int  # holds a piece of a group; 0: groups are no multiple of a register
+    rings: dict[str, Ring]  # has one a quantised type; none: the portable loops
     group_size: int
     value_passes: tuple[ValuePass, ...]
-    rope_lmul: int  # of the first elements of a head's pairs that are rotated at once; 0: the portable loop
+    rope_lmul: int  # holds the first elements of a head's pairs that are rotated at once; 0: the portable loop
 
     def vlmax(self, sew: int, lmul: int) -> int:
-        """Elements of `sew` bits in a group of `lmul` registers."""
+        """Counts the elements of `sew` bits in a group of `lmul` registers."""
         return lmul * self.vlen // sew
 
     @property
     def registers(self) -> tuple[Registers, ...]:
-        """Those of the int8 products, of one position and of two."""
+        """Names those of the int8 products, of one position and of two."""
         return REGISTERS
 
     def ring(self, weight_type: WeightType, registers: Registers) -> Ring:
-        """The ring of an int8 product."""
+        """Returns the ring of an int8 product."""
         return make_ring(weight_type.weight_bytes(self.group_size), self.byte_lanes, registers.scales // 4)
 
     def lmul(self, floats: int) -> int:
-        """Registers that hold so many floats."""
+        """Counts the registers that hold so many floats."""
         return floats // self.float_lanes
 
 
@@ -123,7 +123,7 @@ def value_passes(length: int, lanes: int) -> tuple[ValuePass, ...]:
 
 
 def make_ring(columns: int, byte_lanes: int, most: int = 4) -> Ring:
-    """The ring for groups of `columns` registers, of at most so many register groups."""
+    """Makes the ring for groups of `columns` registers, of at most so many register groups."""
     widths = [4] * (columns // 4) + ([columns % 4] if columns % 4 else [])
     ring = next(size for size in range(most, 0, -1) if len(widths) % size == 0)
 

@@ -1,4 +1,4 @@
-"""The arguments of a command, which the build keeps in a file for the commands after it, with what they are read from.
+"""Keeps the arguments of a command in a file for the build's commands after it, with what they are read from.
 
 A path may hold what Meson takes for something else ("@OUTDIR@"), so it stands on no command line of the build but the first.
 codegen/stamp.py watches the files, and the arguments.
@@ -29,7 +29,7 @@ def save(out: Path, arguments: list[str], files: Iterable[Path], folders: Iterab
 
 
 def expanded(argv: list[str]) -> list[str]:
-    """The arguments `COMMAND --bake FILE REST` with what `save` has kept in place of the file; any others as they are."""
+    """Returns the arguments `COMMAND --bake FILE REST` with what `save` has kept in place of the file; any others as they are."""
     if argv[1:2] != ["--bake"] or len(argv) < 3:
         return argv
     saved = typed(read_object(Path(argv[2])), "arguments", list, argv[2]) or []

@@ -1,4 +1,4 @@
-"""What is inside a program: a CycloneDX 1.6 document of its libraries, its model with data and training, and licences.
+"""Lists what is inside a program: a CycloneDX 1.6 document of its libraries, its model with data and training, and licences.
 
 It has no date, serial number or path, so that two builds have the same one. --sbom prints it.
 """
@@ -18,7 +18,7 @@ from codegen.model import Model
 Json = dict[str, Any]
 
 GCC_RUNTIME = "GPL-3.0-or-later WITH GCC-exception-3.1"
-# Who makes what a program may be linked with, and its licence as an SPDX expression.
+# Says who makes what a program may be linked with, and its licence as an SPDX expression.
 LIBRARIES = {
     "glibc": ("GNU C library", "LGPL-2.1-or-later"),
     "musl": ("musl C library", "MIT"),
@@ -30,13 +30,13 @@ LIBRARIES = {
     "flite": ("Carnegie Mellon University's Flite, a voice", "LicenseRef-CMU-Flite"),
     "pocketsphinx": ("Carnegie Mellon University's PocketSphinx, which hears", "BSD-2-Clause"),
 }
-IN_A_FOLDER = (".safetensors", ".json", ".model")  # what a model is read from, where it is a folder
+IN_A_FOLDER = (".safetensors", ".json", ".model")  # end the names of what a model is read from, where it is a folder
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Build:
-    """What the build knows: the program and its version, the compiler, and the libraries with their versions, which may be
+    """Holds what the build knows: the program and its version, the compiler, and the libraries with their versions, which may be
     unknown (empty)."""
 
     program: str
@@ -47,13 +47,13 @@ class Build:
 
 
 def versioned(text: str) -> tuple[str, str]:
-    """Name and version of NAME=VERSION."""
+    """Splits NAME=VERSION."""
     name, _, version = text.partition("=")
     return name, version
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Computes the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
 
 
 def hashed(kind: str, name: str, path: Path, **more: Any) -> Json:
-    """A component that was read from a file, or from a folder of them."""
+    """Describes a component that was read from a file, or from a folder of them."""
     component: Json = {"type": kind, "bom-ref": f"{kind}:{name}", "name": name, **more}
     if path.is_file():
         component["hashes"] = [{"alg": "SHA-256", "content": sha256(path)}]
@@ -73,23 +73,23 @@ def hashed(kind: str, name: str, path: Path, **more: Any) -> Json:
 
 
 def licences(expression: str) -> Json:
-    """The licences of a component; nothing where they are not known."""
+    """Returns the licences of a component; nothing where they are not known."""
     return {"licenses": [{"expression": expression}]} if expression else {}
 
 
 def properties(**values: str | int) -> list[Json]:
-    """Facts that CycloneDX has no field for."""
+    """Lists facts that CycloneDX has no field for."""
     return [{"name": f"storybake:{key}", "value": str(value)} for key, value in values.items() if value != ""]
 
 
 def data_component(data: Data, number: int) -> Json:
-    """A set of data of a model's training."""
+    """Describes a set of data of a model's training."""
     about = {"description": data.about} if data.about else {}
     return {"type": "data", "bom-ref": f"data:{number}", "name": data.name, **about, **licences(data.licence)}
 
 
 def model_component(path: Path, model: Model, card: Card) -> Json:
-    """The model as a component of an ML-BOM."""
+    """Describes the model as a component of an ML-BOM."""
     parameters: Json = {
         "task": "text-generation",
         "architectureFamily": "transformer",
@@ -112,7 +112,7 @@ def model_component(path: Path, model: Model, card: Card) -> Json:
 
 
 def library_component(name: str, version: str, linked: str) -> Json:
-    """A library that the program is linked with."""
+    """Describes a library that the program is linked with."""
     about, licence = LIBRARIES[name]
     known = {"version": version} if version else {}
     facts = properties(linked=linked, version="" if version else "not known to the build")
@@ -121,7 +121,7 @@ def library_component(name: str, version: str, linked: str) -> Json:
 
 
 def document(build: Build, path: Path, model: Model, tokenizer: Path, target: str) -> Json:
-    """The whole document, of a model and its tokenizer at their paths."""
+    """Makes the whole document, of a model and its tokenizer at their paths."""
     card = read_card(path)
     components = [
         model_component(path, model, card),
@@ -151,7 +151,7 @@ def document(build: Build, path: Path, model: Model, tokenizer: Path, target: st
 
 
 def source(whole: Json) -> str:
-    """The document as the C++ that --sbom prints it from: ASCII, a number a byte, so that no text is ever C++."""
+    """Writes the document as the C++ that --sbom prints it from: ASCII, a number a byte, so that no text is ever C++."""
     text = (json.dumps(whole, indent=2) + "\n").encode("ascii")
     lines = [", ".join(map(str, text[at : at + 32])) for at in range(0, len(text), 32)]
     numbers = ",\n    ".join(lines)

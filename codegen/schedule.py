@@ -1,4 +1,4 @@
-"""What a token goes through, as data: the steps of the embedding, of every layer and of the classifier.
+"""Lists what a token goes through, as data: the steps of the embedding, of every layer and of the classifier.
 
     Model -> Schedule
 
@@ -20,7 +20,7 @@ from codegen.model import Model
 
 @dataclass(frozen=True)
 class Vector:
-    """A vector of one position. What begins with "s." is in the State, which all threads share, with "own." in a thread's
+    """Names a vector of one position. What begins with "s." is in the State, which all threads share, with "own." in a thread's
     own Scratch. `dim` names the model's dimension that is its length; `positions`: there are so many of it, 0 being one for
     each position of a batch.
     """
@@ -31,7 +31,7 @@ class Vector:
     positions: int = 0
 
 
-DRAWN = 2  # positions at the end of a batch that the classifier may be computed for
+DRAWN = 2  # counts the positions at the end of a batch that the classifier may be computed for
 
 VECTORS = (
     Vector("s.x", "dim", "activation at the current positions"),
@@ -50,7 +50,7 @@ VECTORS = (
 
 @dataclass(frozen=True)
 class Step:
-    """The call of a kernel: what it writes and reads, and the tensor that it takes its weights from.
+    """Calls a kernel: what it writes and reads, and the tensor that it takes its weights from.
 
     `out` and `x` are arguments in C++, separated by ", ". `weight` is llama2.c's name, or that of a table of cosines and
     sines, empty for none. `at_pos`: the kernel has to know the first position of the batch. `window`: positions that attention
@@ -66,12 +66,12 @@ class Step:
 
     @property
     def outs(self) -> tuple[str, ...]:
-        """What it writes."""
+        """Returns what it writes."""
         return tuple(self.out.split(", "))
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """What it writes, then what it reads."""
+        """Returns what it writes, then what it reads."""
         return self.outs + tuple(self.x.split(", ") if self.x else ())
 
 
@@ -82,7 +82,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Layer:
-    """What a layer does, line by line, a text being a comment on the steps behind it; and the name of its kind: layers of
+    """Lists what a layer does, line by line, a text being a comment on the steps behind it; and the name of its kind: layers of
     one kind differ in their weights and caches alone."""
 
     kind: str
@@ -90,13 +90,13 @@ class Layer:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Its calls, in order."""
+        """Returns its calls, in order."""
         return tuple(line for line in self.lines if isinstance(line, Step))
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """All steps of a forward pass; those of `classifier` are for the last position of a batch alone, or the last two."""
+    """Holds all steps of a forward pass; those of `classifier` are for the last position of a batch alone, or the last two."""
 
     embed: Step
     layers: tuple[Layer, ...]
@@ -104,19 +104,19 @@ class Schedule:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The calls of the whole pass, in order."""
+        """Returns the calls of the whole pass, in order."""
         return (self.embed, *chain.from_iterable(layer.steps for layer in self.layers), *self.classifier.steps)
 
     @property
     def examples(self) -> tuple[int, ...]:
-        """The first layer of every kind."""
+        """Returns the first layer of every kind."""
         kinds = [layer.kind for layer in self.layers]
         return tuple(kinds.index(kind) for kind in dict.fromkeys(kinds))
 
 
 def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: str = "rope", window: int = 0) -> Layer:
-    """A layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3), a window
-    that slides (Mistral); rotated by the table `rope`, or by none (SmolLM 3)."""
+    """Lists a layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3), a
+    window that slides (Mistral); rotated by the table `rope`, or by none (SmolLM 3)."""
     keys, values = f"s.key_cache[{layer}]", f"s.value_cache[{layer}]"
     seen = f"last {window} positions" if window else "positions so far"
     kind = "llama" + ", biases" * bias + ", head norms" * head_norms + f", {rope or 'no RoPE'}, window {window}"
@@ -167,7 +167,7 @@ CLASSIFIER = Layer(
 
 
 def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
-    """What makes each layer of a model, told its number."""
+    """Chooses what makes each layer of a model, told its number."""
     return tuple(
         partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=model.rope_of(layer), window=model.window_of(layer))
         for layer in range(model.n_layers)
@@ -175,7 +175,7 @@ def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
 
 
 def make_schedule(model: Model) -> Schedule:
-    """The steps of a model, vectors being quantised where a matrix of integers multiplies them."""
+    """Lists the steps of a model, vectors being quantised where a matrix of integers multiplies them."""
     table = "wcls" if model.shared_classifier else "token_embedding_table"
     return Schedule(
         embed=Step("embed", out="s.x", x="rows" if model.shared_classifier else "tokens", weight=table),

@@ -15,15 +15,15 @@ from codegen.fingerprint import fingerprint
 from codegen.output import write_if_changed
 
 MARK = b"storybake seal\x8f\xa6"
-MACH_O = b"\xcf\xfa\xed\xfe"  # a program of macOS, which is signed: it has no seal
-HEADER = 64  # bytes of an ELF header, part of the rest: stripping symbols changes it
-LOAD = 1  # PT_LOAD, a segment that is loaded
-FIELDS = struct.Struct("<5Q")  # at, loaded_end, size, loaded, rest
-FINGERPRINTS = 16  # bytes, the last of the fields
+MACH_O = b"\xcf\xfa\xed\xfe"  # begins a program of macOS, which is signed: it has no seal
+HEADER = 64  # counts the bytes of an ELF header, part of the rest: stripping symbols changes it
+LOAD = 1  # is PT_LOAD: a segment that is loaded
+FIELDS = struct.Struct("<5Q")  # holds at, loaded_end, size, loaded, rest
+FINGERPRINTS = 16  # counts the bytes of both, the last of the fields
 
 
 def loaded_end(data: bytes, name: str) -> int:
-    """Where the last segment of a little-endian 64-bit ELF file ends."""
+    """Finds where the last segment of a little-endian 64-bit ELF file ends."""
     if data[:6] != b"\x7fELF\x02\x01":
         raise BakeError(f"{name}: expected a little-endian 64-bit ELF program, found {data[:6].hex()}; link one for Linux")
     (start,) = struct.unpack_from("<Q", data, 32)
@@ -34,7 +34,7 @@ def loaded_end(data: bytes, name: str) -> int:
 
 
 def seal(data: bytes, name: str) -> bytes:
-    """The program with its seal filled in. Raises BakeError for an ELF file that has not exactly one place for it."""
+    """Returns the program with its seal filled in. Raises BakeError for an ELF file that has not exactly one place for it."""
     if data.startswith(MACH_O):
         return data
     if data.count(MARK) != 1:

@@ -1,4 +1,4 @@
-"""What every reader of a model gives, whatever its format: a model and its tensors by name."""
+"""Defines what every reader of a model gives, whatever its format: a model and its tensors by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from codegen.tensor import Quantized, Tensor
 
 
 class TensorSource(Protocol):
-    """What every reader of a model gives: that of llama2.c's files (codegen.checkpoint) and those of codegen.formats.
+    """Gives a model and its tensors, as every reader does: that of llama2.c's files (codegen.checkpoint) and those of
+    codegen.formats.
 
     `tensor` returns a tensor by llama2.c's name, in llama2.c's order of rows: (rows, columns) float32, or Quantized
     when `model.type_of(name)` is quantised. Raises BakeError.
@@ -27,13 +28,13 @@ class TensorSource(Protocol):
 
 
 def label_of(source: TensorSource, name: str, layer: int) -> str:
-    """What messages call a tensor of a source."""
+    """Says what messages call a tensor of a source."""
     return f"{source.path.name}: {name}" + (f"[{layer}]" if source.model.tensor_shapes()[name][0] else "")
 
 
 @dataclass(frozen=True)
 class FewerRows:
-    """A source whose vocabulary is cut to that of `model`: the rows beyond have no piece, and nothing can say them."""
+    """Cuts a source's vocabulary to that of `model`: the rows beyond have no piece, and nothing can say them."""
 
     source: TensorSource
     model: Model
@@ -51,7 +52,7 @@ class FewerRows:
 
 
 def cut_vocabulary(source: TensorSource, rows: int) -> TensorSource:
-    """The source with the first `rows` rows of embedding and classifier."""
+    """Returns the source with the first `rows` rows of embedding and classifier."""
     if rows == source.model.vocab_size:
         return source
     return FewerRows(source, replace(source.model, vocab_size=rows))

@@ -1,4 +1,4 @@
-"""Whether what a bake is made of has changed: python3 -IS codegen/stamp.py WATCHED STAMP, at every compile.
+"""Tells whether what a bake is made of has changed: python3 -IS codegen/stamp.py WATCHED STAMP, at every compile.
 
 WATCHED, which codegen.saved writes, has a command's arguments and lists files and folders. The stamp has the fingerprint of the list
 and of each file, and is written anew when one of them has changed, come, or gone, whatever its date says and wherever a link leads
@@ -15,17 +15,17 @@ import os
 import sys
 import time
 
-TYPE_CHECKING = False  # typing takes longer to import than all else takes to run
+TYPE_CHECKING = False  # importing typing takes longer than all else takes to run
 if TYPE_CHECKING:
     from typing import Any
 
     State = list[Any] | None
-# Nanoseconds in which a file may change twice with one date: one that changed so lately is read again the next time.
+# Counts the nanoseconds in which a file may change twice with one date: one that changed so lately is read again the next time.
 TICK = 100_000_000
 
 
 def files_of(watched: dict[str, list[str]]) -> list[str]:
-    """The names of all files that are watched, those of a folder among them."""
+    """Returns the names of all files that are watched, those of a folder among them."""
     names = list(watched["files"])
     for folder in watched["folders"]:
         try:
@@ -36,7 +36,8 @@ def files_of(watched: dict[str, list[str]]) -> list[str]:
 
 
 def state_of(name: str) -> State:
-    """What tells without reading it whether a file is the same; None when it is not there, or when that can't be told yet."""
+    """Returns what tells without reading it whether a file is the same; None when it is not there, or when that can't be told
+    yet."""
     try:
         status = os.stat(name)
     except OSError:
@@ -47,7 +48,7 @@ def state_of(name: str) -> State:
 
 
 def fingerprint(name: str) -> str | None:
-    """The hash of a file's bytes; None when it can't be read."""
+    """Computes the hash of a file's bytes; None when it can't be read."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         with open(name, "rb", buffering=0) as file:
@@ -59,7 +60,7 @@ def fingerprint(name: str) -> str | None:
 
 
 def read(name: str) -> dict[str, Any]:
-    """A JSON object that this program wrote; an empty one when there is none."""
+    """Reads a JSON object that this program wrote; an empty one when there is none."""
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as file:
             value: dict[str, Any] = json.load(file)

@@ -1,4 +1,4 @@
-"""The table of targets: what the plan needs to know of a processor. Adding one is a row, a template and a golden."""
+"""Lists the targets: what the plan needs to know of a processor. Adding one is a row, a template and a golden."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codegen.weight_types import WeightType
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a compiler and its assembler spell the RISC-V vector code of an `extension`.
+    """Says how a compiler and its assembler spell the RISC-V vector code of an `extension`.
 
     `intrinsics` is put before the name of an intrinsic, `mnemonics` before that of an instruction; `renamed` lists the
     instructions that are called something else than in RVV 1.0; `policy` ends a vsetvli.
@@ -27,11 +27,11 @@ class Dialect:
     renamed: dict[str, str] = field(default_factory=dict)
 
     def op(self, name: str) -> str:
-        """The mnemonic of an instruction that RVV 1.0 calls `name`."""
+        """Returns the mnemonic of an instruction that RVV 1.0 calls `name`."""
         return self.mnemonics + self.renamed.get(name, name)
 
     def vsetvl(self, register: str, sew: int, lmul: int) -> str:
-        """The instruction that sets vl to VLMAX, also put into `register`."""
+        """Returns the instruction that sets vl to VLMAX, also put into `register`."""
         return f"{self.mnemonics}vsetvli {register}, zero, e{sew}, m{lmul}{self.policy}"
 
 
@@ -48,12 +48,12 @@ XTHEADVECTOR = Dialect(extension="RVV 0.7.1", intrinsics="__riscv_", mnemonics="
 T_HEAD_GCC_10 = Dialect(extension="RVV 0.7.1", intrinsics="", mnemonics="", policy="", renamed=RVV_0_7_1)
 
 
-LOADED_AHEAD = 16  # vector registers that RISC-V's matrix products fill before they know that there is more
+LOADED_AHEAD = 16  # counts the vector registers that RISC-V's matrix products fill before they know that there is more
 
 
 @dataclass(frozen=True)
 class Target:
-    """How a processor wants its weights, and which template holds its kernels.
+    """Says how a processor wants its weights, and which template holds its kernels.
 
     A weight matrix is cut into tiles of rows, and a tile is stored column by column, so that the rows of a tile are
     the lanes of a vector. `float_tiles` (f32, f16) and `int_tiles` (q8, q4) list the rows that a tile may have, largest
@@ -70,7 +70,7 @@ class Target:
 
     name: str
     about: str
-    kernels: str  # templates/kernels_<kernels>.cpp.jinja: portable, vectors (with a simd_<simd>.jinja) or rvv
+    kernels: str  # names templates/kernels_<kernels>.cpp.jinja: portable, vectors (with a simd_<simd>.jinja) or rvv
     float_tiles: tuple[int, ...]
     int_tiles: tuple[int, ...]
     int_columns: int
@@ -86,29 +86,29 @@ class Target:
     prefetch: int = 0
     cpu: tuple[str, ...] = ()
     cpp_args: tuple[str, ...] = ()
-    header: str = "cstddef"  # of the intrinsics
-    ram_budget: int = 0  # MB that a program may need; 0: not limited
-    vlen: int = 0  # bits of a vector register; 0: the kernels don't depend on it
+    header: str = "cstddef"  # declares the intrinsics
+    ram_budget: int = 0  # counts the MB that a program may need; 0: not limited
+    vlen: int = 0  # counts the bits of a vector register; 0: the kernels don't depend on it
     dialect: Dialect | None = None
-    half_floats: bool = False  # vectors of float16 can be converted (of RVV 1.0, Zvfhmin)
+    half_floats: bool = False  # says that vectors of float16 can be converted (on RVV 1.0, Zvfhmin)
 
     def tiles(self, weight_type: WeightType) -> tuple[int, ...]:
-        """The rows that a tile of a weight type may have."""
+        """Returns the rows that a tile of a weight type may have."""
         return self.int_tiles if weight_type.quantized else self.float_tiles
 
     @property
     def over_read(self) -> int:
-        """Bytes that kernels read, and drop, past the weights: what they load ahead."""
+        """Counts the bytes that kernels read, and drop, past the weights: what they load ahead."""
         return LOADED_AHEAD * self.vlen // 8
 
     def padded_head(self, model: Model) -> int:
-        """Elements from one position to the next in a model's value cache: whole vector registers."""
+        """Counts the elements from one position to the next in a model's value cache: whole vector registers."""
         register = max(self.vlen // (8 * model.cached_bytes), 1)
         return -(-model.head_size // register) * register
 
 
 def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1, **more: Any) -> Target:
-    """A RISC-V target: the largest float32 tile is eight registers of rows, a q8 tile one register of int8."""
+    """Makes a RISC-V target: the largest float32 tile is eight registers of rows, a q8 tile one register of int8."""
     lanes = vlen // 32
     return Target(
         name=name,
@@ -120,7 +120,8 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
         key_block=16,
         max_batch=8,
         max_threads=max_threads,
-        # What matters is vectorised by hand; GCC 14 miscompiles the portable int8 product at 256 bits.
+        # Leave out GCC's own vectors: what matters is vectorised by hand, and GCC 14 miscompiles the portable int8 product at
+        # 256 bits.
         cpp_args=("-fno-tree-vectorize",),
         header="riscv_vector.h",
         vlen=vlen,
@@ -130,7 +131,7 @@ def rvv(name: str, about: str, dialect: Dialect, vlen: int, max_threads: int = 1
 
 
 def neon(name: str, about: str, **more: Any) -> Target:
-    """A target of 64-bit Arm: a tile is twelve registers of rows, as many sums as leave registers to load into."""
+    """Makes a target of 64-bit Arm: a tile is twelve registers of rows, as many sums as leave registers to load into."""
     return Target(
         name=name,
         about=about,
@@ -232,8 +233,8 @@ CPUINFO_LINES = ("flags", "Features", "isa")
 
 
 def cpu_extensions() -> frozenset[str]:
-    """The instruction-set extensions of this machine: x86's in GCC's names, Arm's in the kernel's (asimddp), RISC-V's in the
-    specification's (v, zvfh); empty where the system doesn't say."""
+    """Returns the instruction-set extensions of this machine: x86's in GCC's names, Arm's in the kernel's (asimddp), RISC-V's
+    in the specification's (v, zvfh); empty where the system doesn't say."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -241,7 +242,7 @@ def cpu_extensions() -> frozenset[str]:
     fields = {key.strip(): value.strip() for key, _, value in reversed([line.partition(":") for line in lines])}
     name = next((line for line in CPUINFO_LINES if line in fields), "")
     words = fields.get(name, "")
-    if name == "isa":  # rv64imafdcv_zicsr_zvfh
+    if name == "isa":  # as in rv64imafdcv_zicsr_zvfh
         letters, *longer = words.removeprefix("rv32").removeprefix("rv64").split("_")
         return frozenset((*letters, *longer))
     # Linux writes avx512_vnni, GCC avx512vnni.
@@ -253,7 +254,7 @@ SYSCTL = {"hw.optional.neon": "asimd", "hw.optional.arm.FEAT_DotProd": "asimddp"
 
 
 def extensions_of_sysctl() -> frozenset[str]:
-    """What sysctl says of an Arm processor, in Linux's words; nothing where there is no such program or entry."""
+    """Asks sysctl about an Arm processor, in Linux's words; nothing where there is no such program or entry."""
     try:
         told = subprocess.run(["sysctl", *SYSCTL], capture_output=True, text=True, check=False, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -263,18 +264,18 @@ def extensions_of_sysctl() -> frozenset[str]:
 
 
 def missing_extensions(target: Target) -> list[str]:
-    """What a target needs and this machine lacks."""
+    """Returns what a target needs and this machine lacks."""
     return [name for name in target.cpu if name not in cpu_extensions()]
 
 
 def native_target() -> Target:
-    """The last of the table that names what it needs and gets it on this machine, which is the fastest; or portable."""
+    """Finds the last of the table that names what it needs and gets it on this machine, which is the fastest; or portable."""
     fitting = [target for target in TARGETS.values() if target.cpu and not missing_extensions(target)]
     return fitting[-1] if fitting else TARGETS["portable"]
 
 
 def find_target(name: str) -> Target:
-    """The target of a name, "native" being this machine's; BakeError (usage) naming those there are."""
+    """Finds the target of a name, "native" being this machine's; BakeError (usage) naming those there are."""
     if name == "native":
         return native_target()
     if name not in TARGETS:

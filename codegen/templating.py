@@ -1,4 +1,4 @@
-"""Jinja as the generator uses it: one environment, its filters, and from which template a line of the output comes."""
+"""Sets up Jinja as the generator uses it: one environment, its filters, and from which template a line of the output comes."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import jinja2
 import numpy as np
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-MARK = re.compile("\x01(.*?)\x02")  # before what a line of a template says: the template's name
+MARK = re.compile("\x01(.*?)\x02")  # stands before what a line of a template says: the template's name
 
 
 def thousands(value: int) -> str:
-    """1234567 -> "1,234,567"."""
+    """Writes 1234567 -> "1,234,567"."""
     return f"{value:,}"
 
 
 def camel(name: str) -> str:
-    """rms_final_weight -> RmsFinalWeight."""
+    """Writes rms_final_weight -> RmsFinalWeight."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
 def shape(dims: tuple[int, ...]) -> str:
-    """(64,) -> "(64,)", (172, 64) -> "(172,64)"."""
+    """Writes (64,) -> "(64,)", (172, 64) -> "(172,64)"."""
     return f"({','.join(map(str, dims))}{',' if len(dims) == 1 else ''})"
 
 
 def float32(value: float) -> str:
-    """The C++ literal of the float32 nearest to a value, short and exact."""
+    """Writes the C++ literal of the float32 nearest to a value, short and exact."""
     text = str(np.float32(value))
     return (text if any(c in text for c in ".e") else text + ".0") + "F"
 
 
 def plus(term: str, number: int) -> str:
-    """("x", 4) -> "x + 4", ("x", -4) -> "x - 4", ("x", 0) -> "x"."""
+    """Writes ("x", 4) -> "x + 4", ("x", -4) -> "x - 4", ("x", 0) -> "x"."""
     return f"{term} {'+' if number > 0 else '-'} {abs(number)}" if number else term
 
 
 def environment(folder: Path = TEMPLATES, marked: bool = False) -> jinja2.Environment:
-    """The one Jinja environment, for a folder's templates: ${ } so that C++ braces need no escape; undefined names are
+    """Makes the one Jinja environment, for a folder's templates: ${ } so that C++ braces need no escape; undefined names are
     errors. `marked`: each line says which template it comes from, for `name_templates`."""
     env = jinja2.Environment(
         loader=(MarkingLoader if marked else jinja2.FileSystemLoader)(folder),
@@ -63,7 +63,7 @@ class MarkingLoader(jinja2.FileSystemLoader):
     def get_source(
         self, environment: jinja2.Environment, template: str
     ) -> tuple[str, str, Callable[[], bool]]:
-        """As Jinja's own."""
+        """Loads as Jinja's own does."""
         source, path, is_current = super().get_source(environment, template)
         lines, closing = [], ""
         for line in source.split("\n"):
@@ -75,7 +75,7 @@ class MarkingLoader(jinja2.FileSystemLoader):
 
 
 def name_templates(text: str, template: str) -> str:
-    """A marked text with a comment above each function that comes from another template than `template`, and no marks."""
+    """Returns a marked text with a comment above each function that comes from another template than `template`, and no marks."""
     marked = text.split("\n")
     lines = [MARK.sub("", line) for line in marked]
     result: list[str] = []
@@ -89,7 +89,7 @@ def name_templates(text: str, template: str) -> str:
 
 
 def function_head(lines: list[str]) -> int:
-    """How many lines a function's comment and head take when it begins here, at namespace scope; 0 where none does."""
+    """Counts how many lines a function's comment and head take when it begins here, at namespace scope; 0 where none does."""
     code = ""
     for count, line in enumerate(lines, 1):
         if not code and line.startswith("//"):

@@ -1,4 +1,4 @@
-"""What a tensor is: an array of float32, or integers in groups with a scale each."""
+"""Defines what a tensor is: an array of float32, or integers in groups with a scale each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Int8Array = npt.NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Quantized:
-    """A matrix of integers in groups along its rows: value[r, c] = q[r, c] * s[r, c // group_size].
+    """Holds a matrix of integers in groups along its rows: value[r, c] = q[r, c] * s[r, c // group_size].
 
     q: (rows, columns) int8, of q4 -8 to 7; s: (rows, columns / group_size) float32, of q4 representable as float16.
     """

@@ -19,14 +19,14 @@ from codegen.frame import LLAMA2C, Frame, bake_frame, make_frame, padded
 from codegen.input import read_small
 
 MAGIC = 0x4B544253  # "SBTK"
-FIRST_BYTE = 3  # id of <0x00>
-MOST_MORE = 1 << 16  # pieces that are counted beyond the model's, for the message
+FIRST_BYTE = 3  # is the id of <0x00>
+MOST_MORE = 1 << 16  # limits the pieces that are counted beyond the model's, for the message
 BYTE_TOKENS = [b"<0x%02X>" % byte for byte in range(256)]
 
 
 @dataclass(frozen=True)
 class TokenizerData:
-    """A vocabulary of llama2.c's kind: piece and score of each id, both checked; no bytes of an id without a piece.
+    """Holds a vocabulary of llama2.c's kind: piece and score of each id, both checked; no bytes of an id without a piece.
 
     `apart` are the ids that no text is made of but by name: control pieces, and those that are found whole.
     """
@@ -38,12 +38,12 @@ class TokenizerData:
 
     @property
     def has_bytes(self) -> bool:
-        """Whether the ids 3 to 258 are the byte tokens <0x00> to <0xFF>."""
+        """Tells whether the ids 3 to 258 are the byte tokens <0x00> to <0xFF>."""
         return list(self.pieces[FIRST_BYTE : FIRST_BYTE + 256]) == BYTE_TOKENS
 
 
-LARGEST_TOKENIZER = 1 << 26  # bytes of a tokenizer.bin; the runtime's -z takes as many
-# A tokenizer of a kind that the runtime knows.
+LARGEST_TOKENIZER = 1 << 26  # limits the bytes of a tokenizer.bin; the runtime's -z takes as many
+# Holds a tokenizer of a kind that the runtime knows.
 Vocabulary = TokenizerData | ByteLevelData
 
 
@@ -57,7 +57,7 @@ def read_tokenizer(path: Path, vocab_size: int) -> TokenizerData:
 
 
 def parse(data: bytes, vocab_size: int, name: str) -> TokenizerData:
-    """The vocabulary in the bytes of a tokenizer.bin; `name` is the file's, for messages."""
+    """Reads the vocabulary in the bytes of a tokenizer.bin; `name` is the file's, for messages."""
     if len(data) < 4:
         raise BakeError(f"{name}: {len(data)} bytes, a tokenizer.bin has at least 4: is it the right file?")
     pieces: list[bytes] = []
@@ -108,7 +108,7 @@ def parse(data: bytes, vocab_size: int, name: str) -> TokenizerData:
 
 
 def to_bytes(data: TokenizerData) -> bytes:
-    """The tokenizer.bin of a vocabulary: what `parse` reads."""
+    """Writes the tokenizer.bin of a vocabulary: what `parse` reads."""
     entries = (
         struct.pack("<fI", score, len(piece)) + piece for piece, score in zip(data.pieces, data.scores, strict=True)
     )
@@ -116,7 +116,7 @@ def to_bytes(data: TokenizerData) -> bytes:
 
 
 def bake(data: Vocabulary, rows: int | None = None) -> bytes:
-    """The little-endian blob that the runtime views without copying, for a model of so many rows (None: as many as pieces).
+    """Makes the little-endian blob that the runtime views without copying, for a model of so many rows (None: as many as pieces).
 
     Raises BakeError for a tokenizer that needs a row that is not there.
     """
@@ -126,7 +126,7 @@ def bake(data: Vocabulary, rows: int | None = None) -> bytes:
 
 
 def bake_words(data: TokenizerData) -> bytes:
-    """The blob of llama2.c's kind, without a frame."""
+    """Makes the blob of llama2.c's kind, without a frame."""
     pieces = data.pieces
     text = b"".join(pieces)
     offsets = [0]
@@ -146,8 +146,9 @@ def bake_words(data: TokenizerData) -> bytes:
 
 
 def with_chat(data: Vocabulary, asked: str, source: str) -> Vocabulary:
-    """The tokenizer with the chat format that was asked for (codegen.chat.CHOICES): the model's own template, where it has one,
-    else, for llama2.c's kind, Llama 2's as llama2.c has it built in. Raises BakeError for a template that can't be baked."""
+    """Returns the tokenizer with the chat format that was asked for (codegen.chat.CHOICES): the model's own template, where it
+    has one, else, for llama2.c's kind, Llama 2's as llama2.c has it built in. Raises BakeError for a template that can't be
+    baked."""
     frame = data.frame
     special = {
         token.text.decode(): (at, token.lstrip, token.rstrip) for at, token in frame.added.items() if token.special
@@ -164,17 +165,17 @@ def with_chat(data: Vocabulary, asked: str, source: str) -> Vocabulary:
 
 
 def stems(model_path: Path) -> tuple[str, ...]:
-    """What the names of a model's companions may begin with: the int8 twin, `<stem>_q8.bin`, shares its float32 one's."""
+    """Lists what the names of a model's companions may begin with: the int8 twin, `<stem>_q8.bin`, shares its float32 one's."""
     return tuple(dict.fromkeys((model_path.stem, model_path.stem.removesuffix("_q8"))))
 
 
 def companions(model_path: Path, vocab_size: int) -> tuple[str, ...]:
-    """The names that a tokenizer beside a model may have; the first that fits is taken."""
+    """Lists the names that a tokenizer beside a model may have; the first that fits is taken."""
     return (*(f"{stem}.tokenizer.bin" for stem in stems(model_path)), f"tok{vocab_size}.bin", "tokenizer.bin")
 
 
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path | None:
-    """The tokenizer beside a model: `<stem>.tokenizer.bin`, `tok<vocab>.bin` or `tokenizer.bin`, the first that fits.
+    """Finds the tokenizer beside a model: `<stem>.tokenizer.bin`, `tok<vocab>.bin` or `tokenizer.bin`, the first that fits.
 
     None when there is none of these. Raises BakeError when there are some but none fits, saying why.
     """

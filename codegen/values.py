@@ -26,7 +26,7 @@ FACTS = (
 
 
 def header(model: Model) -> str:
-    """What stands before the tensors of a model."""
+    """Writes what stands before the tensors of a model."""
     lines = [MAGIC, *(f"without_rope {layer}" for layer in model.no_rope)]
     every, theta = range(model.n_layers), float(np.float32(model.local_theta)).hex()
     lines += [f"window {layer} {window}" for layer in every if (window := model.window_of(layer))]

@@ -1,4 +1,4 @@
-"""The types that a weight matrix may have. docs/arithmetic.md defines what is computed with them, codegen.layout how they
+"""Lists the types that a weight matrix may have. docs/arithmetic.md defines what is computed with them, codegen.layout how they
 lie in memory. Adding one is a row of the table here, how its values are rounded (codegen.quantize), and its kernels."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from codegen.tensor import FloatArray, Tensor
 
 @dataclass(frozen=True)
 class WeightType:
-    """A weight takes `bits`. Quantised weights are integers in groups along a row, which share a scale of the NumPy type
-    `scale` and are multiplied with activations that are quantised as well; a float type has neither.
+    """Describes a type: a weight takes `bits`. Quantised weights are integers in groups along a row, which share a scale of the
+    NumPy type `scale` and are multiplied with activations that are quantised as well; a float type has neither.
 
     `round` makes a tensor of float32 (rows, columns), a group size, and what messages call it. `largest_group` is the largest
     that is chosen when nobody asks for one, and that kernels unroll.
@@ -33,28 +33,28 @@ class WeightType:
 
     @property
     def a_byte(self) -> int:
-        """Weights that share a byte: a group is a multiple of it."""
+        """Counts the weights that share a byte: a group is a multiple of it."""
         return max(8 // self.bits, 1)
 
     @property
     def offset(self) -> int:
-        """What added to every integer makes it 0 or more."""
+        """Returns what, added to every integer, makes it 0 or more."""
         return 1 << (self.bits - 1)
 
     def group(self, group_size: int) -> int:
-        """Columns of a row that lie together: the group of the model, or a single one of a float type."""
+        """Counts the columns of a row that lie together: the group of the model, or a single one of a float type."""
         return group_size if self.quantized else 1
 
     def weight_bytes(self, columns: int) -> int:
-        """Bytes of a row of weights, without scales."""
+        """Counts the bytes of a row of weights, without scales."""
         return columns * self.bits // 8
 
     def group_bytes(self, group_size: int) -> int:
-        """Bytes of a row of a group: its weights, then its scale."""
+        """Counts the bytes of a row of a group: its weights, then its scale."""
         return self.weight_bytes(self.group(group_size)) + (np.dtype(self.scale).itemsize if self.scale else 0)
 
     def row_bytes(self, columns: int, group_size: int) -> int:
-        """Bytes of a whole row, its scales included."""
+        """Counts the bytes of a whole row, its scales included."""
         return columns // self.group(group_size) * self.group_bytes(group_size)
 
 

@@ -18,7 +18,7 @@ from codegen.weight_types import F16, F32, Q4, Q8, WEIGHT_TYPES
 
 @dataclass(frozen=True)
 class Converted:
-    """A source whose matrices are converted as they are read. `model` says to what."""
+    """Converts a source's matrices as they are read. `model` says to what."""
 
     source: TensorSource
     model: Model
@@ -28,7 +28,7 @@ class Converted:
         return self.source.path
 
     def tensor(self, name: str, layer: int = 0) -> Tensor:
-        """As TensorSource.tensor; splitting groups repeats their scales and loses nothing."""
+        """Reads as TensorSource.tensor does; splitting groups repeats their scales and loses nothing."""
         tensor, wanted, group_size = self.source.tensor(name, layer), self.model.type_of(name), self.model.group_size
         if wanted is Q8 and isinstance(tensor, Quantized):
             times = tensor.q.shape[1] // tensor.s.shape[1] // group_size
@@ -42,14 +42,14 @@ class Converted:
 def convert(
     source: TensorSource, weights: str = "auto", group_size: int | None = None, classifier: str = "auto"
 ) -> TensorSource:
-    """The source with its matrices in other types, as `retype` has them."""
+    """Returns the source with its matrices in other types, as `retype` has them."""
     model = retype(source.model, weights, classifier, group_size)
     return source if model == source.model else Converted(source, model)
 
 
 def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_size: int | None = None) -> Model:
-    """The model with matrices of type `weights` ("auto": its own, or the nearest), classifier and embedding of type `classifier` ("auto":
-    the same as all others, or its own when these are). The group size is chosen when it is None.
+    """Returns the model with matrices of type `weights` ("auto": its own, or the nearest), classifier and embedding of type
+    `classifier` ("auto": the same as all others, or its own when these are). The group size is chosen when it is None.
 
     Raises BakeError (usage) as `choose_group` does, and for an unknown type.
     """
@@ -65,7 +65,7 @@ def retype(model: Model, weights: str = "auto", classifier: str = "auto", group_
 
 
 def what_it_costs(model: Model, baked: Model) -> str:
-    """What is told of a model whose weights are baked as the nearest type: the megabytes of its matrices in each."""
+    """Says what is told of a model whose weights are baked as the nearest type: the megabytes of its matrices in each."""
     sizes = {name: matrix_bytes(retype(model, name)) / 1e6 for name in WEIGHT_TYPES if name == F32.name or fits(model, name)}
     others = ", ".join(f"{size:.1f} as {name}" for name, size in sizes.items() if name != baked.weight_type)
     return (
@@ -75,7 +75,7 @@ def what_it_costs(model: Model, baked: Model) -> str:
 
 
 def fits(model: Model, weights: str) -> bool:
-    """Whether a model's rows can be of a type."""
+    """Tells whether a model's rows can be of a type."""
     try:
         retype(model, weights)
     except BakeError:
@@ -84,7 +84,7 @@ def fits(model: Model, weights: str) -> bool:
 
 
 def matrix_bytes(model: Model) -> int:
-    """Bytes of all matrices, without the padding of a target's tiles."""
+    """Counts the bytes of all matrices, without the padding of a target's tiles."""
     shapes = {name: shape for name, shape in model.tensor_shapes().items() if name not in VECTOR_TENSORS}
     return sum(
         max(layers, 1) * rows * model.type_of(name).row_bytes(columns, model.group_size) for name, (layers, rows, columns) in shapes.items()
@@ -92,14 +92,14 @@ def matrix_bytes(model: Model) -> int:
 
 
 def choose_group(model: Model, wanted: Model, asked: int | None = None) -> int:
-    """The group size of `model` with the quantised types of `wanted`: the one asked for, the model's own, or the largest
+    """Chooses the group size of `model` with the quantised types of `wanted`: the one asked for, the model's own, or the largest
     that divides every quantised row and that the types take (q8 up to 64, q4 even ones up to 32).
 
     Raises BakeError (usage) when the one asked for does not divide every row, when it would quantise int8 weights again,
     and when q4 finds none.
     """
     types = [weight_type for weight_type in wanted.weight_types if weight_type.quantized]
-    kept = model.group_size if Q8 in types else 0  # of int8 weights that stay as they are
+    kept = model.group_size if Q8 in types else 0  # belongs to int8 weights that stay as they are
     if kept and types == [Q8] and asked is None:
         return kept
     a_byte = max(weight_type.a_byte for weight_type in types)

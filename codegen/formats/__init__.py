@@ -1,4 +1,4 @@
-"""The front doors to every format a model or a tokenizer comes in, told apart by content, never by suffix."""
+"""Opens every format that a model or a tokenizer comes in, told apart by content, never by suffix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from codegen.model import LIMITS
 from codegen.source import TensorSource
 from codegen.tokenizer import LARGEST_TOKENIZER, Vocabulary, parse
 
-TOKENIZERS = ("tokenizer.json", "tokenizer.model")  # in a folder
+TOKENIZERS = ("tokenizer.json", "tokenizer.model")  # lie in a folder
 
 
 def open_model(path: Path, tell: Tell = ignore) -> TensorSource:
@@ -50,7 +50,7 @@ def open_model(path: Path, tell: Tell = ignore) -> TensorSource:
 
 
 def is_tokenizer(path: Path) -> bool:
-    """Whether a file is meant as a tokenizer.model or tokenizer.json. BakeError 66 when it can't be read."""
+    """Tells whether a file is meant as a tokenizer.model or tokenizer.json. BakeError 66 when it can't be read."""
     if _is_folder(path):
         return False
     head = read_bytes(path, 10)
@@ -60,12 +60,12 @@ def is_tokenizer(path: Path) -> bool:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError as error:  # such as a name that is too long
+    except OSError as error:  # its name may be too long
         raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
 
 
 def _looks_like_json(head: bytes) -> bool:
-    """A tokenizer.bin or legacy checkpoint that begins so has a piece or a dim of 2 ** 24 at least."""
+    """Tells JSON by its first bytes: a tokenizer.bin or legacy checkpoint that begins so has a piece or a dim of 2 ** 24 at least."""
     return head[:1] == b"{" and head[3:4] != b"\0"
 
 
@@ -83,7 +83,7 @@ def open_tokenizer(path: Path, rows: int | None = None, tell: Tell = ignore) -> 
 
 
 def _open_folder(folder: Path, rows: int | None, tell: Tell) -> Vocabulary:
-    """The tokenizer of a folder; where there are two, the one that fits."""
+    """Opens the tokenizer of a folder; where there are two, the one that fits."""
     found = [folder / name for name in TOKENIZERS if (folder / name).exists()]
     if not found:
         raise BakeError(f"{folder}: expected {' or '.join(TOKENIZERS)} in the folder, found neither", MISSING_FILE)
@@ -122,21 +122,21 @@ def _open_file(path: Path, rows: int | None, tell: Tell) -> Vocabulary:
 
 
 def _beside(path: Path, tell: Tell) -> Beside:
-    """What lies beside a tokenizer that is a model's of a folder."""
+    """Reads what lies beside a tokenizer that is a model's of a folder."""
     return read_beside(path.parent, tell) if any((path.parent / name).is_file() for name in FILES) else Beside()
 
 
-MOST_WITHOUT_A_ROW = 4096  # added tokens, which a fine-tune may have more of than its model has rows
+MOST_WITHOUT_A_ROW = 4096  # limits the added tokens, which a fine-tune may have more of than its model has rows
 
 
 def sayable(data: Vocabulary, rows: int) -> int:
-    """The rows up to the last one that has a piece: those beyond are padding, and no text has them."""
+    """Counts the rows up to the last one that has a piece: those beyond are padding, and no text has them."""
     never = set(data.frame.never)
     return max((at + 1 for at in range(min(rows, len(data.pieces))) if at not in never), default=0)
 
 
 def _fit(data: Vocabulary, rows: int | None, source: str, tell: Tell) -> Vocabulary:
-    """The tokenizer when it fits a model of so many rows."""
+    """Returns the tokenizer when it fits a model of so many rows."""
     pieces = len(data.pieces)
     if rows is not None and pieces != rows:
         _check_count(data, rows, source, tell)

@@ -1,4 +1,4 @@
-"""What the files beside a tokenizer say of it: which ids begin and end a text, and how a chat is written down."""
+"""Reads what the files beside a tokenizer say of it: which ids begin and end a text, and how a chat is written down."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from codegen.input import read_small
 
 FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
 TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
-# transformers' classes that put BOS in front unless they are told otherwise, whatever tokenizer.json says.
+# Names transformers' classes that put BOS in front unless they are told otherwise, whatever tokenizer.json says.
 LLAMA_CLASSES = ("LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast")
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What they say. `tokens`: texts by what they are for (bos_token, eos_token, ...); `begins` and `ends`: ids that
+    """Holds what they say. `tokens`: texts by what they are for (bos_token, eos_token, ...); `begins` and `ends`: ids that
     config.json and generation_config.json name; `add_bos`, `add_eos`, `add_space`: None where nothing says it; `added`: what
     tokenizer_config.json says of added tokens, by id; `llama_class`: transformers' class puts BOS in front by itself."""
 
@@ -36,11 +36,11 @@ class Beside:
     template: Template | None = None
 
     def bos(self, ids: dict[str, int]) -> int | None:
-        """The id that begins a text."""
+        """Returns the id that begins a text."""
         return next(iter([*self._named("bos_token", ids), *self.begins]), None)
 
     def all_ends(self, ids: dict[str, int]) -> list[int]:
-        """Every id that ends a text."""
+        """Returns every id that ends a text."""
         return list(dict.fromkeys([*self._named("eos_token", ids), *self.ends]))
 
     def _named(self, key: str, ids: dict[str, int]) -> list[int]:
@@ -57,7 +57,7 @@ def read_beside(folder: Path, tell: Tell = ignore) -> Beside:
     read: dict[str, Object] = {}
     for name in FILES:
         read[name] = read_object(folder / name) if (folder / name).is_file() else {}
-        if name != "config.json":  # which codegen.formats.huggingface checks
+        if name != "config.json":  # codegen.formats.huggingface checks that one
             check_keys(name, read[name], name, tell)
     config = read["tokenizer_config.json"]
     source = "tokenizer_config.json"
@@ -81,7 +81,7 @@ def read_beside(folder: Path, tell: Tell = ignore) -> Beside:
 
 
 def _tokens(config: Object, source: str) -> dict[str, str]:
-    """The texts of special tokens, each alone or in an object with its flags."""
+    """Reads the texts of special tokens, each alone or in an object with its flags."""
     found = {}
     for key in TOKENS:
         value = config.get(key)
@@ -94,7 +94,7 @@ def _tokens(config: Object, source: str) -> dict[str, str]:
 
 
 def _ids(config: Object, key: str, source: str) -> list[int]:
-    """An id, or a list of them."""
+    """Reads an id, or a list of them."""
     value: Any = config.get(key)
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if len(ids) > MOST_ENDS or not all(type(at) is int and 0 <= at < 1 << 31 for at in ids):
@@ -103,7 +103,7 @@ def _ids(config: Object, key: str, source: str) -> list[int]:
 
 
 def added_token(token: Object, source: str) -> Added:
-    """An added token of tokenizer.json or tokenizer_config.json."""
+    """Reads an added token of tokenizer.json or tokenizer_config.json."""
     text = typed(token, "content", str, source)
     if not text:
         raise BakeError(f"{source}: content: expected a text, found {shown(token.get('content'))}; download the file again")
@@ -118,7 +118,7 @@ def added_token(token: Object, source: str) -> Added:
 
 
 def _added(config: Object, source: str) -> dict[int, Added]:
-    """added_tokens_decoder: tokens by their ids as texts."""
+    """Reads added_tokens_decoder: tokens by their ids as texts."""
     found = {}
     label = f"{source}: added_tokens_decoder"
     for key, token in (typed(config, "added_tokens_decoder", dict, source) or {}).items():
@@ -129,7 +129,7 @@ def _added(config: Object, source: str) -> dict[int, Added]:
 
 
 def _template(folder: Path, config: Object, tokens: dict[str, str]) -> Template | None:
-    """The chat template: of a file of its own, else of tokenizer_config.json, the default one of several."""
+    """Reads the chat template: of a file of its own, else of tokenizer_config.json, the default one of several."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         try:

@@ -1,4 +1,4 @@
-"""What the encodings of tensors in files mean: numbers of 16 and 32 bits, and ggml's blocks of small integers with scales.
+"""Decodes the encodings of tensors in files: numbers of 16 and 32 bits, and ggml's blocks of small integers with scales.
 
 Blocks lie as in ggml-common.h and mean what dequantize_row_* of ggml-quants.c computes, to the bit: every product and sum is
 rounded to float32 in that order (https://github.com/ggml-org/ggml).
@@ -22,7 +22,8 @@ IQ4_NL = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 
 
 @dataclass(frozen=True)
 class Encoding:
-    """`values` lie in a block of the NumPy type `dtype`; `decode` makes (blocks, values) float32 of (blocks,)."""
+    """Describes an encoding: `values` lie in a block of the NumPy type `dtype`; `decode` makes (blocks, values) float32 of
+    (blocks,)."""
 
     values: int
     dtype: np.dtype[Any]
@@ -30,28 +31,28 @@ class Encoding:
 
     @property
     def bytes(self) -> int:
-        """The bytes of a block."""
+        """Counts the bytes of a block."""
         return self.dtype.itemsize
 
 
 def _single(blocks: Blocks, name: str) -> FloatArray:
-    """A float16 of each block as float32 (blocks, 1, ...), ready to be multiplied with (blocks, groups, values)."""
+    """Reads a float16 of each block as float32 (blocks, 1, ...), ready to be multiplied with (blocks, groups, values)."""
     values: FloatArray = blocks[name].astype(np.float32).reshape(-1, 1, 1)
     return values
 
 
 def _halves(q: Bytes) -> Bytes:
-    """The low halves of bytes (..., n), then the high ones: (..., 2, n)."""
+    """Takes the low halves of bytes (..., n), then the high ones: (..., 2, n)."""
     return np.stack((q & 15, q >> 4), axis=-2)
 
 
 def _fifth_bits(blocks: Blocks) -> Bytes:
-    """The bits of qh, the first of the lowest byte first, as 16 or 0: (blocks, 2, 16)."""
+    """Takes the bits of qh, the first of the lowest byte first, as 16 or 0: (blocks, 2, 16)."""
     return np.unpackbits(blocks["qh"], axis=1, bitorder="little").reshape(-1, 2, 16) << np.uint8(4)
 
 
 def _scaled(q: npt.NDArray[Any], scale: FloatArray, least: FloatArray | None = None) -> FloatArray:
-    """scale * q - least, (blocks, groups, values), flat a block."""
+    """Computes scale * q - least, (blocks, groups, values), flat a block."""
     values: FloatArray = np.multiply(q, scale, dtype=np.float32)
     if least is not None:
         values -= least
@@ -80,7 +81,7 @@ def _iq4_nl(b: Blocks) -> FloatArray:
 
 
 def _pairs_of_bits(q: Bytes) -> Bytes:
-    """Two bits at a time, the lowest of 32 bytes first: (blocks, 32 * n) -> (blocks, n * 4, 32)."""
+    """Takes two bits at a time, the lowest of 32 bytes first: (blocks, 32 * n) -> (blocks, n * 4, 32)."""
     shifts = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
     pairs: Bytes = ((q.reshape(q.shape[0], -1, 1, 32) >> shifts) & np.uint8(3)).reshape(q.shape[0], -1, 32)
     return pairs
@@ -103,7 +104,7 @@ def _q3_k(b: Blocks) -> FloatArray:
 
 
 def _k4_scales(b: Blocks) -> tuple[Bytes, Bytes]:
-    """The six bits of eight scales and of eight minimums, (blocks, 8, 1) each."""
+    """Takes the six bits of eight scales and of eight minimums, (blocks, 8, 1) each."""
     first, second, third = (b["scales"][:, at : at + 4] for at in (0, 4, 8))
     scales = np.concatenate((first & 63, (third & 15) | (first >> 6) << np.uint8(4)), axis=1)
     least = np.concatenate((second & 63, (third >> 4) | (second >> 6) << np.uint8(4)), axis=1)
@@ -131,7 +132,7 @@ def _q6_k(b: Blocks) -> FloatArray:
 
 
 def _encoding(values: int, fields: list[tuple[str, str, int]], decode: Callable[[Blocks], FloatArray]) -> Encoding:
-    """`fields`: (name, type, count) of a block, one after the other."""
+    """Makes an Encoding. `fields`: (name, type, count) of a block, one after the other."""
     return Encoding(values, np.dtype([(name, kind, (count,)) if count > 1 else (name, kind) for name, kind, count in fields]), decode)
 
 
@@ -152,16 +153,16 @@ ENCODINGS = {
     "Q6_K": _encoding(256, [("q", "u1", 128), ("qh", "u1", 64), ("scales", "i1", 16), D], _q6_k),
     "IQ4_NL": _encoding(32, [D, ("q", "u1", 16)], _iq4_nl),
 }
-CHUNK = 1 << 22  # values that are decoded at once, so that what is between takes no memory to speak of
+CHUNK = 1 << 22  # counts the values that are decoded at once, so that what is between takes no memory to speak of
 
 
 def decode(raw: bytes, encoding: str) -> FloatArray:
-    """The values of one encoding as float32."""
+    """Decodes the values of one encoding to float32."""
     kind = ENCODINGS[encoding]
     blocks = np.frombuffer(raw, kind.dtype)
     out = np.empty((blocks.size, kind.values), np.float32)
     step = max(CHUNK // kind.values, 1)
-    with np.errstate(invalid="ignore", over="ignore"):  # 0 * infinity; the caller checks for both
+    with np.errstate(invalid="ignore", over="ignore"):  # 0 * infinity may come up; the caller checks for both
         for begin in range(0, blocks.size, step):
             out[begin : begin + step] = kind.decode(blocks[begin : begin + step]).reshape(-1, kind.values)
     return out.ravel()

@@ -27,7 +27,7 @@ PATTERNS = {
 
 
 def is_byte_level(root: Object) -> bool:
-    """Whether a tokenizer.json is of this kind: a step in it is called ByteLevel."""
+    """Tells whether a tokenizer.json is of this kind: a step in it is called ByteLevel."""
     return _mentions(root.get("pre_tokenizer")) or _mentions(root.get("decoder"))
 
 
@@ -39,7 +39,7 @@ def _mentions(step: Any, depth: int = 4) -> bool:
 
 
 def read_byte_level(root: Object, source: str, beside: Beside | None = None, tell: Tell = ignore) -> ByteLevelData:
-    """The tokenizer of a tokenizer.json. Refuses by name what the runtime's encoder can't do."""
+    """Reads the tokenizer of a tokenizer.json. Refuses by name what the runtime's encoder can't do."""
     beside = beside or Beside()
     model = check_root(root, source, tell)
     normal = normal_of(root, source)
@@ -54,7 +54,7 @@ def read_byte_level(root: Object, source: str, beside: Beside | None = None, tel
     if beside.add_space is not None and beside.add_space != prefix:
         if rule != "gpt2":
             raise BakeError("tokenizer_config.json: add_prefix_space: expected false with this pre_tokenizer, found true; can't be baked")
-        prefix = beside.add_space  # which transformers goes by
+        prefix = beside.add_space  # transformers goes by this
     spaces = "each without" if prefix else "none"
     texts = vocabulary_of(model, source, LONGEST_PIECE)
     added = added_of(root, texts, beside, source)
@@ -76,7 +76,7 @@ def read_byte_level(root: Object, source: str, beside: Beside | None = None, tel
 
 
 def _rule(root: Object, source: str) -> tuple[str, bool]:
-    """How words are cut, and whether a space is put before a text that has none. `trim_offsets` is about places in the text,
+    """Finds how words are cut, and whether a space is put before a text that has none. `trim_offsets` is about places in the text,
     not about ids."""
     pre = steps(root, "pre_tokenizer", source)
     last = pre[-1] if pre else {}

@@ -1,4 +1,4 @@
-"""The families of models that bake: what each computes beside llama2.c's transformer, under the names that files have.
+"""Lists the families of models that bake: what each computes beside llama2.c's transformer, under the names that files have.
 
 A family's `name` is config.json's model_type and GGUF's general.architecture. Sources: transformers' modeling_*.py
 (https://github.com/huggingface/transformers, models/) and llama.cpp's llama-arch.cpp and llama-model.cpp.
@@ -19,12 +19,12 @@ from codegen.formats.json_file import LEAST, MOST
 
 @dataclass(frozen=True)
 class Family:
-    """`classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have biases.
-    `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have. `halves`: its
-    GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
-    `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that have the
-    window where a file does not list them: none, all, late (from max_window_layers on) or those without RoPE. `in_gguf`: files
-    of GGUF have its name; llama.cpp writes a Mistral as a llama.
+    """Describes a family. `classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have
+    biases. `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have.
+    `halves`: its GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`,
+    `norm_eps`, `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that
+    have the window where a file does not list them: none, all, late (from max_window_layers on) or those without RoPE.
+    `in_gguf`: files of GGUF have its name; llama.cpp writes a Mistral as a llama.
     """
 
     name: str
@@ -56,7 +56,7 @@ FAMILIES = {
 
 
 def find_family(name: Any, label: str, gguf: bool = False) -> Family:
-    """The family of a file, of GGUF or not; BakeError naming `label` for one that does not bake."""
+    """Finds the family of a file, of GGUF or not; BakeError naming `label` for one that does not bake."""
     known = {key: family for key, family in FAMILIES.items() if family.in_gguf or not gguf}
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     if not isinstance(text, str) or text not in known:
@@ -65,19 +65,19 @@ def find_family(name: Any, label: str, gguf: bool = False) -> Family:
 
 
 def without_rope(step: int, n_layers: int) -> tuple[int, ...]:
-    """The layers that have no RoPE where every `step`-th has none."""
+    """Lists the layers that have no RoPE where every `step`-th has none."""
     return tuple(range(step - 1, n_layers, step)) if step else ()
 
 
 def local_layers(family: Family, n_layers: int, first: int, no_rope: tuple[int, ...]) -> tuple[int, ...]:
-    """The layers of a family whose attention has a window; `first`: the first one of those that have it late."""
+    """Returns the layers of a family whose attention has a window; `first`: the first one of those that have it late."""
     every = tuple(range(n_layers))
     return {"none": (), "all": every, "late": every[first:], "without RoPE": no_rope}[family.slides]
 
 
 def llama3_factors(theta: float, head_size: int, factor: float, low: float, high: float, positions: int) -> tuple[float, ...]:
-    """Llama 3's scaling: waves that are shorter than positions / high stay, those longer than positions / low are stretched by
-    `factor`, and between them it is a mixture, as transformers' _compute_llama3_parameters has it."""
+    """Computes Llama 3's scaling: waves that are shorter than positions / high stay, those longer than positions / low are
+    stretched by `factor`, and between them it is a mixture, as transformers' _compute_llama3_parameters has it."""
     factors = []
     for i in range(head_size // 2):
         wave = 2 * math.pi * theta ** (2 * i / head_size)
@@ -92,7 +92,7 @@ def llama3_factors(theta: float, head_size: int, factor: float, low: float, high
 
 
 def check_factors(factors: Sequence[float], label: str) -> tuple[float, ...]:
-    """The factors in float32 when each is a number that a frequency can be divided by; BakeError otherwise."""
+    """Returns the factors in float32 when each is a number that a frequency can be divided by; BakeError otherwise."""
     for factor in factors:
         if not LEAST <= factor <= MOST:
             raise BakeError(f"{label}: expected factors above 0, 1e-20 to 1e20, found {factor}; can't be baked")

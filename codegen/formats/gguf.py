@@ -44,7 +44,7 @@ NAMES = {
     "rms_k_weight": "blk.{}.attn_k_norm.weight",
 }
 FLOATS = ("F32", "F16", "BF16")
-ROPE_FACTORS = "rope_freqs.weight"  # what the frequency of each pair is divided by
+ROPE_FACTORS = "rope_freqs.weight"  # divides the frequency of each pair
 
 
 def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
@@ -88,12 +88,12 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
         model = check_dims(replace(model, weight_type=Q8.name, group_size=ENCODINGS["Q8_0"].values), path.name)
     elif all(stored.encoding not in FLOATS for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
-        model = replace(model, nearest=Q8.name)  # 3 to 8 bits a weight, with offsets that no baked type has
+        model = replace(model, nearest=Q8.name)  # they have 3 to 8 bits a weight, with offsets that no baked type has
     return StoredCheckpoint(path, model, tensors)
 
 
 def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:
-    """An integer; one a layer is taken where all are equal."""
+    """Reads an integer; one a layer is taken where all are equal."""
     value = gguf.metadata.get(key)
     if value is None and default is not None:
         return default
@@ -105,7 +105,7 @@ def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:
 
 
 def _rope_factors(gguf: Gguf, own: str, head_size: int) -> tuple[float, ...]:
-    """What RoPE's frequencies are divided by: the file's tensor (Llama 3's scaling), or one factor for all (linear, which a
+    """Reads what RoPE's frequencies are divided by: the file's tensor (Llama 3's scaling), or one factor for all (linear, which a
     file without a type means)."""
     kind = text_of(gguf.metadata, own + "rope.scaling.type", gguf.name) or b"linear"
     if kind not in (b"none", b"linear"):
@@ -128,7 +128,7 @@ def _rope_factors(gguf: Gguf, own: str, head_size: int) -> tuple[float, ...]:
 
 
 def _number(gguf: Gguf, key: str, default: float | None = None) -> float:
-    """A float above 0: the decimal number that was meant (1e-05), not its float32 neighbour (9.99999974e-06)."""
+    """Reads a float above 0: the decimal number that was meant (1e-05), not its float32 neighbour (9.99999974e-06)."""
     value = gguf.metadata.get(key)
     if value is None and default is not None:
         return default

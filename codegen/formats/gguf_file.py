@@ -21,10 +21,10 @@ from codegen.formats.stored import Stored
 from codegen.input import read_bytes
 
 MAGIC = b"GGUF"
-LARGEST_METADATA = 100_000_000  # bytes; the largest vocabularies take a tenth of it
-MOST_ENTRIES = 1 << 16  # values, and tensors
-MOST_STRINGS = 1 << 20  # in all arrays; the pieces and merges of the largest vocabularies take 840000
-CHUNK = 1 << 20  # bytes that are read ahead
+LARGEST_METADATA = 100_000_000  # limits the bytes; the largest vocabularies take a tenth of it
+MOST_ENTRIES = 1 << 16  # limits the values, and the tensors
+MOST_STRINGS = 1 << 20  # limits those in all arrays; the pieces and merges of the largest vocabularies take 840000
+CHUNK = 1 << 20  # counts the bytes that are read ahead
 LENGTH = struct.Struct("<Q")
 LARGEST_ALIGNMENT = 1 << 16
 
@@ -38,13 +38,13 @@ TENSOR_TYPES = {
     29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }  # fmt: skip
 
-# A string is bytes, an array of numbers a NumPy array, an array of strings a list of bytes.
+# Holds a value: a string is bytes, an array of numbers a NumPy array, an array of strings a list of bytes.
 Value = bool | int | np.float32 | float | bytes | np.ndarray[Any, Any] | list[bytes]
 
 
 @dataclass(frozen=True)
 class Gguf:
-    """A GGUF file's metadata by key and its tensors by name, shapes with rows first."""
+    """Holds a GGUF file's metadata by key and its tensors by name, shapes with rows first."""
 
     name: str
     metadata: dict[str, Value]
@@ -52,7 +52,7 @@ class Gguf:
 
 
 def text_of(metadata: Mapping[str, Value], key: str, source: str) -> bytes | None:
-    """A text by its key, None where there is none. Raises BakeError for a value of another type."""
+    """Returns a text by its key, None where there is none. Raises BakeError for a value of another type."""
     value = metadata.get(key)
     if value is not None and not isinstance(value, bytes):
         raise BakeError(f"{source}: {key}: expected a text, found {shown(value)}; convert the model again")
@@ -65,7 +65,7 @@ class _Cursor:
     def __init__(self, file: BinaryIO, size: int, name: str) -> None:
         self.file, self.size, self.name, self.at = file, size, name, 0
         self.strings_left = MOST_STRINGS
-        self._data = bytearray()  # of the file, from its beginning
+        self._data = bytearray()  # holds the file, from its beginning
 
     def take(self, count: int, what: str) -> bytes:
         self._need(count, what)
@@ -90,7 +90,7 @@ class _Cursor:
         return self.take(self.number("<Q", what), what)
 
     def strings(self, count: int, what: str) -> list[bytes]:
-        """An array's; a vocabulary has hundreds of thousands, so this loop is the one that has to be quick."""
+        """Reads those of an array; a vocabulary has hundreds of thousands, so this loop is the one that has to be quick."""
         if count > self.strings_left:
             raise BakeError(f"{self.name}: {what}: expected at most {MOST_STRINGS} strings in all, found {shown(count)} more")
         self.strings_left -= count
@@ -186,7 +186,7 @@ def _check_bools(cursor: _Cursor, kind: int, values: np.ndarray[Any, Any], what:
 
 
 def _tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], str, int]:
-    """(name, shape, encoding, offset) of one tensor."""
+    """Reads (name, shape, encoding, offset) of one tensor."""
     name = cursor.text("tensor name")
     what = f"tensor {shown(name)}"
     n_dims = cursor.number("<I", what)

@@ -20,7 +20,7 @@ from codegen.tokenizer import TokenizerData, Vocabulary
 
 Metadata = dict[str, Value]
 
-# tokenizer.ggml.pre, llama.cpp's names: how words are cut, whether words are taken whole, whether BOS comes first
+# Says for llama.cpp's names in tokenizer.ggml.pre how words are cut, whether they are taken whole, and whether BOS comes first
 # unless add_bos_token says otherwise.
 PRE = {
     b"gpt-2": ("gpt2", False, False),
@@ -35,7 +35,7 @@ IDS = ("bos", "eos", "eot", "eom", "unknown")
 
 
 def read_vocabulary(path: Path, tell: Tell = ignore) -> Vocabulary:
-    """The tokenizer in a GGUF file. Raises BakeError naming the key at fault."""
+    """Reads the tokenizer in a GGUF file. Raises BakeError naming the key at fault."""
     metadata = read_gguf(path).metadata
     check_keys("GGUF", {key: value for key, value in metadata.items() if key.startswith("tokenizer.")}, path.name, tell)
     kind = text_of(metadata, "tokenizer.ggml.model", path.name)
@@ -101,7 +101,7 @@ def _byte_level(metadata: Metadata, source: str) -> ByteLevelData:
 
 
 def _lists(metadata: Metadata, source: str, *keys: str) -> list[Any]:
-    """The arrays of a vocabulary: texts as a list of bytes, numbers as NumPy's."""
+    """Reads the arrays of a vocabulary: texts as a list of bytes, numbers as NumPy's."""
     found = [metadata.get(f"tokenizer.ggml.{key}") for key in keys]
     for key, value in zip(keys, found, strict=True):
         if not isinstance(value, list if key in ("tokens", "merges") else np.ndarray):
@@ -115,7 +115,7 @@ def _lists(metadata: Metadata, source: str, *keys: str) -> list[Any]:
 def _frame(
     metadata: Metadata, texts: dict[int, str], kinds: Any, source: str, *, add_bos: bool, bos: int | None, eos: int | None
 ) -> Frame:
-    """What is around the words. llama.cpp finds control and user-defined pieces in a text as they are."""
+    """Finds what is around the words. llama.cpp finds control and user-defined pieces in a text as they are."""
     ids = {name: _id(metadata, name, source) for name in IDS}
     ids |= {name: default for name, default in (("bos", bos), ("eos", eos)) if ids[name] is None}
     added = {at: Added(texts[at].encode("utf-8", "replace"), special=int(kind) == CONTROL)

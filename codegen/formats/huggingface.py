@@ -42,10 +42,10 @@ NAMES = {
     "rms_q_weight": "model.layers.{}.self_attn.q_norm.weight",
     "rms_k_weight": "model.layers.{}.self_attn.k_norm.weight",
 }
-# A table that old versions stored; transformers computes it from rope_theta, as we do.
+# Matches a table that old versions stored; transformers computes it from rope_theta, as we do.
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
-# Where a tensor may be called otherwise: a model saved without the class around it has no "model." in front.
+# May be missing before a tensor's name: a model saved without the class around it has no "model." in front.
 PREFIX = "model."
 
 
@@ -93,7 +93,7 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     model = replace(model, window=window, local=local)
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
-        found[NAMES["token_embedding_table"]] = head  # which of the two is stored is the writer's choice
+        found[NAMES["token_embedding_table"]] = head  # the writer chooses which of the two is stored
     tensors = match_tensors(
         folder.name, model, NAMES, found, re.compile(r"lm_head\.weight|" + IGNORED.pattern) if tied else IGNORED, True
     )
@@ -103,7 +103,7 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
 
 
 def _named(source: str, found: dict[str, Stored]) -> dict[str, Stored]:
-    """The tensors by the names of LlamaForCausalLM, whether or not they were saved from there."""
+    """Returns the tensors by the names of LlamaForCausalLM, whether or not they were saved from there."""
     named: dict[str, Stored] = {}
     for name, stored in found.items():
         full = name if name.startswith((PREFIX, "lm_head.")) or PREFIX + name not in _BARE and not _LAYER.match(name) else PREFIX + name
@@ -119,7 +119,7 @@ _LAYER = re.compile(r"layers\.\d+\.")
 
 WINDOWS_FROM = 28  # max_window_layers of a Qwen whose configuration does not say it
 
-# Where the scaling of RoPE is told, and what its types take.
+# Name where the scaling of RoPE is told, and what its types take.
 ROPE_PLACES = ("rope_parameters", "rope_scaling")
 ROPE_KEYS = {
     "default": (),
@@ -129,7 +129,7 @@ ROPE_KEYS = {
 
 
 def _rope_theta(config: Object, source: str, default: float) -> float:
-    """The base of RoPE: rope_theta, or that of rope_parameters, where transformers 5 moved it."""
+    """Reads the base of RoPE: rope_theta, or that of rope_parameters, where transformers 5 moved it."""
     theta = {number(config, "rope_theta", source, default)} if config.get("rope_theta") is not None else set()
     for place in ROPE_PLACES:
         rope = typed(config, place, dict, source) or {}
@@ -141,7 +141,7 @@ def _rope_theta(config: Object, source: str, default: float) -> float:
 
 
 def _rope_factors(config: Object, source: str, theta: float, head_size: int) -> tuple[float, ...]:
-    """What RoPE's frequencies are divided by, under either name of the scaling's type and of its place. Any other scaling is
+    """Reads what RoPE's frequencies are divided by, under either name of the scaling's type and of its place. Any other scaling is
     refused by its name."""
     found = {_factors_of(typed(config, place, dict, source) or {}, f"{source}: {place}", theta, head_size) for place in ROPE_PLACES}
     found -= {()}
@@ -177,7 +177,7 @@ def _factors_of(rope: Object, label: str, theta: float, head_size: int) -> tuple
 
 
 def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tuple[int, ...]:
-    """The layers without RoPE: those that no_rope_layers has a 0 for, else every no_rope_layer_interval-th."""
+    """Reads the layers without RoPE: those that no_rope_layers has a 0 for, else every no_rope_layer_interval-th."""
     listed = typed(config, "no_rope_layers", list, source)
     interval = integer(config, "no_rope_layer_interval", source, family.rope_step)
     if not family.rope_step:
@@ -199,8 +199,9 @@ ATTENTION = ("full_attention", "sliding_attention")  # what layer_types may say
 
 
 def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, ...], source: str) -> tuple[int, tuple[int, ...]]:
-    """The positions of the sliding window and the layers that have it, those that layer_types lists or the family's own; 0 and
-    none where it is not used: a Mistral's is unless it is null, those of the others only where use_sliding_window says so."""
+    """Reads the positions of the sliding window and the layers that have it, those that layer_types lists or the family's
+    own; 0 and none where it is not used: a Mistral's is unless it is null, those of the others only where use_sliding_window
+    says so."""
     used = (typed(config, "use_sliding_window", bool, source) or family.window > 0) and config.get("sliding_window", 0) is not None
     if family.slides == "none" and (used or config.get("sliding_window")):
         raise BakeError(
@@ -227,7 +228,7 @@ def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, 
 
 
 def _tensors(folder: Path) -> dict[str, Stored]:
-    """Every tensor of the folder: of model.safetensors, or of the files that its index names."""
+    """Finds every tensor of the folder: of model.safetensors, or of the files that its index names."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.exists():
         return read_safetensors(single)
@@ -243,7 +244,7 @@ def _tensors(folder: Path) -> dict[str, Stored]:
         raise BakeError(f"{source}: weight_map: expected file names by tensor, found {shown(where)}")
     files = set()
     for name, file in where.items():
-        # A plain name: never a way out of the folder.
+        # Take a plain name alone: never a way out of the folder.
         if not isinstance(file, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", file):
             raise BakeError(f"{source}: {shown(name)}: expected the name of a file in the folder, found {shown(file)}")
         files.add(file)
@@ -263,7 +264,7 @@ def _tensors(folder: Path) -> dict[str, Stored]:
 
 
 def _check_tied(source: str, head: Stored, embedding: Stored) -> None:
-    """A tied model may store its classifier as well, but only as the embedding again."""
+    """Checks that a tied model which stores its classifier as well stores the embedding again."""
     label = f"{source}: lm_head.weight"
     if head.shape != embedding.shape or not np.array_equal(
         decode(read_span(head.path, head.offset, head.bytes, label), head.encoding),

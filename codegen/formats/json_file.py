@@ -1,4 +1,4 @@
-"""JSON of untrusted files: UTF-8, no duplicate keys, bounded in bytes and in values, and each value's type checked when
+"""Reads JSON of untrusted files: UTF-8, no duplicate keys, bounded in bytes and in values, and each value's type checked when
 it is asked for."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from codegen.errors import BakeError, shown
 from codegen.input import read_small
 
-LARGEST_CONFIG = 1 << 22  # bytes of config.json and its like
+LARGEST_CONFIG = 1 << 22  # limits the bytes of config.json and its like
 # What Python makes an object of takes 50 to 200 bytes: these keep any file within 200 MB and a second. The largest
 # vocabularies have 260000 pieces and 520000 merges, the largest models 100000 tensors.
 MOST_OF = {b"{": 150_000, b"[": 600_000, b":": 530_000, b",": 2_000_000}
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def parse_object(data: bytes, source: str) -> Object:
-    """The JSON object in `data`; BakeError for anything else, for duplicate keys, for NaN and for too many values."""
+    """Parses the JSON object in `data`; BakeError for anything else, for duplicate keys, for NaN and for too many values."""
 
     def unique(pairs: list[tuple[str, Any]]) -> Object:
         result = dict(pairs)
@@ -48,7 +48,7 @@ def parse_object(data: bytes, source: str) -> Object:
 
 
 def read_object(path: Path, largest: int = LARGEST_CONFIG) -> Object:
-    """The JSON object a file holds."""
+    """Reads the JSON object that a file holds."""
     return parse_object(read_small(path, largest), path.name)
 
 
@@ -57,12 +57,12 @@ KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"
 
 
 def kind_of(value: object) -> str:
-    """The JSON type of a value, in words."""
+    """Names the JSON type of a value."""
     return KINDS[type(value)]
 
 
 def typed(values: Object, key: str, kind: type[T], source: str) -> T | None:
-    """The value of a key when it is of a type, None when it is null or missing; BakeError when it is of another one."""
+    """Returns the value of a key when it is of a type, None when it is null or missing; BakeError when it is of another one."""
     value = values.get(key)
     if value is None:
         return None
@@ -72,7 +72,7 @@ def typed(values: Object, key: str, kind: type[T], source: str) -> T | None:
 
 
 def objects(values: Object, key: str, source: str) -> list[Object]:
-    """The objects of a list by its key; none when it is null or missing."""
+    """Returns the objects of a list by its key; none when it is null or missing."""
     items = typed(values, key, list, source) or []
     for item in items:
         if not isinstance(item, dict):
@@ -81,7 +81,7 @@ def objects(values: Object, key: str, source: str) -> list[Object]:
 
 
 def integer(values: Object, key: str, source: str, default: int | None = None) -> int:
-    """An integer by its key; a missing or null one is `default`, or an error when there is none."""
+    """Reads an integer by its key; a missing or null one is `default`, or an error when there is none."""
     value = values.get(key)
     if value is None and default is not None:
         return default
@@ -90,12 +90,12 @@ def integer(values: Object, key: str, source: str, default: int | None = None) -
     return value
 
 
-# What a constant of a model can be: outside, float32 has no number, or none that the model's arithmetic can divide by.
+# Bound what a constant of a model can be: outside, float32 has no number, or none that the model's arithmetic can divide by.
 LEAST, MOST = 1e-20, 1e20
 
 
 def number(values: Object, key: str, source: str, default: float | None) -> float:
-    """A number above 0 that float32 can divide by, by its key; a missing or null one is `default`, if there is one."""
+    """Reads a number above 0 that float32 can divide by, by its key; a missing or null one is `default`, if there is one."""
     value = values.get(key)
     if value is None and default is not None:
         return default

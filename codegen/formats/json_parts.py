@@ -1,4 +1,4 @@
-"""The parts of a tokenizer.json that both kinds of tokenizers have: vocabulary, added tokens, normaliser, post_processor.
+"""Reads the parts of a tokenizer.json that both kinds of tokenizers have: vocabulary, added tokens, normaliser, post_processor.
 
 Format: https://github.com/huggingface/tokenizers. Each step that is not known here is refused by its name.
 """
@@ -18,13 +18,13 @@ from codegen.model import LIMITS
 
 MOST_STEPS = 32
 SPACE = "\u2581"
-# The lists of steps that a Sequence may have, by the part of the file.
+# Names the lists of steps that a Sequence may have, by the part of the file.
 STEPS = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "decoder": "decoders", "post_processor": "processors"}
 
 
 @dataclass(frozen=True)
 class Normal:
-    """What a normaliser does: NFC, a space in front of each part, "▁" for spaces."""
+    """Holds what a normaliser does: NFC, a space in front of each part, "▁" for spaces."""
 
     nfc: bool = False
     prepend: bool = False
@@ -32,7 +32,7 @@ class Normal:
 
 
 def check_root(root: Object, source: str, tell: Tell) -> Object:
-    """The object `model` of a tokenizer.json whose keys are known."""
+    """Returns the object `model` of a tokenizer.json whose keys are known."""
     check_keys("tokenizer.json", root, source, tell)
     model = typed(root, "model", dict, source)
     if model is None:
@@ -42,7 +42,7 @@ def check_root(root: Object, source: str, tell: Tell) -> Object:
 
 
 def steps(root: Object, part: str, source: str) -> list[Object]:
-    """The steps of a part of the file: of a Sequence, also one inside another, or the one that it is."""
+    """Returns the steps of a part of the file: of a Sequence, also one inside another, or the one that it is."""
     found: list[Object] = []
 
     def add(step: Any, depth: int) -> None:
@@ -63,7 +63,7 @@ def steps(root: Object, part: str, source: str) -> list[Object]:
 
 
 def vocabulary_of(model: Object, source: str, most: int) -> dict[int, str]:
-    """The texts of the pieces by id; of at most `most` characters."""
+    """Returns the texts of the pieces by id; of at most `most` characters."""
     vocab = typed(model, "vocab", dict, f"{source}: model")
     if vocab is None:
         raise BakeError(f"{source}: model.vocab: expected an object, found none; is it a tokenizer.json?")
@@ -78,7 +78,7 @@ def vocabulary_of(model: Object, source: str, most: int) -> dict[int, str]:
 
 
 def added_of(root: Object, texts: dict[int, str], beside: Beside, source: str) -> dict[int, Added]:
-    """The added tokens by id, those that tokenizer_config.json adds among them. One may be a piece, or have its text."""
+    """Returns the added tokens by id, those that tokenizer_config.json adds among them. One may be a piece, or have its text."""
     label = f"{source}: added_tokens"
     found: dict[int, Added] = {}
     for token in objects(root, "added_tokens", source):
@@ -95,12 +95,12 @@ def added_of(root: Object, texts: dict[int, str], beside: Beside, source: str) -
                 f"tokenizer_config.json: added_tokens_decoder: {at}: expected {shown(known)} as in {source}, found "
                 f"{shown(stated.text)}; download both again"
             )
-        found[at] = stated  # which transformers goes by
+        found[at] = stated  # transformers goes by this one
     return found
 
 
 def merges_of(model: Object, source: str) -> list[tuple[str, str]]:
-    """The pairs of texts that are merged, the first ones first."""
+    """Returns the pairs of texts that are merged, the first ones first."""
     merges = typed(model, "merges", list, f"{source}: model")
     if merges is None:
         raise BakeError(f"{source}: model.merges: expected a list, found none; is it a tokenizer.json?")
@@ -108,7 +108,7 @@ def merges_of(model: Object, source: str) -> list[tuple[str, str]]:
 
 
 def pair_of(merge: Any, source: str) -> tuple[str, str]:
-    """The two texts of a merge: "a b", or ["a", "b"] in newer files."""
+    """Returns the two texts of a merge: "a b", or ["a", "b"] in newer files."""
     parts = merge.split(" ") if isinstance(merge, str) else merge
     if isinstance(parts, list) and len(parts) == 2 and isinstance(parts[0], str) and isinstance(parts[1], str):
         return parts[0], parts[1]
@@ -116,7 +116,7 @@ def pair_of(merge: Any, source: str) -> tuple[str, str]:
 
 
 def normal_of(root: Object, source: str) -> Normal:
-    """What the normaliser does. It may be missing, or a Sequence of nothing."""
+    """Reads what the normaliser does. It may be missing, or a Sequence of nothing."""
     found = Normal()
     for step in steps(root, "normalizer", source):
         if step == {"type": "NFC"} and found == Normal():
@@ -134,11 +134,11 @@ def normal_of(root: Object, source: str) -> Normal:
 
 
 def _template(root: Object, ids: dict[str, int], source: str) -> tuple[list[int], list[int]] | None:
-    """The ids that the post_processor puts before and after a text; None where there is none."""
+    """Returns the ids that the post_processor puts before and after a text; None where there is none."""
     around: tuple[list[int], list[int]] | None = None
     for step in steps(root, "post_processor", source):
         label = f"{source}: post_processor"
-        if step["type"] == "ByteLevel":  # about places in the text, not about ids
+        if step["type"] == "ByteLevel":  # it is about places in the text, not about ids
             continue
         if step["type"] != "TemplateProcessing" or around is not None:
             raise BakeError(f"{label}: expected none, or a template of tokens and the text, found {shown(step)}; can't be baked")
@@ -167,7 +167,7 @@ def _template(root: Object, ids: dict[str, int], source: str) -> tuple[list[int]
 def make_json_frame(
     root: Object, texts: dict[int, str], added: dict[int, Added], beside: Beside, source: str, *, spaces: str, strip: bool, nfc: bool
 ) -> Frame:
-    """What is around the words, by the post_processor and by what lies beside."""
+    """Finds what is around the words, by the post_processor and by what lies beside."""
     ids = {text: at for at, text in texts.items()} | {token.text.decode(): at for at, token in added.items()}
     template = _template(root, ids, source)
     before, after = template or ([], [])
@@ -200,13 +200,13 @@ def make_json_frame(
 
 
 def named_ends(added: dict[int, Added]) -> Iterable[int]:
-    """The ids of special tokens that end a text by their role, whatever the files list."""
+    """Returns the ids of special tokens that end a text by their role, whatever the files list."""
     names = {name.encode() for name in END_NAMES}
     return [at for at, token in added.items() if token.special and token.text in names]
 
 
 def with_flag(ids: list[int], flag: bool | None, token: list[int], at_end: bool) -> list[int]:
-    """The ids on one side of a text, as add_bos_token or add_eos_token has it: with the token, without it, as they are."""
+    """Makes the ids on one side of a text, as add_bos_token or add_eos_token has it: with the token, without it, as they are."""
     if flag is None or not token or (flag and token[0] in ids):
         return ids
     others = [at for at in ids if at != token[0]]

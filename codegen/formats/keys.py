@@ -1,4 +1,4 @@
-"""Every key of the files that describe a model, and what becomes of it: nothing in them is ignored silently.
+"""Says of every key of the files that describe a model what becomes of it: nothing in them is ignored silently.
 
 A key is *honoured*; or *harmless*, with the reason; or allowed with *neutral* values alone, those that change nothing. An
 unknown key is refused when its name says that it is about what a model computes or which tokens it reads, and told once
@@ -22,12 +22,12 @@ Tell = Callable[[str], None]
 
 
 def ignore(_: str) -> None:
-    """A Tell for whoever has told it already, or has nobody to tell."""
+    """Tells nobody: a Tell for whoever has told it already, or has nobody to tell."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What becomes of the keys that match one of `names` (fnmatch patterns).
+    """Says what becomes of the keys that match one of `names` (fnmatch patterns).
 
     `neutral`: the only values allowed, none for any. `words`: why they are harmless, or what the neutral values mean.
     """
@@ -69,7 +69,7 @@ _FORCED = (
 _NO_TEXT = "no text has them: they fill up batches and mark places of other tasks"
 _ABOUT = "about the file"
 
-ARCHITECTURE = "<arch>."  # what begins the keys of GGUF that are a family's: "llama.", "qwen2.", ...
+ARCHITECTURE = "<arch>."  # begins the keys of GGUF that are a family's: "llama.", "qwen2.", ...
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "config.json": (
@@ -165,7 +165,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
 }  # fmt: skip
 
-# What a key's name says when it is about more than a file's own affairs.
+# Matches what a key's name says when it is about more than a file's own affairs.
 MATTERS = re.compile(
     r"rope|rotary|posit|alibi|attent|attn|norm|bias|activ|_act\b|token|scal|softcap|window|expert|moe|lora|multiplier"
     r"|residual|qk_|vocab|merges|pre_tokenizer|post_processor|decoder|unk|suffix|prefix|lower|strip|layer_types"
@@ -198,7 +198,7 @@ def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, pr
 
 
 def _equal(value: Any, neutral: Any) -> bool:
-    """Whether a value of a file is a neutral one: a number of any type, but no boolean for it; or one again and again, as
+    """Tells whether a value of a file is a neutral one: a number of any type, but no boolean for it; or one again and again, as
     a file may have a value a layer."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -212,7 +212,7 @@ def _equal(value: Any, neutral: Any) -> bool:
 
 
 def table() -> str:
-    """The rules as the tables of docs/formats.md."""
+    """Writes the rules as the tables of docs/formats.md."""
     lines = []
     for kind, rules in RULES.items():
         lines += [f"**{kind}**", "", "| keys | |", "| --- | --- |"]

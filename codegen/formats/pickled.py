@@ -16,7 +16,7 @@ from typing import Any
 
 from codegen.errors import BakeError, shown
 
-# Storage class of torch: (encoding of codegen.formats.stored or None, bytes an item).
+# Lists torch's storage classes: (encoding of codegen.formats.stored or None, bytes an item).
 STORAGES: dict[str, tuple[str | None, int]] = {
     "FloatStorage": ("F32", 4), "HalfStorage": ("F16", 2), "BFloat16Storage": ("BF16", 2), "DoubleStorage": (None, 8),
     "LongStorage": (None, 8), "IntStorage": (None, 4), "ShortStorage": (None, 2), "CharStorage": (None, 1),
@@ -32,14 +32,14 @@ EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "
 
 @dataclass(frozen=True)
 class Global:
-    """A name that the pickle refers to; never looked up."""
+    """Stands for a name that the pickle refers to; it is never looked up."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StorageRef:
-    """A storage beside the pickle: its class, key (the record `data/<key>`) and number of items."""
+    """Stands for a storage beside the pickle: its class, key (the record `data/<key>`) and number of items."""
 
     kind: str
     key: str
@@ -48,7 +48,7 @@ class StorageRef:
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A view of a storage: offset in items, shape, stride in items."""
+    """Stands for a view of a storage: offset in items, shape, stride in items."""
 
     storage: StorageRef
     offset: int
@@ -61,14 +61,14 @@ class _Mark:
 
 
 def load(data: bytes, source: str) -> Any:
-    """The object a pickle describes, of dicts, lists, tuples, text, numbers, TensorRef and StorageRef.
+    """Builds the object that a pickle describes, of dicts, lists, tuples, text, numbers, TensorRef and StorageRef.
 
     Raises BakeError for all that isn't data.
     """
     machine = _Machine(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in old opcodes, which are refused anyway
+            warnings.simplefilter("ignore")  # odd escapes are in old opcodes alone, which are refused anyway
             for opcode, argument, _ in pickletools.genops(data):
                 if opcode.name == "STOP":
                     break

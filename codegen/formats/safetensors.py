@@ -25,7 +25,7 @@ READABLE = ("F32", "F16", "BF16")
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """Whether a file that begins with these ten bytes is meant as safetensors.
+    """Tells whether a file that begins with these ten bytes is meant as safetensors.
 
     A llama2.c legacy header with these bytes would have 8827 layers or more, above codegen.model.LIMITS.
     """
@@ -33,7 +33,7 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 def read_safetensors(path: Path) -> dict[str, Stored]:
-    """Where each tensor of a safetensors file lies. Raises BakeError for all that the format forbids.
+    """Finds where each tensor of a safetensors file lies. Raises BakeError for all that the format forbids.
 
     Tensors of types other than F32, F16 and BF16 are refused by name.
     """
@@ -91,7 +91,7 @@ def read_safetensors(path: Path) -> dict[str, Stored]:
 
 
 def _entry(entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """(dtype, shape, begin, end) of one header entry, each of the right type and range."""
+    """Reads (dtype, shape, begin, end) of one header entry, each of the right type and range."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise BakeError(f"expected dtype, shape and data_offsets, found {shown(entry)}; export the file again")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

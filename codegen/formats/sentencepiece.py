@@ -16,20 +16,20 @@ from codegen.model import LIMITS
 from codegen.tokenizer import TokenizerData
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MOST_FIELDS = 1 << 20  # in a message: more than the pieces of any vocabulary
-IDS = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2)}  # their fields in trainer_spec, and what they are by default
+MOST_FIELDS = 1 << 20  # limits those of a message: more than the pieces of any vocabulary
+IDS = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2)}  # has their fields in trainer_spec, and what they are by default
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
 def looks_like_sentencepiece(head: bytes) -> bool:
-    """Whether a file begins with a first piece whose first field is its text. No tokenizer.bin does: its longest piece
+    """Tells whether a file begins with a first piece whose first field is its text. No tokenizer.bin does: its longest piece
     would have 655370 bytes or more."""
     return head[:1] == b"\n" and head[2:3] == b"\n"
 
 
 def read_model(data: bytes, source: str, beside: Beside | None = None, most: int = LIMITS["vocab_size"]) -> TokenizerData:
-    """llama2.c's vocabulary of the tokenizer.model in `data`, of about `most` pieces. Raises BakeError with the offset or field
-    at fault."""
+    """Makes llama2.c's vocabulary of the tokenizer.model in `data`, of about `most` pieces. Raises BakeError with the offset or
+    field at fault."""
     beside = beside or Beside()
     pieces: list[Piece] = []
     trainer: dict[int, int | bytes] = {}
@@ -63,7 +63,7 @@ def read_model(data: bytes, source: str, beside: Beside | None = None, most: int
 
 
 def _frame(pieces: list[Piece], ids: dict[str, int], dummy_prefix: bool, beside: Beside, source: str) -> Frame:
-    """What is around the words. SentencePiece finds user-defined pieces in a text, after spaces were put in; transformers
+    """Finds what is around the words. SentencePiece finds user-defined pieces in a text, after spaces were put in; transformers
     finds special tokens as well, and those that the files beside the model add."""
     if not 0 <= ids["bos"] < len(pieces):
         raise BakeError(f"{source}: bos: expected an id below {len(pieces)}, found {ids['bos']}; can't be baked")
@@ -125,7 +125,7 @@ def _piece(data: bytes, source: str, at: int) -> Piece:
 
 
 def _fields(data: bytes, source: str) -> Iterator[tuple[int, int | bytes]]:
-    """Each field of a message: its number, and an integer for varints or the bytes of all other wire types."""
+    """Yields each field of a message: its number, and an integer for varints or the bytes of all other wire types."""
     at = count = 0
     while at < len(data):
         begin, count = at, count + 1

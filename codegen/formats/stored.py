@@ -1,4 +1,4 @@
-"""Tensors as the files of other programs store them, and the one checkpoint class that reads them."""
+"""Reads tensors as the files of other programs store them, by one checkpoint class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a tensor lies and how: file, byte offset, encoding (a key of ENCODINGS), shape with rows first.
+    """Says where a tensor lies and how: file, byte offset, encoding (a key of ENCODINGS), shape with rows first.
 
     `heads` is the number of heads whose rows are in Hugging Face's order (0: llama2.c's). `crc` is the CRC-32 of its
     bytes where the file states one.
@@ -39,21 +39,21 @@ class Stored:
 
     @property
     def bytes(self) -> int:
-        """The tensor's length in the file. Its row length is a multiple of the encoding's block."""
+        """Counts the tensor's bytes in the file. Its row length is a multiple of the encoding's block."""
         encoding = ENCODINGS[self.encoding]
         return math.prod(self.shape) // encoding.values * encoding.bytes
 
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A model in another program's format, its metadata and lengths checked. Tensors are read on demand."""
+    """Holds a model in another program's format, its metadata and lengths checked. Tensors are read on demand."""
 
     path: Path
     model: Model
     tensors: Mapping[tuple[str, int], Stored]
 
     def tensor(self, name: str, layer: int = 0) -> Tensor:
-        """The tensor `name` of a layer, see codegen.source.TensorSource. Raises BakeError on NaN or infinity."""
+        """Reads the tensor `name` of a layer, see codegen.source.TensorSource. Raises BakeError on NaN or infinity."""
         stored = self.tensors[name, layer]
         label = f"{stored.path.name}: {name}" + (f"[{layer}]" if self.model.tensor_shapes()[name][0] else "")
         raw = read_span(stored.path, stored.offset, stored.bytes, label)
@@ -70,7 +70,7 @@ class StoredCheckpoint:
 
 
 def unpermute(values: npt.NDArray[T], heads: int) -> npt.NDArray[T]:
-    """Rows of wq or wk from Hugging Face's order to llama2.c's: (heads * head_size, columns). No heads: as they are.
+    """Puts rows of wq or wk from Hugging Face's order into llama2.c's: (heads * head_size, columns). No heads: as they are.
 
     Hugging Face rotates value i of a head with value i + head_size / 2, llama2.c rotates neighbours.
     """
@@ -115,6 +115,6 @@ def match_tensors(
 
 
 def _heads(model: Model, name: str) -> int:
-    """The heads of q or k that a tensor has rows, or elements, of; 0 for other tensors."""
+    """Counts the heads of q or k that a tensor has rows, or elements, of; 0 for other tensors."""
     return {"wq": model.n_heads, "bq": model.n_heads, "wk": model.n_kv_heads, "bk": model.n_kv_heads,
             "rms_q_weight": 1, "rms_k_weight": 1}.get(name, 0)  # fmt: skip

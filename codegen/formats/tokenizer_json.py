@@ -18,7 +18,8 @@ from codegen.formats.keys import Tell, ignore
 from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NONE, NORMAL, UNKNOWN, USER_DEFINED, Piece, to_llama2c
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
 
-# Sum of the squares of the pieces' lengths: what looking for every way to cut each of them takes. Llama 2's is 1.3 million.
+# Limits the sum of the squares of the pieces' lengths: what looking for every way to cut each of them takes. Llama 2's is 1.3
+# million.
 MOST_TO_CUT = 1 << 25
 DECODER = [
     {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
@@ -28,7 +29,7 @@ DECODER = [
 
 
 def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Tell = ignore) -> TokenizerData:
-    """llama2.c's vocabulary of a tokenizer.json. Refuses by name what llama2.c's encoder can't do."""
+    """Makes llama2.c's vocabulary of a tokenizer.json. Refuses by name what llama2.c's encoder can't do."""
     beside = beside or Beside()
     model = check_root(root, source, tell)
     for key, words in (("byte_fallback", "true"), ("ignore_merges", "false")):
@@ -65,7 +66,7 @@ def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Te
 
 
 def _spaces(root: Object, normal: Normal, beside: Beside, source: str) -> tuple[str, bool]:
-    """Where spaces are put in front (codegen.frame.SPACES), and whether one is dropped from what is printed."""
+    """Finds where spaces are put in front (codegen.frame.SPACES), and whether one is dropped from what is printed."""
     pre = steps(root, "pre_tokenizer", source)
     if not pre and normal.replace:
         spaces = "each" if normal.prepend else "none"
@@ -84,7 +85,7 @@ def _spaces(root: Object, normal: Normal, beside: Beside, source: str) -> tuple[
 
 
 def _metaspace(step: Object, label: str) -> str:
-    """The spaces of a Metaspace step that does not cut words."""
+    """Reads the spaces of a Metaspace step that does not cut words."""
     prefix = step.get("add_prefix_space")
     scheme = step.get("prepend_scheme", "never" if prefix is False else "always")
     fits = step.get("type") == "Metaspace" and step.get("replacement") == SPACE and step.get("split") is False
@@ -98,7 +99,7 @@ def _metaspace(step: Object, label: str) -> str:
 
 
 def _strips(root: Object, spaces: str, source: str) -> bool:
-    """Whether the decoder drops a space from the beginning of a text."""
+    """Tells whether the decoder drops a space from the beginning of a text."""
     decoder = steps(root, "decoder", source)
     if not decoder:
         return spaces != "none"
@@ -113,7 +114,7 @@ def _strips(root: Object, spaces: str, source: str) -> bool:
 
 
 def _scores(pairs: list[tuple[str, str]], normal: dict[str, None], source: str) -> dict[str, float]:
-    """The score of each normal piece: 0, -1, -2 ... in the order in which merges make them, then the others by id."""
+    """Computes the score of each normal piece: 0, -1, -2 ... in the order in which merges make them, then the others by id."""
     for left, right in pairs:
         if left not in normal or right not in normal or left + right not in normal:
             are_pieces = left in normal and right in normal
@@ -123,7 +124,7 @@ def _scores(pairs: list[tuple[str, str]], normal: dict[str, None], source: str) 
         raise BakeError(f"{source}: expected pieces of 20 characters or so, found {len(normal)} much longer ones; is it a tokenizer?")
     last = {left + right: at for at, (left, right) in enumerate(pairs)}
     scores: dict[str, float] = {}
-    begin = end = 0  # of the merges whose pieces share a score
+    begin = end = 0  # bound the merges whose pieces share a score
     for at, (left, right) in enumerate(pairs):
         if at == end:
             begin = at

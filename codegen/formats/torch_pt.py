@@ -35,9 +35,9 @@ NAMES = {
     "rms_final_weight": "norm.weight",
     "wcls": "output.weight",
 }
-# Buffers of old versions of model.py: RoPE tables, and the causal mask of attention without flash.
+# Matches buffers of old versions of model.py: RoPE tables, and the causal mask of attention without flash.
 IGNORED = re.compile(r"freqs_(cos|sin|cis)|layers\.\d+\.attention\.mask")
-LARGEST_PICKLE = 1 << 21  # bytes; stories110M's takes less than 100000, the optimizer's state included
+LARGEST_PICKLE = 1 << 21  # limits the bytes; stories110M's takes less than 100000, the optimizer's state included
 
 
 def read_pt(path: Path) -> StoredCheckpoint:
@@ -70,7 +70,7 @@ def read_pt(path: Path) -> StoredCheckpoint:
     found: dict[str, Stored] = {}
     references: dict[str, TensorRef] = {}
     for key, tensor in state.items():
-        name = str(key).removeprefix("_orig_mod.")  # of torch.compile
+        name = str(key).removeprefix("_orig_mod.")  # torch.compile puts it there
         if not isinstance(tensor, TensorRef) or name in found:
             raise BakeError(f"{path.name}: model: {shown(key)}: expected one tensor; save the model again")
         if IGNORED.fullmatch(name):
@@ -93,7 +93,7 @@ def _record(path: Path, info: zipfile.ZipInfo, largest: int) -> bytes:
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where a record's bytes begin; BakeError unless they lie in the file uncompressed."""
+    """Finds where a record's bytes begin; BakeError unless they lie in the file uncompressed."""
     label = f"{path.name}: record {shown(info.filename)}"
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
         raise BakeError(f"{label}: expected it stored, found it compressed or encrypted; save it with torch.save")
@@ -108,7 +108,7 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def _stored(path: Path, prefix: str, records: dict[str, zipfile.ZipInfo], name: str, tensor: TensorRef) -> Stored:
-    """Where a tensor's bytes lie. Only contiguous float tensors that their storage holds whole."""
+    """Finds where a tensor's bytes lie. Takes only contiguous float tensors that their storage holds whole."""
     label = f"{path.name}: tensor {shown(name)}"
     encoding, item = STORAGES[tensor.storage.kind]
     if encoding is None:
@@ -130,7 +130,7 @@ def _stored(path: Path, prefix: str, records: dict[str, zipfile.ZipInfo], name: 
 
 
 def _shared(path: Path, found: dict[str, Stored], references: dict[str, TensorRef]) -> bool:
-    """Whether the classifier is the embedding: the same storage, or, as export.py compares them, the same values."""
+    """Tells whether the classifier is the embedding: the same storage, or, as export.py compares them, the same values."""
     embedding, classifier = NAMES["token_embedding_table"], NAMES["wcls"]
     if classifier not in found or embedding not in found:
         return classifier not in found
@@ -143,7 +143,7 @@ def _shared(path: Path, found: dict[str, Stored], references: dict[str, TensorRe
 
 
 def _model(path: Path, args: dict[str, Any], found: dict[str, Stored], shared: bool) -> Model:
-    """The dimensions: from model_args, and hidden_dim, which it may leave out, from the weights."""
+    """Reads the dimensions: from model_args, and hidden_dim, which it may leave out, from the weights."""
     source = f"{path.name}: model_args"
     dim, n_heads = integer(args, "dim", source), integer(args, "n_heads", source)
     w1 = found.get(NAMES["w1"].format(0))

@@ -15,17 +15,17 @@ from codegen.frame import Frame
 from codegen.model import LIMITS
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
 
-# Kinds of pieces, by SentencePiece's numbers (sentencepiece_model.proto), which GGUF uses as well.
+# Numbers the kinds of pieces as SentencePiece does (sentencepiece_model.proto), and GGUF as well.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
-NONE = 0  # an id without a piece
+NONE = 0  # marks an id without a piece
 KINDS = {NORMAL: "normal", UNKNOWN: "unknown", CONTROL: "control", USER_DEFINED: "user-defined", UNUSED: "unused",
          BYTE: "byte"}  # fmt: skip
-LONGEST_PIECE = 512  # bytes; SentencePiece makes pieces of 16 characters at most unless told otherwise
+LONGEST_PIECE = 512  # limits the bytes; SentencePiece makes pieces of 16 characters at most unless told otherwise
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece as another program has it: "▁" for spaces, its score, its kind."""
+    """Holds a piece as another program has it: "▁" for spaces, its score, its kind."""
 
     text: str
     score: float
@@ -33,7 +33,7 @@ class Piece:
 
 
 def to_llama2c(pieces: list[Piece], frame: Frame, source: str) -> TokenizerData:
-    """llama2.c's vocabulary of the pieces, by id. Raises BakeError, with the id, for what its encoder can't do."""
+    """Makes llama2.c's vocabulary of the pieces, by id. Raises BakeError, with the id, for what its encoder can't do."""
     if len(pieces) < FIRST_BYTE + 256:
         raise BakeError(f"{source}: expected at least 259 pieces (3 special, 256 bytes), found {len(pieces)}")
     if len(pieces) > LIMITS["vocab_size"]:
