@@ -103,9 +103,9 @@ def all_steps(quick: bool = False) -> list[Step]:
     steps = [Step("style", check_style, quick=True)]
     steps += [bake_step(bake, quick) for bake in bakes]
     steps += [Step("tidy", lambda counts: check_tidy(first, counts), after=True)]
-    # tests/cli and tests/faults are run on the programs of the builds.
+    # Those of tests/cli, tests/faults and tests/model are run on the programs of the builds.
     folders = sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")})
-    steps += [pytest_step(folder, quick) for folder in folders if folder.name not in ("cli", "faults")]
+    steps += [pytest_step(folder, quick) for folder in folders if folder.name not in ("cli", "faults", "model")]
     steps += [Step("fuzz", lambda counts: check_fuzz(fuzzed, counts), after=True)]
     steps += [Step("coverage", check_coverage, COVERAGE.folder, after=True)]
     return steps

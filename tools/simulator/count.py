@@ -7,7 +7,7 @@ import struct
 import sys
 
 from tools.simulator.figures import BUILD, build, check_call
-from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, answer, find_qemu, plain_names, plugin_for
+from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, answer, cpu, find_qemu, plain_names, plugin_for
 
 HELP = """\
 Counts the instructions that a program for another processor takes, in QEMU. They say how good a kernel is where no such
@@ -45,11 +45,10 @@ def machine_of(program: str) -> str:
     return machine
 
 
-def counter(machine: str, vlen: int = 128) -> Simulator:
-    """The emulator of a machine that counts. Raises SimulatorError."""
+def counter(machine: str, vlen: int = 128, sources: tuple[str, ...] = COUNT) -> Simulator:
+    """The emulator of a machine that counts, or has another plugin. Raises SimulatorError."""
     qemu = find_qemu(machine, SUBSETS[machine])
-    cpu = ARM_CPU if machine == "aarch64" else f"rv64,v=true,vlen={vlen},vext_spec=v1.0"
-    return Simulator((qemu, "-cpu", cpu), plugin_for(qemu, COUNT))
+    return Simulator((qemu, "-cpu", ARM_CPU if machine == "aarch64" else cpu(qemu, vlen)), plugin_for(qemu, sources))
 
 
 def macs_of(name: str) -> int:

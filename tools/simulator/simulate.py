@@ -18,6 +18,7 @@ PLUGINS = ROOT / ".toolchain" / "c906sim"
 # The plugins and their sources.
 C906SIM = ("c906sim.c", "decode.c", "functions.c")
 COUNT = ("count.c", "functions.c")
+AUDIT = ("audit.c", "functions.c")
 
 
 class SimulatorError(Exception):
@@ -64,13 +65,18 @@ class Simulator:
 
     def run(self, options: list[str], command: list[str], by_function: bool = False) -> Report:
         """Runs a program with the plugin's options; its standard output is dropped. Raises SimulatorError when it fails."""
+        lines = [f"{f.address} {f.size} {f.name}\n" for f in functions(command[0]) if f.is_global] if by_function else []
+        return read_report(self.report(options, command, **({"functions": "".join(lines)} if by_function else {})))
+
+    def report(self, options: list[str], command: list[str], **told: str) -> str:
+        """The text of the plugin's report on a run. `told` are the texts of the files that it reads: `functions`, `regions`, which
+        are SIMULATOR_FUNCTIONS and so on to it. Raises SimulatorError when the program fails."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report"
             steering = {"SIMULATOR_OUT": str(report), "OMP_NUM_THREADS": "1"}
-            if by_function:
-                steering["SIMULATOR_FUNCTIONS"] = str(Path(folder) / "functions")
-                lines = [f"{f.address} {f.size} {f.name}\n" for f in functions(command[0]) if f.is_global]
-                (Path(folder) / "functions").write_text("".join(lines))
+            for name, text in told.items():
+                (Path(folder) / name).write_text(text)
+                steering[f"SIMULATOR_{name.upper()}"] = str(Path(folder) / name)
             plugin = ",".join([str(self.plugin), *options])
             emulated = [*self.qemu, "-plugin", plugin, *command]
             result = subprocess.run(
@@ -80,7 +86,7 @@ class Simulator:
                 said = result.stderr.decode(errors="replace").strip().splitlines()
                 why = said[-1] if said else f"exit code {result.returncode}"
                 raise SimulatorError(f"{command[0]} failed in the simulator: {why}", 1)
-            return read_report(report.read_text())
+            return report.read_text()
 
     def tokens(self, options: list[str], first: int, last: int, command: list[str], by_function: bool = False) -> Report:
         """What a token takes, of those between the runs with -n `first` and with -n `last`."""
@@ -100,10 +106,10 @@ def read_report(text: str) -> Report:
     return Report(counts, {name: (int(calls), int(cycles)) for name, calls, cycles in spent})
 
 
-def cpu(qemu: str) -> str:
+def cpu(qemu: str, vlen: int = 128) -> str:
     """The emulated processor of RISC-V; with conversions of float16 where this QEMU knows them."""
     told = subprocess.run([qemu, "-cpu", "rv64,zvfhmin=true", "/dev/null"], capture_output=True, text=True, check=False)
-    return "rv64,v=true,vlen=128,vext_spec=v1.0" + ("" if "not found" in told.stderr else ",zvfhmin=true")
+    return f"rv64,v=true,vlen={vlen},vext_spec=v1.0" + ("" if "not found" in told.stderr else ",zvfhmin=true")
 
 
 def prepare() -> Simulator:
