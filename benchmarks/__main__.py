@@ -1,4 +1,4 @@
-"""`tools/bench BUILD...`: measures the baked programs of build folders, in turn with a peer when one is named."""
+"""Runs `tools/bench BUILD...`: measures the baked programs of build folders, in turn with a peer when one is named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from benchmarks.report import Row, svg, text
 
 
 def fact(program: Path, name: str) -> int:
-    """A number of --info; 0 when the program has none, as a peer's."""
+    """Reads a number of --info; 0 when the program has none, as a peer's."""
     info = subprocess.run([str(program), "--info"], capture_output=True, check=False, text=True).stdout
     found = re.search(rf"^{name} +(\d+)", info, re.M)
     return int(found[1]) if found else 0
@@ -67,7 +67,7 @@ def measure(program: Path, threads: int, table: dict[str, Kernel], args: argpars
 
 
 def words(command: str) -> list[str]:
-    """A command of an option, as a shell would cut it up."""
+    """Splits a command of an option, as a shell would cut it up."""
     try:
         cut = shlex.split(command)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""`tools/board-report [HOST] BUILD`: what a machine does with a baked program, as a Markdown table.
+"""Runs `tools/board-report [HOST] BUILD`: reports what a machine does with a baked program, as a Markdown table.
 
-With HOST (user@host) on a board, through tools/deploy; without, here: a program for RISC-V or Arm in the emulator. Everything but
-the kernel and the memory is what the program says about itself (--info, --profile). The exit code is 66 without a
+The program runs with HOST (user@host) on a board, through tools/deploy; without, here: a program for RISC-V or Arm in the emulator.
+Everything but the kernel and the memory is what the program says about itself (--info, --profile). The exit code is 66 without a
 program, 69 when the board can't be reached, else that of the program.
 """
 
@@ -28,17 +28,17 @@ PRODUCT = re.compile(r"^matmul_(\w+)_(\d+)x(\d+) +(\d+) +([0-9.]+) +\S+% +(\S+) 
 # Names what runs the programs of a machine (EM_RISCV, EM_AARCH64), and the machine itself.
 EMULATORS = {243: ("riscv64", [str(TOOLS / "run-riscv")]), 183: ("aarch64", ["qemu-aarch64"])}
 EMULATED = "an emulator, which says nothing about speed; name a board to measure it: tools/board-report HOST BUILD"
-# What a board reads from its card, not what is still in memory from the copying. Takes root.
+# Has a board read from its card, not from what is still in memory from the copying. Takes root.
 DROP_CACHES = "sync && { echo 3 > /proc/sys/vm/drop_caches; } 2>/dev/null && echo dropped"
 
 # Runs the program with these arguments, `cold` after an attempt to drop what is in memory of its file, which "dropped"
-# reports: what was printed on both streams.
+# reports; returns what was printed on both streams.
 Report = Callable[..., str]
 
 
 def call(command: list[str], **environment: str) -> str:
-    """What a command prints on both streams. Exits with its code and its last line, as a message of this tool's, when it
-    fails."""
+    """Runs a command and returns what it prints on both streams. Exits with its code and its last line, as a message of this
+    tool's, when it fails."""
     ran = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         env={**os.environ, **environment},
@@ -52,33 +52,33 @@ def call(command: list[str], **environment: str) -> str:
 
 
 def emulator_of(program: Path) -> list[str]:
-    """What runs a program that is for another machine, by e_machine of its ELF header; empty for this one's."""
+    """Finds what runs a program that is for another machine, by e_machine of its ELF header; empty for this one's."""
     none: tuple[str, list[str]] = ("", [])
     machine, command = EMULATORS.get(int.from_bytes(program.read_bytes()[18:20], "little"), none)
     return [] if machine == platform.machine() else command
 
 
 def figure(pattern: str, text: str) -> str:
-    """The pattern's group in the text; UNKNOWN without one."""
+    """Finds the pattern's group in the text; UNKNOWN without one."""
     found = re.search(pattern, text, re.M)
     return found[1] if found else UNKNOWN
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Markdown; the first row is the head."""
+    """Writes Markdown; the first row is the head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]]) + "\n"
 
 
 def loading(run: Report, how: str) -> str:
-    """What it takes to get the weights into memory, read or mapped."""
+    """Says what it takes to get the weights into memory, read or mapped."""
     text = run("-t", "0", "-n", "2", "--load", how, cold=True)
     source = "from the card" if "dropped" in text else "perhaps from the page cache"
     return f"{figure(r'weights ((?:read|mapped) in [0-9.]+ ms)', text)}, {source}"
 
 
 def report(run: Report, system: list[tuple[str, str]], tokens: int, place: str) -> str:
-    """Two tables: the machine with the model, and the matrix products by shape. What the `place` ("board", "here" or
+    """Writes two tables: the machine with the model, and the matrix products by shape. What the `place` ("board", "here" or
     "emulator") can't tell is left out: loading from a card that is none, times that are the emulator's, cycles without a
     clock."""
     info = run("--info")
@@ -108,7 +108,7 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, place: str) 
 
 
 def products(profile: str, timed: bool) -> list[tuple[str, ...]]:
-    """The rows of the second table; without times of their own when these are an emulator's, without cycles when the clock
+    """Makes the rows of the second table; without times of their own when these are an emulator's, without cycles when the clock
     is unknown."""
     found = PRODUCT.findall(profile)
     columns = 3 if not timed else 7 if any(row[-1] for row in found) else 6
@@ -120,7 +120,7 @@ def products(profile: str, timed: bool) -> list[tuple[str, ...]]:
 
 
 def peak_of(run: Callable[[str], str], program: str) -> Callable[[Sequence[str]], str]:
-    """What tells the most memory and swap that a program had, asked for as long as it runs, by a shell's command."""
+    """Makes what tells the most memory and swap that a program had, asked for as long as it runs, by a shell's command."""
 
     def peak(arguments: Sequence[str]) -> str:
         watch = "while kill -0 $! 2>/dev/null; do grep -E '^Vm(HWM|Swap)' /proc/$!/status 2>/dev/null; done; wait $!"
@@ -132,7 +132,7 @@ def peak_of(run: Callable[[str], str], program: str) -> Callable[[Sequence[str]]
 
 
 def on_board(host: str, build: str, program: Path, folder: str) -> tuple[Report, list[tuple[str, str]]]:
-    """How to run the program there, once it is copied, and the board's kernel and memory. Everything goes through the one
+    """Returns how to run the program there, once it is copied, and the board's kernel and memory. Everything goes through the one
     connection that tools/deploy opens, whose socket lies in `folder`."""
     control = f"{folder}/ssh"
     call([str(TOOLS / "deploy"), host, build, "--info"], DEPLOY_CONTROL=control)
@@ -152,7 +152,7 @@ def disconnect(host: str, folder: str) -> None:
 
 
 def here(program: Path, emulator: list[str]) -> tuple[Report, list[tuple[str, str]]]:
-    """The same for this machine or the emulator."""
+    """Does the same for this machine or the emulator."""
     command = [*emulator, str(program.resolve())]
 
     def run(*arguments: str, cold: bool = False) -> str:
@@ -164,7 +164,7 @@ def here(program: Path, emulator: list[str]) -> tuple[Report, list[tuple[str, st
 
 
 def system_rows(kernel: str, free: str) -> list[tuple[str, str]]:
-    """Of what uname and free (procps' or BusyBox's, in KiB) print."""
+    """Makes rows of what uname and free (procps' or BusyBox's, in KiB) print."""
     found = re.search(r"^Mem: +(\d+) +(\d+) +(\d+)(?: +\d+ +\d+ +(\d+))?", free, re.M)
     memory = f"{int(found[1]) / 1024:.1f} MiB, {int(found[4] or found[3]) / 1024:.1f} available" if found else UNKNOWN
     return [("kernel", kernel), ("memory", memory)]

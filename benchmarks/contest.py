@@ -1,4 +1,4 @@
-"""`tools/board-report --contest`: a program's stories against llama2.c's own, and what it takes to tell them.
+"""Runs `tools/board-report --contest`: a program's stories against llama2.c's own, and what it takes to tell them.
 
 The stories are kept in contest.toml as fingerprints, made by an oracle that shares no line with the kernels or the runtime:
 `python3 -m benchmarks.contest MODEL` computes docs/arithmetic.md in NumPy (codegen/golden_run.py), draws with llama2.c's
@@ -38,7 +38,7 @@ PROMPT = "Once upon a time"
 STORIES = tuple(("-t", "1.0", "-p", "0.9", "-n", str(STEPS), "-s", str(seed)) for seed in SEEDS)
 COMMAND = ("-t", "1.0", "-p", "0.9", "-n", str(STEPS), "-s", "123", "-i", PROMPT)
 RUNS = 30
-PIECE = 64  # bytes of a story that have a digest of their own
+PIECE = 64  # counts the bytes of a story that have a digest of their own
 BOS, EOS = 1, 2
 
 Run = Callable[..., str]
@@ -49,12 +49,12 @@ def digest(data: bytes) -> str:
 
 
 def prints_of(story: bytes) -> str:
-    """The digests of a story's first piece, its first two, ..., and of all of it."""
+    """Computes the digests of a story's first piece, its first two, ..., and of all of it."""
     return " ".join(digest(story[:end]) for end in (*range(PIECE, len(story), PIECE), len(story)))
 
 
 def first_difference(story: bytes, kept: str) -> int | None:
-    """The first byte of the first piece that differs from the story of these digests; None when it is the same."""
+    """Finds the first byte of the first piece that differs from the story of these digests; None when it is the same."""
     mine = prints_of(story)
     if mine == kept:
         return None
@@ -67,7 +67,7 @@ def first_difference(story: bytes, kept: str) -> int | None:
 
 def page(run: Run, system: Sequence[tuple[str, str]], timed: bool, program: Path, peak: Callable[[Sequence[str]], str],
          table: Callable[[Sequence[tuple[str, ...]]], str], path: Path = TABLE) -> str:
-    """The page of a program: stories, times, memory, sizes. `run` gives what it prints, `peak` the most memory and swap that
+    """Writes the page of a program: stories, times, memory, sizes. `run` gives what it prints, `peak` the most memory and swap that
     it had with some arguments; without `timed`, times are an emulator's and left out."""
     info = run("--info")
     found = re.search(r"^checkpoint had +fingerprint (0x[0-9a-f]+)", info, re.M)
@@ -95,7 +95,7 @@ def page(run: Run, system: Sequence[tuple[str, str]], timed: bool, program: Path
 
 
 def speed(run: Run) -> str:
-    """The mean of the runs, without those that lie more than one and a half interquartile ranges beside the quartiles."""
+    """Computes the mean of the runs, without those that lie more than one and a half interquartile ranges beside the quartiles."""
     rates = [float(found) for _ in range(RUNS) for found in re.findall(r"^achieved tok/s: ([0-9.]+)", run(*COMMAND), re.M)]
     if len(rates) < RUNS:
         return f"{len(rates)} of {RUNS} runs told their speed"
@@ -113,7 +113,7 @@ def speed(run: Run) -> str:
 
 @dataclasses.dataclass
 class Draws:
-    """llama2.c's random numbers (xorshift64*), and its top-p sampler at temperature 1."""
+    """Draws llama2.c's random numbers (xorshift64*), and samples by its top-p at temperature 1."""
 
     state: int
 
@@ -138,7 +138,7 @@ class Draws:
 
 
 def encode(text: str, vocabulary: TokenizerData) -> list[int]:
-    """The tokens of a text without a byte beyond ASCII, as llama2.c's encoder finds them, with BOS."""
+    """Finds the tokens of a text without a byte beyond ASCII, as llama2.c's encoder finds them, with BOS."""
     ids = {piece: at for at, piece in reversed(list(enumerate(vocabulary.pieces)))}
     tokens = [ids[b" "], *(ids.get(bytes([c]), FIRST_BYTE + c) for c in text.encode("ascii"))]
     while True:
@@ -151,7 +151,7 @@ def encode(text: str, vocabulary: TokenizerData) -> list[int]:
 
 
 def text_of(tokens: Sequence[int], vocabulary: TokenizerData) -> bytes:
-    """What llama2.c prints of a story, and the newline after it."""
+    """Returns what llama2.c prints of a story, and the newline after it."""
     text = b""
     for before, token in zip(tokens, tokens[1:]):
         piece = vocabulary.pieces[token]
@@ -162,7 +162,7 @@ def text_of(tokens: Sequence[int], vocabulary: TokenizerData) -> bytes:
 
 
 def stories(source: TensorSource, vocabulary: TokenizerData, seeds: Sequence[int], prompts: Sequence[str]) -> list[bytes]:
-    """The stories of seeds, each with its prompt, told side by side."""
+    """Tells the stories of seeds, each with its prompt, told side by side."""
     model = source.model
     tensor = functools.cache(source.tensor)
     steps, n = min(STEPS, model.seq_len), len(seeds)
@@ -187,7 +187,7 @@ def stories(source: TensorSource, vocabulary: TokenizerData, seeds: Sequence[int
 
 def position(tensor: Callable[..., Tensor], source: TensorSource, tokens: list[int], pos: int, table: FloatArray,
              keys: FloatArray, values: FloatArray) -> FloatArray:
-    """The logits (n, vocab_size) of one position of n texts, whose keys and values so far are (layers, n, steps, heads,
+    """Computes the logits (n, vocab_size) of one position of n texts, whose keys and values so far are (layers, n, steps, heads,
     head_size)."""
     model, norm_eps = source.model, np.float32(source.model.norm_eps)
     embedding = tensor("token_embedding_table")
@@ -224,7 +224,7 @@ def position(tensor: Callable[..., Tensor], source: TensorSource, tokens: list[i
 
 
 def entry(model: Path) -> str:
-    """The lines of a model in contest.toml."""
+    """Writes the lines of a model in contest.toml."""
     source = open_model(model)
     _, vocabulary = tokenizer_of(source, "")
     assert isinstance(vocabulary, TokenizerData), "llama2.c knows no other tokenizer"

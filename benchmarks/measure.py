@@ -33,24 +33,24 @@ STORY = (
 
 
 class BenchError(Exception):
-    """One line for the user."""
+    """Carries one line for the user."""
 
 
 def count(value: str) -> int:
-    """A positive number of an option."""
+    """Reads a positive number of an option."""
     if not value.isdigit() or not 1 <= int(value) <= 100000:
         raise argparse.ArgumentTypeError(f"expected 1 to 100000, found {value!r}")
     return int(value)
 
 
 def prompt_within(seq_len: int) -> str:
-    """A prompt for prefill that takes half of the context at most, at a token a character."""
+    """Makes a prompt for prefill that takes half of the context at most, at a token a character."""
     return STORY[: seq_len // 2 - 2]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of several runs, and how far they lie apart."""
+    """Holds the median of several runs, and how far they lie apart."""
 
     median: float
     smallest: float
@@ -62,13 +62,13 @@ class Spread:
         return Spread(statistics.median(values), min(values), max(values), len(values))
 
     def times(self, factor: float) -> Spread:
-        """In another unit."""
+        """Converts it to another unit."""
         return Spread(factor * self.median, factor * self.smallest, factor * self.largest, self.runs)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a program: decoding and, where it says, prefill in tokens a second; seconds from its start to the
+    """Holds one run of a program: decoding and, where it says, prefill in tokens a second; seconds from its start to the
     first byte of text; milliseconds by operation."""
 
     tok_s: float
@@ -84,8 +84,8 @@ def run_once(command: list[str], timeout: float = 600) -> Run:
     begin = time.monotonic()
     with tempfile.TemporaryFile() as errors, ExitStack() as at_exit:
         try:
-            # Unbuffered: communicate() would miss what a buffer has read ahead. In a session of its own, for its children
-            # to end with it.
+            # Leave it unbuffered: communicate() would miss what a buffer has read ahead. Give it a session of its own, for its
+            # children to end with it.
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=0,
                 start_new_session=True,
@@ -124,7 +124,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def peak_resident(command: list[str]) -> int:
-    """The peak of resident memory of a command in bytes. It is asked for while the command runs: what the kernel
+    """Measures the peak of resident memory of a command in bytes. It is asked for while the command runs: what the kernel
     accounts for when it has ended includes the memory of the Python that started it. 0 for one that always ends before
     it can be asked."""
     peak = 0
@@ -143,7 +143,7 @@ def peak_resident(command: list[str]) -> int:
 
 
 def program_of(build: Path) -> Path:
-    """The baked program of a build folder; a program is its own. BenchError when there is none."""
+    """Finds the baked program of a build folder; a program is its own. BenchError when there is none."""
     if build.is_file():
         return build
     targets = build / "meson-info" / "intro-targets.json"
@@ -158,7 +158,7 @@ def program_of(build: Path) -> Path:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of a build; "read", plainly reading as many bytes as the model's weights; or choosing a token: ns a call,
+    """Holds a kernel of a build; "read", plainly reading as many bytes as the model's weights; or choosing a token: ns a call,
     the bytes that one reads, and its multiply-accumulates."""
 
     ns: Spread
@@ -167,12 +167,12 @@ class Kernel:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes a second."""
+        """Returns the bytes a second."""
         return 1e9 * self.bytes / self.ns.median
 
 
 def kernels(build: Path) -> dict[str, Kernel]:
-    """By name: <kernel>/<positions>, read/<threads>, argmax and two of sample. Empty for a program without its build
+    """Measures them, by name: <kernel>/<positions>, read/<threads>, argmax and two of sample. Empty for a program without its build
     folder, or a build without -Dtests=enabled."""
     program = build / "benchmarks" / "kernels_benchmark"
     if not build.is_dir():

@@ -12,7 +12,7 @@ from benchmarks.shapes import Building
 
 @dataclass(frozen=True)
 class Row:
-    """A program with a number of threads. Rates in tokens a second; `operations` in ms a run; `read` is what as many
+    """Holds a program with a number of threads. Rates in tokens a second; `operations` in ms a run; `read` is what as many
     threads read in bytes a second from a buffer as large as the weights, 0 where that was not measured."""
 
     name: str
@@ -40,7 +40,7 @@ def threads(count: int) -> str:
 
 
 def share(rate: float, read: float) -> str:
-    """A rate as a share of what plain reading reaches; "cache" for a rate that no memory gives, that of bytes which lie in
+    """Shows a rate as a share of what plain reading reaches; "cache" for a rate that no memory gives, that of bytes which lie in
     a cache while those that were read did not."""
     percent = 100 * rate / read
     return f"{percent:.0f} %" if percent <= MEASURED_TWICE else "cache"
@@ -49,7 +49,7 @@ def share(rate: float, read: float) -> str:
 def text(
     rows: list[Row], kernels: dict[str, dict[str, Kernel]], peer: str = "", buildings: dict[str, Building] | None = None
 ) -> str:
-    """The page: a line a program and thread count, what building took, then a line a kernel."""
+    """Writes the page: a line a program and thread count, what building took, then a line a kernel."""
     lines = [
         f"{'program':26} {'threads':>7} {'decode tok/s':>24} {'prefill tok/s':>27} {'first token ms':>20} {'MB':>7}"
     ]
@@ -86,13 +86,13 @@ def text(
 
 
 WIDTH, BAR, LEFT, RIGHT = 900, 24, 150, 190
-BLUES = ("#2b5482", "#3b6ea5", "#5b8cc0", "#7fa8d1", "#a3c2e0")  # matrix products, by their time
+BLUES = ("#2b5482", "#3b6ea5", "#5b8cc0", "#7fa8d1", "#a3c2e0")  # colour the matrix products, by their time
 COLOURS = ("#6a994e", "#f2a65a", "#b56576", "#8e7cc3", "#76a5af", "#e0c341", "#a47149", "#e06666", "#c27ba0", "#999999")
 BY_THREADS = ("#3b6ea5", "#d1495b", "#6a994e", "#8e7cc3")
 
 
 def ticks(values: list[float]) -> list[float]:
-    """1, 2 and 5 times powers of ten, from the last below all values to the first above them."""
+    """Lists 1, 2 and 5 times powers of ten, from the last below all values to the first above them."""
     lowest, highest = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     all_ticks = [digit * 10.0**power for power in range(lowest, highest + 1) for digit in (1, 2, 5)]
     first = max(i for i, tick in enumerate(all_ticks) if tick <= min(values))
@@ -105,7 +105,7 @@ def words(x: float, y: float, text: str, more: str = "") -> str:
 
 
 def speed_against_size(rows: list[Row], top: float) -> tuple[list[str], float]:
-    """Tokens a second against bytes of weights a token, both logarithmic, and what reading those bytes allows as a ring;
+    """Draws tokens a second against bytes of weights a token, both logarithmic, and what reading those bytes allows as a ring;
     the drawing's parts and its lower end."""
     height, left, width = 320.0, 80.0, WIDTH - 80.0 - RIGHT
     across = ticks([row.weight_bytes / 1e6 for row in rows])
@@ -151,7 +151,7 @@ def speed_against_size(rows: list[Row], top: float) -> tuple[list[str], float]:
 
 
 def time_by_operation(rows: list[Row], top: float) -> tuple[list[str], float]:
-    """A bar a program, an operation a part of it: the matrix products in blue, the rest in a colour each."""
+    """Draws a bar a program, an operation a part of it: the matrix products in blue, the rest in a colour each."""
     parts = [words(10, top - 14, "time by operation, one thread", 'font-weight="bold"')]
     drawn = [row for row in rows if row.operations and row.threads == 1]
     totals: dict[str, float] = {}
@@ -187,7 +187,7 @@ def time_by_operation(rows: list[Row], top: float) -> tuple[list[str], float]:
 
 
 def svg(rows: list[Row]) -> str:
-    """Both drawings, one below the other; the first is of the programs that tell how large they are."""
+    """Puts both drawings together, one below the other; the first is of the programs that tell how large they are."""
     parts: list[str] = []
     y = 36.0
     sized = [row for row in rows if row.weight_bytes]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Building:
-    """Seconds to generate the code and to pack the weights, then to compile and link; bytes of the program."""
+    """Holds the seconds to generate the code and to pack the weights, then to compile and link; bytes of the program."""
 
     generate_s: float
     compile_s: float
@@ -25,7 +25,7 @@ class Building:
 
 
 def is_shape(name: str) -> bool:
-    """Whether tests/seeded.py has a recipe of that name."""
+    """Tells whether tests/seeded.py has a recipe of that name."""
     return name in seeded.RECIPES
 
 

@@ -1,4 +1,4 @@
-"""`tools/evaluate MODEL TEXT`: what each weight type costs, told by perplexity and divergence from float32."""
+"""Runs `tools/evaluate MODEL TEXT`: tells what each weight type costs, by perplexity and divergence from float32."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFERENCE = "f32"
 
 
 class Progress:
-    """A bar on standard error, where that is a terminal."""
+    """Draws a bar on standard error, where that is a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
@@ -38,7 +38,7 @@ class Progress:
 
 
 def evaluate(programs: list[Program], texts: int, progress: Progress) -> tuple[list[Loss], int]:
-    """The loss of each program against the first, and how many texts were cut into windows. All read the same texts,
+    """Computes the loss of each program against the first, and how many texts were cut into windows. All read the same texts,
     in step, so that no more than a window's logits are held."""
     losses = [Loss() for _ in programs]
     cut: set[int] = set()
@@ -66,7 +66,7 @@ def evaluate(programs: list[Program], texts: int, progress: Progress) -> tuple[l
 
 
 def table(programs: list[Program], losses: list[Loss]) -> str:
-    """A line a weight type."""
+    """Writes a line a weight type."""
     width = max(len("weights"), *(len(program.name) for program in programs))
     lines = [f"{'weights':{width}} {'MB':>8} {'perplexity':>11} {'change':>9} {'mean KL':>10} {'worst KL':>9} {'same top-1':>11}"]
     for program, loss in zip(programs, losses, strict=True):
@@ -79,7 +79,7 @@ def table(programs: list[Program], losses: list[Loss]) -> str:
 
 
 def figures(program: Program, loss: Loss) -> dict[str, object]:
-    """A row of the table for --json; divergences in nats."""
+    """Makes a row of the table for --json; divergences in nats."""
     return {
         "weights": program.name,
         "weights_bytes": program.weights_bytes,
@@ -93,7 +93,7 @@ def figures(program: Program, loss: Loss) -> dict[str, object]:
 
 def run(args: argparse.Namespace) -> None:
     texts = read_texts(args.text)
-    # A wrong one is refused with the exit code of its kind, before anything is built.
+    # Look now, so that a wrong one is refused with the exit code of its kind, before anything is built.
     tokenizer_of(open_model(args.model), "" if args.tokenizer is None else str(args.tokenizer))
     types = [name for name in args.types.split(",") if name]
     variants = [Variant.of(name) for name in dict.fromkeys([REFERENCE, *types])]

@@ -1,4 +1,4 @@
-"""`tools/draft MODEL`: makes the table of guesses that lies beside a model, from stories that the model itself tells."""
+"""Runs `tools/draft MODEL`: makes the table of guesses that lies beside a model, from stories that the model itself tells."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from codegen.output import atomic_output
 from evaluation.programs import ROOT, Variant, compiled, configure
 
 TEMPERATURES = ("1.0", "0.8", "0.6")
-HELD_BACK = 10  # one story in so many is not put into the table, and says what that is worth
+HELD_BACK = 10  # keeps back one story in so many: it is not put into the table, and says what that is worth
 
 
 def told(program: Path, count: int, seed: int, temperature: str) -> list[list[int]]:
-    """The tokens of the stories that a program of evaluation/stories.cpp tells. Raises BakeError when it fails."""
+    """Reads the tokens of the stories that a program of evaluation/stories.cpp tells. Raises BakeError when it fails."""
     done = subprocess.run([program, str(count), str(seed), temperature], capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]

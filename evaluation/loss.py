@@ -1,4 +1,4 @@
-"""How far the predictions of one model lie from those of another: the arithmetic of `tools/evaluate`, in float64."""
+"""Computes how far the predictions of one model lie from those of another: the arithmetic of `tools/evaluate`, in float64."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def log_softmax(logits: npt.NDArray[np.float32]) -> FloatArray:
-    """ln of the probabilities, row by row. (positions, vocab_size)"""
+    """Computes ln of the probabilities, row by row. (positions, vocab_size)"""
     exact = logits.astype(np.float64)
     shifted = exact - exact.max(axis=-1, keepdims=True)
     result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -21,11 +21,11 @@ def log_softmax(logits: npt.NDArray[np.float32]) -> FloatArray:
 
 @dataclass
 class Loss:
-    """Sums over the tokens that were predicted so far; divergences are of the reference from this model, in nats."""
+    """Sums up over the tokens that were predicted so far; divergences are of the reference from this model, in nats."""
 
     tokens: int = 0
-    surprise: float = 0.0  # of the tokens of the text: -ln p
-    divergence: float = 0.0  # Kullback-Leibler: sum of p_reference * ln(p_reference / p)
+    surprise: float = 0.0  # sums that of the tokens of the text: -ln p
+    divergence: float = 0.0  # sums, after Kullback and Leibler, p_reference * ln(p_reference / p)
     worst: float = 0.0
     same_top: int = 0
 
@@ -40,15 +40,15 @@ class Loss:
 
     @property
     def perplexity(self) -> float:
-        """e^(mean surprise), a token."""
+        """Computes e^(mean surprise), a token."""
         return math.exp(self.surprise / self.tokens)
 
     @property
     def mean_divergence(self) -> float:
-        """Mean Kullback-Leibler divergence of a position, in nats."""
+        """Computes the mean Kullback-Leibler divergence of a position, in nats."""
         return self.divergence / self.tokens
 
     @property
     def same_top_share(self) -> float:
-        """Share of positions where both models find the same token the likeliest."""
+        """Computes the share of positions where both models find the same token the likeliest."""
         return self.same_top / self.tokens

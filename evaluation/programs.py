@@ -21,20 +21,20 @@ ROWS_AT_ONCE = 1 << 22  # floats
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to bake a model: what `--types` calls it, and Meson's options."""
+    """Describes a way to bake a model: what `--types` calls it, and Meson's options."""
 
     name: str
     options: tuple[str, ...]
 
     @staticmethod
     def of(text: str) -> Variant:
-        """`q4` is -Dweights=q4, `q4:classifier=q8` has -Dclassifier=q8 as well."""
+        """Reads a variant: `q4` is -Dweights=q4, `q4:classifier=q8` has -Dclassifier=q8 as well."""
         weights, *more = text.split(":")
         return Variant(text, (f"-Dweights={weights}", *(f"-D{option}" for option in more)))
 
 
 def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Path) -> Path:
-    """The build folder of a variant, set up. Raises BakeError with what Meson said."""
+    """Sets up the build folder of a variant. Raises BakeError with what Meson said."""
     options = [f"-Dmodel={model.resolve()}", *variant.options]
     options += [f"-Dtokenizer={tokenizer.resolve()}"] if tokenizer else []
     digest = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8]
@@ -45,7 +45,7 @@ def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Pat
 
 
 def compiled(variant: Variant, build: Path, program: str = "logits") -> Path:
-    """A program of evaluation/meson.build in a build folder. Raises BakeError with what the compiler said."""
+    """Compiles a program of evaluation/meson.build in a build folder. Raises BakeError with what the compiler said."""
     _run(variant, ["meson", "compile", "-C", str(build), program])
     return build / "evaluation" / program
 
@@ -63,14 +63,14 @@ def _run(variant: Variant, command: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a text: `text` counts the texts, `tokens` all that were given, the first of them unpredicted."""
+    """Holds a piece of a text: `text` counts the texts, `tokens` all that were given, the first of them unpredicted."""
 
     text: int
     tokens: npt.NDArray[np.int32]
 
 
 class Program:
-    """A running `logits` program. Use it as a context manager: what is left of it is stopped at the end."""
+    """Runs a `logits` program. Use it as a context manager: what is left of it is stopped at the end."""
 
     def __init__(self, name: str, path: Path, texts: Path) -> None:
         """Starts the program on a file of framed texts."""
@@ -91,7 +91,7 @@ class Program:
         self._out.close()
 
     def window(self) -> Window | None:
-        """The next window, or None after the last one."""
+        """Reads the next window, or None after the last one."""
         head = self._out.read(8)
         if not head:
             if self._process.wait():
@@ -101,7 +101,7 @@ class Program:
         return Window(text, np.frombuffer(self._read(4 * count), "<i4"))
 
     def logits(self, window: Window) -> Iterator[npt.NDArray[np.float32]]:
-        """The logits of a window's predicted tokens, some rows at a time. BakeError when one is not finite."""
+        """Reads the logits of a window's predicted tokens, some rows at a time. BakeError when one is not finite."""
         left, first = len(window.tokens) - 1, 0
         while left:
             rows = min(left, max(1, ROWS_AT_ONCE // self.vocab_size))

@@ -9,12 +9,12 @@ from pathlib import Path
 from codegen.errors import BakeError
 from codegen.input import read_small
 
-SEPARATOR = "<|endoftext|>"  # between the stories of TinyStories' files
+SEPARATOR = "<|endoftext|>"  # stands between the stories of TinyStories' files
 LARGEST = 1 << 28
 
 
 def read_texts(path: Path) -> list[str]:
-    """The texts of a file in UTF-8: what stands between lines of `<|endoftext|>`, or, where there is none of these,
+    """Reads the texts of a file in UTF-8: what stands between lines of `<|endoftext|>`, or, where there is none of these,
     between blank lines. White space around a text is dropped.
 
     Raises BakeError: 66 when the file can't be read, 65 when it is not UTF-8 or has no text.
@@ -33,6 +33,6 @@ def read_texts(path: Path) -> list[str]:
 
 
 def framed(texts: list[str]) -> bytes:
-    """The texts as evaluation/logits.cpp reads them: each a u32 length and its bytes."""
+    """Frames the texts as evaluation/logits.cpp reads them: each a u32 length and its bytes."""
     raw = [text.encode() for text in texts]
     return b"".join(struct.pack("<I", len(text)) + text for text in raw)

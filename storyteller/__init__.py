@@ -1,1 +1,1 @@
-"""The storyteller's part of the generator. It uses codegen; nothing of codegen knows it."""
+"""Generates the storyteller's part. It uses codegen; nothing of codegen knows it."""

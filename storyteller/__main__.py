@@ -1,4 +1,4 @@
-"""The command line of the storyteller's part of the generator: `python3 -m storyteller COMMAND MODEL`.
+"""Runs the command line of the storyteller's part of the generator: `python3 -m storyteller COMMAND MODEL`.
 
     topics   for the build: a warning for words that the dictionary lacks. --save keeps the arguments for `wishes`, which takes
              them with --bake, and what codegen/stamp.py watches

@@ -1,4 +1,4 @@
-"""The memory that the storyteller takes beside its model: voice, recogniser, acoustic model."""
+"""Counts the memory that the storyteller takes beside its model: voice, recogniser, acoustic model."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from codegen.plan import Plan
 from codegen.templating import thousands as n
 from storyteller.phrases import friends
 
-# Measured on the Duo's program, all of its pages (tests/storyteller/programs.py), and a
+# Count what was measured on the Duo's program, all of its pages (tests/storyteller/programs.py), and a
 # little more. A voice: its tables, a sentence of 200 letters at its own speed, which is the longest, and 16 s that wait for
 # the player. The statistical voices keep 1 MB for each second of a sentence.
 VOICE_BYTES = {"slt": 14_000_000, "kal16": 6_500_000, "rms": 15_000_000, "awb": 13_500_000, "kal": 4_000_000, "espeak": 11_000_000}
-# PocketSphinx: its decoder, which grows with the grammar (10 to 278 topics were measured), and the files of Debian's
+# Count for PocketSphinx its decoder, which grows with the grammar (10 to 278 topics were measured), and the files of Debian's
 # acoustic model, mapped or copied.
 DECODER_BYTES = 6_900_000
 TOPIC_WORD_BYTES = 6_000
-FRIEND_WORD_BYTES = 14_700  # more, for those that may follow an "and"
+FRIEND_WORD_BYTES = 14_700  # come on top, for those that may follow an "and"
 ACOUSTIC_MODEL_BYTES = 6_610_000
 
 
 def decoder_bytes(topics: Sequence[str]) -> int:
-    """What hearing takes beside the acoustic model."""
+    """Counts what hearing takes beside the acoustic model."""
     words = [sum(len(topic.split()) for topic in some) for some in (topics, friends(topics))]
     return DECODER_BYTES + TOPIC_WORD_BYTES * words[0] + FRIEND_WORD_BYTES * words[1]
 

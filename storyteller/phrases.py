@@ -1,4 +1,4 @@
-"""What can be said to the storyteller: the phrases of its grammar, which its parser (wishes.cpp) knows too.
+"""Lists what can be said to the storyteller: the phrases of its grammar, which its parser (wishes.cpp) knows too.
 
 All are small English letters and apostrophes, as a recogniser's dictionary has them.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-# How somebody asks, before "a story" or "about".
+# Say how somebody asks, before "a story" or "about".
 ASKS = (
     "tell me", "tell us", "tell", "can you tell me", "can you tell us", "could you tell me", "will you tell me", "i want to hear",
     "i want", "we want", "i would like", "can i have", "can we have", "may i have", "give me", "read me",
 )  # fmt: skip
 
-# What is asked for, and how long it shall be: -1 shorter than usual, 1 longer. What is "another" is only such where no topic follows.
+# Name what is asked for, and how long it shall be: -1 shorter than usual, 1 longer. What is "another" is only such where no
+# topic follows.
 STORIES = ("a story", "story", "a bedtime story", "one")
 OTHERS = ("another story", "another one", "another", "one more", "one more story", "a new story", "a different story", "something else")
 LENGTHS = (
@@ -21,16 +22,16 @@ LENGTHS = (
     ("a long story", 1), ("a longer story", 1), ("a long one", 1), ("a longer one", 1),
 )  # fmt: skip
 
-# What stands between the story and its topic.
+# Stand between the story and its topic.
 LINKS = ("about", "of", "with")
 
-# Understood when typed, not listened for: too near to others, and a board pays for each phrase.
+# Are understood when typed, not listened for: too near to others, and a board pays for each phrase.
 UNHEARD = frozenset({
     "of", "tell", "we want", "read me", "a new story", "a different story", "something else", "story", "one", "too quiet", "too long",
     "too short", "more", "more of it", "no stop", "stop stop",
 })  # fmt: skip
 
-# How somebody is called: "a boy named tom".
+# Say how somebody is called: "a boy named tom".
 NAMED = ("named", "called")
 NAMES = (
     "adam", "alex", "alice", "amy", "anna", "ben", "bella", "charlie", "chloe", "clara", "daisy", "daniel", "david", "ella", "emily",
@@ -40,13 +41,13 @@ NAMES = (
     "toby", "tom", "william", "zoe",
 )  # fmt: skip
 
-# As many topics may be heard behind "and".
+# Limits the topics that may be heard behind "and".
 MAX_FRIENDS = 100
 
-# What stands at either end of what somebody says, and means nothing.
+# Stand at either end of what somebody says, and mean nothing.
 POLITE = ("please", "now", "then", "okay", "yes", "hey", "hello", "hi", "robot", "well", "thanks", "so", "and", "um", "uh")
 
-# Whole utterances, also after an ask ("can you tell me that one again"): the words, and the name of wishes.hpp's Command.
+# Are whole utterances, also after an ask ("can you tell me that one again"): the words, and the name of wishes.hpp's Command.
 COMMANDS = (
     ("again", "kAgain"), ("it again", "kAgain"), ("that again", "kAgain"), ("that one again", "kAgain"), ("the same again", "kAgain"),
     ("the same story", "kAgain"), ("the same story again", "kAgain"), ("the story again", "kAgain"), ("once more", "kAgain"),
@@ -68,12 +69,12 @@ COMMANDS = (
 
 
 def friends(topics: Sequence[str]) -> list[str]:
-    """The topics that may come with somebody: "a dog and a cat"."""
+    """Returns the topics that may come with somebody: "a dog and a cat"."""
     return [topic for topic in topics if topic.startswith(("a ", "an ")) and topic.count(" ") == 1][:MAX_FRIENDS]
 
 
 def grammar(topics: tuple[str, ...]) -> list[str]:
-    """The lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
+    """Writes the lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
 
     What a board pays for is each word that may come at a point, and each that may follow it: topics stand in it once, and
     who comes with somebody is one of friends().
@@ -102,6 +103,6 @@ def grammar(topics: tuple[str, ...]) -> list[str]:
 
 
 def own_words() -> frozenset[str]:
-    """The words of the grammar that are there whatever the topics; names are apart."""
+    """Returns the words of the grammar that are there whatever the topics; names are apart."""
     tables = (ASKS, STORIES, OTHERS, LINKS, NAMED, [words for words, _ in (*LENGTHS, *COMMANDS)], ["please me and about can you tell"])
     return frozenset(" ".join(phrase for table in tables for phrase in table).split())

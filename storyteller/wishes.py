@@ -1,4 +1,4 @@
-"""What the storyteller can hear: a grammar of wishes, made from the topics that the model knows.
+"""Bakes what the storyteller can hear: a grammar of wishes, made from the topics that the model knows.
 
 A topics file has one topic a line ("a dragon", "the sea", "sharing"): English words in small letters, which is what a
 recogniser's dictionary has. It lies beside the model as `<stem>.topics.txt`. A model without one is taken to go on from
@@ -31,17 +31,17 @@ MAX_TOPICS_BYTES = 1 << 20
 MAX_DICTIONARY_BYTES = 64 << 20
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
-# A word that has several pronunciations is listed again as read(2), read(3).
+# Matches an entry: a word that has several pronunciations is listed again as read(2), read(3).
 ENTRY = re.compile(r"([^\s()]+)(?:\((\d+)\))?\s+([A-Z]+(?: [A-Z]+)*)\s*")
 SHORTEST_HALF = 3  # letters
-OWN_WORDS = own_words()  # whatever the topics
+OWN_WORDS = own_words()  # are there whatever the topics
 
-Dictionary = dict[str, tuple[str, ...]]  # the phones of a word's pronunciations, the commonest first
+Dictionary = dict[str, tuple[str, ...]]  # has the phones of a word's pronunciations, the commonest first
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """The topics, and the prompt that asks the model for one: before, after, and whether it is part of the story."""
+    """Holds the topics, and the prompt that asks the model for one: before, after, and whether it is part of the story."""
 
     topics: tuple[str, ...]
     before: str
@@ -50,17 +50,17 @@ class Wishes:
 
     @property
     def words(self) -> list[str]:
-        """The words of the grammar."""
+        """Returns the words of the grammar."""
         return sorted(OWN_WORDS.union(phrases.NAMES, *(topic.split() for topic in self.topics)))
 
     @property
     def grammar(self) -> list[str]:
-        """The lines of the grammar, in JSGF, but for the names."""
+        """Returns the lines of the grammar, in JSGF, but for the names."""
         return phrases.grammar(self.topics)
 
 
 def _text(path: Path, what: str, largest: int, remedy: str) -> str:
-    """The text of a file. Raises BakeError, with the remedy, when it can't be read or is too large."""
+    """Reads the text of a file. Raises BakeError, with the remedy, when it can't be read or is too large."""
     try:
         return read_small(path, largest).decode("utf-8")
     except BakeError as error:
@@ -70,7 +70,7 @@ def _text(path: Path, what: str, largest: int, remedy: str) -> str:
 
 
 def read_topics(path: Path) -> tuple[str, ...]:
-    """The topics of a file, each once. Raises BakeError with the line's number when one can't be said."""
+    """Reads the topics of a file, each once. Raises BakeError with the line's number when one can't be said."""
     lines = _text(path, "topics", MAX_TOPICS_BYTES, "name a file with -Dtopics=PATH").splitlines()
     topics = []
     for number, line in enumerate(lines, 1):
@@ -88,7 +88,7 @@ def read_topics(path: Path) -> tuple[str, ...]:
 
 
 def read_dictionary(path: Path, words: list[str]) -> Dictionary:
-    """What a dictionary has of `words`, or of the two words that make one ("seahorse"). Raises BakeError when it can't be
+    """Reads what a dictionary has of `words`, or of the two words that make one ("seahorse"). Raises BakeError when it can't be
     read or lacks the words of every wish."""
     text = _text(path, "dictionary", MAX_DICTIONARY_BYTES, "install pocketsphinx-en-us, or name one with -Ddictionary=PATH")
     halves = {word: [(word[:at], word[at:]) for at in range(SHORTEST_HALF, len(word) - SHORTEST_HALF + 1)] for word in words}
@@ -109,7 +109,7 @@ def read_dictionary(path: Path, words: list[str]) -> Dictionary:
 
 
 def lacking_words(wishes: Wishes, dictionary: Dictionary) -> str:
-    """A line about the words that the dictionary lacks, each with a topic that has it; empty when it has them all."""
+    """Writes a line about the words that the dictionary lacks, each with a topic that has it; empty when it has them all."""
     of = {word: topic for topic in reversed(wishes.topics) for word in topic.split()}
     lacking = [word for word in sorted(of) if word not in dictionary]
     named = (f'{word} ("{of[word]}")' for word in lacking)
@@ -117,7 +117,7 @@ def lacking_words(wishes: Wishes, dictionary: Dictionary) -> str:
 
 
 def find_topics(model: Path, named: str) -> tuple[Path, bool]:
-    """The topics file that was named or lies beside the model, and whether the model was trained on requests for them."""
+    """Finds the topics file that was named or lies beside the model, and whether the model was trained on requests for them."""
     if named:
         return Path(named), True
     path = next((path for path in topics_beside(model) if path.is_file()), None)
@@ -125,12 +125,12 @@ def find_topics(model: Path, named: str) -> tuple[Path, bool]:
 
 
 def topics_beside(model: Path) -> list[Path]:
-    """The names that a topics file beside a model may have."""
+    """Lists the names that a topics file beside a model may have."""
     return [model.parent / f"{stem}.topics.txt" for stem in stems(model)]
 
 
 def wishes_for(path: Path, trained: bool) -> Wishes:
-    """The wishes for the topics of a file, as find_topics() has found it."""
+    """Makes the wishes for the topics of a file, as find_topics() has found it."""
     topics = read_topics(path)
     if trained:
         return Wishes(topics, "Tell me a story about ", ".", told=False)

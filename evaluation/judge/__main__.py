@@ -1,4 +1,4 @@
-"""`tools/judge-stories PROGRAM`: every bar of the model's stories, on stories that nobody chose."""
+"""Runs `tools/judge-stories PROGRAM`: measures every bar of the model's stories, on stories that nobody chose."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from evaluation.judge.bars import Bar, Verdict, asked, bars, judge
 from evaluation.programs import ROOT
 from models.engine import lexicon
 
-# Seeds of the program's sampler, apart from those that people try first.
+# Begins the seeds of the program's sampler, apart from those that people try first.
 FIRST_SEED = 1000
 
 
 def topics_of(path: Path) -> Topics:
-    """The topics of a model.  Raises BakeError 66 when the list can't be read."""
+    """Reads the topics of a model.  Raises BakeError 66 when the list can't be read."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -33,7 +33,7 @@ def topics_of(path: Path) -> Topics:
 
 
 def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
-    """The figures as Markdown, a column for each temperature."""
+    """Writes the figures as Markdown, a column for each temperature."""
     heads = "".join(f" {name} | bar |" for name, _, _ in columns)
     lines = [f"| measure |{heads}", "| --- |" + " --- | --- |" * len(columns)]
     for row, bar in enumerate(columns[0][1]):
@@ -47,7 +47,7 @@ def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
 
 
 def quality(args: argparse.Namespace, progress: Progress) -> int:
-    """The table; 0 when every bar is met at every temperature, else 1."""
+    """Prints the table; returns 0 when every bar is met at every temperature, else 1."""
     topics, words = topics_of(args.topics), knowledge.words()
     settings = [(float(text), 0.9) for text in args.temperatures.split(",")]
     columns: list[tuple[str, list[Bar], dict[str, float]]] = []
@@ -81,7 +81,7 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
 
 
 def write_stories(path: Path, name: str, told: Sequence[Told], free: Sequence[Told], verdict: Verdict) -> None:
-    """The stories themselves, and what was found in them, for whoever wants to read."""
+    """Writes the stories themselves, and what was found in them, for whoever wants to read."""
     found: dict[int, list[str]] = {}
     for what, places in verdict.faults.items():
         for number, where in places:
@@ -93,7 +93,7 @@ def write_stories(path: Path, name: str, told: Sequence[Told], free: Sequence[To
 
 
 def passing(args: argparse.Namespace, progress: Progress) -> int:
-    """The topics that a model tells of in at least the share of its bar, one a line, in the order of the list."""
+    """Lists the topics that a model tells of in at least the share of its bar, one a line, in the order of the list."""
     topics, words = topics_of(args.topics), knowledge.words()
     program = Program.of(args.program, 0.8, 0.9)
     wanted: list[tuple[str, Ask]] = []
@@ -115,7 +115,7 @@ def passing(args: argparse.Namespace, progress: Progress) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="tools/judge-stories",
         description="Judges the stories of a baked program: asks it for a thousand, reads each as a listener does, and holds "

@@ -1,4 +1,4 @@
-"""What a program is asked for, and how its stories are had: one process a story, so that nothing joins them."""
+"""Asks a program for its stories: says for what, and runs one process a story, so that nothing joins them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from codegen.errors import BakeError
 
 FOLDER = Path(__file__).parent
-# Of 1,000 stories, how many ask for what; the rest ask for nothing.
+# Say of 1,000 stories how many ask for what; the rest ask for nothing.
 SHARES = (("kind", 150), ("thing", 150), ("place", 100), ("theme", 150), ("two kinds", 100), ("unknown name", 75),
           ("unknown noun", 75))  # fmt: skip
-# Names and nouns that training has not; tests hold them against the engine's lexicon and stories.
+# List names and nouns that training has not; tests hold them against the engine's lexicon and stories.
 UNKNOWN_NAMES = tuple("""Zebulon Wilhelmina Quentin Oswin Thessaly Bertrand Ysolde Kasimir Ludmila Torvald Ximena Fenwick
     Petronella Gawain Ottoline Barnaby Jorunn Mungo Tamsin Ambrose Zuzanna Horatio Calliope Dragomir Ondine Leander Perpetua
     Rosalba Solveig Thaddeus""".split())  # fmt: skip
@@ -27,7 +27,7 @@ UNKNOWN_NOUNS = tuple("""saxophone trampoline zeppelin sitar wheelchair croissan
 
 @dataclass(frozen=True)
 class Ask:
-    """A prompt, what it asks for ("kind", "thing", ..., "" for nothing, "free" for a beginning), and its words."""
+    """Holds a prompt, what it asks for ("kind", "thing", ..., "" for nothing, "free" for a beginning), and its words."""
 
     prompt: str
     about: str = ""
@@ -36,7 +36,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Told:
-    """A story as a program told it: `text` without the line of the prompt, but with a beginning that was given."""
+    """Holds a story as a program told it: `text` without the line of the prompt, but with a beginning that was given."""
 
     ask: Ask
     text: str
@@ -46,7 +46,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of a model by what they are, without article: kinds of heroes, things, places; themes whole."""
+    """Holds the topics of a model by what they are, without article: kinds of heroes, things, places; themes whole."""
 
     kinds: tuple[str, ...]
     things: tuple[str, ...]
@@ -71,17 +71,17 @@ class Topics:
 
 
 def article(noun: str) -> str:
-    """A noun with "a" or "an" before it."""
+    """Puts "a" or "an" before a noun."""
     return f"an {noun}" if noun[0] in "aeiou" and not re.match("uni|eu|use|uku", noun) else f"a {noun}"
 
 
 def about(topic: str) -> str:
-    """The plainest way to ask for a topic."""
+    """Asks in the plainest way for a topic."""
     return f"Tell me a story about {topic}."
 
 
 def asks(topics: Topics, count: int, seed: int) -> list[Ask]:
-    """What `count` stories are asked for, topics evenly; a function of the arguments alone."""
+    """Chooses what `count` stories are asked for, topics evenly; a function of the arguments alone."""
     rng = random.Random(seed)
 
     def rounds(words: Sequence[str]) -> Iterator[str]:
@@ -124,13 +124,13 @@ def asks(topics: Topics, count: int, seed: int) -> list[Ask]:
 
 
 def listed(name: str) -> list[tuple[str, str]]:
-    """The lines `first | second` of a file of this folder."""
+    """Reads the lines `first | second` of a file of this folder."""
     pairs = (line.split(" | ", 1) for line in _lines(name))
     return [(first.strip(), second.strip()) for first, second in pairs]
 
 
 def listed_words(name: str) -> frozenset[str]:
-    """The words of a file of this folder."""
+    """Reads the words of a file of this folder."""
     return frozenset(word for line in _lines(name) for word in line.split())
 
 
@@ -140,18 +140,18 @@ def _lines(name: str) -> list[str]:
 
 
 def openings() -> list[Ask]:
-    """The beginnings that people made up, with the name that must be kept."""
+    """Reads the beginnings that people made up, with the name that must be kept."""
     return [Ask(text, "free", (name,)) for name, text in listed("openings.txt")]
 
 
 def forbidden() -> list[Ask]:
-    """Prompts that ask for what a toy must not tell, by category."""
+    """Reads the prompts that ask for what a toy must not tell, by category."""
     return [Ask(prompt, "forbidden", (category,)) for category, prompt in listed("forbidden.txt")]
 
 
 @dataclass(frozen=True)
 class Program:
-    """A baked program, and how its stories are sampled."""
+    """Runs a baked program, and knows how its stories are sampled."""
 
     path: Path
     temperature: float
@@ -173,7 +173,7 @@ class Program:
         return Program(path, temperature, top_p, int(found.group(1)))
 
     def tell(self, ask: Ask, seed: int) -> Told:
-        """One story.  Raises BakeError when the program fails."""
+        """Tells one story.  Raises BakeError when the program fails."""
         done = self._run(["-t", f"{self.temperature:g}", "-p", f"{self.top_p:g}", "-n", "0", "-s", str(seed), "-i", ask.prompt])
         tokens = sum(int(number) for number in re.findall(r"(\d+) tokens", done.stderr)[:1])
         prompt = sum(int(number) for number in re.findall(r"prompt (\d+) tokens", done.stderr)[:1])
@@ -183,7 +183,7 @@ class Program:
         return Told(ask, text, tokens, 0 < tokens + prompt < self.seq_len - 1)
 
     def likeliest_word(self, before: str) -> str:
-        """The word that a text goes on with when the likeliest token is taken each time, in small letters; "" for none.
+        """Finds the word that a text goes on with when the likeliest token is taken each time, in small letters; "" for none.
 
         Raises BakeError when the program fails.
         """
@@ -199,7 +199,7 @@ class Program:
         return done
 
     def all(self, wanted: Sequence[Ask], seed: int, jobs: int, show: Callable[[int, int], None]) -> list[Told]:
-        """The stories of all asks, each with a seed of its own."""
+        """Tells the stories of all asks, each with a seed of its own."""
         told = []
         with ThreadPoolExecutor(jobs) as pool:
             for one in pool.map(self.tell, wanted, range(seed, seed + len(wanted))):

@@ -1,4 +1,4 @@
-"""The measures of a model's stories and the bars that they are held against."""
+"""Measures a model's stories, and has the bars that they are held against."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation.judge.reader import WORD, Story, Words
 
 @dataclass(frozen=True)
 class Bar:
-    """A measure in words, and what it must be above or below; shares are of 1."""
+    """Describes a measure in words, and what it must be above or below; shares are of 1."""
 
     name: str
     least: float | None = None
@@ -21,16 +21,16 @@ class Bar:
     share: bool = True
 
     def passed(self, value: float) -> bool:
-        """Whether a figure meets the bar; no number meets none."""
+        """Tells whether a figure meets the bar; no number meets none."""
         return (self.least is None or value > self.least) and (self.most is None or value < self.most) and value == value
 
     def shown(self, value: float) -> str:
-        """A figure as the table has it."""
+        """Shows a figure as the table has it."""
         return f"{100 * value:.1f} %" if self.share else f"{value:.3f}"
 
     @property
     def wanted(self) -> str:
-        """The bar as the table has it."""
+        """Shows the bar as the table has it."""
         if self.least is None and self.most is None:
             return ""
         return f"> {self.shown(self.least)}" if self.least is not None else f"< {self.shown(self.most or 0.0)}"
@@ -57,19 +57,19 @@ BARS = (
     Bar("distinct 4-grams", least=0.42, share=False),
     Bar("12-grams verbatim in training stories", most=0.35),
 )
-# At a temperature of 1, the command line's default.
+# Replace the bars at a temperature of 1, the command line's default.
 WARM = {"any binding error: who, what, which thing": 0.08, "a word outside dictionary and prompt": 0.01}
 
 
 def bars(temperature: float) -> list[Bar]:
-    """The bars at a temperature."""
+    """Returns the bars at a temperature."""
     if temperature < 0.95:
         return list(BARS)
     return [Bar(bar.name, None if bar.name not in WARM else bar.least, WARM.get(bar.name), bar.share) for bar in BARS]
 
 
 def has(text: str, noun: str) -> bool:
-    """Whether a noun occurs, in singular or plural; a letter beside it that is no Latin one does not end a word."""
+    """Tells whether a noun occurs, in singular or plural; a letter beside it that is no Latin one does not end a word."""
     low = text.lower()
     if not noun.isascii():
         return noun.lower() in low
@@ -81,14 +81,14 @@ def has(text: str, noun: str) -> bool:
 
 
 def first_kind(text: str, kinds: Sequence[str]) -> str:
-    """The kind that comes in first."""
+    """Finds the kind that comes in first."""
     one = "|".join(sorted(kinds, key=len, reverse=True))
     found = re.search(rf"\b({one})\b", text.lower())
     return found.group(1) if found else ""
 
 
 def asked(told: Told, words: Words) -> bool | None:
-    """Whether a story is what was asked for; None where nothing was."""
+    """Tells whether a story is what was asked for; None where nothing was."""
     ask, text = told.ask, told.text
     match ask.about:
         case "kind":
@@ -106,26 +106,26 @@ def asked(told: Told, words: Words) -> bool | None:
 
 
 def kept(told: Told, words: Words) -> bool:
-    """Whether a story that goes on from somebody's own beginning keeps the name and has no nonsense word."""
+    """Tells whether a story that goes on from somebody's own beginning keeps the name and has no nonsense word."""
     story = Story(told.text, told.ask.prompt, words)
     rest = told.text.removeprefix(told.ask.prompt)
     return re.search(rf"\b{told.ask.words[0]}\b", rest) is not None and "non-word" not in story.faults
 
 
 def ends_properly(told: Told) -> bool:
-    """Whether a story came to an end, and that is the end of a sentence."""
+    """Tells whether a story came to an end, and that is the end of a sentence."""
     return told.ended and told.text.rstrip("\"”'’")[-1:] in tuple(".!?。！？")
 
 
 def distinct(texts: Sequence[str], size: int = 4) -> float:
-    """Different runs of `size` words over all runs of a set of texts."""
+    """Computes the share of different runs of `size` words in all runs of a set of texts."""
     found = [gram for text in texts for gram in knowledge.grams(" ".join(WORD.findall(text.lower())), size)]
     return len(set(found)) / max(len(found), 1)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures by the name of a bar, and for each kind of fault where it was found: (number of the story, what)."""
+    """Holds figures by the name of a bar, and for each kind of fault where it was found: (number of the story, what)."""
 
     figures: dict[str, float]
     faults: dict[str, list[tuple[int, str]]]
@@ -134,8 +134,8 @@ class Verdict:
 
 def judge(told: Sequence[Told], free: Sequence[Told], words: Words, greedy: tuple[float, float],
           copied: Callable[[Sequence[str]], float]) -> Verdict:  # fmt: skip
-    """The figures of stories (`told`) and of own beginnings (`free`); `greedy` are those of determined.shares, `copied` gives
-    the share of verbatim runs."""
+    """Computes the figures of stories (`told`) and of own beginnings (`free`); `greedy` are those of determined.shares,
+    `copied` gives the share of verbatim runs."""
     faults: dict[str, list[tuple[int, str]]] = {}
     unbound, improper = 0, 0
     right: dict[str, list[bool]] = {}

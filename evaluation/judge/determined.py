@@ -1,4 +1,4 @@
-"""Places of held-out stories where a thing is named that the prompt, or the story so far, has determined."""
+"""Finds places of held-out stories where a thing is named that the prompt, or the story so far, has determined."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from evaluation.judge.asks import Program
 from models import engine
 from models.engine import lexicon
 
-# Stories that no training and no other measure sees.
+# Seeds stories that no training and no other measure sees.
 SEED = 9_000_000
 
 
 @dataclass(frozen=True)
 class Place:
-    """A story up to just before a thing is named: what a program gets, and the thing (a noun in small letters)."""
+    """Holds a story up to just before a thing is named: what a program gets, and the thing (a noun in small letters)."""
 
     before: str
     thing: str
-    again: bool  # whether the story has named it before, or only the prompt has
+    again: bool  # tells whether the story has named it before, or only the prompt has
 
 
 def places(count: int) -> list[Place]:
-    """`count` places where the asked thing comes first, and as many where a thing comes again; one of each a story."""
+    """Finds `count` places where the asked thing comes first, and as many where a thing comes again; one of each a story."""
     nouns = frozenset(noun for noun in lexicon.load().nouns if " " not in noun)
     found: dict[bool, list[Place]] = {False: [], True: []}
     index = 0
@@ -47,7 +47,7 @@ def places(count: int) -> list[Place]:
 
 
 def shares(program: Program, wanted: Sequence[Place], show: Callable[[int, int], None]) -> tuple[float, float]:
-    """How often the likeliest word is the asked thing where it comes first, and the right thing where one comes again: of
+    """Computes how often the likeliest word is the asked thing where it comes first, and the right thing where one comes again: of
     the places where the program names a thing at all, since "He looked at the" may go on with anything.  NaN without any."""
     nouns = lexicon.load().nouns
     right: dict[bool, list[bool]] = {False: [], True: []}

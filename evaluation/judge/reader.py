@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-# Gendered nouns and pronouns of English.
+# List the gendered nouns and pronouns of English.
 FEMALE = frozenset("she her hers herself girl woman mother mom mommy mama grandma grandmother aunt sister queen princess "
                    "daughter lady witch mermaid niece wife".split())  # fmt: skip
 MALE = frozenset("he him his himself boy man father dad daddy papa grandpa grandfather uncle brother king prince son nephew "
@@ -20,18 +20,18 @@ NOUNS = {"f": FEMALE - PRONOUNS["f"], "m": MALE - PRONOUNS["m"]}
 OTHER = {"f": "m", "m": "f"}
 SAYING = ("said|asked|called|cried|shouted|whispered|answered|replied|sighed|laughed|squeaked|yelled|added|thought|told|sang|"
           "begged|explained|giggled|murmured|mumbled|wondered|growled|chirped")  # fmt: skip
-# Capital letters that name nobody in particular.
+# Lists words with capital letters that name nobody in particular.
 NO_NAMES = frozenset("I Mr Mrs Miss Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May "
                      "June July August September October November December Christmas Easter Grandma Grandpa Mom Dad Mama Papa "
                      "Mother Father Grandmother Grandfather Aunt Uncle Mommy Daddy English Earth Mars God North South East West "
                      "Sundays Mondays Tuesdays Wednesdays Thursdays Fridays Saturdays Christmas".split())  # fmt: skip
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SENTENCE = re.compile(r"[^.!?。！？]*(?:[.!?。！？]+[\"”’]*|$)")
-# Words that stand by themselves between marks; every word ends in one way only, or a "Pooooh" without end takes for ever.
+# Matches words that stand by themselves between marks; every word ends in one way only, or a "Pooooh" without end takes for ever.
 _ONE = r"[^\W\d_]+(?:-[^\W\d_]+)*"
 _ALONE = re.compile(rf"(?:^|[.!?\"“:] ?|\n)({_ONE}(?:(?:, and |, ?|! ?|\.\.\. ?| and ){_ONE}){{0,5}}[!?.,]+)")
 _NAME = r"[A-Z][^\W\d_]+(?![-\w])"
-# How somebody is introduced, around the name {0}.
+# Say how somebody is introduced, around the name {0}.
 _INTRODUCED = (
     r"\b(?:named|called|was|is|of|name|meet|met|friend|sister|brother|cousin|neighbor|Mr\.|Mrs\.|Miss|Aunt|Uncle|am|be|"
     r"like|Old|Little|Captain|Doctor|Professor|King|Queen|Prince|Princess|Sir|Lady) {0}\b",
@@ -45,7 +45,7 @@ _INTRODUCED = (
 
 @dataclass(frozen=True)
 class Words:
-    """What the reader knows: gender by name ("f", "m"), kinds, things that matter, and a dictionary in small letters."""
+    """Holds what the reader knows: gender by name ("f", "m"), kinds, things that matter, and a dictionary in small letters."""
 
     names: Mapping[str, str]
     kinds: frozenset[str]
@@ -55,7 +55,7 @@ class Words:
 
 @dataclass
 class Story:
-    """A story read once.  `faults` maps what does not fit ("stranger", "gender", "pronoun", ...) to where."""
+    """Reads a story once.  `faults` maps what does not fit ("stranger", "gender", "pronoun", ...) to where."""
 
     text: str
     prompt: str
@@ -79,7 +79,7 @@ class Story:
         self.faults.setdefault(what, []).append(where)
 
     def _strangers(self) -> None:
-        """A name that nobody introduces: it is there once or twice, as if everyone knew who that is."""
+        """Finds a name that nobody introduces: it is there once or twice, as if everyone knew who that is."""
         for name in self.names:
             if name in self.prompt or name == self.names[0] or name in self.sentences[0]:
                 continue
@@ -88,7 +88,7 @@ class Story:
                 self._fault("stranger", f"{name}: {first}")
 
     def _genders(self) -> dict[str, str]:
-        """The gender of each name: that of the name where it is known, else of the noun it is introduced with."""
+        """Finds the gender of each name: that of the name where it is known, else of the noun it is introduced with."""
         found = {}
         for name in self.names:
             known = self.words.names.get(name, "")
@@ -104,7 +104,7 @@ class Story:
         return found
 
     def _pronouns(self, genders: Mapping[str, str]) -> None:
-        """A pronoun of a gender that nobody so far has, or one that turns on its own subject."""
+        """Finds a pronoun of a gender that nobody so far has, or one that turns on its own subject."""
         so_far: set[str] = set()
         unknown = False
         for sentence in self.sentences:
@@ -115,7 +115,7 @@ class Story:
             for gender, nouns in NOUNS.items():
                 if nouns.intersection(low) or nouns.intersection(word.removesuffix("s") for word in low):
                     so_far.add(gender)
-            # Somebody without a name may be either.
+            # Leave out what is said: somebody without a name may be either.
             told = re.sub(r"[\"“][^\"”]*[\"”]?", " ", sentence)
             unknown |= any(re.search(rf"\b(?:an?|old|the|another) (?:[\w-]+ ){{0,3}}(?:{kind})\b", told)
                            and not re.search(rf"\b{kind} (?:named|called)\b", told) for kind in self.words.kinds
@@ -130,7 +130,7 @@ class Story:
                     self._fault("pronoun", f"{wrong_self}: {sentence}")
 
     def _kinds(self) -> None:
-        """Somebody whose kind changes, or "the fox" where no fox has come in."""
+        """Finds somebody whose kind changes, or "the fox" where no fox has come in."""
         kind_of: dict[str, str] = {}
         one = "|".join(sorted(self.words.kinds, key=len, reverse=True))
         for match in re.finditer(rf"\b({one}) (?:named|called) ({_NAME})|\b({_NAME}),? (?:the|a|an) (?:[\w-]+ ){{0,2}}?({one})\b",
@@ -157,7 +157,7 @@ class Story:
                     self._fault("kind", f"the {kind}, who never came in: {low[max(0, match.start() - 40):match.end() + 20]}")
 
     def _things(self) -> None:
-        """ "The kite" or "his kite" where there is no kite yet."""
+        """Finds "the kite" or "his kite" where there is no kite yet."""
         low = " ".join(f"{self.prompt} {self.text}".lower().split())
         one = "|".join(sorted(self.words.things, key=len, reverse=True))
         if not one:
@@ -172,7 +172,7 @@ class Story:
                 self._fault("thing", f"{thing}: {low[max(0, match.start() - 40):match.end() + 20]}")
 
     def _speakers(self) -> None:
-        """Somebody who speaks to somebody of the same name."""
+        """Finds somebody who speaks to somebody of the same name."""
         for name in self.names:
             told = rf"(?:{name} (?:{SAYING})|(?:{SAYING}) {name})\b"
             around = rf"[\"“]([^\"”]*)[\"”],? {told}(?!['’])|\b{name} (?:{SAYING}),? [\"“]([^\"”]*)[\"”]"
@@ -186,7 +186,7 @@ class Story:
                     self._fault("speaker", match.group(0))
 
     def _repeated(self) -> None:
-        """A sentence that comes twice in a row, or three times: less is a refrain, which children love, as are sounds."""
+        """Finds a sentence that comes twice in a row, or three times: less is a refrain, which children love, as are sounds."""
         sounds = sounds_of(self.text, self.words)
         plain = [" ".join(WORD.findall(sentence.lower())) for sentence in self.sentences]
         for at, one in enumerate(plain):
@@ -199,12 +199,12 @@ class Story:
 
     @property
     def bound(self) -> bool:
-        """Whether who, what and which thing fit throughout."""
+        """Tells whether who, what and which thing fit throughout."""
         return not self.faults.keys() & {"stranger", "gender", "pronoun", "kind", "thing", "speaker"}
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, what is said included in the sentence around it."""
+    """Splits a text into its sentences, what is said included in the sentence around it."""
     found: list[str] = []
     for paragraph in text.split("\n"):
         begun = ""
@@ -221,12 +221,12 @@ def sentences(text: str) -> list[str]:
 
 
 def _inside(text: str) -> set[str]:
-    """Words with a capital letter where only a name has one."""
+    """Finds words with a capital letter where only a name has one."""
     return set(re.findall(rf"(?<=[a-z,;] )({_NAME})\b", text)) | set(re.findall(rf"\b({_NAME}),? (?:the|an?) [a-z]", text))
 
 
 def names_in(text: str, words: Words) -> Iterator[str]:
-    """Names in the order they come in: words with a capital letter inside a sentence, or known as names."""
+    """Finds names in the order they come in: words with a capital letter inside a sentence, or known as names."""
     inside = _inside(text)
     every = re.findall(rf"\b{_NAME}\b", text)
     seen = set(NO_NAMES) | {sound.capitalize() for sound in sounds_of(text, words)}
@@ -239,7 +239,7 @@ def names_in(text: str, words: Words) -> Iterator[str]:
 
 
 def sounds_of(text: str, words: Words) -> set[str]:
-    """Words in no dictionary that stand by themselves, as sounds do: "Splosh!" or "Tap, tap, tap!" """
+    """Finds words in no dictionary that stand by themselves, as sounds do: "Splosh!" or "Tap, tap, tap!" """
     sounds: set[str] = set()
     names = _inside(text) | words.names.keys()
     for run in _ALONE.findall(text):
@@ -253,7 +253,7 @@ def sounds_of(text: str, words: Words) -> set[str]:
 
 
 def nonsense(text: str, prompt: str, names: list[str], words: Words) -> list[str]:
-    """Words that are in no dictionary, nor in the prompt, nor somebody's name, nor the sound of something."""
+    """Finds words that are in no dictionary, nor in the prompt, nor somebody's name, nor the sound of something."""
     low_prompt = {word.lower() for word in WORD.findall(prompt)}
     sounds = sounds_of(text, words)
     lower = set()

@@ -1,4 +1,4 @@
-"""The story engine: streams stories with their prompts and event logs by (seed, index)."""
+"""Streams stories with their prompts and event logs by (seed, index): the story engine."""
 
 from .casting import Focus
 from .lexicon import held_out

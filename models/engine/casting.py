@@ -1,4 +1,4 @@
-"""Who plays in a story: kinds, names, things and places that a plot allows, drawn evenly or as a wish asks."""
+"""Casts a story: kinds, names, things and places that a plot allows, drawn evenly or as a wish asks."""
 
 import random
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,14 @@ from .planner import Impossible, Plot, library
 from .world import Person, Thing, World
 
 LAND = ("animal", "tiny", "big", "magic", "noble", "child", "robot")
-STAND_IN = "fox"  # a person of an unknown kind may do what a fox may
+STAND_IN = "fox"  # says what a person of an unknown kind may do: what a fox may
 _MADE_UP = 0.2
 _OTHER = {"f": "m", "m": "f"}
 
 
 @dataclass(frozen=True)
 class Focus:
-    """What a story must have: a plot, kinds (the hero's first), a thing's noun, a place, a hero's name.
+    """Says what a story must have: a plot, kinds (the hero's first), a thing's noun, a place, a hero's name.
 
     `held_out` draws names and things from those that training never sees, and from no others.
     """
@@ -30,14 +30,14 @@ class Focus:
     name: str = ""
     gender: str = ""
     held_out: bool = False
-    present: bool = False  # whether it is told in the present
-    teller: bool = False  # whether the hero may tell the story
-    thing_class: str = ""  # of a thing that no lexicon has
+    present: bool = False  # tells whether it is told in the present
+    teller: bool = False  # tells whether the hero may tell the story
+    thing_class: str = ""  # names that of a thing that no lexicon has
 
 
 @lru_cache(maxsize=None)
 def allowed_kinds(words: tuple[str, ...]) -> tuple[Kind, ...]:
-    """The kinds named by group, gift, noun or `any`; a word with "-" takes its kinds away."""
+    """Lists the kinds named by group, gift, noun or `any`; a word with "-" takes its kinds away."""
     lex, found = lexicon.load(), dict[str, Kind]()
     for word in words:
         name = word.lstrip("-")
@@ -52,7 +52,7 @@ def allowed_kinds(words: tuple[str, ...]) -> tuple[Kind, ...]:
 
 @lru_cache(maxsize=None)
 def allowed_nouns(words: tuple[str, ...], held_out: "bool | None" = None) -> tuple[Noun, ...]:
-    """The nouns of the classes, or the nouns themselves; `some` and `many` let in what is not counted, "-" takes away."""
+    """Lists the nouns of the classes, or the nouns themselves; `some` and `many` let in what is not counted, "-" takes away."""
     lex, found = lexicon.load(), dict[str, Noun]()
     for word in words:
         if word.startswith("-"):
@@ -67,14 +67,14 @@ def allowed_nouns(words: tuple[str, ...], held_out: "bool | None" = None) -> tup
 
 @lru_cache(maxsize=None)
 def allowed_places(words: tuple[str, ...]) -> tuple[Place, ...]:
-    """The places of the groups, or the places themselves."""
+    """Lists the places of the groups, or the places themselves."""
     return tuple(place for place in lexicon.load().places.values()
                  if any(word == place.noun or word in place.groups for word in words))
 
 
 @lru_cache(maxsize=None)
 def _scope(plot: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The heroes, things and places that a plot has roles for."""
+    """Lists the heroes, things and places that a plot has roles for."""
     found = library().plots[plot]
     return (frozenset(kind.noun for kind in allowed_kinds(found.cast["A"])),
             frozenset(noun.word for words in found.things.values() for noun in allowed_nouns(words)),
@@ -83,7 +83,7 @@ def _scope(plot: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
 
 @lru_cache(maxsize=65536)
 def fitting_plots(kind: str, thing: str, place: str) -> tuple[Plot, ...]:
-    """The plots with a role for a hero's kind, a thing and a place, each of which may be ""."""
+    """Lists the plots with a role for a hero's kind, a thing and a place, each of which may be ""."""
     lex = lexicon.load()
     sea = bool(kind) and lex.kinds[kind].group == "sea"
     found = []
@@ -98,12 +98,12 @@ def fitting_plots(kind: str, thing: str, place: str) -> tuple[Plot, ...]:
 
 
 def unknown_kind(noun: str, lex: Lexicon) -> Kind:
-    """A kind that no lexicon has: as the stand-in, with its own noun."""
+    """Makes a kind that no lexicon has: as the stand-in, with its own noun."""
     return replace(lex.kinds[STAND_IN], noun=noun, gifts=frozenset({"animal"}))
 
 
 def stand_in(focus: Focus) -> tuple[str, str, str]:
-    """The hero's kind, thing and place of a focus, unknown ones replaced by known ones that may do the same."""
+    """Returns the hero's kind, thing and place of a focus, unknown ones replaced by known ones that may do the same."""
     lex = lexicon.load()
     kind = focus.kinds[0] if focus.kinds else ""
     thing = lex.by_class[focus.thing_class][0].word if focus.thing_class else focus.thing
@@ -120,7 +120,7 @@ class Cast:
     world: World = field(default_factory=World)
 
     def draw(self) -> World:
-        """A world with every role of the plot.  Raises Impossible when the plot can't have what the focus asks."""
+        """Draws a world with every role of the plot.  Raises Impossible when the plot can't have what the focus asks."""
         lex = lexicon.load()
         self._persons(lex)
         self._things(lex)

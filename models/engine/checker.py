@@ -18,13 +18,13 @@ _CAPITALS = set("I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mond
                 "Saturdays Wednesdays Thursdays Grandma Grandpa Mom Dad".split())
 _SENTENCE = re.compile(r'(?<=[.!?])(?:"?)\s+')
 _PRONOUN = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.I)
-# Words that a sentence repeats at least this many of must not come twice.
+# Counts the words from which on a sentence must not come twice in a story.
 _LONG = 5
 
 
 @lru_cache(maxsize=None)
 def _ambient() -> tuple[frozenset[str], dict[str, str]]:
-    """Nouns that need no introduction, and bystanders with their gender."""
+    """Lists nouns that need no introduction, and bystanders with their gender."""
     found = lexicon.sections(lexicon.FOLDER / "ambient.txt")
     ambient = frozenset(word.strip() for line in found["ambient"] for word in line.split(","))
     return ambient, {word.strip(): gender for gender in "fm" for line in found[f"bystanders {gender}"]
@@ -32,13 +32,13 @@ def _ambient() -> tuple[frozenset[str], dict[str, str]]:
 
 
 def check(document: Document) -> list[str]:
-    """Everything that is wrong with a document, a line each; empty when nothing is."""
+    """Lists everything that is wrong with a document, a line each; empty when nothing is."""
     return [fault for test in (_form, _articles, _capitals, _names, _pronouns, _definites, _possession, _repetition, _tense, _asked)
             for fault in test(document)]
 
 
 def _narration(text: str) -> str:
-    """The text with every letter inside quotation marks blanked, so that positions stay."""
+    """Returns the text with every letter inside quotation marks blanked, so that positions stay."""
     def blank(match: "re.Match[str]") -> str:
         return '"' + re.sub(r"\w", "_", match.group()[1:-1]) + '"'
     return re.sub(r'"[^"\n]*"', blank, text)
@@ -75,7 +75,8 @@ def _capitals(document: Document) -> Iterator[str]:
 
 
 def _names(document: Document) -> Iterator[str]:
-    """No capitals inside a sentence but the story's names, and every named person of the log."""
+    """Checks that no capitals stand inside a sentence but the story's names, and that every person of the log with a name is
+    named."""
     known = {word for person in document.told.world.persons.values() for word in words_of(person.name)} | _CAPITALS
     for match in re.finditer(r"(?<=[^\W\d_,;] )([A-Z]\w+)", document.story):
         if match.group(1) not in known:
@@ -98,7 +99,7 @@ def _sentence_start(narration: str, at: int) -> int:
 
 
 def _pronouns(document: Document) -> Iterator[str]:
-    """Every pronoun of the narration means one person, and it is the one that the log says."""
+    """Checks that every pronoun of the narration means one person, and it is the one that the log says."""
     story, narration = document.story, _narration(document.story)
     persons = [person for person in document.told.world.persons.values() if person.name
                and person.role != document.told.narrator]
@@ -120,7 +121,7 @@ def _pronouns(document: Document) -> Iterator[str]:
                   and _introduced(one, story[:match.start()])]
         if not rivals:
             continue
-        # Another of this gender is there: this one must be named in the sentence, and the other not.
+        # Look at the sentence where another of this gender is there: this one must be named in the sentence, and the other not.
         inside = narration[start:match.start()]
         if any(re.search(rf"\b(?:{re.escape(one.name)}|{re.escape(one.kind.noun)})\b", inside) for one in rivals):
             yield f"pronoun: {story[start:match.end()]!r} may mean {rivals[0].name} or {person.name}"
@@ -129,7 +130,7 @@ def _pronouns(document: Document) -> Iterator[str]:
 
 
 def _definites(document: Document) -> Iterator[str]:
-    """ "The X" of a noun of the lexicon stands only after an X, unless an X is always there."""
+    """Checks that "the X" of a noun of the lexicon stands only after an X, unless an X is always there."""
     story = document.story
     lex = lexicon.load()
     nouns = lex.nouns.keys() | lex.kinds.keys()
@@ -152,7 +153,7 @@ def _definites(document: Document) -> Iterator[str]:
 
 
 def _possession(document: Document) -> Iterator[str]:
-    """A thing is somebody's only once the log has given it to them."""
+    """Checks that a thing is somebody's only once the log has given it to them."""
     events = library().events
     world = document.told.world
     had: set[tuple[str, str]] = set()
@@ -190,7 +191,7 @@ def _repetition(document: Document) -> Iterator[str]:
 
 
 def _tense(document: Document) -> Iterator[str]:
-    """A story of the present has nothing of the past in its telling but what "has" and "have" tell."""
+    """Checks that a story of the present has nothing of the past in its telling but what "has" and "have" tell."""
     past = r"(?<!has )(?<!have )(?<!never )(?<!ever )\b(was|were|had|did|said|asked|went|came|wanted|took|saw|could|would)\b"
     if document.told.present and (match := re.search(past, _narration(document.story), re.I)):
         yield f"tense: {match.group()!r} in a story of the present"
@@ -202,7 +203,7 @@ def _tense(document: Document) -> Iterator[str]:
 
 
 def _asked(document: Document) -> Iterator[str]:
-    """What the prompt names is told of and takes part in an event."""
+    """Checks that what the prompt names is told of and takes part in an event."""
     world, low = document.told.world, document.story.lower()
     for role in document.asked:
         if role in world.persons:

@@ -1,4 +1,4 @@
-"""The small language in which clause forms are written, and its expansion into literals and slots.
+"""Reads the small language in which clause forms are written, and expands it into literals and slots.
 
 `[a|b|c]` chooses one branch (they nest; a branch may be empty), `~[a|b]` often says nothing at all, `{A.his}` is a
 slot that the realiser fills from the world, `{@name}` a shared passage.  A form is parsed once and expanded often.
@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Union
 
 _TOKEN = re.compile(r"~?\[|[|\]]|\{[^{}]*\}|[^~\[|\]{}]+|[~{}]")
-_LEFT_OUT = 0.6  # how often a "~[...]" says nothing
+_LEFT_OUT = 0.6  # says how often a "~[...]" says nothing
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One `{key.case}` of a form; a passage has the key `@name`."""
+    """Holds one `{key.case}` of a form; a passage has the key `@name`."""
 
     key: str
     case: str
@@ -25,7 +25,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A bracket: its branches, and whether it was marked with ~."""
+    """Holds a bracket: its branches, and whether it was marked with ~."""
 
     often_left_out: bool
     branches: "tuple[tuple[Part, ...], ...]"
@@ -36,7 +36,7 @@ Part = Union[str, Slot, _Choice]
 
 @lru_cache(maxsize=None)
 def parse(form: str) -> tuple[Part, ...]:
-    """A form as literals, slots and choices.  Raises ValueError when brackets or braces do not match."""
+    """Parses a form into literals, slots and choices.  Raises ValueError when brackets or braces do not match."""
     stack: list[list[list[Part]]] = [[[]]]
     marks: list[bool] = []
     for piece in _TOKEN.findall(form):
@@ -61,7 +61,7 @@ def parse(form: str) -> tuple[Part, ...]:
 
 
 def expand(form: str, passages: Mapping[str, tuple[str, ...]], rng: random.Random) -> "Iterator[str | Slot]":
-    """The literals and slots of one reading of a form, passages included.
+    """Yields the literals and slots of one reading of a form, passages included.
 
     Raises ValueError for a passage that nobody wrote.
     """
@@ -87,13 +87,13 @@ def _expand(parts: tuple[Part, ...], passages: Mapping[str, tuple[str, ...]],
 
 @lru_cache(maxsize=None)
 def own_words(form: str) -> frozenset[str]:
-    """The words that a form may say by itself, outside its slots."""
+    """Lists the words that a form may say by itself, outside its slots."""
     return frozenset(re.findall(r"[^\W\d_]+", re.sub(r"\{[^{}]*\}", " ", form).lower()))
 
 
 @lru_cache(maxsize=None)
 def slots(form: str) -> frozenset[str]:
-    """The keys of every slot that a form may use, its passages not included."""
+    """Lists the keys of every slot that a form may use, its passages not included."""
     def walk(parts: tuple[Part, ...]) -> Iterator[str]:
         for part in parts:
             if isinstance(part, Slot):

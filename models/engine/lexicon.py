@@ -1,4 +1,4 @@
-"""Words and what they allow: names, kinds of persons, things in classes with affordances, places.
+"""Reads words and what they allow: names, kinds of persons, things in classes with affordances, places.
 
 All of it is read from text files beside this one.  A tenth of the things and names is never used in training: the
 CRC-32 of the word decides (but for the commonest things), so the same words are held out everywhere and always.
@@ -21,13 +21,13 @@ def _common() -> frozenset[str]:
 
 @lru_cache(maxsize=65536)
 def held_out(word: str) -> bool:
-    """Whether training never sees a noun or name: one in ten, by its CRC-32, of what is not common."""
+    """Tells whether training never sees a noun or name: one in ten, by its CRC-32, of what is not common."""
     return zlib.crc32(word.encode("utf-8")) % _HELD_OUT_PART == 3 and word not in _common()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of person: its noun, group, gender ("f", "m" or "" for either), traits, and what it can by nature."""
+    """Describes a kind of person: its noun, group, gender ("f", "m" or "" for either), traits, and what it can by nature."""
 
     noun: str
     group: str
@@ -38,7 +38,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Class:
-    """A class of things: what its things allow, by affordance ("use", "detail", "break", "mend", ...)."""
+    """Describes a class of things: what its things allow, by affordance ("use", "detail", "break", "mend", ...)."""
 
     name: str
     allows: dict[str, tuple[str, ...]] = field(hash=False)
@@ -47,7 +47,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Noun:
-    """A thing: its noun, class, and "one" (a kite), "some" (some soup) or "many" (some plums)."""
+    """Describes a thing: its noun, class, and "one" (a kite), "some" (some soup) or "many" (some plums)."""
 
     word: str
     kind: Class
@@ -56,7 +56,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class Place:
-    """A place with "the": its noun, its preposition, its groups and what is there."""
+    """Describes a place with "the": its noun, its preposition, its groups and what is there."""
 
     noun: str
     at: str
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Everything the engine can name."""
+    """Holds everything the engine can name."""
 
     names: dict[str, tuple[str, ...]]
     syllables: dict[str, tuple[str, ...]]
@@ -80,7 +80,7 @@ class Lexicon:
     bad_names: tuple[str, ...]
 
     def made_up_name(self, gender: str, rng: random.Random) -> str:
-        """A name out of syllables, two or three of them."""
+        """Makes up a name out of syllables, two or three of them."""
         first, middle, last = (self.syllables[key] for key in ("first", "middle", f"last {gender}"))
         while True:
             name = rng.choice(first) + (rng.choice(middle) if rng.random() < 0.4 else "") + rng.choice(last)
@@ -89,7 +89,7 @@ class Lexicon:
 
 
 def sections(path: Path) -> dict[str, list[str]]:
-    """The `== title` sections of a file, their lines without comments (`//`) and blanks."""
+    """Splits the `== title` sections of a file, their lines without comments (`//`) and blanks."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -105,7 +105,7 @@ def _commas(lines: list[str]) -> tuple[str, ...]:
 
 
 def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Lines `noun m: gift, gift` in sections by group; `home`, `hobby` and `traits` sections beside them."""
+    """Reads lines `noun m: gift, gift` in sections by group; `home`, `hobby` and `traits` sections beside them."""
     kinds: dict[str, Kind] = {}
     found = sections(FOLDER / "kinds.txt")
     traits = {title[7:]: _commas(lines) for title, lines in found.items() if title.startswith("traits ")}
@@ -124,7 +124,7 @@ def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str
 
 
 def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
-    """Sections `class`, with lines `one: a, b`, `many: ...`, `some: ...`, `like: adjectives`, `use: ...`."""
+    """Reads sections `class`, with lines `one: a, b`, `many: ...`, `some: ...`, `like: adjectives`, `use: ...`."""
     nouns: dict[str, Noun] = {}
     by_class: dict[str, list[Noun]] = {}
     found = sections(FOLDER / "things.txt")
@@ -150,7 +150,7 @@ def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
 
 
 def _read_places() -> dict[str, Place]:
-    """Lines `at noun: group group; feature, feature`."""
+    """Reads lines `at noun: group group; feature, feature`."""
     places = {}
     for line in sections(FOLDER / "places.txt")["places"]:
         head, _, rest = line.partition(":")
@@ -162,7 +162,7 @@ def _read_places() -> dict[str, Place]:
 
 @lru_cache(maxsize=None)
 def load() -> Lexicon:
-    """The lexicon, read once."""
+    """Reads the lexicon, once."""
     names = sections(FOLDER / "names.txt")
     kinds, homes, hobbies = _read_kinds()
     nouns, by_class = _read_nouns()

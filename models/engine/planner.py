@@ -1,4 +1,4 @@
-"""Plots as plans: steps that name events, events with preconditions, effects and clause forms.
+"""Carries out plots as plans: steps that name events, events with preconditions, effects and clause forms.
 
 A plan says what is wanted and what stands in the way; which attempts are made, which of them fail and who helps in
 the end follows from what the persons and things are, since an event happens only where its preconditions hold.
@@ -18,7 +18,7 @@ from .world import Fact, World
 
 @dataclass(frozen=True)
 class Form:
-    """One way to tell an event, and the details it tells of (`+word`) or refers back to (`?word`)."""
+    """Describes one way to tell an event, and the details it tells of (`+word`) or refers back to (`?word`)."""
 
     text: str
     needs: frozenset[str]
@@ -27,7 +27,7 @@ class Form:
 
 @dataclass(frozen=True)
 class EventType:
-    """A kind of event: its own letters, what it needs, what it changes, and the forms in which it is told."""
+    """Describes a kind of event: its own letters, what it needs, what it changes, and the forms in which it is told."""
 
     name: str
     letters: tuple[str, ...]
@@ -38,7 +38,7 @@ class EventType:
 
 @dataclass(frozen=True)
 class Call:
-    """An event with the roles of a story."""
+    """Describes an event with the roles of a story."""
 
     event: str
     roles: tuple[str, ...]
@@ -46,7 +46,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a plan: the calls to choose from, how many of them, and whether it may be left out."""
+    """Describes one step of a plan: the calls to choose from, how many of them, and whether it may be left out."""
 
     calls: tuple[Call, ...]
     at_least: int
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plan for stories: who and what it needs, what it is about, and its steps (None: a new paragraph)."""
+    """Describes a plan for stories: who and what it needs, what it is about, and its steps (None: a new paragraph)."""
 
     name: str
     cast: dict[str, tuple[str, ...]]
@@ -66,14 +66,14 @@ class Plot:
     lets: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     wants: tuple[str, ...]
     opening: str
-    teller: bool  # whether the hero may tell it; then "they" of the forms is always the hero and the friend
+    teller: bool  # tells whether the hero may tell it; then "they" of the forms is always the hero and the friend
     begins: "tuple[tuple[int, str], ...]"
     weight: float
     steps: "tuple[Step | None, ...]"
 
 
 class Impossible(Exception):
-    """No event of a step has its preconditions fulfilled: this cast can't have this story."""
+    """Says that no event of a step has its preconditions fulfilled: this cast can't have this story."""
 
 
 def _facts(text: str) -> tuple[Fact, ...]:
@@ -159,7 +159,7 @@ def _plot(block: str) -> Plot:
 
 @dataclass(frozen=True)
 class Library:
-    """Every plot, event and shared passage."""
+    """Holds every plot, event and shared passage."""
 
     plots: dict[str, Plot]
     events: dict[str, EventType]
@@ -168,7 +168,7 @@ class Library:
 
 @lru_cache(maxsize=None)
 def library() -> Library:
-    """All of it, read once from `passages.txt`, `events*.txt` and `plots/`.  Raises ValueError for a fault in them."""
+    """Reads all of it, once, from `passages.txt`, `events*.txt` and `plots/`.  Raises ValueError for a fault in them."""
     plots: dict[str, Plot] = {}
     events: dict[str, EventType] = {}
     for path in sorted([*FOLDER.glob("events*.txt"), *(FOLDER / "plots").glob("*.txt")]):
@@ -200,7 +200,7 @@ def library() -> Library:
 
 def happen(call: Call, world: World, realiser: Realiser, rng: random.Random, used: set[str],
            log: list[tuple[str, tuple[str, ...]]]) -> None:
-    """Tell one event and apply its effects."""
+    """Tells one event and applies its effects."""
     event = library().events[call.event]
     bind = dict(zip(event.letters, call.roles))
     told = [form for form in event.forms if form.needs <= world.told]
@@ -222,7 +222,7 @@ def happen(call: Call, world: World, realiser: Realiser, rng: random.Random, use
 
 
 def possible(calls: Iterable[Call], world: World) -> list[Call]:
-    """The calls whose preconditions hold."""
+    """Returns the calls whose preconditions hold."""
     events = library().events
     return [call for call in calls
             if world.holds(events[call.event].needs, dict(zip(events[call.event].letters, call.roles)))]
@@ -230,7 +230,7 @@ def possible(calls: Iterable[Call], world: World) -> list[Call]:
 
 def perform(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
             skip: int = 0) -> list[tuple[str, tuple[str, ...]]]:
-    """Carry out a plan but for its first `skip` steps.  Raises Impossible when a step has no event that can happen."""
+    """Carries out a plan but for its first `skip` steps.  Raises Impossible when a step has no event that can happen."""
     log: list[tuple[str, tuple[str, ...]]] = []
     used: set[str] = set()
     for step in plot.steps[skip:]:

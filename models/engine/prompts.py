@@ -1,4 +1,4 @@
-"""What is asked for: drawn first, so that topics come evenly; worded last, from what the story really tells of."""
+"""Draws what is asked for first, so that topics come evenly; words it last, from what the story really tells of."""
 
 import random
 import re
@@ -12,14 +12,14 @@ from .planner import Plot, library
 from .world import World
 
 NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
-_AND_A_THEME = 0.3  # of the other wishes, those that ask for a theme as well
-_PRESENT = 0.06  # of the stories that nothing is asked of, and a quarter as many of the others
+_AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
+_PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
 _SHARES = ((NOTHING, 0.16), (WISH, 0.42), (UNKNOWN, 0.15), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
 
 
 @dataclass(frozen=True)
 class Wish:
-    """How it is asked, what about ("kind", "thing", "place", "theme", "two", "name", "mixed"), and the focus."""
+    """Says how it is asked, what about ("kind", "thing", "place", "theme", "two", "name", "mixed"), and the focus."""
 
     manner: str
     about: str
@@ -29,7 +29,7 @@ class Wish:
 
 @lru_cache(maxsize=None)
 def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Kinds of heroes, nouns and places that some plot has a role for, and the themes with their plots."""
+    """Lists kinds of heroes, nouns and places that some plot has a role for, and the themes with their plots."""
     kinds: set[str] = set()
     nouns: set[str] = set()
     places: set[str] = set()
@@ -45,12 +45,12 @@ def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tup
 
 
 def article(text: str) -> str:
-    """A phrase with "a" or "an" before it."""
+    """Puts "a" or "an" before a phrase."""
     return ("an " if re.match(r"(?:[aeio]|u(?!ni|se|ku)|hour|honest)", text) else "a ") + text
 
 
 def topics() -> list[str]:
-    """Everything a prompt asks for by name: kinds, common things, places and themes."""
+    """Lists everything a prompt asks for by name: kinds, common things, places and themes."""
     kinds, nouns, places, themes = _catalogue()
     lex = lexicon.load()
     found = [article(kind) for kind in kinds]
@@ -60,7 +60,7 @@ def topics() -> list[str]:
 
 
 def draw(rng: random.Random, held_out: bool) -> Wish:
-    """A wish; its focus says what the story must have."""
+    """Draws a wish; its focus says what the story must have."""
     manner = rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0]
     kinds, nouns, places, themes = _catalogue()
     lex = lexicon.load()
@@ -94,7 +94,7 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
 
 
 def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
-    """A wish for a thing or a kind that no lexicon has: made up of syllables, or of two words."""
+    """Draws a wish for a thing or a kind that no lexicon has: made up of syllables, or of two words."""
     lex = lexicon.load()
     while True:
         if rng.random() < 0.5:
@@ -127,7 +127,7 @@ _WHERE = ("i want a story where {}", "tell me a story where {}", "a story where 
 
 
 def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
-    """The prompt, and the roles that it names."""
+    """Writes the prompt, and the roles that it names."""
     if wish.manner == NOTHING:
         return "", ()
     if wish.manner == ODD:
@@ -144,7 +144,8 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
 
 
 def asks_for(wish: Wish, prompt: str, plot: Plot) -> str:
-    """What a prompt asks for: a wish's own, "theme" with whatever else, "where" something happens, BAD for what is not told."""
+    """Says what a prompt asks for: a wish's own, "theme" with whatever else, "where" something happens, BAD for what is not
+    told."""
     if wish.manner == BAD:
         return BAD
     if any(re.search(rf"\b{theme}\b", prompt, re.I) for theme in _themes(plot)) and wish.manner in (WISH, CHILD):
@@ -157,7 +158,7 @@ _INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you a
 
 
 def lead(about: str, plot: Plot, rng: random.Random) -> str:
-    """The sentence with which an answer to a theme, or to what is not told, begins.
+    """Writes the sentence with which an answer to a theme, or to what is not told, begins.
 
     It is learned long before a story's plot follows a prompt, and the plot follows from it.
     """
@@ -167,7 +168,7 @@ def lead(about: str, plot: Plot, rng: random.Random) -> str:
 
 
 def _themes(plot: Plot) -> tuple[str, ...]:
-    """The themes of a plot that can be asked for, the one it is best known by first."""
+    """Lists the themes of a plot that can be asked for, the one it is best known by first."""
     return tuple(theme for theme in plot.themes if "{" not in theme)
 
 
@@ -178,13 +179,13 @@ def _odd_prompts() -> tuple[tuple[str, ...], ...]:
 
 @lru_cache(maxsize=None)
 def _forbidden() -> dict[str, tuple[str, ...]]:
-    """What no story tells of, by section: things, adjectives, brands, and clauses of what happens."""
+    """Reads what no story tells of, by section: things, adjectives, brands, and clauses of what happens."""
     found = lexicon.sections(lexicon.FOLDER / "forbidden.txt")
     return {title: tuple(", ".join(lines).split(", ")) for title, lines in found.items()}
 
 
 def _bad(rng: random.Random) -> str:
-    """A wish that no story fulfils, in the words that ask for others."""
+    """Draws a wish that no story fulfils, in the words that ask for others."""
     found, kind = _forbidden(), rng.choice(_catalogue()[0])
     section = rng.choices(("things", "adjectives", "brands", "where"), (40, 10, 32, 18))[0]
     one, other = rng.sample(found[section], 2)
@@ -202,7 +203,7 @@ def _bad(rng: random.Random) -> str:
 
 
 def _odd(rng: random.Random) -> str:
-    """A question, another language, or something that is no wish at all; any story answers it."""
+    """Draws a question, another language, or something that is no wish at all; any story answers it."""
     lex = lexicon.load()
 
     def word(match: "re.Match[str]") -> str:
@@ -214,13 +215,13 @@ def _odd(rng: random.Random) -> str:
 
 
 def answered(wish: Wish, story: str) -> bool:
-    """Whether the story names every kind, thing and place that the wish is about."""
+    """Tells whether the story names every kind, thing and place that the wish is about."""
     words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place)
     return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words if word)
 
 
 def fill(text: str, world: World) -> tuple[str, tuple[str, ...]]:
-    """A theme's slots filled from the world, and the roles they name."""
+    """Returns a theme with its slots filled from the world, and the roles they name."""
     roles = []
 
     def word(match: "re.Match[str]") -> str:
@@ -242,7 +243,7 @@ def fill(text: str, world: World) -> tuple[str, tuple[str, ...]]:
 
 
 def _where(world: World, plot: Plot, story: str, rng: random.Random) -> tuple[str, tuple[str, ...]]:
-    """What happens in the story, as a clause: "a dragon loses a kite"."""
+    """Says what happens in the story, as a clause: "a dragon loses a kite"."""
     if not plot.wants:
         return "", ()
     text, roles = fill(rng.choice(plot.wants), world)

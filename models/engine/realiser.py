@@ -1,4 +1,4 @@
-"""From slots to words: names, pronouns and articles that can't refer to the wrong one.
+"""Makes words of slots: names, pronouns and articles that can't refer to the wrong one.
 
 A person is "he" or "she" only where nobody else could be meant: nobody else of that gender has been told of, or
 nobody else of that gender stands in the same sentence.  "The X" is said only of what has been told of; before that
@@ -44,12 +44,12 @@ class Realiser:
         self.world = world
         self.passages = passages
         self.rng = rng
-        self.present = False  # whether it is told in the present; `finish` raises tense.Unsure where it can't be
-        self.needs_kind = True  # whether the hero's kind has to be told
-        self.narrator = narrator  # the role that says "I", if one does
+        self.present = False  # tells whether it is told in the present; `finish` raises tense.Unsure where it can't be
+        self.needs_kind = True  # tells whether the hero's kind has to be told
+        self.narrator = narrator  # names the role that says "I", if one does
         self.raw = ""
         self.known: set[str] = set()
-        self.touched: set[str] = set()  # the things and places that the present event tells of
+        self.touched: set[str] = set()  # holds the things and places that the present event tells of
         self._quoted = False
         self._after_comma = False
         self._sentence = 0
@@ -61,7 +61,7 @@ class Realiser:
         self._fixed: dict[tuple[str, str], str] = {}
 
     def tell(self, form: str, bind: Mapping[str, str]) -> None:
-        """Add one form, its letters standing for the roles in `bind`."""
+        """Adds one form, its letters standing for the roles in `bind`."""
         for part in expand(form, self.passages, self.rng):
             if isinstance(part, Slot):
                 self._slot(bind.get(part.key, part.key), part.case)
@@ -70,19 +70,19 @@ class Realiser:
         self.raw = self.raw.rstrip(" ")
 
     def _as_teller(self, text: str) -> str:
-        """A form's own words as the hero says them: "they" are the hero and the friend, so "we"."""
+        """Puts a form's own words as the hero says them: "they" are the hero and the friend, so "we"."""
         pieces = text.split('"')
         for i in range(int(self._quoted), len(pieces), 2):
             pieces[i] = re.sub(r"\b(They|they|Their|their)\b", lambda match: _WE[str(match.group())], pieces[i])
         return '"'.join(pieces)
 
     def gap(self) -> None:
-        """Put a space before what comes next, unless a paragraph begins with it."""
+        """Puts a space before what comes next, unless a paragraph begins with it."""
         if self.raw and not self.raw.rstrip("\x03").endswith("\n"):
             self.raw += " "
 
     def paragraph(self) -> None:
-        """Begin a paragraph, in which everybody is named anew."""
+        """Begins a paragraph, in which everybody is named anew."""
         if self.raw and not self.raw.endswith("\n"):
             self.raw += "\n"
             self._sentence += 2
@@ -149,7 +149,7 @@ class Realiser:
             self._here.add(role)
 
     def _mine(self, case: str) -> str:
-        """How the hero who tells the story speaks of itself; "said Mia" becomes "I said"."""
+        """Says how the hero who tells the story speaks of itself; "said Mia" becomes "I said"."""
         if verb := re.search(rf"\b({_SPEECH}) $", self.raw) if case in ("n", "some") else None:
             self.raw = self.raw[:verb.start()]
             return f"I {verb.group(1)}"
@@ -158,7 +158,7 @@ class Realiser:
         return PRONOUNS["i"][_CASES[case]]
 
     def _position(self) -> str:
-        """The case of a slot that says none: subject at the beginning of a clause, object after a preposition."""
+        """Finds the case of a slot that says none: subject at the beginning of a clause, object after a preposition."""
         before = _CONTROL.sub("", self.raw[-40:]).rstrip(" ")
         if not before or before[-1] in '.!?",\n':
             return ""
@@ -197,7 +197,7 @@ class Realiser:
         return person.name if child else f"{person.name} the {person.kind.noun}"
 
     def _somehow(self, person: Person) -> str:
-        """An introduction of one of many kinds; where the kind need not be told, often the name alone."""
+        """Makes an introduction, of one of many kinds; where the kind need not be told, often the name alone."""
         if not self.needs_kind and self.rng.random() < 0.3:
             return person.name
         kind, trait = person.kind.noun, person.trait
@@ -206,7 +206,7 @@ class Realiser:
                                 f"a {trait} {kind} called {person.name}"))
 
     def _clear(self, person: Person) -> bool:
-        """Whether a pronoun here could mean nobody but this person."""
+        """Tells whether a pronoun here could mean nobody but this person."""
         far = self._sentence - self._seen.get(person.role, -9)
         rivals = {other.role for other in self.world.persons.values()
                   if other.role != person.role and other.gender == person.gender and other.name
@@ -254,7 +254,7 @@ class Realiser:
         return f"the {word}"
 
     def _affordance(self, thing: Thing, case: str) -> str:
-        """What the thing's class allows, the same each time it is asked in one story."""
+        """Finds what the thing's class allows, the same each time it is asked in one story."""
         if (thing.role, case) not in self._fixed:
             found = thing.noun.kind.allows.get(case)
             if not found:
@@ -276,7 +276,7 @@ class Realiser:
         return {"at": f"{place.at} the {place.noun}", "n": place.noun, "": f"the {place.noun}"}[case]
 
     def finish(self) -> tuple[str, list[Reference], list[int]]:
-        """The story as read, its references, and where each `\\x03` of the raw text fell."""
+        """Returns the story as read, its references, and where each `\\x03` of the raw text fell."""
         if self.narrator:
             self.raw = re.sub("(\x01\\w+\x02I\x04) and (\x01\\w+\x02[^\x04]+\x04)", r"\2 and \1", self.raw)
             self.raw = re.sub("(\x02I\x04 )(\\w+?)(?:es|s)\\b", lambda m: m.group(1) + _BASE.get(m.group(2), m.group()[3:]), self.raw)
@@ -298,18 +298,18 @@ class Realiser:
         return clean, references, marks
 
     def mark(self) -> None:
-        """Remember this point; `finish` says where it fell."""
+        """Remembers this point; `finish` says where it fell."""
         self.raw += "\x03"
 
 
 def _up(text: str) -> str:
-    """The text with its first letter large, marks passed over."""
+    """Returns the text with its first letter large, marks passed over."""
     match = re.match(r"((?:[\s\x03]|\x01\w+\x02)*)(\w)", text)
     return match.group(1) + match.group(2).upper() + text[match.end():] if match else text
 
 
 def _capitals(text: str) -> str:
-    """Large letters at the beginnings of sentences and quotations; "he asked" after a question stays small."""
+    """Puts large letters at the beginnings of sentences and quotations; "he asked" after a question stays small."""
     paragraphs = []
     for paragraph in text.split("\n"):
         pieces = paragraph.split('"')

@@ -1,4 +1,4 @@
-"""Documents: a prompt and the story told for it, a function of (seed, index) alone."""
+"""Makes documents: a prompt and the story told for it, a function of (seed, index) alone."""
 
 import random
 import re
@@ -13,23 +13,23 @@ from .planner import Call, Impossible, Plot, library, perform
 from .realiser import Realiser
 from .world import Happening, Reference, World
 
-# Words of a story; what falls outside is told anew.
+# Bound the words of a story; what falls outside is told anew.
 SHORTEST, LONGEST = 85, 210
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
-# Families of beginnings that tell a plot's first event, which is then left out.
-# Words with which no story begins that is told in the present.
+# Names families of beginnings that tell a plot's first event, which is then left out.
+# Lists words with which no story begins that is told in the present.
 _LONG_PAST = frozenset("once ago before summer had long years remember happened born last".split())
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
-_BEGIN_WITH_THE_PLOT = 0.35  # how often a story begins with its own first event
-_BEGIN_WITH_THE_THEME = 0.75  # the same where a theme was asked for
-_PATIENCE = 6  # tries with one plot, so that plots with long stories are not rarer
+_BEGIN_WITH_THE_PLOT = 0.35  # says how often a story begins with its own first event
+_BEGIN_WITH_THE_THEME = 0.75  # says the same where a theme was asked for
+_PATIENCE = 6  # counts the tries with one plot, so that plots with long stories are not rarer
 
 
 @dataclass(frozen=True)
 class Story:
-    """A told story: its text, plot, world, and where which event and person stands in the text."""
+    """Holds a told story: its text, plot, world, and where which event and person stands in the text."""
 
     text: str
     plot: str
@@ -42,7 +42,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Document:
-    """One training document: the prompt (may be empty) and the story that answers it.
+    """Holds one training document: the prompt (may be empty) and the story that answers it.
 
     `asked` holds the roles of the story that the prompt names; `about` is what it asks for, as in
     prompts.Wish, or "where" something happens, or BAD; `lead` is a sentence between the two.
@@ -56,22 +56,22 @@ class Document:
 
     @property
     def story(self) -> str:
-        """The story alone."""
+        """Returns the story alone."""
         return self.told.text
 
     @property
     def plot(self) -> str:
-        """The plot's name."""
+        """Returns the plot's name."""
         return self.told.plot
 
     @property
     def log(self) -> tuple[Happening, ...]:
-        """The events of the story."""
+        """Returns the events of the story."""
         return self.told.log
 
     @property
     def copied(self) -> tuple[str, ...]:
-        """The words that a reader may never have seen: names, and the nouns that the prompt asks for."""
+        """Returns the words that a reader may never have seen: names, and the nouns that the prompt asks for."""
         world = self.told.world
         names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
         nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
@@ -79,7 +79,7 @@ class Document:
 
     @property
     def decided(self) -> tuple[int, int]:
-        """The characters of `text` in which a prompt shows that isn't told of by name: the first sentences.
+        """Finds the characters of `text` in which a prompt shows that isn't told of by name: the first sentences.
 
         Which plot answers a theme, or that no story fulfils a wish that none may, shows nowhere else.
         """
@@ -90,7 +90,7 @@ class Document:
 
     @property
     def text(self) -> str:
-        """Prompt, lead and story as the model reads them."""
+        """Returns prompt, lead and story as the model reads them."""
         told = f"{self.lead} {self.story}" if self.lead else self.story
         return f"{self.prompt}\n{told}" if self.prompt else told
 
@@ -106,13 +106,13 @@ def _closings() -> dict[str, tuple[str, ...]]:
 
 
 def _told_of(form: str, world: World) -> bool:
-    """Whether the story has everything a form names."""
+    """Tells whether the story has everything a form names."""
     known = world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
     return all(key in known or key.startswith("@") for key in slots(form))
 
 
 def tell(focus: Focus, rng: random.Random) -> Story:
-    """One story that has what the focus asks.
+    """Tells one story that has what the focus asks.
 
     Raises Impossible when no plot can have it.
     """
@@ -156,9 +156,9 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
 
 def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
           with_plot: float) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
-    """Tell the first sentences, `with_plot` of the time with the plot's first event.
+    """Tells the first sentences, `with_plot` of the time with the plot's first event.
 
-    The log of what they tell, and how many steps of the plan are told with them.
+    Returns the log of what they tell, and how many steps of the plan are told with them.
     """
     first = plot.steps[0].calls[0] if plot.steps[0] else None
     skip = 0
@@ -191,7 +191,7 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
 
 
 def document(seed: int, index: int, held_out: bool = False) -> Document:
-    """The document with this index.  With `held_out`, its names and things are those that training never sees."""
+    """Makes the document with this index.  With `held_out`, its names and things are those that training never sees."""
     rng = random.Random((seed << 42) + index * 2 + held_out)
     while True:
         wish = prompts.draw(rng, held_out)
@@ -200,7 +200,7 @@ def document(seed: int, index: int, held_out: bool = False) -> Document:
             if prompts.answered(wish, story.text):
                 break
         except Impossible:
-            continue  # a wish that no story fulfils, such as a whale in the attic
+            continue  # no story fulfils such a wish: a whale in the attic
     plot = library().plots[story.plot]
     prompt, asked = prompts.write(wish, story.world, story.text, plot, rng)
     about = prompts.asks_for(wish, prompt, plot)
@@ -208,7 +208,7 @@ def document(seed: int, index: int, held_out: bool = False) -> Document:
 
 
 def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Document]:
-    """All documents from an index on, without end."""
+    """Yields all documents from an index on, without end."""
     index = start
     while True:
         yield document(seed, index, held_out)
@@ -216,5 +216,5 @@ def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Doc
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in any script: runs of letters and apostrophes."""
+    """Returns the words of a text in any script: runs of letters and apostrophes."""
     return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text)

@@ -1,4 +1,4 @@
-"""A story that was told in the past, told in the present: verbs outside quotations, each with its subject's number.
+"""Tells a story of the past in the present: verbs outside quotations, each with its subject's number.
 
 Refuses a story in which it can't be sure of a word; such a story stays in the past.
 """
@@ -23,12 +23,12 @@ _ENDING_IN_S = set("always perhaps across besides towards less this his its yes 
 
 
 class Unsure(Exception):
-    """A word may be a verb or not, or nobody knows of whom it is said."""
+    """Says that a word may be a verb or not, or that nobody knows of whom it is said."""
 
 
 @lru_cache(maxsize=None)
 def verbs() -> tuple[dict[str, str], frozenset[str]]:
-    """Bases by past form, and words that look like a past and are none."""
+    """Reads bases by past form, and words that look like a past and are none."""
     found = {title: ", ".join(lines).split(", ") for title, lines in sections(FOLDER / "verbs.txt").items()}
     bases = {}
     for entry in found["regular"]:
@@ -43,14 +43,14 @@ def verbs() -> tuple[dict[str, str], frozenset[str]]:
 
 
 def third_person(base: str) -> str:
-    """ "goes" of "go"."""
+    """Makes "goes" of "go"."""
     if re.search("(?:s|x|z|ch|sh|o)$", base):
         return base + "es"
     return base[:-1] + "ies" if re.search("[^aeiou]y$", base) else base + "s"
 
 
 def present(text: str) -> str:
-    """The text with its telling in the present; marks of references stay.  Raises Unsure."""
+    """Puts the text with its telling in the present; marks of references stay.  Raises Unsure."""
     paragraphs = []
     for paragraph in text.split("\n"):
         pieces = paragraph.split('"')
@@ -98,7 +98,7 @@ def _like(token: str, word: str) -> str:
 
 
 def _is_no_verb(low: str, before: list[str]) -> bool:
-    """Whether the words before make a past form a participle or an adjective."""
+    """Tells whether the words before make a past form a participle or an adjective."""
     back = [word for word in before if word not in _SKIPPED]
     last = back[-1] if back else ""
     if last in _HELPERS or last.startswith("\x01") and last.strip("\x04").endswith(("'s", "\x02his", "\x02her", "\x02my")):
@@ -112,7 +112,7 @@ def _is_no_verb(low: str, before: list[str]) -> bool:
 
 
 def _number(before: list[str]) -> str:
-    """The number of the words right before a verb, if they can be its subject: "one", "many" or ""."""
+    """Finds the number of the words right before a verb, if they can be its subject: "one", "many" or ""."""
     back = [word for word in before if word not in _SKIPPED]
     if not back or not (back[-1][0].isalpha() or back[-1][0] == "\x01"):
         return ""
@@ -131,7 +131,7 @@ def _number(before: list[str]) -> str:
 
 
 def _number_after(after: list[str]) -> str:
-    """The number of a subject that follows its verb."""
+    """Finds the number of a subject that follows its verb."""
     for word in after[:4]:
         if not (word[0].isalpha() or word[0] == "\x01"):
             return ""

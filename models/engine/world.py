@@ -1,4 +1,4 @@
-"""The state of a story: persons, things, places, and facts about them that events need and change."""
+"""Keeps the state of a story: persons, things, places, and facts about them that events need and change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Fact = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody: `role` is a capital letter; `name` is "" for a bystander, who is "the owl" and never "he" or "she"."""
+    """Describes somebody: `role` is a capital letter; `name` is "" for a bystander, who is "the owl" and never "he" or "she"."""
 
     role: str
     name: str
@@ -21,7 +21,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Thing:
-    """Something: `role` is a small letter; the adjective is the one it is told with."""
+    """Describes something: `role` is a small letter; the adjective is the one it is told with."""
 
     role: str
     noun: Noun
@@ -30,7 +30,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Happening:
-    """One event of the log: its type, who and what took part, and where in the story it is told."""
+    """Describes one event of the log: its type, who and what took part, and where in the story it is told."""
 
     event: str
     roles: tuple[str, ...]
@@ -40,7 +40,7 @@ class Happening:
 
 @dataclass(frozen=True)
 class Reference:
-    """One mention of a person: role, the words used, and where in the story they stand."""
+    """Describes one mention of a person: role, the words used, and where in the story they stand."""
 
     role: str
     words: str
@@ -49,22 +49,22 @@ class Reference:
 
 @dataclass
 class World:
-    """Who and what there is, and every fact that holds now."""
+    """Holds who and what there is, and every fact that holds now."""
 
     persons: dict[str, Person] = field(default_factory=dict)
     things: dict[str, Thing] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     facts: set[Fact] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)  # details that an ending may refer back to
+    told: set[str] = field(default_factory=set)  # holds details that an ending may refer back to
 
     def reserved(self) -> frozenset[str]:
-        """The nouns of the persons and things of the story: no form may use them for anybody or anything else."""
+        """Returns the nouns of the persons and things of the story: no form may use them for anybody or anything else."""
         nouns = [person.kind.noun for person in self.persons.values()] + [thing.noun.word for thing in self.things.values()]
         return frozenset(noun.split()[-1] for noun in nouns)
 
     def holds(self, conditions: Iterable[Fact], bind: Mapping[str, str]) -> bool:
-        """Whether all conditions hold; one that begins with "!" must not hold."""
+        """Tells whether all conditions hold; one that begins with "!" must not hold."""
         for condition in conditions:
             fact = bound(condition, bind)
             if fact[0].startswith("!"):
@@ -75,7 +75,7 @@ class World:
         return True
 
     def apply(self, effects: Iterable[Fact], bind: Mapping[str, str]) -> None:
-        """Make effects true; one that begins with "-" stops being true."""
+        """Makes effects true; one that begins with "-" stops being true."""
         for effect in effects:
             fact = bound(effect, bind)
             if fact[0].startswith("-"):
@@ -85,5 +85,5 @@ class World:
 
 
 def bound(fact: Fact, bind: Mapping[str, str]) -> Fact:
-    """A fact with an event's own letters replaced by the story's."""
+    """Returns a fact with an event's own letters replaced by the story's."""
     return fact[:1] + tuple(bind.get(word, word) for word in fact[1:])

@@ -1,4 +1,4 @@
-"""`tools/train`: stories, tokenizer, network, and the files in models/."""
+"""Runs `tools/train`: stories, tokenizer, network, and the files in models/."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SELF_TEST = 70
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     default = data.Run()
     made = argparse.ArgumentParser(
         prog="tools/train",
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def vocabulary(args: argparse.Namespace) -> tokenizer.Tokenizer:
-    """The tokenizer of --from, or the run's own: learned the first time, kept in its folder."""
+    """Finds the tokenizer of --from, or the run's own: learned the first time, kept in its folder."""
     if args.start is not None:
         vocab_size = open_model(args.start).model.vocab_size
         beside = find_tokenizer(args.start, vocab_size)
@@ -82,7 +82,7 @@ def vocabulary(args: argparse.Namespace) -> tokenizer.Tokenizer:
 
 
 def pick_device(name: str) -> str:
-    """The device that --device names.  Raises BakeError when PyTorch has no such one."""
+    """Finds the device that --device names.  Raises BakeError when PyTorch has no such one."""
     import torch
 
     if name == "auto":
@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str]) -> int:
     """Runs the command; errors as one line each."""
-    # The loop has threads of its own.
+    # Leave one thread to OpenMP: the loop has threads of its own.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""Stories as token arrays, and everything about a training run that needs no PyTorch.
+"""Makes token arrays of stories, and does everything about a training run that needs no PyTorch.
 
 Stories are told while they are needed, by (seed, index): no corpus is stored, and no story comes twice.  A document is
 BOS, its tokens, BOS (the mark at which llama2.c stops).  The prompt's own tokens are not learned, so that without a
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from models.trainer.tokenizer import BOS, Tokenizer
 
-# Stories are sorted by length inside a window of this many batches, which keeps padding below two percent.
+# Counts the batches of a window inside which stories are sorted by length, which keeps padding below two percent.
 WINDOW = 20
-# The stories that a run is judged by come from another seed than those it learns.
+# Seeds the stories that a run is judged by, apart from those it learns.
 HELD_OUT_SEED = 1_000_000
-# Documents whose text tells one source of stories from another.
+# Counts the documents whose text tells one source of stories from another.
 SAMPLE = 64
-# Share of the documents whose names and asked nouns are split into unusual pieces.
+# Is the share of the documents whose names and asked nouns are split into unusual pieces.
 ODD_SHARE = 0.3
-# Documents that tell which words are common, and the share that a common word is in.
+# Count the documents that tell which words are common, and say the share that a common word is in.
 OWN_SAMPLE = 1000
 OWN_SHARE = 0.03
 ODD_DROPPED = 0.5
@@ -37,15 +37,15 @@ _WORDS = re.compile(r"[^\W\d_]{3,}")
 
 
 class Document(Protocol):
-    """What a source of stories gives."""
+    """Says what a source of stories gives."""
 
     @property
     def prompt(self) -> str:
-        """What was asked for; may be empty."""
+        """Returns what was asked for; may be empty."""
 
     @property
     def text(self) -> str:
-        """Prompt and story as the model reads them."""
+        """Returns prompt and story as the model reads them."""
 
 
 Source = Callable[[int, int], Document]
@@ -53,7 +53,7 @@ Source = Callable[[int, int], Document]
 
 @dataclass(frozen=True)
 class Run:
-    """What defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
+    """Defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
 
     `batch` counts stories; `warmup` and `decay` count steps.  Until the decay, what binds a document together counts
     `binding` times, see Example: which name, which thing, which plot is a tenth of the tokens, and what is learned last.
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Example:
-    """One document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and which tokens
+    """Holds one document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and which tokens
     bind it together: a word of its own that comes again, a name, and what a document says its prompt decides."""
 
     tokens: NDArray[np.int16]
@@ -79,7 +79,7 @@ class Example:
 
 
 class Own:
-    """Which words are a document's own: few other documents have them.  Names, things and kinds are."""
+    """Tells which words are a document's own: few other documents have them.  Names, things and kinds are."""
 
     def __init__(self, source: Source, seed: int) -> None:
         """Counts the words of the first documents, whose texts it keeps."""
@@ -90,13 +90,13 @@ class Own:
         self.common = frozenset(word for word, number in count.items() if number > OWN_SHARE * OWN_SAMPLE)
 
     def words(self, text: str) -> set[str]:
-        """Words of a text that are its own and come more than once."""
+        """Finds words of a text that are its own and come more than once."""
         return {word for word, number in Counter(_WORDS.findall(text)).items() if number > 1} - self.common
 
 
 def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence[int]] | None = None,
             own: Own | None = None) -> Example:  # fmt: skip
-    """The tokens of a document; `odd` holds the pieces of words that are to be split in another way than usual."""
+    """Makes the tokens of a document; `odd` holds the pieces of words that are to be split in another way than usual."""
     odd = odd or {}
     words = tokenizer.encode_words(document.text, odd)
     ids = [BOS, *(one for _, pieces in words for one in pieces), BOS]
@@ -115,7 +115,7 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
 
 
 def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
-    """Pieces that mostly begin a document's own words: those with a capital letter, as names have, and the others."""
+    """Lists the pieces that mostly begin a document's own words: those with a capital letter, as names have, and the others."""
     every: Counter[int] = Counter()
     found: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
     for text in own.texts:
@@ -130,7 +130,7 @@ def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
 
 
 def odd_pieces(document: Document, tokenizer: Tokenizer, rng: random.Random) -> dict[str, list[int]]:
-    """Names and asked words of a document in pieces that merging would not give, the same throughout the document.
+    """Splits names and asked words of a document into pieces that merging would not give, the same throughout the document.
 
     A model that meets them learns to copy any word piece by piece, be it one that no story of its training had.
     """
@@ -145,7 +145,7 @@ def odd_pieces(document: Document, tokenizer: Tokenizer, rng: random.Random) -> 
 
 def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest: int, own: Own | None = None,
            ) -> list[list[Example]]:  # fmt: skip
-    """The batches of the window `number`, a function of the arguments alone.
+    """Makes the batches of the window `number`, a function of the arguments alone.
 
     Raises ValueError when a document has more than `longest` tokens.
     """
@@ -165,7 +165,7 @@ def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest:
 
 
 def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
-    """The example itself.  Raises ValueError when it has more than `longest` tokens."""
+    """Returns the example itself.  Raises ValueError when it has more than `longest` tokens."""
     if len(one.tokens) > longest:
         raise ValueError(f"story {index} of seed {seed}: found {len(one.tokens)} tokens, expected at most {longest}, the "
                          "context: tell shorter stories, or train a model with a larger --context")  # fmt: skip
@@ -174,7 +174,7 @@ def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
 
 def batches(source: Source, tokenizer: Tokenizer, run: Run, longest: int, step: int = 0, own: Own | None = None,
             ) -> Iterator[list[Example]]:  # fmt: skip
-    """The batches from `step` on, without end."""
+    """Yields the batches from `step` on, without end."""
     number, skipped = divmod(step, WINDOW)
     while True:
         yield from window(source, tokenizer, run, number, longest, own)[skipped:]
@@ -182,14 +182,14 @@ def batches(source: Source, tokenizer: Tokenizer, run: Run, longest: int, step: 
 
 
 def held_out(source: Source, tokenizer: Tokenizer, run: Run, count: int, longest: int) -> list[Example]:
-    """Stories that no run with this seed learns."""
+    """Makes stories that no run with this seed learns."""
     seed = run.seed + HELD_OUT_SEED
     return [fitting(example(source(seed, index), tokenizer), longest, seed, index) for index in range(count)]
 
 
 def pad(examples: Sequence[Example], binding: float = 1.0,
         ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
-    """(inputs, targets, weights), each [len(examples), longest - 1]; weight 0 where nothing is to be learned, `binding`
+    """Pads to (inputs, targets, weights), each [len(examples), longest - 1]; weight 0 where nothing is to be learned, `binding`
     where a token binds its document together, else 1."""
     width = max(len(one.tokens) for one in examples) - 1
     inputs = np.full((len(examples), width), BOS, np.int64)
@@ -204,7 +204,7 @@ def pad(examples: Sequence[Example], binding: float = 1.0,
 
 
 def learning_rate(step: int, run: Run) -> float:
-    """Warm-up, plateau, and a straight line down to zero over the last `decay` steps.
+    """Computes the rate: warm-up, plateau, and a straight line down to zero over the last `decay` steps.
 
     The plateau makes the end movable: a run that is resumed with more steps is the run that had them from the start.
     """
@@ -214,7 +214,7 @@ def learning_rate(step: int, run: Run) -> float:
 
 
 def fingerprint(source: Source, tokenizer: Tokenizer, seed: int) -> int:
-    """CRC-32 of the first stories and of the vocabulary."""
+    """Computes the CRC-32 of the first stories and of the vocabulary."""
     crc = zlib.crc32("\n".join(tokenizer.pieces).encode())
     for index in range(SAMPLE):
         crc = zlib.crc32(source(seed, index).text.encode(), crc)
@@ -222,7 +222,7 @@ def fingerprint(source: Source, tokenizer: Tokenizer, seed: int) -> int:
 
 
 def check_resume(saved: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Raise ValueError naming the first value in which an interrupted run differs from the one asked for."""
+    """Raises ValueError naming the first value in which an interrupted run differs from the one asked for."""
     for key, value in wanted.items():
         if key not in ("steps", "decay") and saved.get(key) != value:
             raise ValueError(f"resume: {key}: the interrupted run has {saved.get(key)}, this one {value}; "
@@ -230,5 +230,5 @@ def check_resume(saved: Mapping[str, object], wanted: Mapping[str, object]) -> N
 
 
 def identity(run: Run, dims: Mapping[str, int], crc: int, start: str) -> dict[str, object]:
-    """What two runs must share for one to continue the other; `start` names the weights it began with."""
+    """Says what two runs must share for one to continue the other; `start` names the weights it began with."""
     return {**asdict(run), **dims, "corpus_crc": crc, "start": start}

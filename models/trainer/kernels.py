@@ -1,4 +1,4 @@
-"""The fused steps of kernels.cpp as PyTorch functions, for a processor with AVX-512 BF16.
+"""Makes PyTorch functions of the fused steps of kernels.cpp, for a processor with AVX-512 BF16.
 
 Between the matrix products PyTorch spends as much time as in them; these take a fifth of that.
 """
@@ -23,7 +23,7 @@ NEEDED = ("avx512f", "avx512bw", "avx512_bf16")
 
 
 def available() -> bool:
-    """Whether this processor has the instructions."""
+    """Tells whether this processor has the instructions."""
     if platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists():
         return False
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("flags")[2].partition("\n")[0].split())
@@ -31,7 +31,7 @@ def available() -> bool:
 
 
 def compiled(folder: Path, head_size: int) -> ctypes.CDLL:
-    """The library for a head size, compiled into `folder` the first time.  Raises ValueError with what the compiler said."""
+    """Compiles the library for a head size into `folder`, the first time.  Raises ValueError with what the compiler said."""
     command = [*os.environ.get("CXX", "g++").split(), "-std=c++20", "-O3", "-march=native", "-Wno-maybe-uninitialized",
                "-shared", "-fPIC", f"-DHEAD_SIZE={head_size}"]  # fmt: skip
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (SOURCE, *HEADERS)) + repr(command).encode()).hexdigest()[:12]
@@ -125,7 +125,7 @@ class _Swiglu(Function):
 class _CrossEntropy(Function):
     @staticmethod
     def forward(ctx: Any, fused: Fused, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        # The logits become their gradient in place: nobody else reads them.
+        # Turn the logits into their gradient in place: nobody else reads them.
         total = fused.library.cross_entropy(_at(logits), _at(targets), _at(weights), ctypes.c_long(len(targets)),
                                             ctypes.c_long(logits.shape[-1]))
         ctx.save_for_backward(logits.detach())
@@ -138,31 +138,31 @@ class _CrossEntropy(Function):
 
 
 class Fused:
-    """The steps of `network.Plain`, fused.  Activations are bfloat16, the residual stream float32, one thread."""
+    """Fuses the steps of `network.Plain`.  Activations are bfloat16, the residual stream float32, one thread."""
 
     dtype = torch.bfloat16
 
     def __init__(self, folder: Path, cos: Tensor, sin: Tensor) -> None:
-        """cos and sin [seq_len, head_size / 2], float32; the library goes to `folder`."""
+        """Takes cos and sin [seq_len, head_size / 2], float32; the library goes to `folder`."""
         self.library = compiled(folder, 2 * cos.shape[1])
         self.cos, self.sin = cos.contiguous(), sin.contiguous()
 
     def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """x + delta, and its rmsnorm."""
+        """Computes x + delta, and its rmsnorm."""
         both: tuple[Tensor, Tensor] = _AddNorm.apply(self, x, delta, weight)
         return both
 
     def attention(self, qkv: Tensor, heads: int, kv_heads: int) -> Tensor:
-        """Rotary causal attention: qkv [batch, time, (heads + 2 kv_heads) head_size] -> [batch, time, dim]."""
+        """Computes rotary causal attention: qkv [batch, time, (heads + 2 kv_heads) head_size] -> [batch, time, dim]."""
         out: Tensor = _Attention.apply(self, qkv, heads, kv_heads)
         return out
 
     def swiglu(self, h: Tensor) -> Tensor:
-        """silu of the first half of the last dimension times the second."""
+        """Computes silu of the first half of the last dimension times the second."""
         out: Tensor = _Swiglu.apply(self, h)
         return out
 
     def cross_entropy(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Sum of weight * cross entropy over rows: logits [rows, vocab_size].  Consumes the logits."""
+        """Sums weight * cross entropy over rows: logits [rows, vocab_size].  Consumes the logits."""
         loss: Tensor = _CrossEntropy.apply(self, logits, targets, weights)
         return loss

@@ -1,4 +1,4 @@
-"""The training loop: resumable by step, seeded, one micro-batch a thread."""
+"""Trains in a loop: resumable by step, seeded, one micro-batch a thread."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from models.trainer.tokenizer import Tokenizer
 REPORT_EVERY = 20
 SAVE_EVERY = 100
 CHECK_EVERY = 500
-# Held-out stories looked at while training.
+# Counts the held-out stories that are looked at while training.
 CHECK_STORIES = 128
 STATE, PLATEAU, LOG = "state.pt", "plateau.pt", "log.jsonl"
 
 
 class Diverged(Exception):
-    """The loss or a gradient is no number; the message says where."""
+    """Says that the loss or a gradient is no number, and where."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a network learns from: stories, their tokenizer, and which weights it begins with."""
+    """Holds what a network learns from: stories, their tokenizer, and which weights it begins with."""
 
     source: data.Source
     tokenizer: Tokenizer
@@ -47,7 +47,7 @@ class Material:
 
 
 def steps_for(device: torch.device, config: Config, folder: Path, plain: bool = False) -> Steps:
-    """The fastest steps between matrix products that a device has; `folder` takes the compiled ones."""
+    """Chooses the fastest steps between matrix products that a device has; `folder` takes the compiled ones."""
     cos, sin = (table.to(device) for table in rope_tables(config))
     if device.type != "cpu":
         return Plain(cos, sin, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
@@ -65,7 +65,7 @@ def keep_memory() -> None:
 
 
 def loss_of(network: Network, steps: Steps, examples: Sequence[data.Example], binding: float = 1.0) -> tuple[Tensor, float]:
-    """Summed cross entropy of documents, in nats, and the number of tokens it is over, both weighted as data.pad says."""
+    """Sums the cross entropy of documents, in nats, and counts the tokens it is over, both weighted as data.pad says."""
     device = network.token_embedding_table.device
     inputs, targets, weights = (torch.from_numpy(array).to(device) for array in data.pad(examples, binding))
     logits = network(inputs, steps).flatten(0, 1)
@@ -73,7 +73,7 @@ def loss_of(network: Network, steps: Steps, examples: Sequence[data.Example], bi
 
 
 def mean_loss(network: Network, steps: Steps, examples: Sequence[data.Example], batch: int = 16) -> float:
-    """Mean cross entropy a token, in nats."""
+    """Computes the mean cross entropy a token, in nats."""
     total, count = 0.0, 0.0
     ordered = sorted(examples, key=lambda one: len(one.tokens))
     with torch.no_grad():
@@ -84,7 +84,7 @@ def mean_loss(network: Network, steps: Steps, examples: Sequence[data.Example], 
 
 
 class Trainer:
-    """A run in a folder: `state.pt` (to resume), `plateau.pt` (before the rate fell), `log.jsonl`."""
+    """Keeps a run in a folder: `state.pt` (to resume), `plateau.pt` (before the rate fell), `log.jsonl`."""
 
     def __init__(self, run: data.Run, config: Config, material: Material, work: Path, device: str = "cpu",
                  threads: int = 1, plain: bool = False) -> None:  # fmt: skip
@@ -101,7 +101,7 @@ class Trainer:
         self.network = Network(config, marked).to(self.device)
         if material.weights is not None:
             self.network.load_state_dict(material.weights)
-        # Each thread has its own gradients over the same weights.
+        # Give each thread its own gradients over the same weights.
         self.copies = [self.network] + [Network(config).to(self.device) for _ in range(threads - 1)]
         for copy in self.copies[1:]:
             for mine, shared in zip(copy.parameters(), self.network.parameters()):
@@ -126,12 +126,12 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.tokens, self.seconds = (state[key] for key in ("step", "tokens", "seconds"))
-        # Lines written after the last save belong to steps that will be run again.
+        # Drop lines written after the last save: they belong to steps that will be run again.
         log = [line for line in self.log() if line["step"] <= self.step]
         (self.work / LOG).write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
 
     def log(self) -> list[dict[str, float]]:
-        """The lines of the log so far."""
+        """Reads the lines of the log so far."""
         path = self.work / LOG
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
@@ -155,7 +155,7 @@ class Trainer:
             raise
 
     def one_step(self, pool: ThreadPoolExecutor, examples: Sequence[data.Example]) -> float:
-        """Forward, backward and update over one batch; the mean loss a token.  Raises Diverged."""
+        """Goes forward and backward over one batch, and updates; returns the mean loss a token.  Raises Diverged."""
         count = len(self.copies)
         binding = self.run.binding if self.step < self.run.steps - self.run.decay else 1.0
 
@@ -187,7 +187,7 @@ class Trainer:
         return loss
 
     def fit(self, show: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Trains to the last step, or until `stopped`, saving as it goes; whether it came to the last step.
+        """Trains to the last step, or until `stopped`, saving as it goes; tells whether it came to the last step.
 
         `show` gets a line of progress.  Raises Diverged, and OSError when a save finds no room: either way the state of
         the last save stays.
@@ -229,7 +229,7 @@ class Trainer:
 
 
 def progress(line: dict[str, float], steps: int, tokens_a_second: float, each: float) -> str:
-    """A line for whoever waits."""
+    """Writes a line for whoever waits."""
     left = int((steps - line["step"]) * each)
     parts = [f"step {line['step']} of {steps}", f"{line['tokens'] / 1e6:.2f} M tokens"]
     parts += [f"{name} {line[key]:.3f}" for key, name in (("loss", "loss"), ("held_out", "held out")) if key in line]

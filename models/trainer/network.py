@@ -1,4 +1,4 @@
-"""llama2.c's architecture in PyTorch, for training only.  Names and shapes are llama2.c's.
+"""Builds llama2.c's architecture in PyTorch, for training only.  Names and shapes are llama2.c's.
 
 The steps between the matrix products come from `Plain`, which runs anywhere, or from `kernels.Fused`.
 """
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Config:
-    """Dimensions of a model; the defaults are those of the model that is shipped."""
+    """Holds the dimensions of a model; the defaults are those of the model that is shipped."""
 
     dim: int = 192
     hidden_dim: int = 512
@@ -29,24 +29,24 @@ class Config:
 
     @property
     def head_size(self) -> int:
-        """Width of one attention head."""
+        """Returns the width of one attention head."""
         return self.dim // self.n_heads
 
     @property
     def kv_dim(self) -> int:
-        """Width of keys and values."""
+        """Returns the width of keys and values."""
         return self.head_size * self.n_kv_heads
 
 
 def rope_tables(config: Config) -> tuple[Tensor, Tensor]:
-    """cos and sin of llama2.c's rotary embedding, each [seq_len, head_size / 2]."""
+    """Computes cos and sin of llama2.c's rotary embedding, each [seq_len, head_size / 2]."""
     frequency = 10000.0 ** (-torch.arange(0, config.head_size, 2).float() / config.head_size)
     angle = torch.outer(torch.arange(config.seq_len).float(), frequency)
     return angle.cos(), angle.sin()
 
 
 class Steps(Protocol):
-    """What happens between the matrix products; `kernels.Fused` describes each."""
+    """Declares what happens between the matrix products; `kernels.Fused` describes each."""
 
     dtype: torch.dtype
 
@@ -60,23 +60,23 @@ class Steps(Protocol):
 
 
 class Plain:
-    """The steps in plain PyTorch, on any device and in any type; softmax and norms in float32."""
+    """Computes the steps in plain PyTorch, on any device and in any type; softmax and norms in float32."""
 
     def __init__(self, cos: Tensor, sin: Tensor, dtype: torch.dtype = torch.float32) -> None:
         self.cos, self.sin, self.dtype = cos, sin, dtype
 
     def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """llama2.c's rmsnorm, epsilon 1e-5, over the last dimension of x + delta."""
+        """Computes llama2.c's rmsnorm, epsilon 1e-5, over the last dimension of x + delta."""
         x = x if delta is None else x + delta
         return x, (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * weight).to(self.dtype)
 
     def attention(self, qkv: Tensor, heads: int, kv_heads: int) -> Tensor:
-        """Rotary causal attention."""
+        """Computes rotary causal attention."""
         batch, time, _ = qkv.shape
         size, group = 2 * self.cos.shape[1], heads // kv_heads
         q, k, v = qkv.view(batch, time, -1, size).split([heads, kv_heads, kv_heads], dim=2)
         q, k = (rotate(x, self.cos[:time], self.sin[:time]).to(self.dtype) for x in (q, k))
-        # Queries of the heads that share a key are stacked along time, so keys are not copied.
+        # Stack the queries of the heads that share a key along time, so that keys are not copied.
         q = q.reshape(batch, time, kv_heads, group, size).permute(0, 2, 3, 1, 4)
         q = q.reshape(batch * kv_heads, group * time, size)
         k = k.permute(0, 2, 3, 1).reshape(batch * kv_heads, size, time)
@@ -88,18 +88,18 @@ class Plain:
         return out.reshape(batch, time, heads * size)
 
     def swiglu(self, h: Tensor) -> Tensor:
-        """silu of the first half of the last dimension times the second."""
+        """Computes silu of the first half of the last dimension times the second."""
         h1, h3 = h.chunk(2, dim=-1)
         gated: Tensor = functional.silu(h1) * h3
         return gated
 
     def cross_entropy(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Sum of weight * cross entropy over rows."""
+        """Sums weight * cross entropy over rows."""
         return (functional.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
 
 
 class Layer(nn.Module):
-    """One transformer layer: `wqkv` is wq, wk and wv one above the other, `w13` is w1 and w3."""
+    """Describes one transformer layer: `wqkv` is wq, wk and wv one above the other, `w13` is w1 and w3."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Layer(nn.Module):
         self.w2 = nn.Parameter(torch.empty(dim, hidden_dim).normal_(0, 0.1 * narrow / math.sqrt(hidden_dim)))
 
     def forward(self, x: Tensor, delta: Tensor | None, steps: Steps) -> tuple[Tensor, Tensor]:
-        """The residual stream x [batch, time, dim] and what is to be added to it (may be None) -> the same two."""
+        """Takes the residual stream x [batch, time, dim] and what is to be added to it (may be None) -> the same two."""
         config = self.config
         x, xb = steps.add_norm(x, delta, self.rms_att)
         qkv = functional.linear(xb, self.wqkv.to(steps.dtype))
@@ -126,10 +126,10 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """The whole model; the classifier is the embedding."""
+    """Holds the whole model; the classifier is the embedding."""
 
     def __init__(self, config: Config, marked: Sequence[Sequence[int]] = ()) -> None:
-        """Seeded starting weights.  `marked`: up to two lists of pieces that begin what has to be looked up, such as names."""
+        """Begins with seeded weights.  `marked`: up to two lists of pieces that begin what has to be looked up, such as names."""
         super().__init__()
         self.config = config
         self.token_embedding_table = nn.Parameter(torch.empty(config.vocab_size, config.dim).normal_(0, 0.06))
@@ -153,7 +153,7 @@ class Network(nn.Module):
         basis = nn.init.orthogonal_(torch.empty(2 * size + 3, config.dim))
         common, before, seen = basis[0], basis[1 : size + 1], basis[size + 1 : 2 * size + 1]
         table, first, second = self.token_embedding_table, self.layers[0], self.layers[1]
-        # Every token has `common`, and none has what `before` is kept free for.
+        # Give every token `common`, and none what `before` is kept free for.
         table -= table @ before.T @ before
         table += torch.outer(0.3 - table @ common, common)
         speed = 10000.0 ** (-torch.arange(0, size, 2).float() / size)
@@ -167,7 +167,7 @@ class Network(nn.Module):
             query[2 * fast + 1] = torch.outer(-(speed[fast] * (head + 1)).sin(), common)
             first.wqkv[head * size : (head + 1) * size] = 1.4 * query
         first.wo[:, :size] = 0.08 * before.T
-        # The slow pairs of a head hardly turn within a story: what they match, they match at any distance.
+        # Match by the slow pairs of a head: they hardly turn within a story, so that what they match, they match at any distance.
         slow = torch.arange(size // 2, size)
         mix = nn.init.orthogonal_(torch.empty(len(slow), size)) * math.sqrt(size / len(slow))
         second.wqkv[config.dim : config.dim + size] = 0
@@ -178,7 +178,7 @@ class Network(nn.Module):
         second.wo[:, :size] = 0.5 * seen.T
         if config.n_kv_heads < 2:
             return
-        # The other half of the pairs, from those that forget within a sentence to those that see the whole story.
+        # Take the other half of the pairs, from those that forget within a sentence to those that see the whole story.
         reach = [torch.arange(size - 8, size, 2), torch.arange(size // 4, size, 2), torch.arange(size // 2, size, 2)]
         for layer, direction, pieces in zip((first, second), basis[2 * size + 1 :], marked):
             table -= torch.outer(table @ direction, direction)
@@ -196,7 +196,7 @@ class Network(nn.Module):
                     layer.wqkv[value : value + size].T if values is None else values)  # fmt: skip
 
     def forward(self, tokens: Tensor, steps: Steps) -> Tensor:
-        """tokens [batch, time] -> logits [batch, time, vocab_size]."""
+        """Computes tokens [batch, time] -> logits [batch, time, vocab_size]."""
         x = functional.embedding(tokens, self.token_embedding_table)
         delta: Tensor | None = None
         for layer in self.layers:
@@ -205,12 +205,12 @@ class Network(nn.Module):
         return functional.linear(xb, self.token_embedding_table.to(steps.dtype))
 
     def matrices(self) -> Iterable[nn.Parameter]:
-        """The weights that decay."""
+        """Returns the weights that decay."""
         return (p for p in self.parameters() if p.dim() == 2)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate adjacent pairs: x [batch, time, heads, head_size], cos and sin [time, head_size / 2]."""
+    """Rotates adjacent pairs: x [batch, time, heads, head_size], cos and sin [time, head_size / 2]."""
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     a, b = pairs[..., 0], pairs[..., 1]
     c, s = cos[:, None, :], sin[:, None, :]

@@ -1,11 +1,11 @@
-"""The loss curve of a training run."""
+"""Draws the loss curve of a training run."""
 
 import math
 from collections.abc import Sequence
 
 
 def loss_curve(log: Sequence[dict[str, float]], title: str) -> str:
-    """An SVG of training and held-out loss (nats a token, logarithmic) over training tokens."""
+    """Makes an SVG of training and held-out loss (nats a token, logarithmic) over training tokens."""
     train = [(line["tokens"], line["loss"]) for line in log if "loss" in line]
     tokens_at = {line["step"]: line["tokens"] for line in log if "tokens" in line}
     held_out = [(tokens_at[line["step"]], line["held_out"]) for line in log

@@ -24,7 +24,7 @@ GROUP_SIZE = 32
 
 
 def slices(config: Config) -> dict[str, tuple[str, slice]]:
-    """Where the network keeps llama2.c's tensors: its own name, and the rows."""
+    """Says where the network keeps llama2.c's tensors: its own name, and the rows."""
     dim, kv_dim, hidden_dim = config.dim, config.kv_dim, config.hidden_dim
     everything = slice(None)
     return {
@@ -44,7 +44,7 @@ def slices(config: Config) -> dict[str, tuple[str, slice]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A PyTorch state dict as the source of tensors that codegen.export writes."""
+    """Gives a PyTorch state dict as the source of tensors that codegen.export writes."""
 
     path: Path
     model: Model
@@ -52,7 +52,7 @@ class Trained:
     state: Mapping[str, torch.Tensor]
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
-        """(rows, columns) float32 by llama2.c's name."""
+        """Returns (rows, columns) float32 by llama2.c's name."""
         layers, rows, columns = self.model.tensor_shapes()[name]
         key, part = slices(self.config)[name]
         values: FloatArray = self.state[f"layers.{layer}.{key}" if layers else key][part].numpy().reshape(rows, columns)
@@ -60,13 +60,13 @@ class Trained:
 
 
 def model_of(config: Config, name: str) -> Model:
-    """The header of a network."""
+    """Makes the header of a network."""
     return Model(name, config.dim, config.hidden_dim, config.n_layers, config.n_heads, config.n_kv_heads,
                  config.vocab_size, config.seq_len, config.head_size, shared_classifier=True)  # fmt: skip
 
 
 def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
-    """Dimensions and state dict of a model file of any format.
+    """Reads the dimensions and state dict of a model file of any format.
 
     Raises BakeError when it can't be read, ValueError when its architecture is not the network's.
     """
@@ -87,7 +87,7 @@ def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
             if isinstance(tensor, Quantized):
                 raise TypeError(f"{path.name}: {name} is not float32 after conversion")
             state.setdefault(f"layers.{layer}.{key}" if layers else key, []).append(tensor)
-    # Vectors are matrices of one row in a file.
+    # Flatten vectors, which are matrices of one row in a file.
     joined = {key: np.concatenate(parts) for key, parts in state.items()}
     return config, {key: torch.from_numpy(np.array(values[0] if "rms" in key else values, np.float32))
                     for key, values in joined.items()}  # fmt: skip
@@ -110,7 +110,7 @@ def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer
 
 
 def _llama2c(state: Mapping[str, torch.Tensor], config: Config) -> dict[str, torch.Tensor]:
-    """The tensors under the names of llama2.c's model.py, each in a storage of its own."""
+    """Returns the tensors under the names of llama2.c's model.py, each in a storage of its own."""
     found = {}
     for name, (key, part) in slices(config).items():
         layers = [""] if key in state else [f"layers.{layer}." for layer in range(config.n_layers)]
@@ -120,7 +120,7 @@ def _llama2c(state: Mapping[str, torch.Tensor], config: Config) -> dict[str, tor
 
 
 def _arguments(config: Config) -> dict[str, float]:
-    """llama2.c's ModelArgs."""
+    """Makes llama2.c's ModelArgs."""
     return {"dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
             "vocab_size": config.vocab_size, "hidden_dim": config.hidden_dim, "multiple_of": 32, "norm_eps": 1e-5,
             "max_seq_len": config.seq_len, "dropout": 0.0}  # fmt: skip

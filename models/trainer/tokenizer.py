@@ -1,4 +1,4 @@
-"""Byte-fallback BPE in llama2.c's `tokenizer.bin` format: trainer, reader, writer, encoder, decoder.
+"""Trains, reads, writes and applies byte-fallback BPE in llama2.c's `tokenizer.bin` format.
 
 Ids: 0 `<unk>`, 1 and 2 the sentence marks, 3..258 the bytes as `<0xNN>`, then merges in the order they were learned
 (score -0, -1, ...), then single characters.  `encode` gives the ids that llama2.c's `encode` gives without BOS.
@@ -16,22 +16,22 @@ from codegen.tokenizer import FIRST_BYTE, TokenizerData, read_tokenizer, to_byte
 
 BOS = 1
 FIRST_PIECE = FIRST_BYTE + 256
-# Merges stay inside a word with the space before it, or inside a run of punctuation; a newline is a byte.
+# Cuts a text: merges stay inside a word with the space before it, or inside a run of punctuation; a newline is a byte.
 _WORD = re.compile(r" ?[^\W\d_]+| ?(?:[^\w \n]|[\d_])+| |\n")
-# Fewer words than this for each piece, and pieces would be learned from chance.
+# Bounds a text's words for each piece: from fewer, pieces would be learned by chance.
 WORDS_A_PIECE = 20
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Pieces by id and their scores."""
+    """Holds pieces by id and their scores."""
 
     pieces: tuple[str, ...]
     scores: tuple[float, ...]
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Id by piece text, ordinary pieces only."""
+        """Returns the id by piece text, ordinary pieces only."""
         return {piece: FIRST_PIECE + i for i, piece in enumerate(self.pieces[FIRST_PIECE:])}
 
     @cached_property
@@ -39,7 +39,7 @@ class Tokenizer:
         return {}
 
     def encode(self, text: str, instead: Mapping[str, Sequence[int]] = MappingProxyType({})) -> list[int]:
-        """Ids of a text without BOS: a space in front unless it is empty, then the best-scoring merge, repeatedly.
+        """Finds the ids of a text without BOS: a space in front unless it is empty, then the best-scoring merge, repeatedly.
 
         Works word by word, which gives the same ids as `encode_plainly` because no piece crosses a word boundary.
         Words that `instead` has, with the space before them if there is one, take the ids it has for them.
@@ -48,7 +48,7 @@ class Tokenizer:
 
     def encode_words(self, text: str, instead: Mapping[str, Sequence[int]] = MappingProxyType({}),
                      ) -> list[tuple[str, Sequence[int]]]:  # fmt: skip
-        """The words of a text, with the space before them, and their ids."""
+        """Finds the words of a text, with the space before them, and their ids."""
         found: list[tuple[str, Sequence[int]]] = []
         for word in _WORD.findall(" " + text) if text else []:
             if word not in self._cache:
@@ -57,11 +57,11 @@ class Tokenizer:
         return found
 
     def encode_word(self, word: str, dropped: Callable[[], bool] = lambda: False) -> list[int]:
-        """Ids of one word; each merge that could be done next is passed over when `dropped` says so (BPE dropout)."""
+        """Finds the ids of one word; each merge that could be done next is passed over when `dropped` says so (BPE dropout)."""
         return self._merge(self._characters(word), dropped)
 
     def encode_plainly(self, text: str) -> list[int]:
-        """The same ids by llama2.c's algorithm on the whole text at once (quadratic)."""
+        """Finds the same ids by llama2.c's algorithm on the whole text at once (quadratic)."""
         return self._merge(self._characters(" " + text)) if text else []
 
     def _characters(self, text: str) -> list[int]:
@@ -83,7 +83,7 @@ class Tokenizer:
             ids = ids[:best] + [best_id] + ids[best + 2:]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids that follow BOS (one leading space is dropped)."""
+        """Returns the text of ids that follow BOS (one leading space is dropped)."""
         data = b""
         for i, token in enumerate(ids):
             if FIRST_BYTE <= token < FIRST_PIECE:
@@ -94,18 +94,18 @@ class Tokenizer:
         return data.decode("utf-8", "replace")
 
     def write(self, path: Path) -> None:
-        """Write llama2.c's `tokenizer.bin`."""
+        """Writes llama2.c's `tokenizer.bin`."""
         path.write_bytes(to_bytes(TokenizerData(tuple(piece.encode("utf-8") for piece in self.pieces), self.scores)))
 
 
 def read(path: Path, vocab_size: int) -> Tokenizer:
-    """Read a `tokenizer.bin`.  Raises BakeError as `codegen.tokenizer.read_tokenizer` does."""
+    """Reads a `tokenizer.bin`.  Raises BakeError as `codegen.tokenizer.read_tokenizer` does."""
     data = read_tokenizer(path, vocab_size)
     return Tokenizer(tuple(piece.decode("utf-8") for piece in data.pieces), data.scores)
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Learn `vocab_size` pieces from texts.
+    """Learns `vocab_size` pieces from texts.
 
     Raises ValueError when the texts are too small: fewer than WORDS_A_PIECE words a piece, or no pair of pieces
     left that occurs twice.
@@ -150,7 +150,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def _replace(parts: tuple[str, ...], left: str, right: str) -> tuple[str, ...]:
-    """`parts` with every adjacent (left, right) joined, leftmost first."""
+    """Returns `parts` with every adjacent (left, right) joined, leftmost first."""
     joined: list[str] = []
     i = 0
     while i < len(parts):

@@ -1,4 +1,4 @@
-"""The command line of the simulator: tools/c906sim."""
+"""Runs the command line of the simulator: tools/c906sim."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def number(word: str) -> int:
 
 
 def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The options in front, by name, and the rest."""
+    """Splits off the options in front, by name."""
     count = next((i for i, word in enumerate(words) if not re.match(r"[a-z0-9]+=", word)), len(words))
     return {word.partition("=")[0]: word.partition("=")[2] for word in words[:count]}, words[count:]
 
@@ -54,7 +54,7 @@ def program_of(words: list[str]) -> list[str]:
 
 
 def plugin_options(options: dict[str, str], program: str, allowed: tuple[str, ...]) -> list[str]:
-    """The plugin's own options; functions become addresses."""
+    """Makes the plugin's own options; functions become addresses."""
     words = []
     for name, value in options.items():
         if name not in ("ghz", "bw", "lat", "l1kb", *allowed):

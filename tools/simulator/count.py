@@ -1,4 +1,5 @@
-"""The command line of tools/count: the instructions that a baked program takes, by kernel and a multiply-accumulate (MAC)."""
+"""Runs the command line of tools/count: counts the instructions that a baked program takes, by kernel and a multiply-accumulate
+(MAC)."""
 
 from __future__ import annotations
 
@@ -18,22 +19,22 @@ processor is at hand, not how fast: that is up to the memory as well.
 
 For example: tools/count 2 4 build-pi/tinytales_q8 -t 0
 """
-MACHINES = {183: "aarch64", 243: "riscv64"}  # e_machine of an ELF header
-SUBSETS = {"aarch64": "arm", "riscv64": "cross"}  # of tools/setup, where the emulators are
-ARM_CPU = "cortex-a76"  # a Raspberry Pi 5's: SDOT, but neither SVE nor I8MM
+MACHINES = {183: "aarch64", 243: "riscv64"}  # names them by e_machine of an ELF header
+SUBSETS = {"aarch64": "arm", "riscv64": "cross"}  # names those of tools/setup, where the emulators are
+ARM_CPU = "cortex-a76"  # is a Raspberry Pi 5's: SDOT, but neither SVE nor I8MM
 
-# The columns of the table: cross files, target, bits of a vector register.
+# List the columns of the table: cross files, target, bits of a vector register.
 TARGETS = (
     ("`aarch64`", ("aarch64",), "aarch64", 128),
     ("`aarch64-dotprod`", ("aarch64",), "aarch64-dotprod", 128),
     ("`rvv1-vlen256`", ("rvv1", "vlen256"), "rvv1-vlen256", 256),
 )
-# Its bakes, each with the two types that it shows: of the layers, and of the classifier.
+# List its bakes, each with the two types that it shows: of the layers, and of the classifier.
 BAKES = (("q8", "f16"), ("q4", "f32"))
 
 
 def machine_of(program: str) -> str:
-    """The machine that a program is for, in QEMU's names. Raises SimulatorError."""
+    """Finds the machine that a program is for, in QEMU's names. Raises SimulatorError."""
     try:
         with open(program, "rb") as file:
             header = file.read(20)
@@ -46,31 +47,31 @@ def machine_of(program: str) -> str:
 
 
 def counter(machine: str, vlen: int = 128, sources: tuple[str, ...] = COUNT) -> Simulator:
-    """The emulator of a machine that counts, or has another plugin. Raises SimulatorError."""
+    """Returns the emulator of a machine that counts, or has another plugin. Raises SimulatorError."""
     qemu = find_qemu(machine, SUBSETS[machine])
     return Simulator((qemu, "-cpu", ARM_CPU if machine == "aarch64" else cpu(qemu, vlen)), plugin_for(qemu, sources))
 
 
 def macs_of(name: str) -> int:
-    """The MACs of a matrix product, by the name of its kernel; 0 for other functions."""
+    """Computes the MACs of a matrix product, by the name of its kernel; 0 for other functions."""
     shape = re.fullmatch(r"matmul_\w+_(\d+)x(\d+)", name)
     return int(shape[1]) * int(shape[2]) if shape else 0
 
 
 def by_kernel(report: Report) -> list[tuple[str, int, int]]:
-    """Name, calls and instructions of each function of a token, the largest first."""
+    """Returns name, calls and instructions of each function of a token, the largest first."""
     spent = sorted(((count, calls, name) for name, (calls, count) in report.functions.items() if count), reverse=True)
     names = plain_names([name for _, _, name in spent]) if spent else []
     return [(name, calls, count) for (count, calls, _), name in zip(spent, names)]
 
 
 def a_mac(name: str, calls: int, count: int) -> float:
-    """Instructions a MAC of a kernel; 0 for what is no product."""
+    """Computes the instructions a MAC of a kernel; 0 for what is no product."""
     return count / (calls * macs_of(name)) if calls and macs_of(name) else 0
 
 
 def compare() -> None:
-    """The instructions of a token of stories15M's shape in int8, and those of llama.cpp on the same file."""
+    """Compares the instructions of a token of stories15M's shape in int8 with those of llama.cpp on the same file."""
     root = ROOT / ".toolchain" / "llama-arm64"
     if not (root / "stamp").is_file():
         raise SimulatorError(f"no {root.relative_to(ROOT)} to compare with; run: tools/toolchain llama-arm64", 66)
@@ -88,7 +89,7 @@ def compare() -> None:
 
 
 def figures() -> None:
-    """The table of instructions a MAC, one column a target."""
+    """Makes the table of instructions a MAC, one column a target."""
     check_call(["/usr/bin/python3", "tests/seeded.py", BUILD / "models", "one_layer15M"])
     cells: dict[str, list[str]] = {}
     for _, cross, target, vlen in TARGETS:

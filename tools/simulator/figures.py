@@ -1,4 +1,4 @@
-"""The simulated figures of the documentation, again: builds what they are of, runs it, and prints the tables.
+"""Makes the simulated figures of the documentation again: builds what they are of, runs it, and prints the tables.
 
 README.md and docs/riscv.md have `decode`, docs/riscv.md `kernels` and `guesses`, docs/security.md `selftest`, docs/robot.md `robot`.
 """
@@ -21,7 +21,7 @@ SPEECH = ROOT / ".toolchain" / "speech" / "usr" / "share" / "pocketsphinx" / "mo
 
 @dataclass(frozen=True)
 class Decode:
-    """A row of the table of tokens a second: a recipe of tests/seeded.py and how it is baked and run."""
+    """Describes a row of the table of tokens a second: a recipe of tests/seeded.py and how it is baked and run."""
 
     label: str
     recipe: str
@@ -44,7 +44,7 @@ DECODES = (
 
 @dataclass(frozen=True)
 class Spoken:
-    """A row of the robot's table: what the storyteller is told, and the functions between which time is taken."""
+    """Describes a row of the robot's table: what the storyteller is told, and the functions between which time is taken."""
 
     label: str
     begin: str
@@ -111,7 +111,7 @@ def decode(simulator: Simulator) -> None:
 
 
 def kernels(simulator: Simulator) -> None:
-    """The cycles of a token by kernel, of stories15M's shape in int8 at 1.3 GB/s."""
+    """Simulates the cycles of a token by kernel, of stories15M's shape in int8 at 1.3 GB/s."""
     program = str(build_recipe("stories15M_q8"))
     report = simulator.tokens(["bw=1.3"], 2, 34, [program, "-t", "0"], by_function=True)
     print(f"{report.counts['cycles'] / 1e6:.1f} million cycles a token\n")
@@ -123,7 +123,7 @@ def kernels(simulator: Simulator) -> None:
         ms, speed, macs = f"{cycles / max(calls, 1) / 850e3:.3f}", "", ""
         if shape := re.fullmatch(r"matmul_q8_(\d+)x(\d+)", name):
             products = int(shape[1]) * int(shape[2])
-            speed = f"{products * (1 + 4 / 32) / (cycles / calls / 0.85):.2f}"  # bytes: int8, and a scale a group of 32
+            speed = f"{products * (1 + 4 / 32) / (cycles / calls / 0.85):.2f}"  # counts bytes: int8, and a scale a group of 32
             macs = f"{cycles / calls / products:.2f}"
         print(f"| {name} | {calls} | {cycles:,} | {ms} | {speed} | {macs} |")
     print(f"| what takes less than 1,000 cycles | | {rest:,.0f} | | | |", flush=True)
@@ -137,7 +137,7 @@ def selftest(simulator: Simulator) -> None:
 
 
 def robot(simulator: Simulator) -> None:
-    """What the storyteller's steps take; wish.wav is the robot's own."""
+    """Simulates what the storyteller's steps take; wish.wav is the robot's own."""
     if not SPEECH.is_dir():
         raise SimulatorError(f"no {SPEECH.relative_to(ROOT)} to hear with; run: tools/toolchain speech", 66)
     own = build("native", ["-Dstoryteller=enabled"], "storyteller", cross=())
@@ -153,8 +153,8 @@ def robot(simulator: Simulator) -> None:
 
 @dataclass(frozen=True)
 class Guessed:
-    """A row of the table of guesses: a recipe, how it is baked, and how many tokens a pass computes where guesses are right as
-    often as they are in stories of Llama's 32,000 pieces, at temperature 1."""
+    """Describes a row of the table of guesses: a recipe, how it is baked, and how many tokens a pass computes where guesses are
+    right as often as they are in stories of Llama's 32,000 pieces, at temperature 1."""
 
     label: str
     recipe: str
@@ -187,7 +187,7 @@ def guess_always(path: Path, recipe: str) -> None:
 
 
 def guesses(simulator: Simulator) -> None:
-    """What two positions at once cost, with the sampler's defaults, and what comes of it at so many tokens a pass."""
+    """Simulates what two positions at once cost, with the sampler's defaults, and what comes of it at so many tokens a pass."""
     print("| model | tokens a pass | " + " | ".join(f"{bandwidth} GB/s: two to one, tok/s" for bandwidth in BANDWIDTHS) + " |")
     print("| --- | --- | --- | --- | --- |")
     for row in GUESSED:

@@ -15,14 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent
 PLUGINS = ROOT / ".toolchain" / "c906sim"
-# The plugins and their sources.
+# Name the plugins and their sources.
 C906SIM = ("c906sim.c", "decode.c", "functions.c")
 COUNT = ("count.c", "functions.c")
 AUDIT = ("audit.c", "functions.c")
 
 
 class SimulatorError(Exception):
-    """What can't be done, in one line, and the exit code."""
+    """Says what can't be done, in one line, and the exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ def answer(tool: str, help_text: str, run: Callable[[list[str]], None], words: l
 
 @dataclass(frozen=True)
 class Report:
-    """What one run took: the plugin's counts by name ("cycles", "instructions", "dram_bytes", ...), and where they were asked
+    """Holds what one run took: the plugin's counts by name ("cycles", "instructions", "dram_bytes", ...), and where they were asked
     for (calls, cycles or instructions) of each global function, with those that only its file knows."""
 
     counts: dict[str, float]
@@ -58,7 +58,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Simulator:
-    """An emulator with a plugin: the command, with the processor that it is to be."""
+    """Runs an emulator with a plugin: the command, with the processor that it is to be."""
 
     qemu: tuple[str, ...]
     plugin: Path
@@ -69,8 +69,8 @@ class Simulator:
         return read_report(self.report(options, command, **({"functions": "".join(lines)} if by_function else {})))
 
     def report(self, options: list[str], command: list[str], **told: str) -> str:
-        """The text of the plugin's report on a run. `told` are the texts of the files that it reads: `functions`, `regions`, which
-        are SIMULATOR_FUNCTIONS and so on to it. Raises SimulatorError when the program fails."""
+        """Returns the text of the plugin's report on a run. `told` are the texts of the files that it reads: `functions`,
+        `regions`, which are SIMULATOR_FUNCTIONS and so on to it. Raises SimulatorError when the program fails."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report"
             steering = {"SIMULATOR_OUT": str(report), "OMP_NUM_THREADS": "1"}
@@ -89,7 +89,7 @@ class Simulator:
             return report.read_text()
 
     def tokens(self, options: list[str], first: int, last: int, command: list[str], by_function: bool = False) -> Report:
-        """What a token takes, of those between the runs with -n `first` and with -n `last`."""
+        """Computes what a token takes, of those between the runs with -n `first` and with -n `last`."""
         short, long = (self.run(options, [*command, "-n", str(n)], by_function) for n in (first, last))
         tokens = last - first
         counts = {name: (value - short.counts[name]) / tokens for name, value in long.counts.items()}
@@ -107,19 +107,20 @@ def read_report(text: str) -> Report:
 
 
 def cpu(qemu: str, vlen: int = 128) -> str:
-    """The emulated processor of RISC-V; with conversions of float16 where this QEMU knows them."""
+    """Names the emulated processor of RISC-V; with conversions of float16 where this QEMU knows them."""
     told = subprocess.run([qemu, "-cpu", "rv64,zvfhmin=true", "/dev/null"], capture_output=True, text=True, check=False)
     return f"rv64,v=true,vlen={vlen},vext_spec=v1.0" + ("" if "not found" in told.stderr else ",zvfhmin=true")
 
 
 def prepare() -> Simulator:
-    """The simulator, its plugin built for this QEMU when its sources are newer. Raises SimulatorError."""
+    """Prepares the simulator, its plugin built for this QEMU when its sources are newer. Raises SimulatorError."""
     qemu = find_qemu("riscv64", "cross")
     return Simulator((qemu, "-cpu", cpu(qemu)), plugin_for(qemu, C906SIM))
 
 
 def find_qemu(machine: str, subset: str) -> str:
-    """QEMU's user-mode emulator of a machine, which has plugins; a subset of tools/setup installs it. Raises SimulatorError."""
+    """Finds QEMU's user-mode emulator of a machine, which has plugins; a subset of tools/setup installs it. Raises
+    SimulatorError."""
     private = ROOT / ".toolchain" / "qemu" / "usr" / "bin" / f"qemu-{machine}"
     qemu = str(private) if os.access(private, os.X_OK) else shutil.which(private.name)
     if qemu is None:
@@ -130,7 +131,7 @@ def find_qemu(machine: str, subset: str) -> str:
 
 
 def plugin_for(qemu: str, names: tuple[str, ...]) -> Path:
-    """A plugin for this QEMU, built when its sources are newer. Raises SimulatorError."""
+    """Returns a plugin for this QEMU, built when its sources are newer. Raises SimulatorError."""
     version = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = re.search(r"version (\d+)\.(\d+)", version)
     api = 3 if numbers and (int(numbers[1]), int(numbers[2])) >= (9, 1) else 1
@@ -158,7 +159,7 @@ def build_plugin(plugin: Path, sources: list[Path], api: int) -> None:
 
 @dataclass(frozen=True)
 class Function:
-    """A function that a program has; address and size in hexadecimal."""
+    """Describes a function that a program has; address and size in hexadecimal."""
 
     address: str
     size: str
@@ -167,13 +168,13 @@ class Function:
 
 
 def functions(program: str) -> list[Function]:
-    """The functions of a program, whatever machine it is for. Raises SimulatorError."""
+    """Lists the functions of a program, whatever machine it is for. Raises SimulatorError."""
     found = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) ([tTwW]) (\S+)$", binutil("nm", "-S", "--defined-only", program), re.MULTILINE)
     return [Function(address, size, kind in "TW", name) for address, size, kind, name in found]
 
 
 def binutil(*command: str) -> str:
-    """What this system's tool of binutils prints: those that list names know every machine's files."""
+    """Returns what this system's tool of binutils prints: those that list names know every machine's files."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise SimulatorError(result.stderr.strip().splitlines()[-1], 65)
@@ -181,12 +182,12 @@ def binutil(*command: str) -> str:
 
 
 def plain_names(names: list[str]) -> list[str]:
-    """The names as their source has them, without namespaces and arguments."""
+    """Returns the names as their source has them, without namespaces and arguments."""
     return [re.sub(r"\(.*|.*::", "", name.partition("(")[0]) for name in binutil("c++filt", *names).splitlines()]
 
 
 def address_of(name: str, program: str) -> str:
-    """The address of the function of this name, or of the only one with it in its name. Raises SimulatorError."""
+    """Finds the address of the function of this name, or of the only one with it in its name. Raises SimulatorError."""
     found = {f.name: f.address for f in functions(program) if name in f.name}
     if name in found:
         return found[name]
