@@ -23,7 +23,7 @@
 namespace storybake::baked {
 namespace {
 
-/// The model's weights in size, alignment and pages; their values do not matter to the time.
+/// Makes weights of the model's size, alignment and pages; their values do not matter to the time.
 const std::byte* weights() {
     constexpr std::align_val_t kHugePage{std::size_t{2} << 20};
     struct Delete {
@@ -38,7 +38,7 @@ const std::byte* weights() {
     return bytes.get();
 }
 
-/// The input of a product: floats, or Quantized.
+/// Holds the input of a product: floats, or Quantized.
 template <class In>
 const auto& input() {
     if constexpr (std::is_pointer_v<In>) {
@@ -50,7 +50,7 @@ const auto& input() {
     }
 }
 
-/// Products of n positions with one matrix after the other until the model's bytes are used up, then again.
+/// Multiplies n positions with one matrix after the other until the model's bytes are used up, then again.
 template <class In>
 void product(benchmark::State& state, void (*kernel)(const Context&, float*, In, const std::byte*), std::size_t bytes,
              double macs, int n) {
@@ -101,8 +101,8 @@ void read_bandwidth(benchmark::State& state, int threads) {
     state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(kWeightsBytes));
 }
 
-/// A token of logits with a standard deviation of `scale`, by top-p: most tokens are candidates when that is 0.3, as a
-/// model that was never trained has it, and few when it is 5.
+/// Chooses a token of logits with a standard deviation of `scale`, by top-p: most tokens are candidates when that is
+/// 0.3, as a model that was never trained has it, and few when it is 5.
 void choose(benchmark::State& state, float scale, float temperature) {
     std::mt19937 random(1);
     std::normal_distribution<float> normal(0.0F, scale);
@@ -142,7 +142,7 @@ int main(int argc, char** argv) {
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 2;
     }
-    storybake::baked::weights();  // not in the first one's time
+    storybake::baked::weights();  // takes no part of the first one's time
 #ifdef _OPENMP
     const int cores = omp_get_num_procs();
 #else

@@ -28,7 +28,7 @@ bool put(const T& value) {
     return put(std::as_bytes(std::span(&value, 1)));
 }
 
-/// One window: at most seq_len + 1 tokens, the last of which is only predicted.
+/// Writes one window: at most seq_len + 1 tokens, the last of which is only predicted.
 bool put_window(Engine& engine, std::uint32_t text, const std::vector<int>& tokens) {
     if (!put(text) || !put(static_cast<std::uint32_t>(tokens.size())) || !put(std::as_bytes(std::span(tokens)))) {
         return false;
@@ -61,7 +61,7 @@ int main() {
     Options options;
     options.threads = 1;
     if (const std::optional<int> code = answer_options(options, "logits", "")) {
-        return *code;  // not on this CPU
+        return *code;  // this CPU can't
     }
     const auto opened = OpenedModel::open(options);
     if (!opened) {

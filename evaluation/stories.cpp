@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     Options options;
     options.threads = 1;
     if (const std::optional<int> code = answer_options(options, "stories", "")) {
-        return *code;  // not on this CPU
+        return *code;  // this CPU can't
     }
     const auto opened = OpenedModel::open(options);
     if (!opened) {

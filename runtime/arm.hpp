@@ -6,7 +6,7 @@
 #endif
 #if !defined(AT_HWCAP) && __has_include(<sys/sysctl.h>)
 #include <sys/types.h>
-// After the types that it wants.
+// Comes after the types that it wants.
 #include <sys/sysctl.h>
 #endif
 

@@ -10,7 +10,7 @@ namespace storybake {
 /// apart, the head, each part in the order of its tokens; the others, the tail, lie within `radius` of `centroid`.
 /// Without a tail the rows are packed in the order of their tokens, and all spans are empty.
 struct Certificate {
-    int head_rows;                                // whole tiles of every target
+    int head_rows;                                // are whole tiles of every target
     std::span<const std::uint32_t> token_of_row;  // (vocab_size,)
     std::span<const std::uint32_t> row_of_token;  // (vocab_size,)
     std::span<const float> centroid;              // (dim,)

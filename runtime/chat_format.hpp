@@ -26,12 +26,12 @@ class ChatFormat {
 public:
     /// Names what stands between the messages.
     enum class Between : std::uint8_t {
-        kUserFirst,    // before the first user's message, without a system prompt
-        kSystemFirst,  // before the system prompt
-        kAfterSystem,  // between it and the first user's message
-        kAnswer,       // after a user's message: the model's turn
-        kAnswered,     // the same where the answer is known: kAnswer, and what a model would say first
-        kNextUser,     // between an answer and the next user's message
+        kUserFirst,    // stands before the first user's message, without a system prompt
+        kSystemFirst,  // stands before the system prompt
+        kAfterSystem,  // stands between it and the first user's message
+        kAnswer,       // stands after a user's message: the model's turn
+        kAnswered,     // does the same where the answer is known: kAnswer, and what a model would say first
+        kNextUser,     // stands between an answer and the next user's message
     };
     static constexpr std::size_t kStretches = 6;
 

@@ -64,7 +64,7 @@ Result<std::string> read_text(const std::string& path, const char* what, std::si
 /// written to directly.
 class OutputFile {
 public:
-    /// Fails with 74 when the file cannot be made.
+    /// Begins the file at `path`. Fails with 74 when it cannot be made.
     static Result<OutputFile> create(const std::string& path);
 
     OutputFile(OutputFile&& other) noexcept;

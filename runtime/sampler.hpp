@@ -105,10 +105,10 @@ private:
     std::vector<float>
         adjusted_;  // (vocab_size,): the logits as the penalty leaves them, -infinity where there is no choice
     std::vector<int> ranked_;          // (vocab_size,), for top-k
-    std::optional<float> coin_;        // drawn by sample_head() for the sample() that follows
+    std::optional<float> coin_;        // was drawn by sample_head() for the sample() that follows
     std::vector<float> exponentials_;  // (vocab_size,): probabilities, not yet divided by their sum; sums of them after
     std::vector<Candidate> candidates_;  // (vocab_size,), for top-p
-    std::vector<Candidate> spare_;       // as many, to sort them
+    std::vector<Candidate> spare_;       // has room for as many, to sort them
 };
 
 }  // namespace storybake

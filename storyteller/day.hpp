@@ -27,8 +27,8 @@ std::optional<QuietHours> parse_quiet_hours(std::string_view text);
 /// the end of the quiet hours if there are any.
 struct Moment {
     bool clock;  // tells whether there is one
-    int day;     // of the clock's, or since the start
-    int minute;  // of the day
+    int day;     // counts the clock's, or those since the start
+    int minute;  // counts from midnight
 };
 Moment moment_of(std::time_t now, std::chrono::seconds since_start, std::optional<QuietHours> quiet);
 

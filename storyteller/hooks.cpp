@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<const char*, 4> kNames = {"listen", "think", "speak", "error"};
-constexpr auto kStep = 20ms;  // between looks at what comes next
+constexpr auto kStep = 20ms;  // passes between looks at what comes next
 
 }  // namespace
 

@@ -21,7 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 300ms;  // between SIGTERM and SIGKILL
+constexpr auto kPatience = 300ms;  // passes between SIGTERM and SIGKILL
 
 struct Pipe {
     Fd read;

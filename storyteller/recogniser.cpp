@@ -85,8 +85,8 @@ bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
 /// Holds what was heard, and how well it fits.
 struct Guess {
     std::string words;
-    double score = kNone;  // of all frames of words, a frame
-    double worst = 0.0;    // of the long words
+    double score = kNone;  // is that of all frames of words, a frame
+    double worst = 0.0;    // is that of the long words
 
     [[nodiscard]] bool has(const char* phrase) const { return words.find(phrase) != std::string::npos; }
 
@@ -187,8 +187,8 @@ private:
     }
 
     ps_decoder_t* decoder_;
-    bool waits_ = false;                 // for the wake word
-    std::vector<std::int16_t> samples_;  // of the utterance, until it is understood
+    bool waits_ = false;                 // says that it is the wake word that is waited for
+    std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood
 };
 
 // Add to the acoustic model's settings: no second pass over the words, and beams narrow enough for a board.

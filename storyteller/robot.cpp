@@ -15,12 +15,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kAsk = 3;          // times, until it tells a story of its own choice
-constexpr int kUnasked = 2;      // stories in a row to nobody, until it sleeps
+constexpr int kAsk = 3;          // counts the times until it tells a story of its own choice
+constexpr int kUnasked = 2;      // counts the stories in a row to nobody until it sleeps
 constexpr double kLouder = 1.4;  // 3 dB
 constexpr auto kStep = 100ms;
 constexpr std::size_t kMaxTopic = 200;   // bytes
-constexpr std::size_t kNamedTopics = 5;  // of those it can tell about
+constexpr std::size_t kNamedTopics = 5;  // are named of those it can tell about
 
 // Say what the robot says, in the language of its voice.
 constexpr const char* kThinkingWords = "Let me tell you a story.";

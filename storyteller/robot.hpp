@@ -64,7 +64,7 @@ private:
     std::uint64_t seed_ = 0;
     std::string topic_;          // is that of last_; empty: of the model's choice
     std::optional<Story> last_;  // was told last
-    std::atomic<int> length_;    // of the stories to come, as Story has it
+    std::atomic<int> length_;    // is that of the stories to come, as Story has it
     Clock::time_point started_ = Clock::now();
     Clock::time_point wished_ = Clock::now();
     std::atomic<bool> telling_ = false;

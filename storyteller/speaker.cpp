@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kRestarts = 2;            // counts restarts in a row
-constexpr auto kStep = 100ms;           // between looks at the stop
+constexpr auto kStep = 100ms;           // passes between looks at the stop
 constexpr int kPipeBytes = 8192;        // is a quarter of a second: the text is not far ahead of the voice
 constexpr double kTop = 0.7 * 32767.0;  // is what no sample passes: between two of them a peak may be 2 dB higher
 constexpr double kKnee = 0.7 * kTop;    // is where peaks begin to be rounded off

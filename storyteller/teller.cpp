@@ -18,7 +18,7 @@ namespace {
 
 // A sentence is completed within so many tokens beyond those that were asked for.
 constexpr int kTokensToFinish = 48;
-constexpr int kShortSentences = 8;  // of a short story
+constexpr int kShortSentences = 8;  // are in a short story
 
 /// Collects a text that nobody hears.
 class Collector final : public TextSink {

@@ -28,7 +28,7 @@ constexpr int kDrawn = 2;  // positions at the end of a batch that the classifie
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
-// Strides from one position of a batch to the next, in floats (in bytes for the quantised).
+// Stride from one position of a batch to the next, in floats (in bytes for the quantised).
 constexpr int kStrideFloats = 16;  // every stride of floats is a multiple of it
 constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
@@ -36,12 +36,12 @@ constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 160;
 constexpr int kVocabSizeStride = 512;
 
-// Offsets into the packed weights, in bytes.
+// Lead into the packed weights: offsets in bytes.
 constexpr std::size_t kRope = 0;  // (2,128,8)
 constexpr std::size_t kRmsFinalWeight = 32896;  // (64,)
 constexpr std::size_t kWcls = 33152;  // (512,64)
 
-// The same of each layer, in the order in which a token reads them.
+/// Holds the same of each layer, in the order in which a token reads them.
 struct LayerOffsets {
     std::size_t rms_att_weight;  // (64,)
     std::size_t wq;  // (64,64)
@@ -96,7 +96,7 @@ struct Quantized {
 struct Scratch {
     alignas(64) float xb[1024];  // (16,64) after an rmsnorm
     alignas(64) float att[512];  // (4,128) attention scores of 4 heads
-    Quantized xq;  // the vector that is multiplied next
+    Quantized xq;  // holds the vector that is multiplied next
 };
 
 /// Numbers the operations, as rows of the profile.

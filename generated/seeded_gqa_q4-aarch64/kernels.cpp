@@ -23,11 +23,11 @@ namespace {
 // templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-constexpr int kWidth = 4;  // float32 lanes of a register
+constexpr int kWidth = 4;  // counts the float32 lanes of a register
 
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef float HalfFloats __attribute__((vector_size(2 * kWidth)));
-typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // as many as HalfFloats
+typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // has as many lanes as HalfFloats
 typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
@@ -82,7 +82,7 @@ Floats splat(float value) { return (Floats)vdupq_n_f32(value); }
 /// Makes the same values float32.
 [[gnu::always_inline]] inline Floats widen(Halves halves) { return (Floats)vcvt_f32_f16((float16x4_t)halves); }
 
-/// Products in 16 bits of the first two rows of a vector, and of the other two: four columns a row.
+/// Holds products in 16 bits of the first two rows of a vector, and of the other two: four columns a row.
 struct Pairs {
     int16x8_t low;
     int16x8_t high;
@@ -218,7 +218,7 @@ typedef std::uint8_t Bytes __attribute__((vector_size(4 * kWidth)));
 /// rows in the lower int4 and the 4 after them in the upper ones.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w, int first) {
-    constexpr int kGroupBytes = kRows * 18;  // of a row: its weights, then its scale
+    constexpr int kGroupBytes = kRows * 18;  // has the weights, then the scale, of each row
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
         const std::byte* group = w + g * kGroupBytes;
@@ -500,7 +500,7 @@ namespace {
 
 static_assert(kKeyBlock == kWidth);
 
-typedef float HeadFloats __attribute__((vector_size(4 * 4)));  // parts of a head, 4 elements each
+typedef float HeadFloats __attribute__((vector_size(4 * 4)));  // is a part of a head, 4 elements
 
 // templates/vector_attention.jinja
 /// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
@@ -545,7 +545,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
+    // Turn the scores into weights by softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
     const Ints lane = {0, 1, 2, 3};
     Floats largest[kHeads];
     float max[kHeads];
@@ -575,7 +575,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // weighted values: lanes are elements of the head, each a sum over the positions in order
+    // Sum the weighted values: lanes are elements of the head, each a sum over the positions in order
     constexpr int kParts = kHeadSize / 4;
     HeadFloats out[kHeads][kParts] = {};
     for (int begin = 0; begin < length; begin += kWidth) {
@@ -663,7 +663,7 @@ LogitsFacts scan(const float* logits, int n) {
     for (int i = 0; i < whole; i += kWidth) {
         const Floats value = load<Floats>(logits + i);
         most = kLarger(value, most);
-        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // infinite or no number
+        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // is infinite or no number
     }
     float largest = across<kWidth, float>(&most, kLarger);
     int any = across<kWidth, std::int32_t>(&broken, [](auto a, auto b) { return a | b; });

@@ -51,7 +51,7 @@ template <int kRows, std::size_t kTileBytes, int kColumns, int kXStride, int kSc
 void matmul_q4_tiles(float* xout, const Quantized& x, const std::byte* w, int first, int last, int n) {
     constexpr int kTogether = 1;
     constexpr int kGroups = kColumns / kGroupSize;
-    constexpr int kGroupBytes = kRows * 18;  // of a row: its weights, then its scale
+    constexpr int kGroupBytes = kRows * 18;  // has the weights, then the scale, of each row
     for (int t = first; t < last; ++t) {
         const std::byte* tile = w + static_cast<std::size_t>(t) * kTileBytes;
         for (int p = 0; p < n; ++p) {
@@ -252,7 +252,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
             const float* qh = q + p * kAttDimStride + h * kHeadSize;
             const int length = pos + p + 1;
 
-            // scores: lanes are positions, each a sum over the head in order
+            // Compute the scores: lanes are positions, each a sum over the head in order
             for (int t = 0; t < length; t += kKeyBlock) {
                 float score[kKeyBlock] = {};
                 for (int i = 0; i < kHeadSize; ++i) {
@@ -265,7 +265,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                 }
             }
 
-            // softmax
+            // Turn the scores into weights by softmax.
             float max = att[0];
             for (int t = 1; t < length; ++t) {
                 max = att[t] > max ? att[t] : max;
@@ -279,7 +279,7 @@ void attention(const Context& c, float* xb, const float* q, const Cached* key_ca
                 att[t] /= sum;
             }
 
-            // weighted values: lanes are the head, each a sum over the positions in order
+            // Sum the weighted values: lanes are the head, each a sum over the positions in order
             float out[kHeadSize] = {};
             for (int t = 0; t < length; ++t) {
                 for (int i = 0; i < kHeadSize; ++i) {
@@ -327,7 +327,7 @@ LogitsFacts scan(const float* logits, int n) {
 }
 
 float exponentials(float* p, const float* logits, int n, float temperature, float largest) {
-    constexpr int kUnroll = 4;  // so that a processor without speculation computes that many side by side
+    constexpr int kUnroll = 4;  // has a processor without speculation compute that many side by side
     float sum = 0;
     int i = 0;
     for (; i + kUnroll <= n; i += kUnroll) {

@@ -110,9 +110,9 @@ std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(s
 
 namespace {
 
-int drawn = 1;          // positions that have logits
-int chosen = 0;         // the one of them that is asked about
-bool in_order = false;  // state.ordered has the logits of that one
+int drawn = 1;          // counts the positions that have logits
+int chosen = 0;         // is the one of them that is asked about
+bool in_order = false;  // tells whether state.ordered has the logits of that one
 
 /// Returns the logits of the position that is asked about, in the order of the rows.
 float* chosen_logits() { return state.logits + chosen * kVocabSizeStride; }
@@ -154,7 +154,7 @@ LogitsFacts logits_facts() noexcept {
 }
 
 HeadLogits head_logits() noexcept {
-    double x[kDim];  // what the classifier multiplied
+    double x[kDim];  // is what the classifier multiplied
     const std::int8_t* q = scratch[0].xq.q + chosen * 64;
     const float* s = scratch[0].xq.s + chosen * 16;
     for (int j = 0; j < kDim; ++j) {

@@ -22,11 +22,11 @@ namespace {
 // templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-constexpr int kWidth = 16;  // float32 lanes of a register
+constexpr int kWidth = 16;  // counts the float32 lanes of a register
 
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef float HalfFloats __attribute__((vector_size(2 * kWidth)));
-typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // as many as HalfFloats
+typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // has as many lanes as HalfFloats
 typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
@@ -74,7 +74,7 @@ Floats splat(float value) { return _mm512_set1_ps(value); }
 // templates/simd_x86.jinja
 /// Looks up kExp2Bits[k % 32], lane by lane.
 [[gnu::always_inline]] inline Longs exp2_bits(Longs k) {
-    // The table in four registers: the lower 4 bits of k choose within two of them, the fifth which two.
+    // Look up the table in four registers: the lower 4 bits of k choose within two of them, the fifth which two.
     const auto table = [&](int first) {
         return (Longs)_mm512_permutex2var_epi64((__m512i)load<Longs>(kExp2Bits + first), (__m512i)k,
                                                 (__m512i)load<Longs>(kExp2Bits + first + 8));
@@ -144,7 +144,7 @@ constexpr int kPartVectors = 3;
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w, int first) {
-    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
+    constexpr int kGroupBytes = kRows * 36;  // has the weights, then the scale, of each row
     Floats sum[kCount][kVectors] = {};
     for (int g = 0; g < kColumns / kGroupSize; ++g) {
         const std::byte* group = w + g * kGroupBytes;
@@ -219,7 +219,7 @@ template <int kRows, std::size_t kTileBytes>
 void embed_row(float* x, const std::byte* tiles, int row) {
     const std::byte* tile = tiles + static_cast<std::size_t>(row / kRows) * kTileBytes;
     const int r = row % kRows;
-    constexpr int kGroupBytes = kRows * 36;  // of a row: its weights, then its scale
+    constexpr int kGroupBytes = kRows * 36;  // has the weights, then the scale, of each row
     constexpr int kTogether = 4;
     for (int i = 0; i < kDim; ++i) {
         const std::byte* group = tile + i / kGroupSize * kGroupBytes;
@@ -418,7 +418,7 @@ namespace {
 
 static_assert(kKeyBlock == kWidth);
 
-typedef float HeadFloats __attribute__((vector_size(4 * 16)));  // parts of a head, 16 elements each
+typedef float HeadFloats __attribute__((vector_size(4 * 16)));  // is a part of a head, 16 elements
 
 // templates/vector_attention.jinja
 /// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
@@ -463,7 +463,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
+    // Turn the scores into weights by softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
     const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Floats largest[kHeads];
     float max[kHeads];
@@ -493,7 +493,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // weighted values: lanes are elements of the head, each a sum over the positions in order
+    // Sum the weighted values: lanes are elements of the head, each a sum over the positions in order
     constexpr int kParts = kHeadSize / 16;
     HeadFloats out[kHeads][kParts] = {};
     for (int begin = 0; begin < length; begin += kWidth) {
@@ -581,7 +581,7 @@ LogitsFacts scan(const float* logits, int n) {
     for (int i = 0; i < whole; i += kWidth) {
         const Floats value = load<Floats>(logits + i);
         most = kLarger(value, most);
-        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // infinite or no number
+        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // is infinite or no number
     }
     float largest = across<kWidth, float>(&most, kLarger);
     int any = across<kWidth, std::int32_t>(&broken, [](auto a, auto b) { return a | b; });

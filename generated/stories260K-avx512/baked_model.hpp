@@ -27,7 +27,7 @@ constexpr int kDrawn = 2;  // positions at the end of a batch that the classifie
 
 static_assert(kNHeads * kHeadSize == kAttDim && kNKvHeads * kHeadSize == kKvDim && kNHeads % kNKvHeads == 0);
 
-// Strides from one position of a batch to the next, in floats.
+// Stride from one position of a batch to the next, in floats.
 constexpr int kStrideFloats = 16;  // every stride of floats is a multiple of it
 constexpr int kDimStride = 64;
 constexpr int kAttDimStride = 64;
@@ -35,12 +35,12 @@ constexpr int kKvDimStride = 32;
 constexpr int kHiddenDimStride = 176;
 constexpr int kVocabSizeStride = 512;
 
-// Offsets into the packed weights, in bytes.
+// Lead into the packed weights: offsets in bytes.
 constexpr std::size_t kRope = 0;  // (2,512,4)
 constexpr std::size_t kRmsFinalWeight = 935424;  // (64,)
 constexpr std::size_t kWcls = 935680;  // (512,64)
 
-// The same of each layer, in the order in which a token reads them.
+/// Holds the same of each layer, in the order in which a token reads them.
 struct LayerOffsets {
     std::size_t rms_att_weight;  // (64,)
     std::size_t wq;  // (64,64)

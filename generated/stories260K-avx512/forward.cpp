@@ -108,9 +108,9 @@ std::span<std::byte> working_memory() noexcept { return std::as_writable_bytes(s
 
 namespace {
 
-int drawn = 1;          // positions that have logits
-int chosen = 0;         // the one of them that is asked about
-bool in_order = false;  // state.ordered has the logits of that one
+int drawn = 1;          // counts the positions that have logits
+int chosen = 0;         // is the one of them that is asked about
+bool in_order = false;  // tells whether state.ordered has the logits of that one
 
 /// Returns the logits of the position that is asked about, in the order of the rows.
 float* chosen_logits() { return state.logits + chosen * kVocabSizeStride; }
@@ -152,7 +152,7 @@ LogitsFacts logits_facts() noexcept {
 }
 
 HeadLogits head_logits() noexcept {
-    double x[kDim];  // what the classifier multiplied
+    double x[kDim];  // is what the classifier multiplied
     for (int j = 0; j < kDim; ++j) {
         x[j] = static_cast<double>(scratch[0].xb[chosen * kDimStride + j]);
     }
@@ -194,7 +194,7 @@ void forward(const std::byte* w, std::span<const int> tokens, int pos, Logits wa
     }
 
     if (team.rank == 0) {
-        int rows[kMaxBatch];  // of the classifier, which is packed in an order of its own
+        int rows[kMaxBatch];  // are the classifier's, which is packed in an order of its own
         for (std::size_t i = 0; i < tokens.size(); ++i) {
             const auto token = static_cast<std::size_t>(tokens[i]);
             rows[i] = certificate.row_of_token.empty() ? tokens[i] : static_cast<int>(certificate.row_of_token[token]);

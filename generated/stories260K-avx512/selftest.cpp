@@ -14,7 +14,7 @@ using namespace baked;
 
 namespace {
 
-/// What a kernel, or plain C++, works on.
+/// Holds what a kernel, or plain C++, works on.
 struct Side {
     State s;
     Scratch own;
@@ -24,7 +24,7 @@ struct Side {
 
 const std::size_t kComparisonBytes = 2 * sizeof(Side);
 
-// One batch at the end of the context goes through every step, twice: by the kernel and in plain C++.
+// Takes one batch at the end of the context through every step, twice: by the kernel and in plain C++.
 std::size_t broken_kernels(const std::byte* w, std::byte* memory, std::span<const char*> names) noexcept {
     Side& mine = reinterpret_cast<Side*>(memory)[0];
     Side& other = reinterpret_cast<Side*>(memory)[1];

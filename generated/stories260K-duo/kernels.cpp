@@ -129,7 +129,7 @@ std::size_t block_vl() { return __riscv_vsetvlmax_e32m4(); }
 }
 
 
-constexpr std::uint32_t kExpInRange = 0x42b20000;  // the bits of 89: exp_f32_in_range(x) and (-x) may be used for |x| <= 89
+constexpr std::uint32_t kExpInRange = 0x42b20000;  // is the bits of 89: exp_f32_in_range(x) and (-x) may be used for |x| <= 89
 
 // templates/rvv_matmul_f32.jinja
 /// Multiplies `tiles` tiles of 32 rows of W by one position; every row is a lane:
@@ -434,7 +434,7 @@ void rmsnorm(float* o, const float* x, const float* weight, int n) {
     const std::size_t vl = block_vl();
     for (int p = 0; p < n; ++p, x += kStride, o += kStride) {
         float ss = 0;
-        for (int j = 0; j < kLength; ++j) {  // in order, as llama2.c sums it
+        for (int j = 0; j < kLength; ++j) {  // sums in order, as llama2.c does
             ss += x[j] * x[j];
         }
         ss = 1.0F / std::sqrt(ss / kLength + 1e-05F);
@@ -854,7 +854,7 @@ namespace {
 
 // templates/rvv_scan.jinja
 LogitsFacts scan(const float* logits, int n) {
-    constexpr int kChunk = 1024;  // the largest is looked for again in one chunk alone
+    constexpr int kChunk = 1024;  // bounds where the largest is looked for again: in one chunk alone
     float best = logits[0];
     int chunk = 0;
     bool finite = true;

@@ -20,11 +20,11 @@ namespace {
 // templates/kernels_portable.cpp.jinja
 const float* floats(const std::byte* bytes) { return reinterpret_cast<const float*>(bytes); }
 
-constexpr int kWidth = 8;  // float32 lanes of a register
+constexpr int kWidth = 8;  // counts the float32 lanes of a register
 
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef float HalfFloats __attribute__((vector_size(2 * kWidth)));
-typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // as many as HalfFloats
+typedef double Doubles __attribute__((vector_size(4 * kWidth)));  // has as many lanes as HalfFloats
 typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef std::int16_t Shorts __attribute__((vector_size(4 * kWidth)));
 typedef long long Longs __attribute__((vector_size(4 * kWidth)));
@@ -324,7 +324,7 @@ namespace {
 
 static_assert(kKeyBlock == kWidth);
 
-typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // parts of a head, 8 elements each
+typedef float HeadFloats __attribute__((vector_size(4 * 8)));  // is a part of a head, 8 elements
 
 // templates/vector_attention.jinja
 /// Computes the scores of kBlocks blocks of positions for one head: lanes are positions, each a sum over the head in order.
@@ -369,7 +369,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
+    // Turn the scores into weights by softmax. The first score takes the places behind the last one: it changes nothing, not even when it is a NaN.
     const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7};
     Floats largest[kHeads];
     float max[kHeads];
@@ -399,7 +399,7 @@ void attend(float* xb, const float* q, const Cached* key_cache, const Cached* va
         }
     }
 
-    // weighted values: lanes are elements of the head, each a sum over the positions in order
+    // Sum the weighted values: lanes are elements of the head, each a sum over the positions in order
     constexpr int kParts = kHeadSize / 8;
     HeadFloats out[kHeads][kParts] = {};
     for (int begin = 0; begin < length; begin += kWidth) {
@@ -487,7 +487,7 @@ LogitsFacts scan(const float* logits, int n) {
     for (int i = 0; i < whole; i += kWidth) {
         const Floats value = load<Floats>(logits + i);
         most = kLarger(value, most);
-        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // infinite or no number
+        broken |= ((Ints)value & 0x7f800000) == 0x7f800000;  // is infinite or no number
     }
     float largest = across<kWidth, float>(&most, kLarger);
     int any = across<kWidth, std::int32_t>(&broken, [](auto a, auto b) { return a | b; });

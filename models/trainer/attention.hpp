@@ -1,4 +1,5 @@
-// Rotary causal attention over whole documents, and its gradients; key/value heads are shared by groups of query heads.
+// Computes rotary causal attention over whole documents, and its gradients; key/value heads are shared by groups of
+// query heads.
 #pragma once
 
 #include <algorithm>
@@ -207,7 +208,7 @@ void backward(const bf16* qkv, const bf16* out, const bf16* gout, const float* l
                             gout + (static_cast<std::size_t>(b) * time + t) * heads * kHead + kv * Group * kHead,
                             Group * kHead * sizeof(bf16));
             }
-            // Pairs of times, head by head, of the queries and of what comes back.
+            // Interleave pairs of times, head by head, of the queries and of what comes back.
             for (int t = 0; t < padded; t += 2) {
                 for (int h = 0; h < Group; ++h) {
                     for (int i = 0; i < kHead; i += kLanes) {
