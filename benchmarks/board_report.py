@@ -156,7 +156,7 @@ def here(program: Path, emulator: list[str]) -> tuple[Report, list[tuple[str, st
     command = [*emulator, str(program.resolve())]
 
     def run(*arguments: str, cold: bool = False) -> str:
-        return call([*command, *arguments], DUO_HOST="")  # or run-riscv would go to that board
+        return call([*command, *arguments], DUO_HOST="")  # keeps run-riscv from going to that board
 
     if emulator:
         return run, [("machine", EMULATED)]

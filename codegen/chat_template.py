@@ -31,7 +31,7 @@ from codegen.errors import BakeError, shown
 LARGEST = 1 << 17  # characters of a template; the longest published ones have 20000
 LONGEST = 1 << 16  # characters of a conversation that is written down
 CPU_SECONDS = 0.7
-WALL_SECONDS = 30.0  # on a machine that is busy with other things
+WALL_SECONDS = 30.0  # bounds it on a machine that is busy with other things
 MEMORY = 96 << 20  # bytes beyond what the generator has
 ROLES = ("user", "assistant")
 

@@ -16,7 +16,7 @@ VECTOR_TENSORS = (
     "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "rms_q_weight", "rms_k_weight", "bq", "bk", "bv",
 )  # fmt: skip
 EMBEDDINGS = ("token_embedding_table", "wcls")
-ROPE_TABLES = ("rope", "rope_local")  # computed, not read: of the layers with a base of their own the second
+ROPE_TABLES = ("rope", "rope_local")  # are computed, not read; the second serves layers with a base of their own
 
 # Bounds each dimension far above every model that fits a machine, and far below what would overflow an int32 product of two of them.
 LIMITS = {

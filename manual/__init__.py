@@ -1,1 +1,1 @@
-"""The manual pages and the shells' completions of the programs, made from their tables of options."""
+"""Makes the manual pages and the shells' completions of the programs from their tables of options."""

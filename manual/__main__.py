@@ -42,7 +42,7 @@ def environment() -> jinja2.Environment:
 
 
 def render(name: str, version: str, options: list[Option], storyteller: bool) -> dict[str, str]:
-    """The text of every file by name."""
+    """Renders the text of every file, by its name."""
     env = environment()
     function = "_storybake_" + re.sub(r"\W", "_", name, flags=re.ASCII)
     return {

@@ -22,7 +22,7 @@ OPTION = re.compile(rf"(OWN_)?OPTION\((?:'(.)'|0), ({STRING}), (?:({STRING})|nul
 
 @dataclass(frozen=True)
 class Option:
-    """A row of a table. `heading` is that of the rows that it stands among."""
+    """Describes a row of a table. `heading` is that of the rows that it stands among."""
 
     heading: str
     letter: str  # empty: it has a long name alone
@@ -33,7 +33,7 @@ class Option:
 
     @property
     def choices(self) -> list[str]:
-        """The values that it takes, when they are few: "read|map"."""
+        """Returns the values that it takes, when they are few: "read|map"."""
         return self.metavar.split("|") if "|" in self.metavar else []
 
     @property
@@ -43,7 +43,7 @@ class Option:
 
 
 def read_table(path: Path) -> list[Option]:
-    """The options of a table in its order. ValueError with the line of what is no row."""
+    """Reads the options of a table in its order. ValueError with the line of what is no row."""
     options = []
     heading = ""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -63,10 +63,10 @@ def read_table(path: Path) -> list[Option]:
 
 
 def escape_man(text: str) -> str:
-    """Text as roff reads it as such."""
+    """Escapes a text for roff, which reads it as such."""
     return re.sub(r"^([.'])", r"\\&\1", text.replace("\\", "\\e").replace("-", "\\-"))
 
 
 def short(text: str) -> str:
-    """The beginning of a help text that a completion has room for."""
+    """Returns the beginning of a help text that a completion has room for."""
     return re.split(r"; | \(", text)[0]

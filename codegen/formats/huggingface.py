@@ -195,7 +195,7 @@ def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tupl
     return without_rope(interval, n_layers)
 
 
-ATTENTION = ("full_attention", "sliding_attention")  # what layer_types may say
+ATTENTION = ("full_attention", "sliding_attention")  # lists what layer_types may say
 
 
 def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, ...], source: str) -> tuple[int, tuple[int, ...]]:

@@ -32,7 +32,7 @@ int qemu_plugin_version = PLUGIN_API;
 struct instruction {
     uint64_t pc;
     struct operands o;
-    struct function* function; /* that it belongs to, or NULL */
+    struct function* function; /* is the one that it belongs to, or NULL */
 };
 
 /* An instruction on a group of n registers holds its unit for each * n + extra cycles (wider: with elements that have
@@ -204,7 +204,7 @@ static void enter_and_leave(uint64_t pc) {
     }
 }
 
-/* For how many cycles an instruction holds its unit. */
+/* Counts the cycles for which an instruction holds its unit. */
 static int occupied_cycles(enum kind kind) {
     const struct cost* cost = &costs[kind];
     const int n = registers_of_group(), elements = (int)(128 * lmul_x8 / 8 / sew);
@@ -238,7 +238,7 @@ static void on_instruction(unsigned cpu, void* user) {
             at_least(&issue, ready[scalars[k]]);
         }
     }
-    const int n = registers_of_group(); /* of before, where this is a vsetvl */
+    const int n = registers_of_group(); /* are those before it, where this is a vsetvl */
     const bool vector = o->kind >= VARITH && o->kind <= VSTRIDE;
     const bool reduction = o->kind >= VRED && o->kind <= VFREDO;
     if (vector) {

@@ -14,7 +14,7 @@ EXPORTED extern int qemu_plugin_version;
 EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* info, int argc, char** argv);
 int qemu_plugin_version = PLUGIN_API;
 
-/* Instructions that are executed one after the other, all of one function. */
+/* Holds instructions that are executed one after the other, all of one function. */
 struct run {
     struct function* function; /* or NULL */
     uint64_t length;

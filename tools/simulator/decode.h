@@ -1,4 +1,4 @@
-/* The instructions of RISC-V as the simulator sees them: which unit they take, and which registers. */
+/* Describes the instructions of RISC-V as the simulator sees them: which unit they take, and which registers. */
 #pragma once
 
 #include <stdint.h>
@@ -17,7 +17,7 @@ enum kind {
     FPMISC,
     VSET,
     COMPRESSED,
-    VARITH, /* from here on vector instructions */
+    VARITH, /* begins the vector instructions */
     VWIDEN,
     VNARROW,
     VRED,

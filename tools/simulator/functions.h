@@ -1,4 +1,4 @@
-/* The functions of an emulated program, and what each was found to take. */
+/* Reads the functions of an emulated program, and tells what each was found to take. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@ struct function {
  * Returns whether it could be read. */
 bool read_functions(void);
 
-/* The function that an address belongs to, or NULL. */
+/* Finds the function that an address belongs to, or NULL. */
 struct function* function_at(uint64_t pc);
 
 /* Opens the report, the file that SIMULATOR_OUT names, else stderr; NULL when it can't be written. */
