@@ -22,6 +22,7 @@
 #include "baked_model.hpp"
 #include "context.hpp"
 #include "kernels.hpp"
+#include "machine_state.hpp"
 #include "mapping.hpp"
 #include "oracle.hpp"
 
@@ -246,7 +247,7 @@ void expect_product(const Product<In>& product, In x, const std::byte* packed, c
         expected.push_back(oracle::matmul(w, v));
     }
     as_teams(static_cast<int>(batch.size()), [&](const Context& c, int size) {
-        product.run(c, out.data(), x, packed);
+        watched(product.run, c, out.data(), x, packed);
         if (c.team.rank == size - 1) {
             for (std::size_t p = 0; p < batch.size(); ++p) {
                 expect_equal(expected[p], out.data() + p * out_stride,

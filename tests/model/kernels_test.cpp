@@ -67,7 +67,7 @@ TEST(Kernels, RmsnormEqualsTheOracle) {
         Batch weight(length, stride(length), 2);
         Guarded<float> o(static_cast<std::size_t>(kMaxBatch * x.stride));
         const auto* const w = reinterpret_cast<const std::byte*>(weight.at(0));
-        rmsnorm(Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), w);
+        watched(rmsnorm, Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), w);
         for (int p = 0; p < kMaxBatch; ++p) {
             expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0], norm_eps),
                          o.data() + p * x.stride, position(p));
@@ -90,7 +90,8 @@ TEST(Kernels, BiasesAreAddedByATeam) {
     [[maybe_unused]] const auto check = [](int length, auto bias) {
         Batch x(length, stride(length), 11);
         Batch weight(length, stride(length), 12);
-        run_as_team([&](const Context& c) { bias(c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
+        run_as_team(
+            [&](const Context& c) { watched(bias, c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
         for (int p = 0; p < kMaxBatch; ++p) {
             Floats expected = x.vectors[static_cast<std::size_t>(p)];
             for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -108,8 +109,9 @@ TEST(Kernels, HeadsAreNormedByATeamAsTheOracleDoes) {
         const float norm_eps = oracle::read_facts(std::getenv("STORYBAKE_VALUES")).norm_eps;
         Batch x(length, stride(length), 13);
         Batch weight(kHeadSize, stride(kHeadSize), 14);
-        run_as_team(
-            [&](const Context& c) { rmsnorm_heads(c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
+        run_as_team([&](const Context& c) {
+            watched(rmsnorm_heads, c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0)));
+        });
         for (int p = 0; p < kMaxBatch; ++p) {
             Floats expected;
             const Floats& whole = x.vectors[static_cast<std::size_t>(p)];
@@ -129,7 +131,8 @@ TEST(Kernels, AddAddsTheRowsOfATeam) {
         Batch x(kDim, kDimStride, 3);
         Batch y(kDim, kDimStride, 4);
         for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
-            add(Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, x.at(0), y.at(0));
+            watched(add, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, x.at(0),
+                    y.at(0));
         }
         for (int p = 0; p < kMaxBatch; ++p) {
             Floats expected = x.vectors[static_cast<std::size_t>(p)];
@@ -151,7 +154,8 @@ TEST(Kernels, SwigluEqualsTheOracle) {
             hb.at(0)[i] = special[i];
         }
         for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
-            swiglu(Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0), hb2.at(0));
+            watched(swiglu, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0),
+                    hb2.at(0));
         }
         for (int p = 0; p < kMaxBatch; ++p) {
             const auto at = static_cast<std::size_t>(p);
@@ -184,8 +188,8 @@ TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
         Batch k(kKvDim, kKvDimStride, 8);
         const int size = std::min(3, kMaxThreads);
         for (int rank = 0; rank < size; ++rank) {
-            rope(Context{n, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
-                 reinterpret_cast<const std::byte*>(table.data()), pos);
+            watched(rope, Context{n, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
+                    reinterpret_cast<const std::byte*>(table.data()), pos);
         }
         for (int p = 0; p < n; ++p) {
             const auto at = static_cast<std::size_t>(p);
@@ -216,7 +220,7 @@ TEST(Kernels, ExponentialsEqualExpAndAreSummedInOrder) {
                 sum += expected.back();
             }
             Guarded<float> p(count);
-            const float found = exponentials(p.data(), x.data(), n, temperature, 30.0F);
+            const float found = watched(exponentials, p.data(), x.data(), n, temperature, 30.0F);
             expect_equal(expected, p.data(), "of " + std::to_string(n));
             expect_equal({sum}, &found, "sum");
             p.check(count);
@@ -231,11 +235,11 @@ TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
         std::fill_n(logits.begin(), n, -1.0F);
         logits[at] = 2.0F;
         logits[n - 1] = 2.0F;
-        EXPECT_EQ(scan(logits.data(), kVocabSize).largest, static_cast<int>(at));
-        EXPECT_TRUE(scan(logits.data(), kVocabSize).finite);
+        EXPECT_EQ(watched(scan, logits.data(), kVocabSize).largest, static_cast<int>(at));
+        EXPECT_TRUE(watched(scan, logits.data(), kVocabSize).finite);
         for (const float broken : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
             logits[at] = broken;
-            EXPECT_FALSE(scan(logits.data(), kVocabSize).finite) << broken << " at " << at;
+            EXPECT_FALSE(watched(scan, logits.data(), kVocabSize).finite) << broken << " at " << at;
         }
     }
 }
@@ -269,8 +273,8 @@ void expect_attention(Attention attention, int window) {
         const int size = std::min(2, kMaxThreads);
         for (int rank = 0; rank < size; ++rank) {
             const Context c{n, Team{rank, size, nullptr}, nullptr};
-            cache_kv(c, keys.data(), values.data(), k.at(0), v.at(0), pos);
-            attention(c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
+            watched(cache_kv, c, keys.data(), values.data(), k.at(0), v.at(0), pos);
+            watched(attention, c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
         }
         for (int p = 0; p < n; ++p) {
             const auto at = static_cast<std::size_t>(p);

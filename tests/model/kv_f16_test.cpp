@@ -23,7 +23,8 @@ struct Cache {
         Guarded<float> value(kKvDimStride);
         spread(key.data(), {k}, kKvDimStride);
         spread(value.data(), {v}, kKvDimStride);
-        return cache_kv(Context{1, Team{}, nullptr}, keys.data(), values.data(), key.data(), value.data(), pos);
+        return watched(cache_kv, Context{1, Team{}, nullptr}, keys.data(), values.data(), key.data(), value.data(),
+                       pos);
     }
     [[nodiscard]] float key(int pos, int i) {
         const int block = i / kHeadSize * kSeqBlocks + pos / kKeyBlock;
@@ -77,8 +78,8 @@ TEST(KvF16, WhatFloat16CanNotHoldIsReported) {
     if (kSeqLen > 2) {
         Guarded<float> batch(static_cast<std::size_t>(3 * kKvDimStride));
         spread(batch.data(), {zeros, Floats(kKvDim, 1e6F), Floats(kKvDim, 1e6F)}, kKvDimStride);
-        EXPECT_EQ(cache_kv(Context{3, Team{}, nullptr}, cache.keys.data(), cache.values.data(), batch.data(),
-                           batch.data(), 0),
+        EXPECT_EQ(watched(cache_kv, Context{3, Team{}, nullptr}, cache.keys.data(), cache.values.data(), batch.data(),
+                          batch.data(), 0),
                   2);
     }
 }

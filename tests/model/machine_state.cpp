@@ -1,24 +1,20 @@
-// Watches what a kernel must leave as it found it: the processor's rounding modes, and of RISC-V's vectors where an
-// instruction would begin. Every test of the kernels is looked at when it ends.
-#include <gtest/gtest.h>
+// What a kernel must leave as it found it: the processor's rounding modes, and of RISC-V's vectors where an instruction
+// would begin.
+#include "machine_state.hpp"
 
-#include <cstdint>
+#include <gtest/gtest.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
+#elif defined(__riscv_xtheadvector)
+#define VECTOR(mnemonic) "th." mnemonic
+#define POLICY ""
+#elif defined(__riscv_vector)
+#define VECTOR(mnemonic) mnemonic
+#define POLICY ", ta, ma"
 #endif
 
 namespace storybake {
-namespace {
-
-/// Holds the registers that outlive a call.
-struct MachineState {
-    std::uint64_t floats = 0;        // rounding, and what becomes of subnormals
-    std::uint64_t vector_start = 0;  // the element that a vector instruction begins with
-    std::uint64_t fixed = 0;         // vxrm, how fixed-point vectors round
-
-    bool operator==(const MachineState&) const = default;
-};
 
 MachineState machine_state() {
     MachineState state;
@@ -29,7 +25,7 @@ MachineState machine_state() {
     asm volatile("mrs %0, fpcr" : "=r"(state.floats));
 #elif defined(__riscv)
     asm volatile("frrm %0" : "=r"(state.floats));
-#if defined(__riscv_vector) || defined(__riscv_xtheadvector)
+#if defined(VECTOR)
     asm volatile("csrr %0, 0x008" : "=r"(state.vector_start));
     asm volatile("csrr %0, 0x00a" : "=r"(state.fixed));
 #endif
@@ -37,21 +33,37 @@ MachineState machine_state() {
     return state;
 }
 
-class Watch : public ::testing::EmptyTestEventListener {
-    void OnTestStart(const ::testing::TestInfo& /*test*/) override { before_ = machine_state(); }
-    void OnTestEnd(const ::testing::TestInfo& /*test*/) override {
-        const MachineState after = machine_state();
-        EXPECT_EQ(after.floats, before_.floats) << "rounds otherwise than before";
-        EXPECT_EQ(after.vector_start, 0U) << "a vector instruction would begin in the middle";
-        EXPECT_EQ(after.fixed, before_.fixed) << "vxrm is another one";
-    }
-    MachineState before_;
-};
+void disturb_vectors() {
+#if defined(VECTOR)
+    static bool valid = false;
+    valid = !valid;
+    constexpr long kEightBits = 0;
+    constexpr long kNoType = -1;
+    asm volatile(
+        // clang-format off
+        VECTOR("vsetvli") " t0, zero, e8, m8" POLICY "\n"
+        VECTOR("vmv.v.i") " v0, -1\n"
+        VECTOR("vmv.v.i") " v8, -1\n"
+        VECTOR("vmv.v.i") " v16, -1\n"
+        VECTOR("vmv.v.i") " v24, -1\n"
+        VECTOR("vsetvl") " zero, %0, %1\n"
+        // clang-format on
+        ::"r"(3L),
+        "r"(valid ? kEightBits : kNoType)
+        : "t0", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
+          "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30",
+          "v31");
+#endif
+}
 
-[[maybe_unused]] const bool kWatching = [] {
-    ::testing::UnitTest::GetInstance()->listeners().Append(new Watch);  // which GoogleTest deletes
-    return true;
-}();
+void expect_as_before(const MachineState& before) {
+    const MachineState after = machine_state();
+    EXPECT_EQ(after.floats, before.floats) << "rounds otherwise than before";
+    EXPECT_EQ(after.vector_start, 0U) << "a vector instruction would begin in the middle";
+    EXPECT_EQ(after.fixed, before.fixed) << "vxrm is another one";
+}
+
+namespace {
 
 /// Sets another rounding mode, as a kernel that forgets to set it back.
 void round_otherwise(bool otherwise) {
@@ -72,6 +84,23 @@ TEST(MachineState, AnotherRoundingModeIsSeen) {
     EXPECT_FALSE(changed == before);
     EXPECT_TRUE(machine_state() == before);
 }
+
+#if defined(VECTOR)
+/// How many elements a vector instruction would work on.
+std::uint64_t vector_length() {
+    std::uint64_t length = 0;
+    asm volatile("csrr %0, 0xc20" : "=r"(length));
+    return length;
+}
+
+TEST(MachineState, ACallFindsNoTypeOrThreeElements) {
+    disturb_vectors();
+    const std::uint64_t one = vector_length();
+    disturb_vectors();
+    const std::uint64_t other = vector_length();
+    EXPECT_EQ(one + other, 3U) << one << " and " << other;
+}
+#endif
 
 }  // namespace
 }  // namespace storybake

@@ -31,7 +31,7 @@ Quantizer quantizer(int length) {
 void quantize(int length, Quantized& xq, const std::vector<std::vector<float>>& batch) {
     Guarded<float> x(static_cast<std::size_t>(kMaxBatch * stride(length)));
     spread(x.data(), batch, stride(length));
-    quantizer(length)(Context{static_cast<int>(batch.size()), Team{}, nullptr}, xq, x.data());
+    watched(quantizer(length), Context{static_cast<int>(batch.size()), Team{}, nullptr}, xq, x.data());
 }
 
 /// Writes a row's integers and scales into its tile: row r of `rows`, as codegen.layout has them.
