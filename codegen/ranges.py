@@ -47,7 +47,7 @@ def accumulators(plan: Plan) -> tuple[Accumulator, ...]:
     for kernel in plan.kernels:
         if kernel.matrix.quantized:
             template = plan.matmul_template(kernel.matrix).removesuffix(".jinja")
-            sums = SUMS[template](plan, kernel.matrix)
+            sums = SUMS.get(template, _portable)(plan, kernel.matrix)  # takes the portable product where a family has none
             found += [Accumulator(kernel.name, *one) for one in sums]
     return tuple(found)
 

@@ -20,6 +20,7 @@ from codegen.model import Model
 from codegen.plan import Plan, make_plan
 from codegen.ranges import SUMS, Accumulator, accumulators
 from codegen.targets import TARGETS, find_target
+from codegen.templating import TEMPLATES
 
 X = (-127, 0, 127)
 W = {"q8": (-128, 0, 127), "q4": (-8, 0, 7)}
@@ -131,6 +132,16 @@ def test_every_kernel_says_how_it_adds_up() -> None:
                 assert len(accumulators(plan)) >= len(plan.kernels)
                 seen |= {plan.matmul_template(kernel.matrix).removesuffix(".jinja") for kernel in plan.kernels}
     assert seen == set(SUMS)
+    assert {path.stem for path in TEMPLATES.glob("*_matmul_q*.jinja")} == set(SUMS)
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "duo"])
+def test_a_family_without_a_product_adds_up_as_the_portable_one(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """As a weight type has none on its first day."""
+    plan = plan_of(target, "q8", 4)
+    assert {one.bits for one in accumulators(plan)} == {16, 32}
+    monkeypatch.setattr(type(plan), "matmul_template", lambda self, matrix: "none.jinja")
+    assert {one.bits for one in accumulators(plan)} == {32}
 
 
 @pytest.mark.parametrize(("one", "fits"), [
