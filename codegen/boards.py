@@ -18,7 +18,7 @@ from codegen.targets import find_target, native_target
 
 TABLE = Path(__file__).with_name("boards.toml")
 MIB = 1 << 20
-SHARE = 0.85  # says how much of the memory a program may take where boards.toml does not: as on a stock Duo
+PROGRAM_SHARE = 0.85  # says how much of the memory a program may take where boards.toml does not: as on a stock Duo
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_boards(path: Path = TABLE) -> tuple[Board, ...]:
     boards = []
     for fields in tomllib.loads(path.read_text(encoding="utf-8"))["board"]:
         bandwidths = tuple(Bandwidth(**width) for width in fields.pop("bandwidth"))
-        budget = fields.pop("budget", int(SHARE * fields["memory"] * MIB / MB))
+        budget = fields.pop("budget", int(PROGRAM_SHARE * fields["memory"] * MIB / MB))
         boards.append(Board(**fields, budget=budget, bandwidths=bandwidths))
     return tuple(boards)
 
@@ -98,7 +98,7 @@ def this_machine() -> Board:
         target=native_target().name,
         memory=memory / 1024,
         memory_source="/proc/meminfo" if memory else "unknown here",
-        budget=int(SHARE * memory * 1024 / MB),
+        budget=int(PROGRAM_SHARE * memory * 1024 / MB),
         bandwidths=(Bandwidth(gb_s, "measured", source),),
     )
 

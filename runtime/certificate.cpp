@@ -151,7 +151,7 @@ LogitRange tail_range(const Certificate& certificate, std::span<const double> x)
 bool Sampler::adjust_head(const HeadLogits& head) {
     const std::size_t count = head.logits.size();
     std::copy(head.logits.begin(), head.logits.end(), adjusted_.begin());
-    for (const int token : heard_lately()) {
+    for (const int token : accepted_lately()) {
         const std::uint32_t row = head.row_of_token[static_cast<std::size_t>(token)];
         if (row >= count) {
             return false;

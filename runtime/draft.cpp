@@ -17,7 +17,7 @@ std::uint32_t Draft::hash(std::uint32_t so_far, std::uint32_t token) {
     return mixed ^ (mixed >> 15);
 }
 
-void Draft::hear(int token) {
+void Draft::accept(int token) {
     std::copy_backward(last_, last_ + kOrder - 1, last_ + kOrder);
     last_[0] = static_cast<std::uint32_t>(token);
     known_ = std::min(known_ + 1, kOrder);

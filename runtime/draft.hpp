@@ -37,16 +37,16 @@ public:
 
     void draft(Drafting when) { when_ = when; }
 
-    /// Hears of the text's next token.
-    void hear(int token);
+    /// Accepts the text's next token.
+    void accept(int token);
 
     /// Returns the token that may follow the last one, where computing it at once is worth it.
     std::optional<int> guess();
 
-    /// Hears how long it took to compute one position, or two.
+    /// Notes how long it took to compute one position, or two.
     void took(int positions, std::int64_t ns);
 
-    /// Hears whether the guess that was computed was right.
+    /// Notes whether the guess that was computed was right.
     void judge(bool right);
 
     [[nodiscard]] const DraftFacts& facts() const { return facts_; }

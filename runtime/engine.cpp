@@ -32,7 +32,7 @@ long first_number(const char* text) {
 /// Has the pages of `memory` there before the first token needs them, large ones where the system gives them on advice:
 /// taking them one by one costs a token of a small model 4 to 8 % of its time. A large memory is left to grow with the
 /// story, most of whose positions may never be reached.
-void settle(std::span<std::byte> memory) {
+void prefault(std::span<std::byte> memory) {
 #if defined(MADV_HUGEPAGE) && defined(MADV_POPULATE_WRITE)
     constexpr std::size_t kMost = std::size_t{8} << 20;
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -50,7 +50,7 @@ void settle(std::span<std::byte> memory) {
 #if defined(_OPENMP) && defined(CPU_SETSIZE)
 /// Starts the team's threads and moves each to a core of its own, to which nothing ties it afterwards. Left to itself,
 /// the system may let two begin on one core, and need a hundred tokens to see it.
-void spread(int threads) {
+void place_threads(int threads) {
     cpu_set_t allowed;
     CPU_ZERO(&allowed);
     if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < threads) {
@@ -121,10 +121,10 @@ Result<Threads> choose_threads(std::optional<int> requested, const char* environ
 
 Engine::Engine(const std::byte* weights, int threads, int batch, Profile* profile)
     : weights_(weights), threads_(threads), batch_(batch), profile_(profile), barrier_(threads <= available_cores()) {
-    settle(working_memory());
+    prefault(working_memory());
 #if defined(_OPENMP) && defined(CPU_SETSIZE)
     if (threads > 1) {
-        spread(threads);
+        place_threads(threads);
     }
 #endif
 }

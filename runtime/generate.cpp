@@ -90,8 +90,8 @@ std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
     const std::int64_t start = now_ns();
     const int before = pos_;
     for (const int token : tokens) {
-        sampler_.hear(token);
-        draft_.hear(token);
+        sampler_.accept(token);
+        draft_.accept(token);
     }
     std::optional<Failure> failed = compute(tokens);
     stats_.prompt_seconds += seconds_since(start);
@@ -102,7 +102,7 @@ std::optional<Failure> Session::compute_prompt(std::span<const int> tokens) {
 /// Computes the token at pos_ of a text that goes on: with the one that may follow where guessing that pays, so that
 /// one reading of the weights serves both; or not at all, if it was guessed.
 std::optional<Failure> Session::advance(int token) {
-    draft_.hear(token);
+    draft_.accept(token);
     const std::optional<int> guessed = std::exchange(ahead_, std::nullopt);
     if (guessed) {
         draft_.judge(*guessed == token);
@@ -144,7 +144,7 @@ std::optional<Failure> Session::sample(int& token) {
             ++stats_.certified;
             stats_.tail_rows = kModel.vocab_size - kPackedData.certificate.head_rows;
             token = *proven;
-            sampler_.hear(token);
+            sampler_.accept(token);
             return std::nullopt;
         }
         ++stats_.fallen_back;
@@ -155,7 +155,7 @@ std::optional<Failure> Session::sample(int& token) {
         return failed;
     }
     token = sampler_.sample(logits_, facts.largest);
-    sampler_.hear(token);
+    sampler_.accept(token);
     return std::nullopt;
 }
 

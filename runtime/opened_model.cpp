@@ -20,12 +20,12 @@ namespace {
 constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;
 
 /// Says how the work is cut up.
-struct Shares {
+struct ThreadsAndBatch {
     int threads;
     int batch;
 };
 
-Result<Shares> choose_shares(const Options& options) {
+Result<ThreadsAndBatch> choose_threads_and_batch(const Options& options) {
     // Take OMP_NUM_THREADS away before anything asks OpenMP: LLVM's aborts over a number that is none.
     std::optional<std::string> wanted;
     if (const char* const environment = std::getenv("OMP_NUM_THREADS")) {
@@ -42,7 +42,7 @@ Result<Shares> choose_shares(const Options& options) {
     if (batch < 1 || batch > kModel.max_batch) {
         return failure(kExitUsage, "--batch %d: expected 1 to %d", batch, kModel.max_batch);
     }
-    return Shares{threads->count, batch};
+    return ThreadsAndBatch{threads->count, batch};
 }
 
 /// Opens the user's tokenizer, else the baked one. `blob` keeps the former's memory.
@@ -64,16 +64,16 @@ Result<Tokenizer> open_tokenizer(const std::string& path, std::vector<std::byte>
 
 /// Runs --selftest: damage in the weights or the tokenizer is for it to find, so neither is looked at before.
 Result<std::string> run_self_test(const Options& options) {
-    const Result<Shares> shares = choose_shares(options);
-    if (!shares) {
-        return shares.failure();
+    const Result<ThreadsAndBatch> chosen = choose_threads_and_batch(options);
+    if (!chosen) {
+        return chosen.failure();
     }
     const Result<Weights> weights =
         Weights::load(kPackedData, kModel.name, options.weights, how_to_load(options), false);
     if (!weights) {
         return weights.failure();
     }
-    Engine engine(weights->data(), shares->threads, shares->batch, nullptr);
+    Engine engine(weights->data(), chosen->threads, chosen->batch, nullptr);
     return self_test(engine, weights->data(), kPackedData, check_program);
 }
 
@@ -125,12 +125,12 @@ std::optional<int> answer_options(const Options& options, const char* program, c
 
 Result<OpenedModel> OpenedModel::open(const Options& options) {
     OpenedModel model;
-    const Result<Shares> shares = choose_shares(options);
-    if (!shares) {
-        return shares.failure();
+    const Result<ThreadsAndBatch> chosen = choose_threads_and_batch(options);
+    if (!chosen) {
+        return chosen.failure();
     }
-    model.threads = shares->threads;
-    model.batch = shares->batch;
+    model.threads = chosen->threads;
+    model.batch = chosen->batch;
     if (!options.checkpoint.empty()) {
         if (auto failed = check_checkpoint(options.checkpoint, kPackedData, kModel.name)) {
             if (failed->exit_code == kExitMissingFile) {

@@ -46,20 +46,20 @@ void Sampler::forbid(std::span<const int> tokens) {
     }
 }
 
-void Sampler::hear(int token) {
+void Sampler::accept(int token) {
     if (sampling_.repeat_penalty != 1.0F) {
-        heard_.push_back(token);
+        accepted_.push_back(token);
     }
 }
 
 /// Returns the tokens whose logits the penalty changes, each once.
-std::vector<int> Sampler::heard_lately() const {
+std::vector<int> Sampler::accepted_lately() const {
     if (sampling_.repeat_penalty == 1.0F) {
         return {};
     }
     const auto last = static_cast<std::size_t>(sampling_.repeat_last_n);
-    const std::size_t first = last == 0 || last > heard_.size() ? 0 : heard_.size() - last;
-    std::vector<int> lately(heard_.begin() + static_cast<std::ptrdiff_t>(first), heard_.end());
+    const std::size_t first = last == 0 || last > accepted_.size() ? 0 : accepted_.size() - last;
+    std::vector<int> lately(accepted_.begin() + static_cast<std::ptrdiff_t>(first), accepted_.end());
     std::sort(lately.begin(), lately.end());
     lately.erase(std::unique(lately.begin(), lately.end()), lately.end());
     return lately;
@@ -72,7 +72,7 @@ void Sampler::penalise(float& logit) const {
 /// Takes from `logits` what may not be drawn, into adjusted_; counts what is left in n_.
 void Sampler::adjust(std::span<const float> logits) {
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
-    for (const int token : heard_lately()) {
+    for (const int token : accepted_lately()) {
         penalise(adjusted_[static_cast<std::size_t>(token)]);
     }
     for (const int token : forbidden_) {

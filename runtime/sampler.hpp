@@ -33,8 +33,8 @@ public:
     /// Never picks these tokens, in addition to others that are forbidden; ids are below vocab_size, not all of them.
     void forbid(std::span<const int> tokens);
 
-    /// Hears of a token of the text, for the penalty of those that were there lately.
-    void hear(int token);
+    /// Accepts a token of the text, for the penalty of those that were there lately.
+    void accept(int token);
 
     /// Draws the next token. logits: (vocab_size,), not changed, `largest` their argmax. Returns the argmax where
     /// logits are so large or so broken that no probabilities come of them.
@@ -49,7 +49,7 @@ public:
     /// Draws from another seed from now on; the text begins anew.
     void restart(std::uint64_t seed) {
         state_ = seed;
-        heard_.clear();
+        accepted_.clear();
     }
 
     /// Draws and forgets the random number of one sample(): llama2.c's chat samples at every position of a prompt too.
@@ -77,7 +77,7 @@ private:
     [[nodiscard]] bool adjusts() const {
         return !forbidden_.empty() || sampling_.top_k > 0 || sampling_.min_p > 0.0F || sampling_.repeat_penalty != 1.0F;
     }
-    [[nodiscard]] std::vector<int> heard_lately() const;
+    [[nodiscard]] std::vector<int> accepted_lately() const;
     void adjust(std::span<const float> logits);
     bool adjust_head(const HeadLogits& head);
     void penalise(float& logit) const;
@@ -101,7 +101,7 @@ private:
     Sampling sampling_;
     std::size_t n_;               // tokens that may be drawn
     std::vector<int> forbidden_;  // sorted
-    std::vector<int> heard_;      // holds the text so far, for the penalty
+    std::vector<int> accepted_;   // holds the text so far, for the penalty
     std::vector<float>
         adjusted_;  // (vocab_size,): the logits as the penalty leaves them, -infinity where there is no choice
     std::vector<int> ranked_;          // (vocab_size,), for top-k

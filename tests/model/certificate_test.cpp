@@ -70,11 +70,11 @@ TEST(Certificate, NoTokenIsAnotherForLeavingTheTailOut) {
             const std::span<const float> logits = engine.complete();
             ASSERT_TRUE(as_told(head, of_head, logits)) << "position " << pos << ", seed " << seed;
             token = whole.sample(logits, logits_facts().largest);
-            whole.hear(token);
+            whole.accept(token);
             ASSERT_EQ(found ? *found : certified.sample(logits, logits_facts().largest), token)
                 << "proven " << found.has_value() << ", temperature " << temperature << ", topp " << topp << ", seed "
                 << seed << ", position " << pos << ", " << threads << " threads";
-            certified.hear(token);
+            certified.accept(token);
             proven += found ? 1 : 0;
         }
     }

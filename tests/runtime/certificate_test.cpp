@@ -45,7 +45,7 @@ bool draws_the_same(const Case& one, float temperature, float topp, std::uint64_
     Sampler certified(count, temperature, topp, seed, sampling);
     for (Sampler* sampler : {&whole, &certified}) {
         sampler->forbid(forbidden);
-        std::for_each(heard.begin(), heard.end(), [&](int token) { sampler->hear(token); });
+        std::for_each(heard.begin(), heard.end(), [&](int token) { sampler->accept(token); });
     }
     std::vector<std::uint32_t> rows(tokens.size());
     for (std::size_t row = 0; row < tokens.size(); ++row) {

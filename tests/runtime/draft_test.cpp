@@ -15,7 +15,7 @@ Draft drafts(Drafting when) {
 
 std::optional<int> after(Draft& draft, std::initializer_list<int> tokens) {
     for (const int token : tokens) {
-        draft.hear(token);
+        draft.accept(token);
     }
     return draft.guess();
 }

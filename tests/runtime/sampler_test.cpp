@@ -287,7 +287,7 @@ TEST(Sampling, EqualsSamplingOfWhatIsLeft) {
         std::vector<int> heard;
         for (std::size_t i = random() % 8; i > 0; --i) {
             heard.push_back(static_cast<int>(random() % n));
-            sampler.hear(heard.back());
+            sampler.accept(heard.back());
         }
         std::vector<int> forbidden;
         for (std::size_t i = random() % n; i > 1; --i) {
@@ -312,7 +312,7 @@ TEST(Sampling, AsItIsNothingChanges) {
         const int token = plain.sample(logits);
         EXPECT_EQ(same.sample(logits), token);
         EXPECT_EQ(all.sample(logits), token);
-        same.hear(token);
+        same.accept(token);
     }
 }
 
@@ -332,7 +332,7 @@ TEST(Sampling, WhatIsForbiddenIsNeverTaken) {
 
 TEST(Sampling, ATextBeginsAnew) {
     Sampler sampler(2, 0.0F, 0.9F, 1, {0, 0.0F, 2.0F, 0});
-    sampler.hear(1);
+    sampler.accept(1);
     EXPECT_EQ(sampler.sample(std::vector<float>{2, 3}), 0) << "3 / 2";
     sampler.restart(1);
     EXPECT_EQ(sampler.sample(std::vector<float>{2, 3}), 1);
