@@ -84,8 +84,8 @@ private:
 }  // namespace
 
 void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take) {
-    while (!samples.empty() && take(samples.first(std::min(kTogether, samples.size())))) {
-        samples = samples.subspan(std::min(kTogether, samples.size()));
+    while (!samples.empty() && take(samples.first(std::min(kSamplesAtOnce, samples.size())))) {
+        samples = samples.subspan(std::min(kSamplesAtOnce, samples.size()));
     }
 }
 

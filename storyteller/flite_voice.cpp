@@ -44,7 +44,7 @@ public:
     FliteVoice(cst_voice* voice, double loudness, Manner manner)
         : Voice(loudness), voice_(voice), streaming_(new_audio_streaming_info()) {
         streaming_->asc = hand_on;
-        streaming_->min_buffsize = static_cast<int>(kTogether);
+        streaming_->min_buffsize = static_cast<int>(kSamplesAtOnce);
         flite_feat_set(voice_->features, "streaming_info", audio_streaming_info_val(streaming_));
         // Set only what was asked for: each voice has its own way.
         if (manner.speed != 100) {

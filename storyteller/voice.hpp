@@ -27,7 +27,7 @@ using TakeSamples = std::function<bool(std::span<const std::int16_t>)>;
 
 /// Says how many samples are handed on together: half a second, which is more than the player's pipe holds, so that a
 /// player that has taken them is known to play.
-constexpr std::size_t kTogether = kSampleRate / 2;
+constexpr std::size_t kSamplesAtOnce = kSampleRate / 2;
 
 /// Hands on the samples of a sentence that is computed as a whole.
 void hand_on_all(std::span<const std::int16_t> samples, const TakeSamples& take);
