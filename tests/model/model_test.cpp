@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -169,6 +170,38 @@ TEST_F(ModelTest, WhatWasGuessedWrongLeavesNoTrace) {
         const int both[] = {tokens_[at], (tokens_[at + 1] + 1) % kModel.vocab_size};
         compute(weights_, both, pos, 1, Logits::kLastTwo);
         ASSERT_TRUE(equal(expected_[at], logits())) << "at position " << pos;
+    }
+}
+
+/// Fills the caches, and all else, with numbers that float32 and float16 can hold, other ones at each place.
+void fill_working_memory() {
+    std::mt19937 random(11);
+    const std::span<std::byte> memory = working_memory();
+    for (std::size_t at = 0; at + 2 <= memory.size(); at += 2) {
+        const auto half = static_cast<std::uint16_t>(0x3000 + random() % 0xc00);  // 0.125 to 1
+        std::memcpy(memory.data() + at, &half, sizeof half);
+    }
+}
+
+TEST_F(ModelTest, TheLastPositionsOfTheContextAreTheSameTogetherAndAlone) {
+    for (int n = 2; n <= std::min(kModel.max_batch, kModel.seq_len); n += kModel.max_batch - 2) {
+        const std::vector<int> tokens = random_tokens(n, 13);
+        const int first = kModel.seq_len - n;
+        std::vector<Floats> alone;
+        fill_working_memory();
+        for (int i = 0; i < n; ++i) {
+            compute(weights_, {tokens.data() + i, 1}, first + i, 1);
+            alone.emplace_back(logits().begin(), logits().end());
+        }
+        for (const int threads : {1, std::min(2, kModel.max_threads)}) {
+            fill_working_memory();
+            compute(weights_, tokens, first, threads, Logits::kLastTwo);
+            for (const int i : {0, 1}) {
+                choose_logits(i);
+                ASSERT_TRUE(equal(alone[static_cast<std::size_t>(n - 2 + i)], logits()))
+                    << "position " << kModel.seq_len - 2 + i << " of " << n << ", " << threads << " threads";
+            }
+        }
     }
 }
 
