@@ -23,7 +23,7 @@ from codegen.model import Model
 from codegen.output import atomic_output
 from codegen.source import TensorSource
 from codegen.tensor import FloatArray, Quantized, Tensor
-from codegen.tokenizer import TokenizerData, to_bytes
+from codegen.tokenizer import FIRST_BYTE, TokenizerData, to_bytes
 from codegen.weight_types import F32, Q8, WEIGHT_TYPES
 from codegen.weights import convert
 
@@ -70,15 +70,18 @@ def export(
     return judged.model
 
 
+# Lists what other families add.
+KINDS = ("rope_factors", "qkv_bias", "head_norms", "no_rope", "local_theta", "post_norms", "glu", "embed_scale", "score_size")
+
+
 def check_holds(model: Model, form: str) -> None:
     """Raises BakeError when llama2.c's formats have no place for a constant of the model."""
     fixed = (
         ("head_size", model.head_size, model.dim // model.n_heads),
         ("rope_theta", model.rope_theta, Model.rope_theta),
         ("norm_eps", model.norm_eps, Model.norm_eps),
-        *((field, getattr(model, field), getattr(Model, field)) for field in ("rope_factors", "qkv_bias", "head_norms", "no_rope")),
+        *((field, getattr(model, field), getattr(Model, field)) for field in KINDS),
         ("window", max(map(model.window_of, range(model.n_layers))), Model.window),
-        ("local_theta", model.local_theta, Model.local_theta),
     )
     for field, found, expected in fixed:
         if found != expected:
@@ -179,6 +182,11 @@ def _export(options: argparse.Namespace) -> str:
         if isinstance(data, ByteLevelData):
             raise BakeError(
                 f"{source.name}: byte-level BPE, which a tokenizer.bin can't hold; name it with -Dtokenizer= as it is"
+            )
+        if data.bytes_at != FIRST_BYTE:
+            raise BakeError(
+                f"{source.name}: the bytes begin at id {data.bytes_at}, a tokenizer.bin has them at {FIRST_BYTE}; name it with "
+                "-Dtokenizer= as it is"
             )
         if b"" in data.pieces:
             raise BakeError(

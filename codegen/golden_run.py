@@ -33,6 +33,9 @@ ROUND = float.fromhex("0x1.8p+52")  # adding it rounds to a whole number
 C0 = float.fromhex("0x1.c6af84b912394p-5") / 32**3
 C1 = float.fromhex("0x1.ebfce50fac4f3p-3") / 32**2
 C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
+# Holds the constants of GELU.
+GELU1 = np.float32(2 * np.sqrt(2 / np.pi))
+GELU3 = np.float32(0.044715 * 2 * np.sqrt(2 / np.pi))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,13 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
     tables = {name: rope_table(short, name) for name in ROPE_TABLES if name in used}
     norm_eps = np.float32(model.norm_eps)
     embedding = source.tensor("token_embedding_table")
-    x = _rows(embedding, tokens)
+    x = _rows(embedding, tokens) * np.float32(model.embed_scale)
+    root = np.sqrt(np.float32(model.score_size or model.head_size))
+
+    def normed(out: FloatArray, name: str, layer: int) -> FloatArray:
+        """Returns what is added to x, which some models norm."""
+        return rmsnorm(out, source.tensor(name, layer), norm_eps) if model.post_norms else out
+
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for layer in range(model.n_layers):
             xb = rmsnorm(x, source.tensor("rms_att_weight", layer), norm_eps)
@@ -84,14 +93,20 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
                 q, k = (rope(vector, tables[model.rope_of(layer)]) for vector in (q, k))
             if kv_type == "f16":
                 k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
-            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1), model.window_of(layer))
-            x = x + matmul(source.tensor("wo", layer), att)
+            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1), root, model.window_of(layer))
+            x = x + normed(matmul(source.tensor("wo", layer), att), "rms_post_att_weight", layer)
             xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)
             h = matmul(source.tensor("w1", layer), xb)
-            h = h * (ONE / (ONE + exp(-h))) * matmul(source.tensor("w3", layer), xb)
-            x = x + matmul(source.tensor("w2", layer), h)
+            h = gelu(h) if model.glu == "geglu" else h * (ONE / (ONE + exp(-h)))
+            h = h * matmul(source.tensor("w3", layer), xb)
+            x = x + normed(matmul(source.tensor("w2", layer), h), "rms_post_ffn_weight", layer)
         x = rmsnorm(x, source.tensor("rms_final_weight"), norm_eps)
         return matmul(embedding if model.shared_classifier else source.tensor("wcls"), x)
+
+
+def gelu(h: FloatArray) -> FloatArray:
+    """Computes GELU's tanh form: h * sigmoid(2 sqrt(2 / pi) (h + 0.044715 h^3))."""
+    return h * (ONE / (ONE + exp(-(h * (GELU1 + GELU3 * (h * h))))))
 
 
 def _vector(source: TensorSource, name: str, layer: int) -> FloatArray:
@@ -167,9 +182,9 @@ def rope(x: FloatArray, table: FloatArray) -> FloatArray:
     return rotated
 
 
-def attention(q: FloatArray, k: FloatArray, v: FloatArray, window: int = 0) -> FloatArray:
-    """Computes softmax(q @ keys / sqrt(head_size)) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over
-    the last `window` positions; 0: over all."""
+def attention(q: FloatArray, k: FloatArray, v: FloatArray, root: np.float32, window: int = 0) -> FloatArray:
+    """Computes softmax(q @ keys / root) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over the last
+    `window` positions; 0: over all."""
     n, heads, head_size = q.shape
     out = np.zeros(q.shape, np.float32)
     for p in range(n):
@@ -177,7 +192,7 @@ def attention(q: FloatArray, k: FloatArray, v: FloatArray, window: int = 0) -> F
         score = np.zeros((len(seen), heads), np.float32)
         for i in range(head_size):
             score += q[p, :, i] * k[seen.start : p + 1, :, i]
-        score /= np.sqrt(np.float32(head_size))
+        score /= root
         e = exp(score - score.max(axis=0))
         att = e / np.add.accumulate(e, axis=0)[-1]
         for t in seen:

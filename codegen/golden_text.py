@@ -17,7 +17,7 @@ from codegen.fingerprint import fingerprint
 from codegen.frame import looked_for
 from codegen.golden_run import exp
 from codegen.tensor import FloatArray
-from codegen.tokenizer import FIRST_BYTE, TokenizerData, Vocabulary
+from codegen.tokenizer import TokenizerData, Vocabulary
 
 TEXT = "Once upon a time"  # has words that every rule cuts at their spaces
 DRAWS = 8  # counts draws, with the seeds 1, 2, ...: from the likeliest, then as many from all
@@ -76,7 +76,8 @@ def encode_pieces(data: TokenizerData, text: str) -> list[int]:
         made = ids.get(data.pieces[left] + data.pieces[right])
         return None if made is None or scores[made] <= np.float32(NEVER_MERGED) else (float(scores[made]), made)
 
-    letters = (ids.get(bytes([byte]), FIRST_BYTE + byte if data.has_bytes else UNK) for byte in text.encode())
+    first = data.first_byte
+    letters = (ids.get(bytes([byte]), first + byte if first else UNK) for byte in text.encode())
     return merged(list(letters), merge)
 
 
@@ -107,10 +108,11 @@ def merged(ids: list[int], merge: Merge) -> list[int]:
 def decode(data: Vocabulary, tokens: list[int]) -> bytes:
     """Returns the bytes of tokens after BOS."""
     frame, text, previous = data.frame, b"", data.frame.bos
+    first = data.first_byte if isinstance(data, TokenizerData) else 0
     for token in tokens:
         piece = data.pieces[token]
-        if isinstance(data, TokenizerData) and data.has_bytes and FIRST_BYTE <= token < FIRST_BYTE + 256:
-            piece = bytes([token - FIRST_BYTE])
+        if first and first <= token < first + 256:
+            piece = bytes([token - first])
         if frame.strip and previous == frame.bos:
             piece = piece.removeprefix(b" ")
         if token not in frame.added or not frame.added[token].special:

@@ -14,6 +14,7 @@ from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 # Names the tensors that are vectors, float32 always.
 VECTOR_TENSORS = (
     "rms_att_weight", "rms_ffn_weight", "rms_final_weight", "rms_q_weight", "rms_k_weight", "bq", "bk", "bv",
+    "rms_post_att_weight", "rms_post_ffn_weight",
 )  # fmt: skip
 EMBEDDINGS = ("token_embedding_table", "wcls")
 ROPE_TABLES = ("rope", "rope_local")  # are computed, not read; the second serves layers with a base of their own
@@ -46,6 +47,9 @@ class Model:
     `nearest`: the weight type that is nearest to what a file has, where that is none of them; it is read as float32.
     `window`: positions that one attends to in the layers `local`, itself among them; elsewhere to all so far. `local_theta`: the base
     of RoPE in these layers, whose frequencies nothing divides; 0: they rotate as all others do.
+
+    `post_norms`: what attention and ffn add to x is normed before. `glu`: the ffn's gate, "swiglu" or "geglu". `embed_scale`: what
+    the embedding is multiplied with. `score_size`: scores are divided by its root; 0: the head size.
     """
 
     name: str
@@ -72,6 +76,10 @@ class Model:
     window: int = 0
     local: tuple[int, ...] = ()
     local_theta: float = 0.0
+    post_norms: bool = False
+    glu: str = "swiglu"
+    embed_scale: float = 1.0
+    score_size: float = 0.0
 
     def type_of(self, tensor: str) -> WeightType:
         """Returns the weight type of a tensor by llama2.c's name."""
@@ -165,6 +173,8 @@ class Model:
             shapes |= {name: (self.n_layers, 1, self.kv_dim) for name in ("bk", "bv")}
         if self.head_norms:
             shapes |= {name: (self.n_layers, 1, self.head_size) for name in ("rms_q_weight", "rms_k_weight")}
+        if self.post_norms:
+            shapes |= {name: (self.n_layers, 1, self.dim) for name in ("rms_post_att_weight", "rms_post_ffn_weight")}
         return shapes
 
 

@@ -253,7 +253,13 @@ class Plan:
     @property
     def sqrt_head_size(self) -> float:
         """Returns what attention scores are divided by."""
-        return math.sqrt(self.model.head_size)
+        return math.sqrt(self.model.score_size or self.model.head_size)
+
+    @property
+    def gelu(self) -> tuple[float, float]:
+        """Returns the constants of GELU's tanh form as x * sigmoid(x * (first + second * x^2))."""
+        first = 2 * math.sqrt(2 / math.pi)
+        return first, 0.044715 * first
 
     @property
     def seq_blocks(self) -> int:

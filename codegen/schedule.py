@@ -31,6 +31,7 @@ class Vector:
     positions: int = 0
 
 
+GLU = {"swiglu": "silu", "geglu": "gelu"}  # names the gate of each kernel
 DRAWN = 2  # counts the positions at the end of a batch that the classifier may be computed for
 
 VECTORS = (
@@ -114,15 +115,26 @@ class Schedule:
         return tuple(kinds.index(kind) for kind in dict.fromkeys(kinds))
 
 
-def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: str = "rope", window: int = 0) -> Layer:
+def llama_layer(
+    layer: int, bias: bool = False, head_norms: bool = False, rope: str = "rope", window: int = 0, post_norms: bool = False,
+    glu: str = "swiglu",
+) -> Layer:
     """Lists a layer of llama2.c's, with what others add to it: biases of q, k and v (Qwen 2), norms of their heads (Qwen 3), a
-    window that slides (Mistral); rotated by the table `rope`, or by none (SmolLM 3)."""
+    window that slides (Mistral), norms of what is added to x and another gate (Gemma); rotated by the table `rope`, or by none
+    (SmolLM 3)."""
     keys, values = f"s.key_cache[{layer}]", f"s.value_cache[{layer}]"
     seen = f"last {window} positions" if window else "positions so far"
     kind = "llama" + ", biases" * bias + ", head norms" * head_norms + f", {rope or 'no RoPE'}, window {window}"
     biases = [Step("bias", out=f"s.{vector}", weight=f"b{vector}") for vector in "qkv"]
     norms = [Step("rmsnorm_heads", out=f"s.{vector}", weight=f"rms_{vector}_weight") for vector in "qk"]
     normed: list[Step | Wait | str] = ["rmsnorm of each head", *norms]
+
+    def connect(weight: str) -> tuple[Step | Wait, ...]:
+        """Adds s.xb2 to x, normed where these layers do that."""
+        if not post_norms:
+            return (Step("add", out="s.x", x="s.xb2"),)
+        return Wait(), Step("rmsnorm", out="own.xb", x="s.xb2", weight=weight), Step("add", out="s.x", x="own.xb")
+
     return Layer(
         kind,
         (
@@ -141,16 +153,16 @@ def llama_layer(layer: int, bias: bool = False, head_norms: bool = False, rope: 
             Wait(),
             "its output, and the residual connection back into x",
             Step("matmul", out="s.xb2", x="s.xb", weight="wo"),
-            Step("add", out="s.x", x="s.xb2"),
+            *connect("rms_post_att_weight"),
             Wait(),
-            "ffn rmsnorm, then w2(silu(w1(x)) * w3(x)) and the residual connection",
+            f"ffn rmsnorm, then w2({GLU[glu]}(w1(x)) * w3(x)) and the residual connection",
             Step("rmsnorm", out="own.xb", x="s.x", weight="rms_ffn_weight"),
             Step("matmul", out="s.hb", x="own.xb", weight="w1"),
             Step("matmul", out="s.hb2", x="own.xb", weight="w3"),
-            Step("swiglu", out="s.hb", x="s.hb2"),
+            Step(glu, out="s.hb", x="s.hb2"),
             Wait(),
             Step("matmul", out="s.xb2", x="s.hb", weight="w2"),
-            Step("add", out="s.x", x="s.xb2"),
+            *connect("rms_post_ffn_weight"),
             Wait(),
         ),
     )
@@ -169,7 +181,8 @@ CLASSIFIER = Layer(
 def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
     """Chooses what makes each layer of a model, told its number."""
     return tuple(
-        partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=model.rope_of(layer), window=model.window_of(layer))
+        partial(llama_layer, bias=model.qkv_bias, head_norms=model.head_norms, rope=model.rope_of(layer), window=model.window_of(layer),
+                post_norms=model.post_norms, glu=model.glu)
         for layer in range(model.n_layers)
     )
 

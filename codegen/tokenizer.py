@@ -19,7 +19,7 @@ from codegen.frame import LLAMA2C, Frame, bake_frame, make_frame, padded
 from codegen.input import read_small
 
 MAGIC = 0x4B544253  # "SBTK"
-FIRST_BYTE = 3  # is the id of <0x00>
+FIRST_BYTE = 3  # is the id of <0x00> in llama2.c's files
 MOST_MORE = 1 << 16  # limits the pieces that are counted beyond the model's, for the message
 BYTE_TOKENS = [b"<0x%02X>" % byte for byte in range(256)]
 
@@ -28,18 +28,20 @@ BYTE_TOKENS = [b"<0x%02X>" % byte for byte in range(256)]
 class TokenizerData:
     """Holds a vocabulary of llama2.c's kind: piece and score of each id, both checked; no bytes of an id without a piece.
 
-    `apart` are the ids that no text is made of but by name: control pieces, and those that are found whole.
+    `apart` are the ids that no text is made of but by name: control pieces, and those that are found whole. `bytes_at`: where
+    the byte tokens are, if there are any.
     """
 
     pieces: tuple[bytes, ...]
     scores: tuple[float, ...]
     apart: frozenset[int] = frozenset()
     frame: Frame = LLAMA2C
+    bytes_at: int = FIRST_BYTE
 
     @property
-    def has_bytes(self) -> bool:
-        """Tells whether the ids 3 to 258 are the byte tokens <0x00> to <0xFF>."""
-        return list(self.pieces[FIRST_BYTE : FIRST_BYTE + 256]) == BYTE_TOKENS
+    def first_byte(self) -> int:
+        """Returns the id of <0x00>, behind which those of the other bytes follow up to <0xFF>; 0 where there are none."""
+        return self.bytes_at if list(self.pieces[self.bytes_at : self.bytes_at + 256]) == BYTE_TOKENS else 0
 
 
 LARGEST_TOKENIZER = 1 << 26  # limits the bytes of a tokenizer.bin; the runtime's -z takes as many
@@ -133,7 +135,7 @@ def bake_words(data: TokenizerData) -> bytes:
     for piece in pieces:
         offsets.append(offsets[-1] + len(piece))
     order = sorted((i for i in range(len(pieces)) if i not in data.apart), key=lambda i: (pieces[i], i))
-    header = (MAGIC, len(pieces), len(text), max(map(len, pieces)), len(order), int(data.has_bytes))
+    header = (MAGIC, len(pieces), len(text), max(map(len, pieces)), len(order), data.first_byte)
     return b"".join(
         (
             struct.pack("<6I", *header),

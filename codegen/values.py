@@ -2,7 +2,8 @@
 
 The header is lines of text: `storybake values 1`; a line `NAME VALUE` for each of FACTS, numbers that are not whole as
 hexadecimal floats; a line `without_rope LAYER` for each layer that does not rotate q and k, `window LAYER POSITIONS` for each
-that attends to the last ones alone, `theta LAYER BASE` for each whose base of RoPE is its own; a line
+that attends to the last ones alone, `theta LAYER BASE` for each whose base of RoPE is its own; a line `NAME VALUE` for each
+of MORE that is not llama2.c's; a line
 `tensor NAME LAYER ROWS COLUMNS GROUP` for each tensor; `end`. The tensors follow in that order,
 row by row: float32 (little-endian) where GROUP is 0, else int8 and behind them a float32 scale a GROUP of a row. What
 float16 and int4 mean is the same in float32 and int8. One seam for every format: no oracle has to read any of them.
@@ -24,6 +25,8 @@ FACTS = (
     "dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len", "head_size", "rope_theta", "norm_eps",
 )  # fmt: skip
 
+MORE = ("glu", "embed_scale", "score_size")  # lists facts that few models have
+
 
 def header(model: Model) -> str:
     """Writes what stands before the tensors of a model."""
@@ -31,9 +34,9 @@ def header(model: Model) -> str:
     every, theta = range(model.n_layers), float(np.float32(model.local_theta)).hex()
     lines += [f"window {layer} {window}" for layer in every if (window := model.window_of(layer))]
     lines += [f"theta {layer} {theta}" for layer in every if model.rope_of(layer) == "rope_local"]
-    for name in FACTS:
+    for name in (*FACTS, *(name for name in MORE if getattr(model, name) != getattr(Model, name))):
         value = getattr(model, name)
-        lines.append(f"{name} {value if isinstance(value, int) else float(np.float32(value)).hex()}")
+        lines.append(f"{name} {float(np.float32(value)).hex() if isinstance(value, float) else value}")
     for name, (layers, rows, columns) in model.tensor_shapes().items():
         group = model.group_size if model.type_of(name).quantized else 0
         lines += [f"tensor {name} {layer} {rows} {columns} {group}" for layer in range(max(layers, 1))]

@@ -16,7 +16,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the blob and tokenizer.bin are little-endian");
 
 constexpr std::size_t kLlamaHeaderWords = 6;
-constexpr int kFirstByte = 3;  // id of <0x00>
+constexpr int kFirstByte = 3;  // id of <0x00> in llama2.c's files
 constexpr int kByteTokens = 256;
 
 struct Piece {
@@ -129,7 +129,7 @@ Result<std::vector<std::byte>> bake_tokenizer(std::span<const std::byte> file, i
     append(blob, static_cast<std::uint32_t>(bytes_size));
     append(blob, static_cast<std::uint32_t>(longest));
     append(blob, static_cast<std::uint32_t>(pieces.size()));
-    append(blob, static_cast<std::uint32_t>(byte_tokens == kByteTokens));
+    append(blob, static_cast<std::uint32_t>(byte_tokens == kByteTokens ? kFirstByte : 0));
     for (const Piece& piece : pieces) {
         append(blob, piece.score);
     }
@@ -161,7 +161,7 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
     t.vocab_size_ = header(1);
     t.max_piece_ = header(3);
     t.sorted_count_ = header(4);
-    t.has_bytes_ = header(5) != 0;
+    t.first_byte_ = header(5);
     t.scores_ = 4 * kLlamaHeaderWords;
     t.place(t.scores_ + 4 * std::size_t{t.vocab_size_}, t.vocab_size_);
     const std::size_t expected = t.bytes_ + (std::size_t{header(2)} + 3) / 4 * 4;
@@ -181,8 +181,8 @@ Result<LlamaBpe> LlamaBpe::view(std::span<const std::byte> baked, int vocab_size
 /// then nothing that this class does reads elsewhere, whatever befell the blob.
 bool LlamaBpe::points_inside(std::uint32_t bytes_size) const {
     const std::uint32_t pieces = vocab_size_;
-    if ((has_bytes_ && pieces < kFirstByte + kByteTokens) || pieces <= kEos || word(offsets_) != 0 ||
-        word(offsets_ + 4 * std::size_t{pieces}) != bytes_size) {
+    if ((first_byte_ != 0 && pieces < std::uint64_t{first_byte_} + kByteTokens) || pieces <= kEos ||
+        word(offsets_) != 0 || word(offsets_ + 4 * std::size_t{pieces}) != bytes_size) {
         return false;
     }
     for (std::size_t i = 0; i < pieces; ++i) {
@@ -209,12 +209,12 @@ void LlamaBpe::add_character(std::string_view character, std::vector<int>& ids) 
         ids.push_back(id);
         return;
     }
-    if (!has_bytes_) {
+    if (first_byte_ == 0) {
         ids.push_back(kUnk);
         return;
     }
     for (const char c : character) {
-        ids.push_back(kFirstByte + static_cast<unsigned char>(c));
+        ids.push_back(static_cast<int>(first_byte_ + static_cast<unsigned char>(c)));
     }
 }
 
@@ -262,8 +262,9 @@ std::string_view LlamaBpe::decode(int token) const {
         }
         return bytes;
     }();
-    if (has_bytes_ && token >= kFirstByte && token < kFirstByte + kByteTokens) {
-        return {&kBytes.value[token - kFirstByte], 1};
+    const auto byte = static_cast<std::uint32_t>(token) - first_byte_;  // too large before it
+    if (first_byte_ != 0 && byte < static_cast<std::uint32_t>(kByteTokens)) {
+        return {&kBytes.value[byte], 1};
     }
     return piece(token);
 }

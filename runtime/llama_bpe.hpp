@@ -18,14 +18,14 @@ constexpr int kEos = 2;
 
 /// Views a baked tokenizer. The blob (codegen/tokenizer.py writes the same) is little-endian:
 ///
-///     u32 magic, vocab_size, bytes_size, max_piece, sorted, has_bytes      the header, 24 bytes
+///     u32 magic, vocab_size, bytes_size, max_piece, sorted, first_byte      the header, 24 bytes
 ///     f32 scores[vocab_size]
 ///     u32 offsets[vocab_size + 1]    piece i is bytes[offsets[i] .. offsets[i + 1]]; one that is none has no bytes
 ///     u32 sorted[sorted]             ids that text is made of, in the order of their pieces (memcmp), equal ones by id
 ///     u8  bytes[bytes_size]          padded with zeros to a multiple of 4
 ///
-/// max_piece is the longest piece in bytes, and has_bytes is 1 when the ids 3 to 258 are the byte tokens <0x00> to
-/// <0xFF>, else 0.
+/// max_piece is the longest piece in bytes, and first_byte the id of the byte token <0x00>, which those up to <0xFF>
+/// follow, or 0 where there are none.
 class LlamaBpe : public BakedPieces {
 public:
     static constexpr std::uint32_t kMagic = 0x4b544253;  // "SBTK"
@@ -55,7 +55,7 @@ private:
 
     std::uint32_t vocab_size_ = 0;
     std::uint32_t max_piece_ = 0;
-    bool has_bytes_ = false;
+    std::uint32_t first_byte_ = 0;
     std::size_t scores_ = 0;  // is a byte offset into the blob
 };
 

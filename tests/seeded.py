@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from codegen.export import export  # noqa: E402
-from codegen.formats.families import FAMILIES, check_factors, llama3_factors, local_layers, without_rope  # noqa: E402
+from codegen.formats.families import FAMILIES, check_factors, embed_scale, llama3_factors, local_layers, without_rope  # noqa: E402
 from codegen.model import EMBEDDINGS, VECTOR_TENSORS, Model, check_dims  # noqa: E402
 from codegen.tensor import FloatArray  # noqa: E402
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData, to_bytes  # noqa: E402
@@ -42,6 +42,7 @@ class Recipe:
     family: str = "llama"
     window: int = 0  # of a family's own layers, or of those from `windows_from` on
     windows_from: int = 0
+    score_size: float = 0.0
     rope_scaling: tuple[float, float, float, int] | None = None  # Llama 3's: factor, low and high frequency factor, positions
 
     def model(self, name: str) -> Model:
@@ -51,9 +52,10 @@ class Recipe:
         model = Model(
             name, dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len,
             head_size=head_size, shared_classifier=self.shared, rope_theta=self.rope_theta,
-            norm_eps=self.norm_eps, qkv_bias=family.qkv_bias, head_norms=family.head_norms,
+            norm_eps=self.norm_eps, embed_scale=embed_scale(family, dim), **family.kind,
             no_rope=(no_rope := without_rope(family.rope_step, n_layers)), rope_factors=check_factors(factors, name),
             window=self.window, local=local_layers(family, n_layers, self.windows_from, no_rope) if self.window else (),
+            local_theta=family.local_theta, score_size=self.score_size,
         )  # fmt: skip
         return check_dims(model, name)
 
@@ -104,6 +106,9 @@ RECIPES = {
     "seeded_window": Recipe(
         (48, 84, 3, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3", window=7, windows_from=1,
     ),
+    "seeded_gemma3": Recipe((64, 96, 7, 4, 1, 320, 96), "gguf", None, True, "F32", 32, 1000000.0, 1e-6, family="gemma3_text", window=12),
+    "seeded_gemma3_odd": Recipe((36, 42, 2, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="gemma3_text", window=7,
+                                score_size=24.0),
     "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
 # What a recipe's file is called, where it is not llama2.c's .bin with a .tokenizer.bin beside it.
@@ -122,7 +127,7 @@ class Seeded:
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
         rows, columns = self.model.tensor_shapes()[name][1:]
         random = np.random.default_rng([*name.encode(), layer])
-        if name.startswith("rms_") and name not in ("rms_q_weight", "rms_k_weight"):
+        if name in ("rms_att_weight", "rms_ffn_weight", "rms_final_weight") and not self.model.post_norms:
             return np.ones((1, columns), np.float32)
         if name in VECTOR_TENSORS:
             spread = np.float32(0.25) * random.standard_normal((1, columns), dtype=np.float32)
@@ -202,12 +207,16 @@ def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerD
     model = source.model
     tensors = {key: source.tensor(*key) for key in model_files.keys(model)}
     vocabulary = vocabulary_files.pieces_of(to_bytes(pieces), model.vocab_size)
+    gemma = FAMILIES[recipe.family].gemma
+    if gemma:
+        vocabulary = vocabulary_files.gemma_pieces(vocabulary[:-5])
     if recipe.form == "hf":
         model_files.hf_folder(path, model, tensors, recipe.encoding, **model_files.hf_family(recipe.family, recipe.rope_scaling),
                               **(model_files.hf_window(model) if recipe.window else {}))
-        (path / "tokenizer.model").write_bytes(vocabulary_files.sentencepiece_model(vocabulary))
+        write_model = vocabulary_files.gemma_sentencepiece if gemma else vocabulary_files.sentencepiece_model
+        (path / "tokenizer.model").write_bytes(write_model(vocabulary))
     elif recipe.form == "gguf":
-        keys = vocabulary_files.gguf_keys(vocabulary)
+        keys = vocabulary_files.gemma_keys(vocabulary) if gemma else vocabulary_files.gguf_keys(vocabulary)
         path.write_bytes(model_files.gguf_of(model, tensors, recipe.family, keys, recipe.encoding))
     else:
         path.write_bytes(model_files.pt_zip(*model_files.pt_saved(model, tensors)))

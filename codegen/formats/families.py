@@ -1,6 +1,7 @@
 """Lists the families of models that bake: what each computes beside llama2.c's transformer, under the names that files have.
 
-A family's `name` is config.json's model_type and GGUF's general.architecture. Sources: transformers' modeling_*.py
+A family's `name` is config.json's model_type and, unless `gguf` says otherwise, GGUF's general.architecture.
+Sources: transformers' modeling_*.py
 (https://github.com/huggingface/transformers, models/) and llama.cpp's llama-arch.cpp and llama-model.cpp.
 """
 
@@ -20,11 +21,13 @@ from codegen.formats.json_file import LEAST, MOST
 @dataclass(frozen=True)
 class Family:
     """Describes a family. `classes`: what config.json calls a model that tells the next token. `qkv_bias`: wq, wk and wv have
-    biases. `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have.
-    `halves`: its GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`,
-    `norm_eps`, `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that
-    have the window where a file does not list them: none, all, late (from max_window_layers on) or those without RoPE.
-    `in_gguf`: files of GGUF have its name; llama.cpp writes a Mistral as a llama.
+    biases. `head_norms`: each head of q and k is normed. `rope_step`: the last of so many layers has no RoPE; 0: all have. `halves`: its
+    GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
+    `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that have the
+    window where a file does not list them: none, all, late (from max_window_layers on), those without RoPE, or all but every
+    `global_step`-th; `local_theta`: the base of RoPE in these. `gguf`: its name there, none for a Mistral, which llama.cpp
+    writes as a llama. `gemma`: norms are stored less one, there are norms behind attention and ffn, the gate is GELU, the embedding
+    is scaled by the root of its length, and files have keys of their own.
     """
 
     name: str
@@ -38,26 +41,37 @@ class Family:
     rope_theta: float = 10000.0
     seq_len: int = 2048
     tied: bool = False
-    in_gguf: bool = True
+    gguf: str | None = ""
     window: int = 0
     slides: str = "none"
+    global_step: int = 0
+    local_theta: float = 0.0
+    gemma: bool = False
+
+    @property
+    def kind(self) -> dict[str, Any]:
+        """Returns what every model of the family computes, as fields of codegen.model.Model."""
+        glu = "geglu" if self.gemma else "swiglu"
+        return {"qkv_bias": self.qkv_bias, "head_norms": self.head_norms, "post_norms": self.gemma, "glu": glu}
 
 
 FAMILIES = {
     family.name: family
     for family in (
         Family("llama", ("LlamaForCausalLM",)),
-        Family("mistral", ("MistralForCausalLM",), seq_len=131072, in_gguf=False, window=4096, slides="all"),
+        Family("mistral", ("MistralForCausalLM",), seq_len=131072, gguf=None, window=4096, slides="all"),
         Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768, slides="late"),
         Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768, slides="late"),
         Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True, slides="without RoPE"),
+        Family("gemma3_text", ("Gemma3ForCausalLM",), head_norms=True, halves=True, head_size=256, rope_theta=1000000.0, seq_len=131072,
+               tied=True, gguf="gemma3", window=4096, slides="mostly", global_step=6, local_theta=10000.0, gemma=True),
     )
 }
 
 
 def find_family(name: Any, label: str, gguf: bool = False) -> Family:
     """Finds the family of a file, of GGUF or not; BakeError naming `label` for one that does not bake."""
-    known = {key: family for key, family in FAMILIES.items() if family.in_gguf or not gguf}
+    known = {family.gguf or key if gguf else key: family for key, family in FAMILIES.items() if family.gguf is not None or not gguf}
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     if not isinstance(text, str) or text not in known:
         raise BakeError(f"{label}: expected one of {', '.join(known)}, found {shown(text)}; can't be baked")
@@ -69,10 +83,17 @@ def without_rope(step: int, n_layers: int) -> tuple[int, ...]:
     return tuple(range(step - 1, n_layers, step)) if step else ()
 
 
-def local_layers(family: Family, n_layers: int, first: int, no_rope: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the layers of a family whose attention has a window; `first`: the first one of those that have it late."""
-    every = tuple(range(n_layers))
-    return {"none": (), "all": every, "late": every[first:], "without RoPE": no_rope}[family.slides]
+def local_layers(family: Family, n_layers: int, first: int, no_rope: tuple[int, ...], step: int = 0) -> tuple[int, ...]:
+    """Returns the layers of a family whose attention has a window; `first`: the first of those that have it late; `step`: all
+    but every so many-th have it, 0: as is the family's habit."""
+    every, step = tuple(range(n_layers)), step or family.global_step
+    mostly = tuple(layer for layer in every if step and (layer + 1) % step)
+    return {"none": (), "all": every, "late": every[first:], "without RoPE": no_rope, "mostly": mostly}[family.slides]
+
+
+def embed_scale(family: Family, dim: int) -> float:
+    """Returns what the embedding of a family is multiplied with, a float32."""
+    return float(np.float32(math.sqrt(dim))) if family.gemma else 1.0
 
 
 def llama3_factors(theta: float, head_size: int, factor: float, low: float, high: float, positions: int) -> tuple[float, ...]:

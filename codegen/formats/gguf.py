@@ -14,7 +14,7 @@ import numpy as np
 
 from codegen.errors import BakeError, shown
 from codegen.formats.blocks import ENCODINGS, decode
-from codegen.formats.families import check_factors, find_family, without_rope
+from codegen.formats.families import Family, check_factors, embed_scale, find_family, local_layers, without_rope
 from codegen.formats.gguf_file import Gguf, read_gguf, text_of
 from codegen.formats.json_file import LEAST, MOST
 from codegen.formats.keys import Tell, check_keys, ignore
@@ -42,6 +42,8 @@ NAMES = {
     "bv": "blk.{}.attn_v.bias",
     "rms_q_weight": "blk.{}.attn_q_norm.weight",
     "rms_k_weight": "blk.{}.attn_k_norm.weight",
+    "rms_post_att_weight": "blk.{}.post_attention_norm.weight",
+    "rms_post_ffn_weight": "blk.{}.post_ffw_norm.weight",
 }
 FLOATS = ("F32", "F16", "BF16")
 ROPE_FACTORS = "rope_freqs.weight"  # divides the frequency of each pair
@@ -51,8 +53,8 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a GGUF file. A file whose matrices are all Q8_0 is a q8 model of groups of 32, any other one is f32."""
     gguf = read_gguf(path)
     family = find_family(gguf.metadata.get("general.architecture"), f"{path.name}: general.architecture", True)
-    own = f"{family.name}."
-    check_keys("GGUF", gguf.metadata, path.name, tell, own)
+    own = f"{family.gguf or family.name}."
+    check_keys("GGUF", gguf.metadata, path.name, tell, own, family.gemma)
     dim = _integer(gguf, own + "embedding_length")
     n_heads = _integer(gguf, own + "attention.head_count")
     if n_heads < 1 or dim % n_heads and own + "attention.key_length" not in gguf.metadata:
@@ -77,12 +79,13 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
         shared_classifier=NAMES["wcls"] not in gguf.tensors,
         rope_theta=_number(gguf, own + "rope.freq_base", 10000.0),
         norm_eps=_number(gguf, own + "attention.layer_norm_rms_epsilon"),
-        qkv_bias=family.qkv_bias,
-        head_norms=family.head_norms,
+        embed_scale=embed_scale(family, dim),
+        **family.kind,
     )
     check_dims(model, path.name)
     factors = _rope_factors(gguf, own, head_size)
     model = replace(model, rope_factors=factors, no_rope=without_rope(family.rope_step, model.n_layers))
+    model = _with_windows(gguf, own, family, model)
     rest = {name: stored for name, stored in gguf.tensors.items() if name != ROPE_FACTORS}
     tensors = match_tensors(path.name, model, NAMES, rest, halves=family.halves)
     if all(stored.encoding == "Q8_0" for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
@@ -90,6 +93,22 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     elif all(stored.encoding not in FLOATS for (name, _), stored in tensors.items() if name not in VECTOR_TENSORS):
         model = replace(model, nearest=Q8.name)  # they have 3 to 8 bits a weight, with offsets that no baked type has
     return StoredCheckpoint(path, model, tensors)
+
+
+def _with_windows(gguf: Gguf, own: str, family: Family, model: Model) -> Model:
+    """Returns the model with the window that slides in most layers, and their base of RoPE, where its family has one and the file
+    says it."""
+    window = _integer(gguf, own + "attention.sliding_window", 0)
+    if family.slides != "mostly" or not window:
+        return model
+    step = _integer(gguf, own + "attention.sliding_window_pattern", family.global_step)
+    if window < 1 or step < 1:
+        raise BakeError(
+            f"{gguf.name}: {own}attention.sliding_window: expected 1 position or more, in all but every so many-th layer, found "
+            f"{window} and {step}; can't be baked"
+        )
+    theta = _number(gguf, own + "rope.freq_base_swa", family.local_theta)
+    return replace(model, window=window, local=local_layers(family, model.n_layers, 0, (), step), local_theta=theta)
 
 
 def _integer(gguf: Gguf, key: str, default: int | None = None) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats.blocks import decode
-from codegen.formats.families import Family, check_factors, find_family, llama3_factors, local_layers, without_rope
+from codegen.formats.families import Family, check_factors, embed_scale, find_family, llama3_factors, local_layers, without_rope
 from codegen.formats.json_file import Object, integer, number, read_object, typed
 from codegen.formats.keys import Tell, check_keys, ignore
 from codegen.formats.safetensors import read_safetensors
@@ -42,6 +42,12 @@ NAMES = {
     "rms_q_weight": "model.layers.{}.self_attn.q_norm.weight",
     "rms_k_weight": "model.layers.{}.self_attn.k_norm.weight",
 }
+# Replaces names where there are norms before and behind attention and ffn.
+POST_NORMS = {
+    "rms_ffn_weight": "model.layers.{}.pre_feedforward_layernorm.weight",
+    "rms_post_att_weight": "model.layers.{}.post_attention_layernorm.weight",
+    "rms_post_ffn_weight": "model.layers.{}.post_feedforward_layernorm.weight",
+}
 # Matches a table that old versions stored; transformers computes it from rope_theta, as we do.
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
@@ -54,7 +60,8 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     source = f"{folder.name}/config.json"
     config = read_object(folder / "config.json")
     family = find_family(config.get("model_type"), f"{source}: model_type")
-    check_keys("config.json", config, source, tell)
+    check_keys("config.json", config, source, tell, gemma=family.gemma)
+    config = _flat_rope(config, source) if family.gemma else config
     classes = config.get("architectures")
     if classes is not None and (not isinstance(classes, list) or len(classes) != 1 or classes[0] not in family.classes):
         raise BakeError(
@@ -83,20 +90,24 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
         shared_classifier=tied,
         rope_theta=(theta := _rope_theta(config, source, family.rope_theta)),
         norm_eps=number(config, "rms_norm_eps", source, family.norm_eps),
-        qkv_bias=family.qkv_bias,
-        head_norms=family.head_norms,
+        embed_scale=embed_scale(family, dim),
+        score_size=_score_size(config, family, head_size, source),
+        **family.kind,
     )
     check_dims(model, source)
     factors = _rope_factors(config, source, theta, head_size)
     model = replace(model, rope_factors=factors, no_rope=(no_rope := _no_rope(config, family, n_layers, source)))
     window, local = _windows(config, family, n_layers, no_rope, source)
     model = replace(model, window=window, local=local)
+    if local and family.local_theta:
+        model = replace(model, local_theta=number(config, "rope_local_base_freq", source, family.local_theta))
     head, embedding = (found.get(NAMES[name]) for name in ("wcls", "token_embedding_table"))
     if tied and head is not None and embedding is None:
         found[NAMES["token_embedding_table"]] = head  # the writer chooses which of the two is stored
     tensors = match_tensors(
-        folder.name, model, NAMES, found, re.compile(r"lm_head\.weight|" + IGNORED.pattern) if tied else IGNORED, True
-    )
+        folder.name, model, NAMES | (POST_NORMS if family.gemma else {}), found,
+        re.compile(r"lm_head\.weight|" + IGNORED.pattern) if tied else IGNORED, True, float(family.gemma),
+    )  # fmt: skip
     if tied and head is not None:
         _check_tied(folder.name, head, tensors["token_embedding_table", 0])
     return StoredCheckpoint(folder, model, tensors)
@@ -117,6 +128,7 @@ _BARE = {NAMES["token_embedding_table"], NAMES["rms_final_weight"]}
 _LAYER = re.compile(r"layers\.\d+\.")
 
 
+ATTENTION = ("full_attention", "sliding_attention")  # lists what layer_types may say
 WINDOWS_FROM = 28  # max_window_layers of a Qwen whose configuration does not say it
 
 # Name where the scaling of RoPE is told, and what its types take.
@@ -126,6 +138,24 @@ ROPE_KEYS = {
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
+
+
+def _score_size(config: Object, family: Family, head_size: int, source: str) -> float:
+    """Returns what scores are divided by the root of, where it is not the head size."""
+    size = number(config, "query_pre_attn_scalar", source, family.head_size) if family.gemma else head_size
+    return 0.0 if size == head_size else size
+
+
+def _flat_rope(config: Object, source: str) -> Object:
+    """Returns the configuration of a Gemma with one RoPE in rope_parameters: transformers 5 has one for each kind of attention there."""
+    rope = typed(config, "rope_parameters", dict, source) or {}
+    kinds = {kind: typed(rope, kind, dict, f"{source}: rope_parameters") or {} for kind in ATTENTION if kind in rope}
+    if not kinds:
+        return config
+    if set(rope) != set(kinds) or kinds.get(ATTENTION[1], {}).get("rope_type", "default") != "default":
+        raise BakeError(f"{source}: rope_parameters: expected full_attention, and a sliding_attention without scaling, found {shown(rope)}")
+    local = kinds.get(ATTENTION[1], {}).get("rope_theta") or config.get("rope_local_base_freq")
+    return {**config, "rope_parameters": kinds.get(ATTENTION[0]), "rope_local_base_freq": local}
 
 
 def _rope_theta(config: Object, source: str, default: float) -> float:
@@ -195,9 +225,6 @@ def _no_rope(config: Object, family: Family, n_layers: int, source: str) -> tupl
     return without_rope(interval, n_layers)
 
 
-ATTENTION = ("full_attention", "sliding_attention")  # lists what layer_types may say
-
-
 def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, ...], source: str) -> tuple[int, tuple[int, ...]]:
     """Reads the positions of the sliding window and the layers that have it, those that layer_types lists or the family's
     own; 0 and none where it is not used: a Mistral's is unless it is null, those of the others only where use_sliding_window
@@ -220,10 +247,13 @@ def _windows(config: Object, family: Family, n_layers: int, no_rope: tuple[int, 
     first = integer(config, "max_window_layers", source, WINDOWS_FROM)
     if first < 0:
         raise BakeError(f"{source}: max_window_layers: expected 0 or more, found {first}; this model can't be baked")
+    step = next((integer(config, key, source) for key in ("sliding_window_pattern", "_sliding_window_pattern") if config.get(key)), 0)
+    if step < 0:
+        raise BakeError(f"{source}: sliding_window_pattern: expected 1 or more, found {step}; this model can't be baked")
     if listed is not None:
         local = tuple(layer for layer, kind in enumerate(listed) if kind == "sliding_attention")
     else:
-        local = local_layers(family, n_layers, first, no_rope) if used else ()
+        local = local_layers(family, n_layers, first, no_rope, step) if used else ()
     return (window, local) if local else (0, ())
 
 

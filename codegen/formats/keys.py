@@ -97,6 +97,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
                   _ABOUT),
         _harmless(_SAMPLING, "how to sample is for the program's options to say"),
     ),
+    "config.json of a Gemma": (
+        _honoured("query_pre_attn_scalar rope_local_base_freq sliding_window_pattern _sliding_window_pattern"),
+        _neutral("hidden_act hidden_activation", "the tanh form of GELU", "gelu_pytorch_tanh"),
+        _neutral("use_bidirectional_attention", "every position sees those before it", False),
+        _neutral("attn_logit_softcapping final_logit_softcapping", "none", 0),
+    ),
     "generation_config.json": (
         _honoured("bos_token_id eos_token_id"),
         _harmless("pad_token_id decoder_start_token_id", _NO_TEXT),
@@ -132,6 +138,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _neutral("type", "BPE", "BPE"),
         _neutral("dropout", "none", 0),
         _neutral("continuing_subword_prefix end_of_word_suffix", "none", ""),
+    ),
+    "GGUF of a Gemma": (
+        _honoured("<arch>.attention.sliding_window <arch>.attention.sliding_window_pattern <arch>.rope.freq_base_swa"),
     ),
     "GGUF": (
         _honoured("general.architecture general.alignment <arch>.context_length <arch>.embedding_length <arch>.block_count "
@@ -178,12 +187,13 @@ def _find(kind: str, key: str) -> Rule | None:
     return next((rule for rule in RULES[kind] if any(fnmatch.fnmatchcase(key, name) for name in rule.names)), None)
 
 
-def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, prefix: str = "") -> None:
+def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, prefix: str = "", gemma: bool = False) -> None:
     """Refuses, by name, the keys of a file that would change the model and are not honoured; tells of unknown others. In the
-    rules, ARCHITECTURE stands for a `prefix`."""
+    rules, ARCHITECTURE stands for a `prefix`; those of a Gemma come first."""
     unknown = []
     for key, value in values.items():
-        rule = _find(kind, ARCHITECTURE + key.removeprefix(prefix) if prefix and key.startswith(prefix) else key)
+        name = ARCHITECTURE + key.removeprefix(prefix) if prefix and key.startswith(prefix) else key
+        rule = (_find(f"{kind} of a Gemma", name) if gemma else None) or _find(kind, name)
         if value is None:
             continue
         if rule is None:

@@ -26,7 +26,8 @@ T = TypeVar("T", bound=np.generic)
 class Stored:
     """Says where a tensor lies and how: file, byte offset, encoding (a key of ENCODINGS), shape with rows first.
 
-    `heads` is the number of heads whose rows are in Hugging Face's order (0: llama2.c's). `crc` is the CRC-32 of its
+    `heads` is the number of heads whose rows are in Hugging Face's order (0: llama2.c's), `less` what was taken off the values.
+    `crc` is the CRC-32 of its
     bytes where the file states one.
     """
 
@@ -35,6 +36,7 @@ class Stored:
     encoding: str
     shape: tuple[int, ...]
     heads: int = 0
+    less: float = 0.0
     crc: int | None = None
 
     @property
@@ -66,6 +68,7 @@ class StoredCheckpoint:
             q = np.ascontiguousarray(blocks["q"]).reshape(-1, columns)
             return Quantized(unpermute(q, stored.heads), unpermute(s, stored.heads))
         values = check_finite(decode(raw, stored.encoding).reshape(-1, columns), label)
+        values = values + np.float32(stored.less) if stored.less else values
         return unpermute(values.T, stored.heads).T if len(stored.shape) == 1 else unpermute(values, stored.heads)
 
 
@@ -88,11 +91,13 @@ def match_tensors(
     found: Mapping[str, Stored],
     ignored: re.Pattern[str] | None = None,
     halves: bool = False,
+    less: float = 0.0,
 ) -> dict[tuple[str, int], Stored]:
     """Finds every tensor of the model among those of a file and refuses, by name, what is missing or left over.
 
     names: llama2.c's name to the file's, with "{}" for the layer. ignored: names that carry no weight of the model.
-    halves: the rows of wq and wk, and what belongs to them, are in Hugging Face's order.
+    halves: the rows of wq and wk, and what belongs to them, are in Hugging Face's order. less: what the file has of the norms'
+    weights is less by so much.
     """
     rest = dict(found)
     tensors: dict[tuple[str, int], Stored] = {}
@@ -106,7 +111,7 @@ def match_tensors(
             if stored.shape != shape:
                 raise BakeError(f"{source}: tensor {key}: expected shape {shape}, found {shown(stored.shape)}")
             heads = _heads(model, name) if halves else 0
-            tensors[name, layer] = replace(stored, heads=heads)
+            tensors[name, layer] = replace(stored, heads=heads, less=less if name.startswith("rms_") else 0.0)
     for key in rest:
         if not (ignored and ignored.fullmatch(key)):
             what = "biases" if key.endswith(".bias") else "tensor of this name"

@@ -15,12 +15,14 @@ from codegen.formats.beside import Beside
 from codegen.formats.json_file import Object
 from codegen.formats.json_parts import SPACE, Normal, added_of, check_root, make_json_frame, merges_of, normal_of, steps, vocabulary_of
 from codegen.formats.keys import Tell, ignore
-from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NONE, NORMAL, UNKNOWN, USER_DEFINED, Piece, to_llama2c
+from codegen.formats.vocabulary import BYTE, CONTROL, LONGEST_PIECE, NONE, NORMAL, UNKNOWN, USER_DEFINED, Piece, first_byte, to_llama2c
 from codegen.tokenizer import BYTE_TOKENS, FIRST_BYTE, TokenizerData
 
 # Limits the sum of the squares of the pieces' lengths: what looking for every way to cut each of them takes. Llama 2's is 1.3
 # million.
 MOST_TO_CUT = 1 << 25
+# Cuts a Gemma's text at spaces, of which there are none: the normaliser has replaced them.
+AT_SPACES = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 DECODER = [
     {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
     {"type": "ByteFallback"},
@@ -45,11 +47,12 @@ def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Te
     merged = {part for left, right in merges for part in (left, right, left + right)}
     pieces = [Piece("", 0.0, NONE)] * (max([*texts, *added], default=-1) + 1)
     made: dict[str, int] = {}
+    first = first_byte([texts.get(at, "") for at in range(len(pieces))])
     for at, text in texts.items():
         kind = NORMAL
-        if FIRST_BYTE <= at < FIRST_BYTE + 256 and text.encode("utf-8", "replace") == BYTE_TOKENS[at - FIRST_BYTE]:
+        if first <= at < first + 256 and text.encode("utf-8", "replace") == BYTE_TOKENS[at - first]:
             kind = BYTE
-        elif at == 0:
+        elif at == 0 and first == FIRST_BYTE:
             kind = UNKNOWN
         elif at in added and text not in merged:
             kind = CONTROL if added[at].special else USER_DEFINED
@@ -68,7 +71,7 @@ def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Te
 def _spaces(root: Object, normal: Normal, beside: Beside, source: str) -> tuple[str, bool]:
     """Finds where spaces are put in front (codegen.frame.SPACES), and whether one is dropped from what is printed."""
     pre = steps(root, "pre_tokenizer", source)
-    if not pre and normal.replace:
+    if pre in ([], [AT_SPACES]) and normal.replace:
         spaces = "each" if normal.prepend else "none"
     elif len(pre) == 1 and not normal.replace and not normal.prepend:
         spaces = _metaspace(pre[0], f"{source}: pre_tokenizer")

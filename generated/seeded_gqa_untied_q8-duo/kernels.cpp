@@ -1407,7 +1407,7 @@ void add(const Context& c, float* x, const float* y) {
 
 namespace {
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 /// h[begin, end) *= silu(h) * h2, in steps of 16.
 void swiglu_16(float* h, const float* h2, int begin, int end) {
     if (begin == end) {
@@ -1438,7 +1438,7 @@ void swiglu_16(float* h, const float* h2, int begin, int end) {
 
 }  // namespace
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 void swiglu(const Context& c, float* hb, const float* hb2) {
     const Rows rows16 = c.own_rows(0, 10, 16);
     for (int p = 0; p < c.n; ++p) {

@@ -712,7 +712,7 @@ void add(const Context& c, float* x, const float* y) {
 
 namespace {
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 /// h[begin, end) *= silu(h) * h2, in steps of 32.
 void swiglu_32(float* h, const float* h2, int begin, int end) {
     if (begin == end) {
@@ -741,7 +741,7 @@ void swiglu_32(float* h, const float* h2, int begin, int end) {
     }
 }
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 /// h[begin, end) *= silu(h) * h2, in steps of 8.
 void swiglu_8(float* h, const float* h2, int begin, int end) {
     if (begin == end) {
@@ -770,7 +770,7 @@ void swiglu_8(float* h, const float* h2, int begin, int end) {
     }
 }
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 /// h[begin, end) *= silu(h) * h2, in steps of 4.
 void swiglu_4(float* h, const float* h2, int begin, int end) {
     if (begin == end) {
@@ -801,7 +801,7 @@ void swiglu_4(float* h, const float* h2, int begin, int end) {
 
 }  // namespace
 
-// templates/rvv_swiglu.jinja
+// templates/rvv_glu.jinja
 void swiglu(const Context& c, float* hb, const float* hb2) {
     const Rows rows32 = c.own_rows(0, 5, 32);
     for (int p = 0; p < c.n; ++p) {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from codegen.checkpoint import open_checkpoint
-from codegen.formats.families import FAMILIES, without_rope
+from codegen.formats.families import FAMILIES, embed_scale, local_layers, without_rope
 from codegen.model import Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,9 +35,10 @@ def tiny(shared: bool = True, family: str = "llama", **changes: Any) -> tuple[Mo
     """A model of random weights whose rows are multiples of 32; 2 layers, 4 heads, 2 key/value heads, or what is changed; of a family."""
     dims = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 40, "seq_len": 16}
     own = FAMILIES[family]
-    model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared, "qkv_bias": own.qkv_bias, "head_norms": own.head_norms}
-                  | dims | changes)  # fmt: skip
-    model = replace(model, no_rope=without_rope(own.rope_step, model.n_layers))
+    model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared} | own.kind | dims | changes)
+    model = replace(model, no_rope=without_rope(own.rope_step, model.n_layers), embed_scale=embed_scale(own, model.dim))
+    if own.slides == "mostly":
+        model = replace(model, window=model.window or 5, local=local_layers(own, model.n_layers, 0, ()), local_theta=own.local_theta)
     random = np.random.default_rng(1)
     shapes = model.tensor_shapes()
     return model, {key: random.standard_normal(shapes[key[0]][1:]).astype("<f4") for key in keys(model)}
@@ -95,6 +96,10 @@ HF_NAMES = {
     "bv": "model.layers.{}.self_attn.v_proj", "rms_q_weight": "model.layers.{}.self_attn.q_norm",
     "rms_k_weight": "model.layers.{}.self_attn.k_norm",
 }  # fmt: skip
+HF_POST_NORMS = {
+    "rms_ffn_weight": "model.layers.{}.pre_feedforward_layernorm", "rms_post_att_weight": "model.layers.{}.post_attention_layernorm",
+    "rms_post_ffn_weight": "model.layers.{}.post_feedforward_layernorm",
+}  # fmt: skip
 VECTORS = ("rms", "b")  # what the names of tensors of one row begin with
 
 
@@ -129,11 +134,13 @@ def to_halves(values: np.ndarray, heads: int) -> np.ndarray:
 
 def hf_entries(model: Model, tensors: Tensors, dtype: str = "F32") -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     entries = {}
+    names = HF_NAMES | (HF_POST_NORMS if model.post_norms else {})
     for (name, layer), values in tensors.items():
         heads = heads_of(model, name)
+        values = values - np.float32(1) if model.post_norms and name.startswith("rms") else values
         values = to_halves(values, heads) if heads else values
         shape = values.shape[1:] if name.startswith(VECTORS) else values.shape
-        entries[full_name(HF_NAMES, name, layer)] = (dtype, shape, encode(values, dtype))
+        entries[full_name(names, name, layer)] = (dtype, shape, encode(values, dtype))
     return entries
 
 
@@ -151,16 +158,19 @@ def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
 def hf_family(family: str, scaling: tuple[float, float, float, int] | None = None) -> dict[str, Any]:
     """What config.json says of a family other than llama, and of Llama 3's scaling of RoPE."""
     classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3",
-               "mistral": "Mistral"}  # fmt: skip
+               "mistral": "Mistral", "gemma3_text": "Gemma3"}  # fmt: skip
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     rope = {"rope_type": "llama3", **dict(zip(names, scaling, strict=True))} if scaling else None
-    return {"model_type": family, "architectures": [f"{classes[family]}ForCausalLM"], "rope_scaling": rope}
+    own = {"hidden_act": None, "hidden_activation": "gelu_pytorch_tanh"} if FAMILIES[family].gemma else {}
+    return {"model_type": family, "architectures": [f"{classes[family]}ForCausalLM"], "rope_scaling": rope} | own
 
 
 def hf_window(model: Model) -> dict[str, Any]:
     """What config.json says of a sliding window, layer by layer."""
     kinds = ["sliding_attention" if layer in model.local else "full_attention" for layer in range(model.n_layers)]
-    return {"sliding_window": model.window, "use_sliding_window": True, "layer_types": kinds}
+    gemma = {"query_pre_attn_scalar": model.score_size or model.head_size, "rope_local_base_freq": model.local_theta}
+    own = gemma if model.post_norms else {"use_sliding_window": True}
+    return {"sliding_window": model.window, "layer_types": kinds} | own
 
 
 def hf_folder(folder: Path, model: Model, tensors: Tensors, dtype: str = "F32", **changes: Any) -> Path:
@@ -178,6 +188,7 @@ GGUF_NAMES = {
     "w1": "blk.{}.ffn_gate", "w2": "blk.{}.ffn_down", "w3": "blk.{}.ffn_up", "rms_final_weight": "output_norm",
     "wcls": "output", "bq": "blk.{}.attn_q", "bk": "blk.{}.attn_k", "bv": "blk.{}.attn_v",
     "rms_q_weight": "blk.{}.attn_q_norm", "rms_k_weight": "blk.{}.attn_k_norm",
+    "rms_post_att_weight": "blk.{}.post_attention_norm", "rms_post_ffn_weight": "blk.{}.post_ffw_norm",
 }  # fmt: skip
 GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
 U32, F32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
@@ -239,6 +250,9 @@ def gguf(
 
 
 def gguf_kv(model: Model, family: str = "llama", **changes: tuple[int, Any] | None) -> KV:
+    family = FAMILIES[family].gguf or family
+    if model.local and model.post_norms:
+        changes = {f"{family}__attention__sliding_window": (U32, model.window), **changes}
     kv: dict[str, tuple[int, Any] | None] = {
         "general.architecture": (STRING, family),
         f"{family}.context_length": (U32, model.seq_len),
@@ -273,9 +287,12 @@ def gguf_tensors(tensors: Tensors, encoding: str = "F32", halves: Model | None =
 def gguf_of(model: Model, tensors: Tensors, family: str, keys: KV | None = None, encoding: str = "F32") -> bytes:
     """The file of a family as llama.cpp's converter writes it."""
     entries = gguf_tensors(tensors, encoding, model if FAMILIES[family].halves else None)
-    if model.rope_factors:
+    scaling: KV = {}
+    if model.rope_factors and FAMILIES[family].gemma:
+        scaling = {"gemma3.rope.scaling.type": (STRING, "linear"), "gemma3.rope.scaling.factor": (F32, model.rope_factors[0])}
+    elif model.rope_factors:
         entries.append(rope_freqs(model.rope_factors))
-    return gguf(gguf_kv(model, family) | (keys or {}), entries)
+    return gguf(gguf_kv(model, family) | scaling | (keys or {}), entries)
 
 
 def rope_freqs(factors: Sequence[float]) -> GgufTensor:

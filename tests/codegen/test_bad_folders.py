@@ -43,6 +43,7 @@ def without(name: str) -> bytes:
 
 CONFIG = files.hf_config(MODEL)
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+GEMMA = {"model_type": "gemma3_text", "architectures": None}
 SMOLLM3 = {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"]}
 Q = "model.layers.0.self_attn.q_proj"
 WHOLE = files.safetensors(ENTRIES)
@@ -159,6 +160,21 @@ FOLDERS: list[Case] = [
                                    layer_types=["chunked_attention", {}]), "expected 2 times full_attention or sliding_attention, found"),
     ("layer_types_mistral", config(model_type="mistral", architectures=None, layer_types=["full_attention"] * 2),
      "layer_types: expected 2 times sliding_attention, found"),
+    ("gemma_activation", config(**GEMMA, hidden_act=None, hidden_activation="gelu"),
+     "hidden_activation: expected the tanh form of GELU, found 'gelu'"),
+    ("gemma_silu", config(**GEMMA), "hidden_act: expected the tanh form of GELU, found 'silu'"),
+    ("gemma_both_ways", config(**GEMMA, hidden_act=None, use_bidirectional_attention=True), "use_bidirectional_attention: expected every"),
+    ("gemma_cap", config(**GEMMA, hidden_act=None, final_logit_softcapping=30.0), "final_logit_softcapping: expected none, found 30.0"),
+    ("gemma_scalar", config(**GEMMA, hidden_act=None, query_pre_attn_scalar=0), "query_pre_attn_scalar: expected a number above 0"),
+    ("gemma_scalar_huge", config(**GEMMA, hidden_act=None, query_pre_attn_scalar=1e300),
+     "query_pre_attn_scalar: expected a number above 0"),
+    ("gemma_window_0", config(**GEMMA, hidden_act=None, sliding_window=0), "sliding_window: expected 1 position or more, found 0"),
+    ("gemma_pattern", config(**GEMMA, hidden_act=None, sliding_window_pattern=-6),
+     "sliding_window_pattern: expected 1 or more, found -6"),
+    ("gemma_base", config(**GEMMA, hidden_act=None, rope_local_base_freq=0), "rope_local_base_freq: expected a number"),
+    ("gemma_rope", config(**GEMMA, hidden_act=None, rope_parameters={"sliding_attention": {"rope_type": "linear"}}),
+     "expected full_attention, and a sliding_attention without scaling"),
+    ("gemma_of_a_llama", config(query_pre_attn_scalar=256), "'query_pre_attn_scalar': an unknown key, found 256"),
     ("max_window_layers", config(model_type="qwen2", architectures=None, max_window_layers=-1), "max_window_layers: expected 0 or more"),
     ("rope_parameters", config(rope_parameters={"rope_type": "yarn"}),
      "rope_parameters: expected no scaling, linear or llama3, found yarn"),
@@ -166,7 +182,8 @@ FOLDERS: list[Case] = [
     ("attention_bias_1", config(attention_bias=1), "attention_bias: expected no biases, found 1"),
     ("mlp_bias", config(mlp_bias=True), "mlp_bias: expected no biases"),
     ("activation", config(hidden_act="gelu"), "hidden_act: expected silu, found 'gelu'"),
-    ("another_model", config(model_type="gpt2"), "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, found 'gpt2'"),
+    ("another_model", config(model_type="gpt2"), "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, "
+     "gemma3_text, found 'gpt2'"),
     ("sliding_window", config(sliding_window=4096), "sliding_window: expected none of a llama, found 4096"),
     ("partial_rope", config(partial_rotary_factor=0.5), "partial_rotary_factor: expected RoPE on the whole head"),
     ("quantized", config(quantization_config={"bits": 4}), "quantization_config: expected float weights"),

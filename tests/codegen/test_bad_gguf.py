@@ -56,6 +56,13 @@ def renamed(architecture: str) -> dict[str, Any]:
     return kv | {"general.architecture": (STRING, architecture)}
 
 
+def gemma(**changes: tuple[int, Any]) -> bytes:
+    """A Gemma with other keys of its own."""
+    model, tensors = files.tiny(family="gemma3_text")
+    keys = files.gguf_kv(model, "gemma3_text") | {f"gemma3.{key}": value for key, value in changes.items()}
+    return files.gguf(keys, files.gguf_tensors(tensors, halves=model))
+
+
 LINEAR = {"llama.rope.scaling.type": (STRING, "linear")}
 GGUF_FILE = gguf()
 LAST = len(files.encode(TENSORS["rms_final_weight", 0], "F32"))
@@ -70,7 +77,7 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("value_count_more", gguf(counts=(len(INFOS), len(KV) + 1)), "left"),
     ("tensor_count_less", gguf(counts=(len(INFOS) - 1, len(KV))), "padding: expected zeros"),
     ("no_tensors", gguf(tensors=[]), "tensor token_embd.weight: found none"),
-    ("no_values", gguf(kv={}), "general.architecture: expected one of llama, qwen2, qwen3, smollm3, found none"),
+    ("no_values", gguf(kv={}), "general.architecture: expected one of llama, qwen2, qwen3, smollm3, gemma3, found none"),
     ("key_length_2_64", patched(GGUF_FILE, files.gguf_string("llama.block_count"),
                                 b"\xff" * 8 + b"llama.block_count"), "key: expected 18446744073709551615 bytes"),
     ("key_escaped", gguf({"\x1b[2J": (U32, 1)}, [])[:-1], "'\\x1b[2J': expected 4 bytes, found 3 left"),
@@ -112,7 +119,12 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("padding", gguf(filler=b"x"), "padding: expected zeros"),
     ("padding_at_end", gguf(kv=KV, tensors=[*INFOS[:-1], GgufTensor("x", (1,), 0, bytes(4) + b"x" * 28)]), "padding"),
     ("architecture", with_kv(general__architecture=(STRING, "gemma\x1b[2J")), "found 'gemma\\x1b[2J'"),
-    ("architecture_number", with_kv(general__architecture=(U32, 1)), "smollm3, found 1"),
+    ("gemma_window", gemma(**{"attention.sliding_window": (5, -1)}), "sliding_window: expected 1 position or more"),
+    ("gemma_pattern", gemma(**{"attention.sliding_window_pattern": (U32, 0)}), "in all but every so many-th layer, found 5 and 0"),
+    ("gemma_window_text", gemma(**{"attention.sliding_window": (STRING, "4")}),
+     "gemma3.attention.sliding_window: expected an integer, found '4'"),
+    ("gemma_cap", gemma(attn_logit_softcapping=(F32, 50.0)), "attn_logit_softcapping: expected none, found 50"),
+    ("architecture_number", with_kv(general__architecture=(U32, 1)), "smollm3, gemma3, found 1"),
     ("experts", with_kv(llama__expert_count=(U32, 8)), "llama.expert_count: expected no experts, found 8"),
     ("rope_scaling", gguf(KV | {"llama.rope.scaling.type": (STRING, "yarn")}), "scaling.type: expected none or linear, found 'yarn'"),
     ("rope_linear", gguf(KV | {"llama.rope.scaling.type": (STRING, "linear")}), "scaling.factor: expected a float above 0, found none"),

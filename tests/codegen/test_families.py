@@ -49,6 +49,43 @@ def test_a_folder_and_a_gguf_of_the_same_weights_are_one_model(name: str, shared
     assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
 
 
+GEMMAS: dict[str, dict[str, Any]] = {
+    "layer by layer": {},
+    "by its pattern": {"layer_types": None, "sliding_window_pattern": 6, "cache_implementation": "hybrid"},
+    "by its habit": {"layer_types": None, "rope_local_base_freq": None},
+    "of transformers 5": {"rope_scaling": None, "rope_theta": None, "rope_local_base_freq": None, "rope_parameters": {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GEMMAS)
+def test_a_gemma_is_one_model_in_both_formats(case: str, tmp_path: Path) -> None:
+    """A folder has the norms less one; its weights are multiples of 1/1024, so that nothing is rounded."""
+    model, tensors = files.tiny(family="gemma3_text", n_layers=7, window=3, rope_theta=1000000.0, rope_factors=(8.0,) * 4)
+    tensors = {key: np.rint(values * 1024) / np.float32(1024) for key, values in tensors.items()}
+    keys = files.hf_family("gemma3_text") | files.hf_window(model) | {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    keys |= {"attn_logit_softcapping": None, "final_logit_softcapping": None, "use_bidirectional_attention": False}
+    folder = open_model(files.hf_folder(tmp_path / "tiny", model, tensors, **keys | GEMMAS[case]))
+    read = gguf(tmp_path / "tiny.gguf", "gemma3_text", model, tensors)
+    assert folder.model == read.model == model and model.local == (0, 1, 2, 3, 4, 6)
+    for key, values in tensors.items():
+        assert np.array_equal(folder.tensor(*key), values) and np.array_equal(read.tensor(*key), values), key
+    assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
+
+
+def test_a_gemma_may_divide_its_scores_by_another_root(tmp_path: Path) -> None:
+    model, tensors = files.tiny(family="gemma3_text")
+    keys = files.hf_family("gemma3_text") | files.hf_window(replace(model, score_size=24.0))
+    found = open_model(files.hf_folder(tmp_path / "m", model, tensors, **keys))
+    assert found.model.score_size == 24.0
+    scaled = {key: values * np.float32((24 / 8) ** 0.5 if key[0] == "rms_q_weight" else 1) for key, values in tensors.items()}
+    as_usual = open_model(files.hf_folder(tmp_path / "n", model, scaled, **keys))
+    expected = forward(open_model(files.hf_folder(tmp_path / "o", model, tensors, **keys | {"query_pre_attn_scalar": 8})), TOKENS)
+    assert np.allclose(forward(as_usual, TOKENS), expected, atol=1e-3 * float(expected.std()))
+    assert not np.allclose(forward(found, TOKENS), expected, atol=1e-3 * float(expected.std()))
+
+
 def logits(name: str, tmp_path: Path) -> np.ndarray:
     model, tensors = tiny(name)
     return forward(gguf(tmp_path / "m.gguf", name, model, tensors), TOKENS)

@@ -12,7 +12,10 @@ import at_hand
 import model_files as files
 import pytest
 from conftest import RuntimeTokens
-from vocabulary_files import WRITERS, Pieces, dumped, pieces_of, sentencepiece_model, tiny_pieces, tokenizer_json
+from vocabulary_files import (
+    WRITERS, Pieces, dumped, gemma_json, gemma_keys, gemma_pieces, gemma_sentencepiece, pieces_of, sentencepiece_model, tiny_pieces,
+    tokenizer_json,
+)
 
 from codegen.errors import BakeError
 from codegen.export import main
@@ -181,3 +184,29 @@ def test_a_model_that_sentencepiece_trained(runtime_tokens: RuntimeTokens, tmp_p
         assert data.scores[at] == oracle.get_score(at)
     texts = [" ".join(line.split()) for line in text if line.split()]
     assert ids_of(runtime_tokens, bake(data), 400, texts) == [[1, *ids] for ids in oracle.encode(texts)]
+
+
+def test_gemmas_three_files_are_one_tokenizer(tmp_path: Path, runtime_tokens: RuntimeTokens, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its bytes are behind other special pieces than llama's, and no space is put in front. A tokenizer.bin has no such place."""
+    pieces = gemma_pieces(pieces_of(at_hand.tokenizer("seeded260K").read_bytes(), 512))
+    texts = ["once", " once  upon a   time", "a\n\n\nb", "\u00e9 \U0001f999 x", "<start_of_turn>user\nhello<end_of_turn>\n", ""]
+    special = [at for at, (_, _, kind) in enumerate(pieces) if kind in (2, 3)]
+    added = {str(at): {"content": pieces[at][0], "special": True, "normalized": False} for at in special}
+    config = {"bos_token": "<bos>", "eos_token": "<eos>", "add_bos_token": True, "added_tokens_decoder": added}
+    files_of = {"m.gguf": files.gguf(gemma_keys(pieces), []), "tokenizer.model": gemma_sentencepiece(pieces),
+                "tokenizer.json": dumped(gemma_json(pieces))}  # fmt: skip
+    found = {}
+    for name, data in files_of.items():
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        (folder / name).write_bytes(data)
+        if name != "m.gguf":
+            (folder / "tokenizer_config.json").write_bytes(dumped(config))
+        tokenizer = open_tokenizer(folder / name)
+        assert isinstance(tokenizer, TokenizerData) and tokenizer.first_byte == 8
+        found[name] = runtime_tokens(bake(tokenizer), len(tokenizer.pieces), [text.encode() for text in texts])
+    assert found["m.gguf"] == found["tokenizer.model"] == found["tokenizer.json"]
+    ids = [one for one, _ in found["m.gguf"]]
+    assert all(one[0] == 2 for one in ids) and ids[3][1:3] == [8 + 0xC3, 8 + 0xA9] and 6 in ids[2] and ids[4][1] == 4
+    assert main([str(tmp_path / "m_gguf/m.gguf"), str(tmp_path / "out.bin"), "--format", "tokenizer"]) == 65
+    assert "the bytes begin at id 8, a tokenizer.bin has them at 3" in capsys.readouterr().err

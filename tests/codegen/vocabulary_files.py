@@ -37,6 +37,43 @@ def tiny_pieces() -> Pieces:
     )
 
 
+def gemma_pieces(pieces: Pieces) -> Pieces:
+    """The pieces of a vocabulary of llama's kind as Gemma has them: other special ones, user-defined runs, bytes behind them."""
+    special = [(text, 0.0, 3) for text in ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")]
+    special[3] = ("<unk>", 0.0, 2)
+    return [*special, ("\n\n", 0.0, 4), ("\u2581\u2581", 0.0, 4), *pieces[3:]]
+
+
+def gemma_keys(pieces: Pieces) -> files.KV:
+    """A Gemma's tokenizer in GGUF, where llama.cpp's converter has put spaces into the user-defined pieces."""
+    texts = [(text.replace("\u2581", " ") if kind == 4 else text, score, kind) for text, score, kind in pieces]
+    return gguf_keys(texts, bos_token_id=(U32, 2), eos_token_id=(U32, 1), unknown_token_id=(U32, 3), add_space_prefix=(BOOL, 0),
+                     eot_token_id=(U32, 5), add_bos_token=(BOOL, 1), padding_token_id=(U32, 0))
+
+
+def gemma_sentencepiece(pieces: Pieces) -> bytes:
+    return sentencepiece_model(
+        pieces, message((3, 2), (4, len(pieces)), (35, 1), (40, 3), (41, 2), (42, 1)), message((1, "identity"), (3, 0), (4, 0), (5, 1))
+    )
+
+
+def gemma_json(pieces: Pieces) -> dict[str, Any]:
+    """Its tokenizer.json: no space in front, special and user-defined pieces as added tokens, runs by merges as well."""
+    added = [{"id": at, "content": text, "special": kind != 4, "normalized": False}
+             for at, (text, _, kind) in enumerate(pieces) if kind in (2, 3, 4)]  # fmt: skip
+    template = {"type": "TemplateProcessing", "pair": [], "special_tokens": {"<bos>": {"id": "<bos>", "ids": [2], "tokens": ["<bos>"]}},
+                "single": [{"SpecialToken": {"id": "<bos>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]}  # fmt: skip
+    root = tokenizer_json(
+        pieces, added_tokens=added, post_processor=template,
+        normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        pre_tokenizer={"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+        decoder={"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+                                                  {"type": "ByteFallback"}, {"type": "Fuse"}]},
+    )  # fmt: skip
+    root["model"]["merges"][:0] = [["\n", "\n"], ["\u2581", "\u2581"]]
+    return root
+
+
 def varint(value: int) -> bytes:
     return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
 

@@ -144,24 +144,31 @@ TEST(Kernels, AddAddsTheRowsOfATeam) {
     }
 }
 
-TEST(Kernels, SwigluEqualsTheOracle) {
+template <class Glu, class Expected>
+void expect_glu(Glu glu, Expected expected) {
     for (const int size : {1, 2, 5}) {
         Batch hb(kHiddenDim, kHiddenDimStride, 5);
         Batch hb2(kHiddenDim, kHiddenDimStride, 6);
-        const Floats special = {0.0F, -0.0F, 88.0F, -88.0F, 1e-30F, -104.0F, 200.0F, -200.0F};
+        const Floats special = {0.0F,    -0.0F, 88.0F,  -88.0F, 1e-30F, -104.0F, 200.0F,
+                                -200.0F, 10.0F, -10.0F, 10.5F,  -10.5F, 1e20F,   -1e20F};
         for (std::size_t i = 0; i < special.size() && i < hb.vectors[0].size(); ++i) {
             hb.vectors[0][i] = special[i];
             hb.at(0)[i] = special[i];
         }
         for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
-            watched(swiglu, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0),
+            watched(glu, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0),
                     hb2.at(0));
         }
         for (int p = 0; p < kMaxBatch; ++p) {
             const auto at = static_cast<std::size_t>(p);
-            expect_equal(oracle::swiglu(hb.vectors[at], hb2.vectors[at]), hb.at(p), position(p));
+            expect_equal(expected(hb.vectors[at], hb2.vectors[at]), hb.at(p), position(p));
         }
     }
+}
+
+TEST(Kernels, SwigluEqualsTheOracle) {
+#define GLU(name) expect_glu(name, oracle::name);
+#include "kernels.inc"
 }
 
 /// cosines, then sines (seq_len, head_size / 2), from the C library.
@@ -258,6 +265,7 @@ template <class Attention>
 void expect_attention(Attention attention, int window) {
     constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
     constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
+    const float score_size = oracle::read_facts(std::getenv("STORYBAKE_VALUES")).score_size;
     Guarded<Cached> keys(kKeys);
     Guarded<Cached> values(kValues);
     Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
@@ -292,7 +300,7 @@ void expect_attention(Attention attention, int window) {
                     for (std::size_t i = 0; i < kHeadSize; ++i) {
                         score += q.vectors[at][head + i] * all_k[first + t][kv_head + i];
                     }
-                    scores[t] = score / std::sqrt(static_cast<float>(kHeadSize));
+                    scores[t] = score / std::sqrt(score_size > 0 ? score_size : static_cast<float>(kHeadSize));
                 }
                 oracle::softmax(scores);
                 for (std::size_t t = 0; t < seen; ++t) {

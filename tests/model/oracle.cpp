@@ -44,6 +44,7 @@ Header read_header(std::istream& in, const std::string& path) {
         {"seq_len", &f.seq_len}, {"head_size", &f.head_size},
     };
     const std::map<std::string, float*> real = {{"rope_theta", &f.rope_theta}, {"norm_eps", &f.norm_eps}};
+    const std::map<std::string, float*> more = {{"embed_scale", &f.embed_scale}, {"score_size", &f.score_size}};
     std::set<std::string> found;
     std::string line;
     if (!std::getline(in, line) || line != "storybake values 1") {
@@ -72,9 +73,12 @@ Header read_header(std::istream& in, const std::string& path) {
             header.thetas[layer] = std::strtof(value.c_str(), nullptr);
         } else if (whole.contains(name)) {
             words >> *whole.at(name);
-        } else if (real.contains(name)) {
+        } else if (real.contains(name) || more.contains(name)) {
             words >> value;
-            *real.at(name) = std::strtof(value.c_str(), nullptr);
+            *(real.contains(name) ? real : more).at(name) = std::strtof(value.c_str(), nullptr);
+        } else if (name == "glu") {
+            words >> value;
+            f.gelu = value == "geglu";
         } else {
             fail(65, path + ": " + name + " is not known here: teach it to tests/model/oracle.cpp");
         }
@@ -231,6 +235,19 @@ Floats swiglu(const Floats& hb, const Floats& hb2) {
     return out;
 }
 
+Floats geglu(const Floats& hb, const Floats& hb2) {
+    const auto first = static_cast<float>(2 * std::sqrt(2 / M_PI));
+    const auto second = static_cast<float>(0.044715 * 2 * std::sqrt(2 / M_PI));
+    Floats out(hb.size());
+    for (std::size_t i = 0; i < hb.size(); ++i) {
+        float val = hb[i];
+        const float gate = val * (first + second * (val * val));
+        val *= 1.0F / (1.0F + std::exp(-gate));
+        out[i] = val * hb2[i];
+    }
+    return out;
+}
+
 void rope(Floats& x, int head_size, int pos, float rope_theta, const Floats& factors) {
     for (std::size_t i = 0; i < x.size(); i += 2) {
         const int head_dim = static_cast<int>(i) % head_size;
@@ -265,6 +282,8 @@ Model::Model(const std::string& path, bool f16_cache) : f16_cache_(f16_cache) {
         {"rms_ffn_weight", &Layer::rms_ffn},
         {"rms_q_weight", &Layer::rms_q},
         {"rms_k_weight", &Layer::rms_k},
+        {"rms_post_att_weight", &Layer::rms_post_att},
+        {"rms_post_ffn_weight", &Layer::rms_post_ffn},
         {"bq", &Layer::bq},
         {"bk", &Layer::bk},
         {"bv", &Layer::bv},
@@ -316,6 +335,13 @@ Floats Model::forward(int token) {
     const int kv_mul = n_heads / n_kv_heads;
     const int pos = static_cast<int>(keys_[0].size());
     Floats x = row(embedding, token);
+    for (float& v : x) {
+        v *= embed_scale;
+    }
+    const auto normed_again = [&](const Floats& out, const Floats& weight) {
+        return weight.empty() ? out : rmsnorm(out, weight, norm_eps);
+    };
+    const float root = std::sqrt(score_size > 0 ? score_size : static_cast<float>(head_size));
     for (std::size_t l = 0; l < layers.size(); ++l) {
         const Layer& layer = layers[l];
         const Floats normed = rmsnorm(x, layer.rms_att, norm_eps);
@@ -350,7 +376,7 @@ Floats Model::forward(int token) {
                 for (std::size_t i = 0; i < static_cast<std::size_t>(head_size); ++i) {
                     score += q[head + i] * keys_[l][all - seen + t][kv_head + i];
                 }
-                att[t] = score / std::sqrt(static_cast<float>(head_size));
+                att[t] = score / root;
             }
             softmax(att);
             for (std::size_t t = 0; t < seen; ++t) {
@@ -359,9 +385,10 @@ Floats Model::forward(int token) {
                 }
             }
         }
-        add(x, matmul(layer.wo, xb));
+        add(x, normed_again(matmul(layer.wo, xb), layer.rms_post_att));
         const Floats ffn = rmsnorm(x, layer.rms_ffn, norm_eps);
-        add(x, matmul(layer.w2, swiglu(matmul(layer.w1, ffn), matmul(layer.w3, ffn))));
+        const Floats hidden = (gelu ? geglu : swiglu)(matmul(layer.w1, ffn), matmul(layer.w3, ffn));
+        add(x, normed_again(matmul(layer.w2, hidden), layer.rms_post_ffn));
     }
     return matmul(wcls, rmsnorm(x, rms_final, norm_eps));
 }

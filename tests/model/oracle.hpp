@@ -33,6 +33,7 @@ void softmax(std::vector<float>& x);
 /// The value of the nearest float16, of two equally near the even one; infinity from 65520 on.
 float rounded_to_half(float x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
+std::vector<float> geglu(const std::vector<float>& hb, const std::vector<float>& hb2);
 /// Rotates pairs of a vector of whole heads at a position; rope_theta is the base of the frequencies, which are divided
 /// by the factors, if there are any.
 void rope(std::vector<float>& x, int head_size, int pos, float rope_theta = 10000.0F,
@@ -40,11 +41,12 @@ void rope(std::vector<float>& x, int head_size, int pos, float rope_theta = 1000
 
 struct Layer {
     std::vector<float> rms_att, rms_ffn;
-    std::vector<float> bq, bk, bv;    // empty: no biases
-    std::vector<float> rms_q, rms_k;  // empty: heads are not normed
-    bool rotates = true;              // q and k, by their positions
-    float theta = 0.0F;               // the base of RoPE, without factors; 0: the model's
-    int window = 0;                   // the positions that are attended to, the last ones; 0: all
+    std::vector<float> bq, bk, bv;                  // empty: no biases
+    std::vector<float> rms_q, rms_k;                // empty: heads are not normed
+    std::vector<float> rms_post_att, rms_post_ffn;  // empty: what is added to x is not normed
+    bool rotates = true;                            // q and k, by their positions
+    float theta = 0.0F;                             // the base of RoPE, without factors; 0: the model's
+    int window = 0;                                 // the positions that are attended to, the last ones; 0: all
     Matrix wq, wk, wv, wo, w1, w2, w3;
 };
 
@@ -52,6 +54,9 @@ struct Layer {
 struct Facts {
     int dim = 0, hidden_dim = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, vocab_size = 0, seq_len = 0, head_size = 0;
     float rope_theta = 0.0F, norm_eps = 0.0F;
+    // what few models have
+    bool gelu = false;
+    float embed_scale = 1.0F, score_size = 0.0F;  // scores are divided by its root; 0: the head size
 };
 
 /// The facts alone of a file of values.
