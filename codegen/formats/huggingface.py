@@ -129,7 +129,7 @@ _LAYER = re.compile(r"layers\.\d+\.")
 
 
 ATTENTION = ("full_attention", "sliding_attention")  # lists what layer_types may say
-WINDOWS_FROM = 28  # max_window_layers of a Qwen whose configuration does not say it
+WINDOWS_FROM = 28  # is max_window_layers of a Qwen whose configuration does not say it
 
 # Name where the scaling of RoPE is told, and what its types take.
 ROPE_PLACES = ("rope_parameters", "rope_scaling")
