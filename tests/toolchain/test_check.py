@@ -123,3 +123,14 @@ def test_a_newer_formatter_is_a_skip_and_an_expected_one(tmp_path: Path, monkeyp
         counts = results.Counts()
         assert style.named("clang-format", counts) is asked
         assert (counts.skipped, counts.unexpected) == (0 if asked else 1, 0)
+
+
+def test_what_a_minimal_system_skips_is_expected_and_nothing_is_that_no_test_says() -> None:
+    counts = results.Counts()
+    counts.add_skip("toolchain: the unit's words are checked by systemd-analyze, which is not here")
+    assert counts.unexpected == 0
+    counts.add_skip("toolchain: ccache is not here; run: tools/setup check")
+    assert counts.unexpected == 1
+    here = (Path(results.__file__), Path(__file__))
+    said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path not in here)
+    assert [words for words in results.EXPECTED_SKIPS if words not in said] == []
