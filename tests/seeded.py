@@ -87,6 +87,10 @@ RECIPES = {
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
     "collapsed15M": Recipe(STORIES["stories15M"], collapsed=True),
     "collapsed15M_q8": Recipe(STORIES["stories15M"], "v2", 32, collapsed=True),
+    # what of stories15M's shape decides what a draw takes, and what attention takes at late positions, and little else
+    "vocabulary15M_q8": Recipe((64, 160, 1, 4, 2, 32000, 64), "v2", 32),
+    "vocabulary15M_collapsed_q8": Recipe((64, 160, 1, 4, 2, 32000, 64), "v2", 32, collapsed=True),
+    "positions15M_q8": Recipe((288, 768, 1, 6, 6, 320, 256), "v2", 32),
     "collapsed": Recipe((64, 160, 2, 4, 2, 600, 64), collapsed=True),
     "collapsed_q8": Recipe((64, 160, 2, 4, 2, 600, 64), "v2", 32, shared=False, collapsed=True),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all

@@ -1,6 +1,7 @@
 """Makes the simulated figures of the documentation again: builds what they are of, runs it, and prints the tables.
 
-README.md and docs/riscv.md have `decode`, docs/riscv.md `kernels` and `guesses`, docs/security.md `selftest`, docs/robot.md `robot`.
+README.md and docs/riscv.md have `decode`, docs/riscv.md `kernels`, `guesses`, `sampling` and `positions`, docs/security.md `selftest`,
+docs/robot.md `robot`.
 """
 
 from __future__ import annotations
@@ -206,8 +207,54 @@ def guesses(simulator: Simulator) -> None:
         print(f"| {row.label} | {row.tokens_a_pass} | " + " | ".join(cells) + " |", flush=True)
 
 
+# The options of a table of draws, and its columns: a recipe of 32,000 tokens, and how it is baked.
+DRAWS = ("-t 0", "-t 1 -p 0.9", "-t 1 -p 1", "-t 1 --top-k 40", "-t 1 --min-p 0.05", "-t 1 --repeat-penalty 1.1")
+DRAWN_FROM = (
+    ("flat", "vocabulary15M_q8", ("-Dcertify=false",)),
+    ("with a top", "vocabulary15M_collapsed_q8", ("-Dcertify=false",)),
+    ("with a top, certified", "vocabulary15M_collapsed_q8", ()),
+)
+COMPUTES = re.compile(r"matmul_\w+|rmsnorm_\d+|quantize_\d+|embed|rope|cache_kv|attention|add|swiglu|forward")
+
+
+def cycles_by_name(simulator: Simulator, first: int, last: int, command: list[str]) -> dict[str, int]:
+    """The cycles of a token by function, at 1.3 GB/s."""
+    report = simulator.tokens(["bw=1.3"], first, last, command, by_function=True)
+    names = plain_names(list(report.functions))
+    spent: dict[str, int] = {}
+    for name, (_, cycles) in zip(names, report.functions.values()):
+        spent[name] = spent.get(name, 0) + cycles
+    return spent
+
+
+def sampling(simulator: Simulator) -> None:
+    """What choosing a token among 32,000 takes, all that is no step of the forward pass, by the options of the draw."""
+    print("| options | " + " | ".join(f"{label}, thousand cycles" for label, *_ in DRAWN_FROM) + " |")
+    print("| --- |" + " --- |" * len(DRAWN_FROM))
+    programs = [str(build_recipe(recipe, options)) for _, recipe, options in DRAWN_FROM]
+    for options in DRAWS:
+        cells = []
+        for program in programs:
+            spent = cycles_by_name(simulator, 2, 18, [program, *options.split(), "-s", "1"])
+            cells.append(f"{sum(cycles for name, cycles in spent.items() if not COMPUTES.fullmatch(name)) / 1e3:,.0f}")
+        print(f"| `{options}` | " + " | ".join(cells) + " |", flush=True)
+
+
+def positions(simulator: Simulator) -> None:
+    """What a layer's attention takes at early and late positions of stories15M's shape, with both types of the cache."""
+    print("| key/value cache | positions 2 to 34 | positions 222 to 254 |\n| --- | --- | --- |")
+    for kv in ("f32", "f16"):
+        program = str(build_recipe("positions15M_q8", (f"-Dkv={kv}",)))
+        cells = []
+        for first, last in ((2, 34), (222, 254)):
+            spent = cycles_by_name(simulator, first, last, [program, "-t", "0", "--ignore-eos"])
+            cells.append(f"{spent['attention']:,} cycles, {spent['cache_kv']:,} to store")
+        print(f"| `{kv}` | " + " | ".join(cells) + " |", flush=True)
+
+
 FIGURES: dict[str, Callable[[Simulator], None]] = {
-    "decode": decode, "kernels": kernels, "guesses": guesses, "selftest": selftest, "robot": robot,
+    "decode": decode, "kernels": kernels, "guesses": guesses, "sampling": sampling, "positions": positions, "selftest": selftest,
+    "robot": robot,
 }  # fmt: skip
 
 
