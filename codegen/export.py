@@ -71,7 +71,8 @@ def export(
 
 
 # Lists what other families add.
-KINDS = ("rope_factors", "qkv_bias", "head_norms", "no_rope", "local_theta", "post_norms", "glu", "embed_scale", "score_size")
+KINDS = ("rope_factors", "qkv_bias", "head_norms", "no_rope", "local_theta", "post_norms", "glu", "embed_scale", "score_size", "att_cap",
+         "logit_cap")
 
 
 def check_holds(model: Model, form: str) -> None:

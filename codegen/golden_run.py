@@ -93,7 +93,7 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
                 q, k = (rope(vector, tables[model.rope_of(layer)]) for vector in (q, k))
             if kv_type == "f16":
                 k, v = (cached.astype(np.float16).astype(np.float32) for cached in (k, v))
-            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1), root, model.window_of(layer))
+            att = attention(q, k.repeat(model.kv_mul, axis=1), v.repeat(model.kv_mul, axis=1), root, model.window_of(layer), model.att_cap)
             x = x + normed(matmul(source.tensor("wo", layer), att), "rms_post_att_weight", layer)
             xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)
             h = matmul(source.tensor("w1", layer), xb)
@@ -101,12 +101,21 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
             h = h * matmul(source.tensor("w3", layer), xb)
             x = x + normed(matmul(source.tensor("w2", layer), h), "rms_post_ffn_weight", layer)
         x = rmsnorm(x, source.tensor("rms_final_weight"), norm_eps)
-        return matmul(embedding if model.shared_classifier else source.tensor("wcls"), x)
+        return softcap(matmul(embedding if model.shared_classifier else source.tensor("wcls"), x), model.logit_cap)
 
 
 def gelu(h: FloatArray) -> FloatArray:
     """Computes GELU's tanh form: h * sigmoid(2 sqrt(2 / pi) (h + 0.044715 h^3))."""
     return h * (ONE / (ONE + exp(-(h * (GELU1 + GELU3 * (h * h))))))
+
+
+def softcap(x: FloatArray, cap: float) -> FloatArray:
+    """Computes cap * tanh(x / cap) as cap - 2 cap / (1 + exp(2 / cap * x)); x without a cap."""
+    if not cap:
+        return x
+    limit, two = np.float32(cap), np.float32(2)
+    capped: FloatArray = limit - two * limit / (ONE + exp(two / limit * x))
+    return capped
 
 
 def _vector(source: TensorSource, name: str, layer: int) -> FloatArray:
@@ -182,9 +191,9 @@ def rope(x: FloatArray, table: FloatArray) -> FloatArray:
     return rotated
 
 
-def attention(q: FloatArray, k: FloatArray, v: FloatArray, root: np.float32, window: int = 0) -> FloatArray:
+def attention(q: FloatArray, k: FloatArray, v: FloatArray, root: np.float32, window: int = 0, cap: float = 0.0) -> FloatArray:
     """Computes softmax(q @ keys / root) @ values of q, k, v (n, heads, head_size) -> (n, heads * head_size), over the last
-    `window` positions; 0: over all."""
+    `window` positions; 0: over all. `cap`: of the scores."""
     n, heads, head_size = q.shape
     out = np.zeros(q.shape, np.float32)
     for p in range(n):
@@ -192,7 +201,7 @@ def attention(q: FloatArray, k: FloatArray, v: FloatArray, root: np.float32, win
         score = np.zeros((len(seen), heads), np.float32)
         for i in range(head_size):
             score += q[p, :, i] * k[seen.start : p + 1, :, i]
-        score /= root
+        score = softcap(score / root, cap)
         e = exp(score - score.max(axis=0))
         att = e / np.add.accumulate(e, axis=0)[-1]
         for t in seen:

@@ -49,7 +49,8 @@ class Model:
     of RoPE in these layers, whose frequencies nothing divides; 0: they rotate as all others do.
 
     `post_norms`: what attention and ffn add to x is normed before. `glu`: the ffn's gate, "swiglu" or "geglu". `embed_scale`: what
-    the embedding is multiplied with. `score_size`: scores are divided by its root; 0: the head size.
+    the embedding is multiplied with. `score_size`: scores are divided by its root; 0: the head size. `att_cap`, `logit_cap`: what
+    scores and logits stay below, cap * tanh(x / cap); 0: no cap.
     """
 
     name: str
@@ -80,6 +81,8 @@ class Model:
     glu: str = "swiglu"
     embed_scale: float = 1.0
     score_size: float = 0.0
+    att_cap: float = 0.0
+    logit_cap: float = 0.0
 
     def type_of(self, tensor: str) -> WeightType:
         """Returns the weight type of a tensor by llama2.c's name."""

@@ -89,6 +89,8 @@ def pack(source: TensorSource, plan: Plan, tail: Tail | None = None) -> bytes:
 
 def tail_of(source: TensorSource, plan: Plan) -> Tail | None:
     """Finds the rows of the classifier that a certificate can leave out, or None."""
+    if plan.model.logit_cap:
+        return None  # whose range is that of a sum
     norm = source.tensor("rms_final_weight")
     assert not isinstance(norm, Quantized)
     return find_tail(classifier_of(source), norm.reshape(-1), plan.kernel("wcls").matrix.runs[0].rows)

@@ -176,6 +176,7 @@ CLASSIFIER = Layer(
         Step("matmul", out="s.logits", x="own.xb", weight="wcls"),
     ),
 )
+SOFTCAP = Step("softcap", out="s.logits")
 
 
 def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
@@ -193,7 +194,7 @@ def make_schedule(model: Model) -> Schedule:
     return Schedule(
         embed=Step("embed", out="s.x", x="rows" if model.shared_classifier else "tokens", weight=table),
         layers=tuple(quantize_inputs(kind(layer), model) for layer, kind in enumerate(kinds(model))),
-        classifier=quantize_inputs(CLASSIFIER, model),
+        classifier=quantize_inputs(replace(CLASSIFIER, lines=(*CLASSIFIER.lines, *([SOFTCAP] if model.logit_cap else ()))), model),
     )
 
 

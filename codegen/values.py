@@ -25,7 +25,7 @@ FACTS = (
     "dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len", "head_size", "rope_theta", "norm_eps",
 )  # fmt: skip
 
-MORE = ("glu", "embed_scale", "score_size")  # lists facts that few models have
+MORE = ("glu", "embed_scale", "score_size", "att_cap", "logit_cap")  # lists facts that few models have
 
 
 def header(model: Model) -> str:

@@ -55,7 +55,7 @@ class Recipe:
             norm_eps=self.norm_eps, embed_scale=embed_scale(family, dim), **family.kind,
             no_rope=(no_rope := without_rope(family.rope_step, n_layers)), rope_factors=check_factors(factors, name),
             window=self.window, local=local_layers(family, n_layers, self.windows_from, no_rope) if self.window else (),
-            local_theta=family.local_theta, score_size=self.score_size,
+            local_theta=family.local_theta, score_size=self.score_size, att_cap=family.caps[0], logit_cap=family.caps[1],
         )  # fmt: skip
         return check_dims(model, name)
 
@@ -110,6 +110,7 @@ RECIPES = {
     "seeded_window": Recipe(
         (48, 84, 3, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3", window=7, windows_from=1,
     ),
+    "seeded_gemma2": Recipe((64, 96, 4, 4, 2, 320, 96), "gguf", None, True, "F32", 16, norm_eps=1e-6, family="gemma2", window=12),
     "seeded_gemma3": Recipe((64, 96, 7, 4, 1, 320, 96), "gguf", None, True, "F32", 32, 1000000.0, 1e-6, family="gemma3_text", window=12),
     "seeded_gemma3_odd": Recipe((36, 42, 2, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="gemma3_text", window=7,
                                 score_size=24.0),

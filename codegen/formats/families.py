@@ -25,7 +25,8 @@ class Family:
     GGUF files have wq's and wk's rows in Hugging Face's order, which rotates the halves of a head. `head_size`, `norm_eps`,
     `seq_len`, `rope_theta`, `tied`, `window`: config.json's defaults; 0: dim / n_heads. `slides`: the layers that have the
     window where a file does not list them: none, all, late (from max_window_layers on), those without RoPE, or all but every
-    `global_step`-th; `local_theta`: the base of RoPE in these. `gguf`: its name there, none for a Mistral, which llama.cpp
+    `global_step`-th; `local_theta`: the base of RoPE in these. `caps`: of scores and logits, where there are any; `layers_27b`: how many
+    make llama.cpp divide scores by the root of dim / n_heads. `gguf`: its name there, none for a Mistral, which llama.cpp
     writes as a llama. `gemma`: norms are stored less one, there are norms behind attention and ffn, the gate is GELU, the embedding
     is scaled by the root of its length, and files have keys of their own.
     """
@@ -45,6 +46,8 @@ class Family:
     window: int = 0
     slides: str = "none"
     global_step: int = 0
+    caps: tuple[float, float] = (0.0, 0.0)
+    layers_27b: int = 0
     local_theta: float = 0.0
     gemma: bool = False
 
@@ -63,8 +66,10 @@ FAMILIES = {
         Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768, slides="late"),
         Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768, slides="late"),
         Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True, slides="without RoPE"),
+        Family("gemma2", ("Gemma2ForCausalLM",), halves=True, head_size=256, seq_len=8192, tied=True, window=4096, slides="mostly",
+               global_step=2, caps=(50.0, 30.0), layers_27b=46, gemma=True),
         Family("gemma3_text", ("Gemma3ForCausalLM",), head_norms=True, halves=True, head_size=256, rope_theta=1000000.0, seq_len=131072,
-               tied=True, gguf="gemma3", window=4096, slides="mostly", global_step=6, local_theta=10000.0, gemma=True),
+               tied=True, gguf="gemma3", window=4096, slides="mostly", global_step=6, local_theta=10000.0, layers_27b=62, gemma=True),
     )
 }
 

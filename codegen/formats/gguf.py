@@ -70,7 +70,7 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
         name=file_name(path),
         dim=dim,
         hidden_dim=_integer(gguf, own + "feed_forward_length"),
-        n_layers=_integer(gguf, own + "block_count"),
+        n_layers=(layers := _integer(gguf, own + "block_count")),
         n_heads=n_heads,
         n_kv_heads=_integer(gguf, own + "attention.head_count_kv", n_heads),
         vocab_size=_integer(gguf, own + "vocab_size", embedding.shape[0]),
@@ -80,6 +80,9 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
         rope_theta=_number(gguf, own + "rope.freq_base", 10000.0),
         norm_eps=_number(gguf, own + "attention.layer_norm_rms_epsilon"),
         embed_scale=embed_scale(family, dim),
+        score_size=dim / n_heads if layers == family.layers_27b else 0.0,
+        att_cap=_cap(gguf, own + "attn_logit_softcapping", family.caps[0]),
+        logit_cap=_cap(gguf, own + "final_logit_softcapping", family.caps[1]),
         **family.kind,
     )
     check_dims(model, path.name)
@@ -95,10 +98,20 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     return StoredCheckpoint(path, model, tensors)
 
 
+def _cap(gguf: Gguf, key: str, usual: float) -> float:
+    """Reads a cap of a family that has it; 0 is none. The others may say nothing else."""
+    value = gguf.metadata.get(key, usual)
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    if not usual:
+        raise BakeError(f"{gguf.name}: {key}: expected none, found {shown(value)}; can't be baked")
+    return _number(gguf, key, usual)
+
+
 def _with_windows(gguf: Gguf, own: str, family: Family, model: Model) -> Model:
     """Returns the model with the window that slides in most layers, and their base of RoPE, where its family has one and the file
     says it."""
-    window = _integer(gguf, own + "attention.sliding_window", 0)
+    window = _integer(gguf, own + "attention.sliding_window", 0 if family.local_theta else family.window)
     if family.slides != "mostly" or not window:
         return model
     step = _integer(gguf, own + "attention.sliding_window_pattern", family.global_step)
@@ -107,7 +120,7 @@ def _with_windows(gguf: Gguf, own: str, family: Family, model: Model) -> Model:
             f"{gguf.name}: {own}attention.sliding_window: expected 1 position or more, in all but every so many-th layer, found "
             f"{window} and {step}; can't be baked"
         )
-    theta = _number(gguf, own + "rope.freq_base_swa", family.local_theta)
+    theta = _number(gguf, own + "rope.freq_base_swa", family.local_theta) if family.local_theta else 0.0
     return replace(model, window=window, local=local_layers(family, model.n_layers, 0, (), step), local_theta=theta)
 
 

@@ -92,6 +92,8 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
         norm_eps=number(config, "rms_norm_eps", source, family.norm_eps),
         embed_scale=embed_scale(family, dim),
         score_size=_score_size(config, family, head_size, source),
+        att_cap=_cap(config, "attn_logit_softcapping", family.caps[0], source),
+        logit_cap=_cap(config, "final_logit_softcapping", family.caps[1], source),
         **family.kind,
     )
     check_dims(model, source)
@@ -144,6 +146,15 @@ def _score_size(config: Object, family: Family, head_size: int, source: str) -> 
     """Returns what scores are divided by the root of, where it is not the head size."""
     size = number(config, "query_pre_attn_scalar", source, family.head_size) if family.gemma else head_size
     return 0.0 if size == head_size else size
+
+
+def _cap(config: Object, key: str, usual: float, source: str) -> float:
+    """Reads a cap of a family that has it; null is none. The others may say nothing else."""
+    if key not in config:
+        return usual
+    if config[key] is not None and not usual:
+        raise BakeError(f"{source}: {key}: expected none, found {shown(config[key])}; this model can't be baked")
+    return 0.0 if config[key] is None else number(config, key, source, None)
 
 
 def _flat_rope(config: Object, source: str) -> Object:

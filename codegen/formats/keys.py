@@ -98,10 +98,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _harmless(_SAMPLING, "how to sample is for the program's options to say"),
     ),
     "config.json of a Gemma": (
-        _honoured("query_pre_attn_scalar rope_local_base_freq sliding_window_pattern _sliding_window_pattern"),
+        _honoured("query_pre_attn_scalar rope_local_base_freq sliding_window_pattern _sliding_window_pattern attn_logit_softcapping "
+                  "final_logit_softcapping"),
         _neutral("hidden_act hidden_activation", "the tanh form of GELU", "gelu_pytorch_tanh"),
         _neutral("use_bidirectional_attention", "every position sees those before it", False),
-        _neutral("attn_logit_softcapping final_logit_softcapping", "none", 0),
     ),
     "generation_config.json": (
         _honoured("bos_token_id eos_token_id"),
@@ -140,7 +140,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _neutral("continuing_subword_prefix end_of_word_suffix", "none", ""),
     ),
     "GGUF of a Gemma": (
-        _honoured("<arch>.attention.sliding_window <arch>.attention.sliding_window_pattern <arch>.rope.freq_base_swa"),
+        _honoured("<arch>.attention.sliding_window <arch>.attention.sliding_window_pattern <arch>.rope.freq_base_swa "
+                  "<arch>.attn_logit_softcapping <arch>.final_logit_softcapping"),
     ),
     "GGUF": (
         _honoured("general.architecture general.alignment <arch>.context_length <arch>.embedding_length <arch>.block_count "

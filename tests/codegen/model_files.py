@@ -38,6 +38,7 @@ def tiny(shared: bool = True, family: str = "llama", **changes: Any) -> tuple[Mo
     model = Model(**{"name": "tiny", "head_size": 8, "shared_classifier": shared} | own.kind | dims | changes)
     model = replace(model, no_rope=without_rope(own.rope_step, model.n_layers), embed_scale=embed_scale(own, model.dim))
     if own.slides == "mostly":
+        model = replace(model, att_cap=own.caps[0], logit_cap=own.caps[1])
         model = replace(model, window=model.window or 5, local=local_layers(own, model.n_layers, 0, ()), local_theta=own.local_theta)
     random = np.random.default_rng(1)
     shapes = model.tensor_shapes()
@@ -158,7 +159,7 @@ def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
 def hf_family(family: str, scaling: tuple[float, float, float, int] | None = None) -> dict[str, Any]:
     """What config.json says of a family other than llama, and of Llama 3's scaling of RoPE."""
     classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3",
-               "mistral": "Mistral", "gemma3_text": "Gemma3"}  # fmt: skip
+               "mistral": "Mistral", "gemma2": "Gemma2", "gemma3_text": "Gemma3"}  # fmt: skip
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     rope = {"rope_type": "llama3", **dict(zip(names, scaling, strict=True))} if scaling else None
     own = {"hidden_act": None, "hidden_activation": "gelu_pytorch_tanh"} if FAMILIES[family].gemma else {}
@@ -168,7 +169,8 @@ def hf_family(family: str, scaling: tuple[float, float, float, int] | None = Non
 def hf_window(model: Model) -> dict[str, Any]:
     """What config.json says of a sliding window, layer by layer."""
     kinds = ["sliding_attention" if layer in model.local else "full_attention" for layer in range(model.n_layers)]
-    gemma = {"query_pre_attn_scalar": model.score_size or model.head_size, "rope_local_base_freq": model.local_theta}
+    gemma = {"query_pre_attn_scalar": model.score_size or model.head_size}
+    gemma |= {"rope_local_base_freq": model.local_theta} if model.local_theta else {}
     own = gemma if model.post_norms else {"use_sliding_window": True}
     return {"sliding_window": model.window, "layer_types": kinds} | own
 

@@ -44,6 +44,7 @@ def without(name: str) -> bytes:
 CONFIG = files.hf_config(MODEL)
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
 GEMMA = {"model_type": "gemma3_text", "architectures": None}
+GEMMA2 = {"model_type": "gemma2", "architectures": None}
 SMOLLM3 = {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"]}
 Q = "model.layers.0.self_attn.q_proj"
 WHOLE = files.safetensors(ENTRIES)
@@ -165,6 +166,9 @@ FOLDERS: list[Case] = [
     ("gemma_silu", config(**GEMMA), "hidden_act: expected the tanh form of GELU, found 'silu'"),
     ("gemma_both_ways", config(**GEMMA, hidden_act=None, use_bidirectional_attention=True), "use_bidirectional_attention: expected every"),
     ("gemma_cap", config(**GEMMA, hidden_act=None, final_logit_softcapping=30.0), "final_logit_softcapping: expected none, found 30.0"),
+    ("gemma_cap_0", config(**GEMMA2, hidden_act=None, final_logit_softcapping=0), "final_logit_softcapping: expected a number above 0"),
+    ("gemma_cap_huge", config(**GEMMA2, hidden_act=None, attn_logit_softcapping=1e300),
+     "attn_logit_softcapping: expected a number above 0"),
     ("gemma_scalar", config(**GEMMA, hidden_act=None, query_pre_attn_scalar=0), "query_pre_attn_scalar: expected a number above 0"),
     ("gemma_scalar_huge", config(**GEMMA, hidden_act=None, query_pre_attn_scalar=1e300),
      "query_pre_attn_scalar: expected a number above 0"),
@@ -183,7 +187,7 @@ FOLDERS: list[Case] = [
     ("mlp_bias", config(mlp_bias=True), "mlp_bias: expected no biases"),
     ("activation", config(hidden_act="gelu"), "hidden_act: expected silu, found 'gelu'"),
     ("another_model", config(model_type="gpt2"), "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, "
-     "gemma3_text, found 'gpt2'"),
+     "gemma2, gemma3_text, found 'gpt2'"),
     ("sliding_window", config(sliding_window=4096), "sliding_window: expected none of a llama, found 4096"),
     ("partial_rope", config(partial_rotary_factor=0.5), "partial_rotary_factor: expected RoPE on the whole head"),
     ("quantized", config(quantization_config={"bits": 4}), "quantization_config: expected float weights"),

@@ -74,6 +74,21 @@ def test_a_gemma_is_one_model_in_both_formats(case: str, tmp_path: Path) -> None
     assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
 
 
+def test_a_gemma_2_is_one_model_in_both_formats(tmp_path: Path) -> None:
+    model, tensors = files.tiny(family="gemma2", n_layers=4, window=3)
+    tensors = {key: np.rint(values * 1024) / np.float32(1024) for key, values in tensors.items()}
+    keys = files.hf_family("gemma2") | files.hf_window(model)
+    folder = open_model(files.hf_folder(tmp_path / "tiny", model, tensors, **keys | {"hidden_act": "gelu_pytorch_tanh"}))
+    read = gguf(tmp_path / "tiny.gguf", "gemma2", model, tensors)
+    assert folder.model == read.model == model and model.local == (0, 2) and (model.att_cap, model.logit_cap) == (50.0, 30.0)
+    assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
+    none = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+    uncapped = open_model(files.hf_folder(tmp_path / "m", model, tensors, **keys | none))
+    assert uncapped.model == replace(model, name="m", att_cap=0.0, logit_cap=0.0)
+    low = open_model(files.hf_folder(tmp_path / "n", model, tensors, **keys, final_logit_softcapping=0.5))
+    assert np.abs(forward(low, TOKENS)).max() <= 0.5 < np.abs(forward(uncapped, TOKENS)).max()
+
+
 def test_a_gemma_may_divide_its_scores_by_another_root(tmp_path: Path) -> None:
     model, tensors = files.tiny(family="gemma3_text")
     keys = files.hf_family("gemma3_text") | files.hf_window(replace(model, score_size=24.0))

@@ -265,7 +265,8 @@ template <class Attention>
 void expect_attention(Attention attention, int window) {
     constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
     constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
-    const float score_size = oracle::read_facts(std::getenv("STORYBAKE_VALUES")).score_size;
+    const oracle::Facts facts = oracle::read_facts(std::getenv("STORYBAKE_VALUES"));
+    const float root = std::sqrt(facts.score_size > 0 ? facts.score_size : static_cast<float>(kHeadSize));
     Guarded<Cached> keys(kKeys);
     Guarded<Cached> values(kValues);
     Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
@@ -300,7 +301,7 @@ void expect_attention(Attention attention, int window) {
                     for (std::size_t i = 0; i < kHeadSize; ++i) {
                         score += q.vectors[at][head + i] * all_k[first + t][kv_head + i];
                     }
-                    scores[t] = score / std::sqrt(score_size > 0 ? score_size : static_cast<float>(kHeadSize));
+                    scores[t] = oracle::softcap(score / root, facts.att_cap);
                 }
                 oracle::softmax(scores);
                 for (std::size_t t = 0; t < seen; ++t) {

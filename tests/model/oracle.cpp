@@ -44,7 +44,10 @@ Header read_header(std::istream& in, const std::string& path) {
         {"seq_len", &f.seq_len}, {"head_size", &f.head_size},
     };
     const std::map<std::string, float*> real = {{"rope_theta", &f.rope_theta}, {"norm_eps", &f.norm_eps}};
-    const std::map<std::string, float*> more = {{"embed_scale", &f.embed_scale}, {"score_size", &f.score_size}};
+    const std::map<std::string, float*> more = {{"embed_scale", &f.embed_scale},
+                                                {"score_size", &f.score_size},
+                                                {"att_cap", &f.att_cap},
+                                                {"logit_cap", &f.logit_cap}};
     std::set<std::string> found;
     std::string line;
     if (!std::getline(in, line) || line != "storybake values 1") {
@@ -225,6 +228,10 @@ void softmax(Floats& x) {
     }
 }
 
+float softcap(float x, float cap) {
+    return cap == 0 ? x : cap - 2 * cap / (1 + std::exp(2 / cap * x));
+}
+
 Floats swiglu(const Floats& hb, const Floats& hb2) {
     Floats out(hb.size());
     for (std::size_t i = 0; i < hb.size(); ++i) {
@@ -376,7 +383,7 @@ Floats Model::forward(int token) {
                 for (std::size_t i = 0; i < static_cast<std::size_t>(head_size); ++i) {
                     score += q[head + i] * keys_[l][all - seen + t][kv_head + i];
                 }
-                att[t] = score / root;
+                att[t] = softcap(score / root, att_cap);
             }
             softmax(att);
             for (std::size_t t = 0; t < seen; ++t) {
@@ -390,7 +397,11 @@ Floats Model::forward(int token) {
         const Floats hidden = (gelu ? geglu : swiglu)(matmul(layer.w1, ffn), matmul(layer.w3, ffn));
         add(x, normed_again(matmul(layer.w2, hidden), layer.rms_post_ffn));
     }
-    return matmul(wcls, rmsnorm(x, rms_final, norm_eps));
+    Floats logits = matmul(wcls, rmsnorm(x, rms_final, norm_eps));
+    for (float& logit : logits) {
+        logit = softcap(logit, logit_cap);
+    }
+    return logits;
 }
 
 }  // namespace oracle

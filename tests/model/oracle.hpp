@@ -30,6 +30,8 @@ Quantized quantize(const std::vector<float>& x, int group_size);
 /// W (rows, columns) @ x (columns,), quantising x first when W is integers.
 std::vector<float> matmul(const Matrix& w, const std::vector<float>& x);
 void softmax(std::vector<float>& x);
+/// cap * tanh(x / cap), by exp; x without a cap.
+float softcap(float x, float cap);
 /// The value of the nearest float16, of two equally near the even one; infinity from 65520 on.
 float rounded_to_half(float x);
 std::vector<float> swiglu(const std::vector<float>& hb, const std::vector<float>& hb2);
@@ -57,6 +59,7 @@ struct Facts {
     // what few models have
     bool gelu = false;
     float embed_scale = 1.0F, score_size = 0.0F;  // scores are divided by its root; 0: the head size
+    float att_cap = 0.0F, logit_cap = 0.0F;       // 0: none
 };
 
 /// The facts alone of a file of values.
