@@ -328,7 +328,8 @@ class Plan:
         ]
         if self.rvv and self.rvv.quad_flags:
             about = "not 0: four of q whose products may not fit 16 bits"
-            buffers.append(Buffer("wide", f"({n},{self.longest // 4})", about, quants // 4, "std::uint32_t"))
+            more = 1  # is loaded behind the last, and dropped
+            buffers.append(Buffer("wide", f"({n},{self.longest // 4})", about, quants // 4 + more, "std::uint32_t"))
         for offset in self.offsets:
             about = f"{-offset} * the sum of q"
             buffers.append(Buffer(f"start{offset}", f"({n},{groups})", about, scales, "std::int32_t"))

@@ -91,7 +91,7 @@ struct State {
 struct Quantized {
     alignas(64) std::int8_t q[1536];  // (8,160)
     alignas(64) float s[128];  // (8,5)
-    alignas(64) std::uint32_t wide[384];  // (8,40) not 0: four of q whose products may not fit 16 bits
+    alignas(64) std::uint32_t wide[385];  // (8,40) not 0: four of q whose products may not fit 16 bits
 };
 
 /// Holds what a thread keeps for itself.
