@@ -15,7 +15,7 @@ from codegen.chat_template import Template
 from codegen.errors import BakeError, shown
 
 MAGIC = 0x46544253  # "SBTF"
-MOST_ADDED = 4096
+MOST_ADDED = 8192  # limits the added tokens, of which Gemma 3 has 6415
 MOST_ENDS = 64
 MOST_AROUND = 16  # limits the tokens before or after a text
 # Lists how a text, or each part of it between tokens that are found whole, gets a space in front, by the runtime's numbers:

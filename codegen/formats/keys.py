@@ -114,7 +114,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "tokenizer_config.json": (
         _honoured("bos_token eos_token add_bos_token add_eos_token add_prefix_space added_tokens_decoder chat_template"),
         _harmless("unk_token pad_token sep_token cls_token mask_token additional_special_tokens extra_special_tokens "
-                  "image_token audio_token video_token pad_token_type_id padding_side truncation* max_length stride pad_to_multiple_of",
+                  "image_token audio_token video_token boi_token eoi_token "
+                  "pad_token_type_id padding_side truncation* max_length stride pad_to_multiple_of",
                   _NO_TEXT),
         _harmless("clean_up_tokenization_spaces spaces_between_special_tokens errors", "how transformers prints; here pieces are"),
         _harmless("legacy tokenizer_class from_slow use_fast tokenizer_file", "the tokenizer itself says it"),
@@ -171,6 +172,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
                   "tokenizer.ggml.prefix_token_id tokenizer.ggml.suffix_token_id tokenizer.ggml.middle_token_id", _NO_TEXT),
         _harmless("tokenizer.huggingface.json", "the same tokenizer once more"),
         _harmless("tokenizer.chat_template.* tokenizer.chat_templates", "templates beside the one that is used"),
+        _neutral("tokenizer.ggml.add_sep_token", "none", False),
         _neutral("tokenizer.ggml.remove_extra_whitespaces", "spaces are kept", False),
     ),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from codegen.errors import BakeError, shown
 from codegen.formats.beside import Beside
+from codegen.formats.json_parts import SPACE
 from codegen.formats.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED, Piece, to_llama2c
 from codegen.frame import END_NAMES, Added, Frame
 from codegen.model import LIMITS
@@ -86,7 +87,8 @@ def _frame(pieces: list[Piece], ids: dict[str, int], dummy_prefix: bool, beside:
         if at == len(pieces):
             pieces.append(Piece(token.text.decode(), 0.0, CONTROL if token.special else USER_DEFINED))
             texts.setdefault(token.text.decode(), at)
-        added[at] = token
+        if at not in added or SPACE not in pieces[at].text:  # which SentencePiece finds where there are spaces
+            added[at] = token
     ends = [ids["eos"]] if 0 <= ids["eos"] < len(pieces) else []
     ends += beside.all_ends(texts)
     ends += [at for at, piece in enumerate(pieces) if piece.kind == CONTROL and piece.text in END_NAMES]

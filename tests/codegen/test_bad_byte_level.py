@@ -104,8 +104,8 @@ CASES: list[tuple[str, bytes, str]] = [
     ("lstrip", added(lstrip=1), "'<|endoftext|>': lstrip: expected true or false, found 1"),
     ("unk", as_json(unk_token="<unk>"), "model.unk_token: expected a piece, found '<unk>'"),
     ("fuse_unk", as_json(fuse_unk=True, unk_token="a", vocab={"a": 1}, merges=[]), "model.fuse_unk: expected false"),
-    ("many_added", as_json(added_tokens=[*ADDED, *({"id": 259 + at, "content": f"<{at}>"} for at in range(4096))]),
-     "at most 4096 added tokens, found 4097"),
+    ("many_added", as_json(added_tokens=[*ADDED, *({"id": 259 + at, "content": f"<{at}>"} for at in range(8192))]),
+     "at most 8192 added tokens, found 8193"),
     ("no_end", as_json(added_tokens=[]), "bos, eos: expected the id of a token that begins or ends a text, found none"),
     # GGUF
     ("pre_none", given.gguf(GOOD, pre=None), "tokenizer.ggml.pre: expected one of 'gpt-2', 'smollm', 'llama-bpe'"),

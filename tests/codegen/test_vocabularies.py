@@ -189,10 +189,15 @@ def test_a_model_that_sentencepiece_trained(runtime_tokens: RuntimeTokens, tmp_p
 def test_gemmas_three_files_are_one_tokenizer(tmp_path: Path, runtime_tokens: RuntimeTokens, capsys: pytest.CaptureFixture[str]) -> None:
     """Its bytes are behind other special pieces than llama's, and no space is put in front. A tokenizer.bin has no such place."""
     pieces = gemma_pieces(pieces_of(at_hand.tokenizer("seeded260K").read_bytes(), 512))
-    texts = ["once", " once  upon a   time", "a\n\n\nb", "\u00e9 \U0001f999 x", "<start_of_turn>user\nhello<end_of_turn>\n", ""]
-    special = [at for at, (_, _, kind) in enumerate(pieces) if kind in (2, 3)]
-    added = {str(at): {"content": pieces[at][0], "special": True, "normalized": False} for at in special}
-    config = {"bos_token": "<bos>", "eos_token": "<eos>", "add_bos_token": True, "added_tokens_decoder": added}
+    pieces += [(f"<unused{at}>", 0.0, 3) for at in range(6242)]  # as many as there are
+    texts = [
+        "once", " once  upon a   time", "a\n\n\nb", "\u00e9 \U0001f999 x", "<start_of_turn>user\nhello<end_of_turn>\n",
+        "", "x<unused6241>b",
+    ]  # fmt: skip
+    added = {str(at): {"content": text, "special": kind != 4, "normalized": False}
+             for at, (text, _, kind) in enumerate(pieces) if kind in (2, 3, 4)}  # fmt: skip
+    config = {"bos_token": "<bos>", "eos_token": "<eos>", "add_bos_token": True, "add_eos_token": False, "added_tokens_decoder": added,
+              "boi_token": "<start_of_image>", "sp_model_kwargs": None, "tokenizer_class": "GemmaTokenizer"}  # fmt: skip
     files_of = {"m.gguf": files.gguf(gemma_keys(pieces), []), "tokenizer.model": gemma_sentencepiece(pieces),
                 "tokenizer.json": dumped(gemma_json(pieces))}  # fmt: skip
     found = {}
