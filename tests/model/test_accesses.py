@@ -236,7 +236,7 @@ def test_what_a_step_names_is_touched_from_its_beginning(audit: Audit, calls: li
 def test_the_classifier_is_read_whole(audit: Audit) -> None:
     begin, end = audit.regions[section_name("wcls", 0)]
     for one in audit.passes(audit.calls(*RUNS[0])):
-        product = one[-1][2]
+        product = next(call for step, _, call in reversed(one) if step.weight == "wcls")
         assert [(access.first, access.last) for access in product.accesses if access.region == "w.wcls[0]"] == [(begin, end)]
 
 
