@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "storyteller/denoiser.hpp"
 #include "storyteller/endpoint.hpp"
 #include "storyteller/memory.hpp"
 #include "storyteller/wav.hpp"
@@ -17,7 +18,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::size_t kBeforeSpeech = kSampleRate / 2;  // keeps so many samples of what came before speech
+constexpr std::size_t kBeforeSpeech = Denoiser::kBefore;  // keeps so many samples of what came before speech
+// Hear so much of the room before speech, and seconds after it: a grammar makes words of noise too.
+constexpr std::size_t kHeardBefore = kSampleRate / 5;
+constexpr double kHeardAfter = 0.25;
 
 /// Adds samples to what came before speech, and keeps the end of it.
 void keep_last(std::vector<std::int16_t>& before, std::span<const std::int16_t> samples) {
@@ -83,6 +87,26 @@ Result<Microphone*> Ears::start(std::optional<Microphone>& started) {
     return &*started;
 }
 
+/// Has the recogniser listen to speech that has begun, from what came before on.
+void Ears::begin(Recogniser::For what, std::span<const std::int16_t> before) {
+    denoiser_.emplace(before);
+    after_.clear();
+    recogniser_->begin(what);
+    const bool whole = what == Recogniser::For::kWakeWord;  // which is found only with what surrounds it
+    heard_after_ = whole ? kSilence : kHeardAfter;
+    recogniser_->hear(denoiser_->filter(whole ? before : before.last(std::min(before.size(), kHeardBefore))));
+}
+
+/// Has the recogniser hear what comes next, but for silence that nothing follows.
+void Ears::hear_more(std::span<const std::int16_t> samples, double quiet_seconds) {
+    const std::vector<std::int16_t> filtered = denoiser_->filter(samples);
+    after_.insert(after_.end(), filtered.begin(), filtered.end());
+    if (quiet_seconds < heard_after_) {
+        recogniser_->hear(after_);
+        after_.clear();
+    }
+}
+
 Result<bool> Ears::wait_for_wake_word(const std::function<bool()>& interrupted) {
     std::optional<Microphone> started;
     if (auto failed = load()) {
@@ -111,10 +135,9 @@ Result<bool> Ears::wait_for_wake_word(const std::function<bool()>& interrupted) 
                 continue;
             }
             if (!spoke) {
-                recogniser_->begin(Recogniser::For::kWakeWord);
-                recogniser_->hear(before);
+                begin(Recogniser::For::kWakeWord, before);
             }
-            recogniser_->hear(*samples);
+            hear_more(*samples, endpoint.quiet_seconds());
             woken = recogniser_->woken();
         }
         // At its end what was said is heard lowered too.
@@ -151,11 +174,10 @@ Result<Heard> Ears::hear(const std::function<bool()>& interrupted) {
         const bool spoke = endpoint.state() == Endpoint::State::kSpeech;
         endpoint.hear(*samples);
         if (endpoint.state() != Endpoint::State::kSilence && !spoke) {
-            recogniser_->begin(Recogniser::For::kWish);
-            recogniser_->hear(before);
+            begin(Recogniser::For::kWish, before);
         }
         if (endpoint.state() != Endpoint::State::kSilence) {
-            recogniser_->hear(*samples);
+            hear_more(*samples, endpoint.quiet_seconds());
         } else {
             keep_last(before, *samples);
         }

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "fail.hpp"
+#include "storyteller/denoiser.hpp"
 #include "storyteller/microphone.hpp"
 #include "storyteller/process.hpp"
 #include "storyteller/recogniser.hpp"
@@ -49,11 +53,16 @@ private:
     Ears() = default;
     std::optional<Failure> load();
     Result<Microphone*> start(std::optional<Microphone>& started);
+    void begin(Recogniser::For what, std::span<const std::int16_t> before);
+    void hear_more(std::span<const std::int16_t> samples, double quiet_seconds);
 
     std::string acoustic_model_;
     std::string wake_word_;         // empty: none
     bool keep_recogniser_ = false;  // keeps it while a story is told
     std::unique_ptr<Recogniser> recogniser_;
+    std::optional<Denoiser> denoiser_;  // of the utterance
+    std::vector<std::int16_t> after_;   // is silence in it, or after it
+    double heard_after_ = 0.0;          // seconds of silence that are heard
     std::optional<Microphone> recording_;
     Words recorder_;
 };

@@ -5,7 +5,8 @@ All are small English letters and apostrophes, as a recogniser's dictionary has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 # Say how somebody asks, before "a story" or "about".
 ASKS = (
@@ -67,38 +68,76 @@ COMMANDS = (
     ("help", "kHelp"), ("help me", "kHelp"), ("what can i say", "kHelp"), ("what can you do", "kHelp"),
 )  # fmt: skip
 
+# What is said more often than the others of its kind, and how many times as often: of what sounds alike, it is heard.
+OFTEN = {
+    "tell me": 10, "can you tell me": 4, "tell us": 3, "i want": 3,
+    "a story": 20, "another story": 3, "another one": 3, "a short story": 2, "a longer story": 2,
+    "about": 8, "a girl": 4, "a boy": 4,
+    "stop": 8, "help": 16, "good night": 8, "again": 4, "that again": 8, "it again": 4, "that one again": 4, "what happens next": 4,
+    "what can you tell": 4, "longer": 4, "shorter": 4, "louder": 4, "softer": 4, "quieter": 4,
+}  # fmt: skip
+
+# How much the probabilities of the grammar count against those of sounds, which are given for each hundredth of a second as if
+# it were the only one: all are raised to this power. PocketSphinx's own -lw reaches no grammar in JSGF.
+LANGUAGE = 8
+BARE = 200  # times as often as a topic alone, which sounds like anything that is short, is one asked for
+
 
 def friends(topics: Sequence[str]) -> list[str]:
     """Returns the topics that may come with somebody: "a dog and a cat"."""
     return [topic for topic in topics if topic.startswith(("a ", "an ")) and topic.count(" ") == 1][:MAX_FRIENDS]
 
 
+def choice(shares: Mapping[str, float]) -> str:
+    """Alternatives in brackets with their probabilities, of shares: JSGF's weights, which PocketSphinx takes as they are, 1
+    where there is none, and only of words: <NULL>, in brackets, is one. Each is what LANGUAGE makes of it."""
+    alternatives = []
+    for phrase, share in shares.items():
+        weighed = weight(share / sum(shares.values()))
+        is_rule = phrase[0] in "(<" and phrase != "<NULL>"
+        alternatives.append(f"(/{weighed}/ <NULL>) {phrase}" if is_rule else f"/{weighed}/ {phrase}")
+    return f"({' | '.join(alternatives)})"
+
+
+def weight(probability: float) -> str:
+    """A probability in the grammar, with three digits that count."""
+    weighed = probability**LANGUAGE
+    return f"{weighed:.{2 - math.floor(math.log10(weighed))}f}"
+
+
+def any_of(phrases: Iterable[str]) -> str:
+    """One of some phrases, if it is listened for at all."""
+    return choice({phrase: OFTEN.get(phrase, 1) for phrase in phrases if phrase not in UNHEARD})
+
+
 def grammar(topics: tuple[str, ...]) -> list[str]:
-    """Writes the lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
+    """The lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
 
     What a board pays for is each word that may come at a point, and each that may follow it: topics stand in it once, and
-    who comes with somebody is one of friends().
+    who comes with somebody is one of friends(). A topic alone is seldom said, but sounds like anything that is short.
     """
     stories = (*STORIES, *OTHERS, *(words for words, _ in LENGTHS))
-
-    def any_of(phrases: Iterable[str]) -> str:
-        return " | ".join(phrase for phrase in phrases if phrase not in UNHEARD)
-
     some = friends(topics)
+    more = {f"{any_of(NAMED)} <called>": 1.0} | ({"and <friend>": 2.0} if some else {})
+    please = choice({"<NULL>": 4, "please": 1})
     return [
         "#JSGF V1.0;",
         "grammar wishes;",
-        "public <said> = [please] (<wish> | <story> | <command>) [please] | please;",
+        f"public <said> = {choice({f'{please} <heard> {please}': 30, 'please': 1})};",
+        f"<heard> = {choice({'<wish>': 10, '<story>': 3, '<command>': 10})};",
         f"<ask> = {any_of(ASKS)};",
         f"<what> = {any_of(stories)};",
-        "<story> = [<ask>] <what>;",
-        "<wish> = [<start>] <topic> [<more>] | <start> (<name> | me);",
-        f"<start> = [<ask>] <what> ({any_of(LINKS)}) | <ask> about;",
-        f"<more> = ({any_of(NAMED)}) <name>{' | and <friend>' if some else ''};",
-        *([f"<friend> = {' | '.join(some)};"] if some else []),
-        f"<topic> = {' | '.join(topics)};",
-        f"<command> = [<told>] ({any_of(words for words, _ in COMMANDS)});",
-        "<told> = tell me | can you tell me;",
+        f"<story> = {choice({'<ask>': 2, '<NULL>': 1})} <what>;",
+        f"<wish> = {choice({'<of>': 20, '<start> <called>': 1, '<start> me': 1})};",
+        f"<of> = {choice({'<start>': BARE, '<NULL>': 1})} <topic> {choice({'<NULL>': 4, '<more>': 1})};",
+        f"<start> = {choice({f'<asked> {any_of(LINKS)}': 4, '<ask> about': 1})};",
+        f"<asked> = {choice({'<ask>': 3, '<NULL>': 1})} <what>;",
+        f"<called> = (/{weight(1 / len(NAMES))}/ <NULL>) <name>;",
+        f"<more> = {choice(more)};",
+        *([f"<friend> = {any_of(some)};"] if some else []),
+        f"<topic> = {any_of(topics)};",
+        f"<command> = {choice({'<told>': 1, '<NULL>': 3})} {any_of(words for words, _ in COMMANDS)};",
+        f"<told> = {choice({'tell me': 3, 'can you tell me': 1})};",
     ]
 
 

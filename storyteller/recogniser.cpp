@@ -6,6 +6,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,7 +20,9 @@
 #include <pocketsphinx.h>
 #if __has_include(<ps_search.h>)
 #include <ps_search.h>
+#include <sphinxbase/cmn.h>
 #include <sphinxbase/err.h>
+#include <sphinxbase/feat.h>
 #include <sphinxbase/jsgf.h>
 #endif
 #endif
@@ -46,15 +49,19 @@ Result<std::string> find_acoustic_model(const std::string& named) {
 
 namespace {
 
-// Limit how far below the best a wish may be, a frame: in PocketSphinx's units. What was said scores -20 to -40 in
-// quiet, other sentences below -50; bare topics, above all two of them, come nearest to what was never said.
-constexpr double kLeastOfAll = -50.0;
-constexpr double kLeastOfBare = -48.0;
-constexpr double kLeastOfPair = -44.0;
-constexpr double kLeastOfWord = -80.0;
-constexpr int kLongWord = 15;      // frames
-constexpr double kSure = -40.0;    // above it nothing else is tried
-constexpr double kNone = -1000.0;  // is the score of nothing
+// Limit how far below the best a wish may be, a frame: in PocketSphinx's units. What was said scores -20 to -45, in
+// noise down to -55, other sentences below -56, lowered ones below -47; bare topics, above all two of them, come
+// nearest to what was never said.
+constexpr double kLeastOfAll = -54.0;
+constexpr double kLeastOfBare = -52.0;
+constexpr double kLeastOfPair = -47.0;
+constexpr double kLeastOfLowered = -46.0;
+constexpr double kLeastOfBareLowered = -42.0;
+constexpr double kLeastOfWord = -90.0;
+constexpr int kLongWord = 15;         // frames
+constexpr double kSure = -33.0;       // above it nothing else is tried
+constexpr double kLoweredMore = 6.0;  // is what a lowered one has to be better by
+constexpr double kNone = -1000.0;     // is the score of nothing
 
 /// Says how a child's voice is lowered to a grown-up's, for whom the acoustic model was made: it is heard as if it were
 /// recorded at so much less of its rate.
@@ -72,6 +79,19 @@ bool choose_search(ps_decoder_t* decoder, const char* name) {
 bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
     return ps_set_keyphrase(decoder, kWakeSearch, phrase) == 0;
 }
+
+/// Keeps the mean of what was heard, which is learned from one utterance to the next.
+class Mean {
+public:
+    explicit Mean(ps_decoder_t* decoder) : cmn_(ps_get_feat(decoder)->cmn_struct), mean_(cmn_->veclen) {
+        cmn_live_get(cmn_, mean_.data());
+    }
+    void restore() const { cmn_live_set(cmn_, mean_.data()); }
+
+private:
+    cmn_t* cmn_;
+    std::vector<mfcc_t> mean_;
+};
 #else
 bool choose_search(ps_decoder_t* decoder, const char* name) {
     return ps_activate_search(decoder, name) == 0;
@@ -80,6 +100,16 @@ bool choose_search(ps_decoder_t* decoder, const char* name) {
 bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
     return ps_add_keyphrase(decoder, kWakeSearch, phrase) == 0;
 }
+
+class Mean {
+public:
+    explicit Mean(ps_decoder_t* decoder) : decoder_(decoder), mean_(ps_get_cmn(decoder, FALSE)) {}
+    void restore() const { ps_set_cmn(decoder_, mean_.c_str()); }
+
+private:
+    ps_decoder_t* decoder_;
+    std::string mean_;
+};
 #endif
 
 /// Holds what was heard, and how well it fits.
@@ -94,9 +124,13 @@ struct Guess {
     /// the acoustic model could make of each hundredth of a second, whatever the grammar says. Lowered, many a sentence
     /// sounds like two topics.
     [[nodiscard]] bool is_likely(bool lowered) const {
-        const bool asks = has("story") || has("about ");
+        const std::optional<Wish> wish = understand(words);
+        const bool asks = has("story") || has("about ") || (wish && wish->command);
         const bool pair = has(" and ") || has(" named ") || has(" called ");
-        const double least = asks ? kLeastOfAll : pair ? kLeastOfPair : lowered ? kSure : kLeastOfBare;
+        const double least = lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
+                             : asks  ? kLeastOfAll
+                             : pair  ? kLeastOfPair
+                                     : kLeastOfBare;
         return score > least && worst > kLeastOfWord && (asks || !pair || !lowered);
     }
 };
@@ -122,22 +156,28 @@ public:
 
     std::string end() override {
         ps_end_utt(decoder_);
+        const Mean mean(decoder_);  // that of a voice as it is
         if (waits_) {
             const char* heard = ps_get_hyp(decoder_, nullptr);
             for (std::size_t i = 0; i < kWarps.size() && heard == nullptr; ++i) {
                 hear_lowered(kWarps[i]);
                 heard = ps_get_hyp(decoder_, nullptr);
             }
-            return heard != nullptr ? heard : "";
+            std::string words = heard != nullptr ? heard : "";
+            mean.restore();
+            return words;
         }
         const Guess plain = guess();
         Guess best = plain.is_likely(false) ? plain : Guess{};
-        for (std::size_t i = 0; i < kWarps.size() && best.score < kSure; ++i) {
+        const bool sure = best.score > kSure;
+        best.score += kLoweredMore;
+        for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
             hear_lowered(kWarps[i]);
             if (Guess other = guess(); other.is_likely(true) && other.score > best.score) {
                 best = std::move(other);
             }
         }
+        mean.restore();
         samples_ = {};
         return best.words;
     }

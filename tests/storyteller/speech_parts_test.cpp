@@ -16,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include "storyteller/endpoint.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/process.hpp"
 #include "storyteller/speaker.hpp"
@@ -292,33 +291,6 @@ TEST(Wav, AFileThatCannotBeWrittenLeavesNothing) {
     EXPECT_NE(longer->message.find("at most 4 GB"), std::string::npos);
     EXPECT_FALSE(null->finish()) << "what there was before is whole";
     ::munmap(zeros, 2 * kSamples);
-}
-
-std::vector<std::int16_t> tone(double seconds, double size, int offset) {
-    std::vector<std::int16_t> samples(static_cast<std::size_t>(seconds * kSampleRate));
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-        samples[i] = static_cast<std::int16_t>(offset + size * std::sin(static_cast<double>(i) * 0.2));
-    }
-    return samples;
-}
-
-TEST(Endpoint, FindsTheEndOfSpeechWhateverTheOffset) {
-    for (const int offset : {0, 5000}) {
-        Endpoint endpoint;
-        EXPECT_EQ(endpoint.hear(tone(1.0, 5, offset)), Endpoint::State::kSilence);
-        EXPECT_DOUBLE_EQ(endpoint.quiet_seconds(), 1.0);
-        EXPECT_EQ(endpoint.hear(tone(0.05, 5000, offset)), Endpoint::State::kSilence) << "a click";
-        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSilence);
-        EXPECT_EQ(endpoint.hear(tone(1.0, 5000, offset)), Endpoint::State::kSpeech);
-        EXPECT_EQ(endpoint.hear(tone(0.5, 5, offset)), Endpoint::State::kSpeech) << "a pause";
-        EXPECT_EQ(endpoint.hear(tone(0.2, 5, offset)), Endpoint::State::kEnded);
-    }
-}
-
-TEST(Endpoint, InterruptsAnEndlessTalker) {
-    Endpoint endpoint;
-    endpoint.hear(tone(0.5, 5, 0));
-    EXPECT_EQ(endpoint.hear(tone(11.0, 5000, 0)), Endpoint::State::kEnded);
 }
 
 TEST(Loudness, ComesWithoutAClickAndRoundsPeaksOff) {

@@ -1,0 +1,42 @@
+// Lowers the noise of a room: speech over it is understood as seldom as over none.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace storybake::speech {
+
+/// Filters samples at kSampleRate by Wiener's rule: each band is lowered by what it has of the noise, which is learned
+/// from what came before somebody spoke. How much is speech is decided with the frame before in mind (Ephraim and
+/// Malah, "Speech enhancement using a minimum mean-square error short-time spectral amplitude estimator", 1984,
+/// equation 51).
+class Denoiser {
+public:
+    static constexpr std::size_t kFrame = 512;
+    static constexpr std::size_t kHop = kFrame / 4;
+    static constexpr std::size_t kBands = kFrame / 2 + 1;
+    /// Is how much has to come before: its end may be speech already, whose first sounds are soft.
+    static constexpr std::size_t kBefore = 8000;
+    static constexpr std::size_t kLearned = 5000;
+
+    /// Learns the noise from the last samples before speech began; fewer than kBefore, and nothing is changed.
+    explicit Denoiser(std::span<const std::int16_t> before);
+
+    /// Returns the next samples, kFrame - kHop later than they came, and as many as make whole hops.
+    std::vector<std::int16_t> filter(std::span<const std::int16_t> samples);
+
+private:
+    void filter_frame();
+
+    bool learned_ = false;
+    std::array<float, kBands> noise_{};   // is the power of the noise
+    std::array<float, kBands> least_{};   // is how much each band may be lowered
+    std::array<float, kBands> speech_{};  // is the power of the frame before, filtered, of the noise's
+    std::array<float, kFrame> frame_{};   // is what came last
+    std::array<float, kFrame> sum_{};     // adds up the filtered frames
+    std::size_t fresh_ = 0;               // samples at the end of the frame
+};
+
+}  // namespace storybake::speech
