@@ -152,6 +152,21 @@ def test_a_card_that_takes_nothing_is_told_of_once(tmp_path: Path) -> None:
     assert said.count("it goes on without a memory") == 1 and said.count("a story about a dragon") == 3 and told
 
 
+def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
+    """A mount of its own that is read-only, with an old memory on it: it is read, and told of once that it can't be written."""
+    (tmp_path / "card").mkdir()
+    words = (*TYPED, "--memory", tmp_path / "card/memory")
+    first, _ = evening(tmp_path, "a dragon", words=words)
+    old = (tmp_path / "card/memory").read_bytes()
+    mount = f"mount --bind {tmp_path}/card {tmp_path}/card && mount -o remount,bind,ro {tmp_path}/card"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("a read-only mount of its own is root's")
+    command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *map(str, (on_this_machine(), *words))]
+    result = subprocess.run(command, input="again\n", capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, first) and first, result.stderr
+    assert result.stderr.count("it goes on without a memory") == 1 and (tmp_path / "card/memory").read_bytes() == old
+
+
 def test_stories_of_the_day_are_counted_over_a_power_cut(tmp_path: Path) -> None:
     words = (*TYPED, "--memory", tmp_path / "memory", "--max-sentences", "1")
     rules = "stories a day = 2\n"
