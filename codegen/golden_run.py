@@ -69,7 +69,7 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
     tables = {name: rope_table(short, name) for name in ROPE_TABLES if name in used}
     norm_eps = np.float32(model.norm_eps)
     embedding = source.tensor("token_embedding_table")
-    x = _rows(embedding, tokens) * np.float32(model.embed_scale)
+    x: FloatArray = _rows(embedding, tokens) * np.float32(model.embed_scale)
     root = np.sqrt(np.float32(model.score_size or model.head_size))
 
     def normed(out: FloatArray, name: str, layer: int) -> FloatArray:
@@ -97,16 +97,28 @@ def forward(source: TensorSource, tokens: tuple[int, ...], kv_type: str = "f32")
             x = x + normed(matmul(source.tensor("wo", layer), att), "rms_post_att_weight", layer)
             xb = rmsnorm(x, source.tensor("rms_ffn_weight", layer), norm_eps)
             h = matmul(source.tensor("w1", layer), xb)
-            h = gelu(h) if model.glu == "geglu" else h * (ONE / (ONE + exp(-h)))
+            h = gelu(h) if model.glu == "geglu" else silu(h)
             h = h * matmul(source.tensor("w3", layer), xb)
             x = x + normed(matmul(source.tensor("w2", layer), h), "rms_post_ffn_weight", layer)
         x = rmsnorm(x, source.tensor("rms_final_weight"), norm_eps)
         return softcap(matmul(embedding if model.shared_classifier else source.tensor("wcls"), x), model.logit_cap)
 
 
+def silu(h: FloatArray) -> FloatArray:
+    """Computes h * sigmoid(h)."""
+    below: FloatArray = ONE + exp(-h)
+    sigmoid: FloatArray = ONE / below
+    return h * sigmoid
+
+
 def gelu(h: FloatArray) -> FloatArray:
     """Computes GELU's tanh form: h * sigmoid(2 sqrt(2 / pi) (h + 0.044715 h^3))."""
-    return h * (ONE / (ONE + exp(-(h * (GELU1 + GELU3 * (h * h))))))
+    square: FloatArray = h * h  # in steps: mypy 1.15 takes minutes for operators of NumPy 2 in one another
+    cubic: FloatArray = GELU3 * square
+    slope: FloatArray = GELU1 + cubic
+    below: FloatArray = ONE + exp(-(h * slope))
+    sigmoid: FloatArray = ONE / below
+    return h * sigmoid
 
 
 def softcap(x: FloatArray, cap: float) -> FloatArray:
@@ -114,7 +126,9 @@ def softcap(x: FloatArray, cap: float) -> FloatArray:
     if not cap:
         return x
     limit, two = np.float32(cap), np.float32(2)
-    capped: FloatArray = limit - two * limit / (ONE + exp(two / limit * x))
+    below: FloatArray = ONE + exp(two / limit * x)
+    rest: FloatArray = two * limit / below
+    capped: FloatArray = limit - rest
     return capped
 
 
@@ -198,7 +212,7 @@ def attention(q: FloatArray, k: FloatArray, v: FloatArray, root: np.float32, win
     out = np.zeros(q.shape, np.float32)
     for p in range(n):
         seen = range(max(p + 1 - window, 0) if window else 0, p + 1)
-        score = np.zeros((len(seen), heads), np.float32)
+        score: FloatArray = np.zeros((len(seen), heads), np.float32)
         for i in range(head_size):
             score += q[p, :, i] * k[seen.start : p + 1, :, i]
         score = softcap(score / root, cap)
