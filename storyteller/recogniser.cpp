@@ -49,15 +49,15 @@ Result<std::string> find_acoustic_model(const std::string& named) {
 
 namespace {
 
-// Limit how far below the best a wish may be, a frame: in PocketSphinx's units. What was said scores -20 to -45, in
-// noise down to -55, other sentences below -56, lowered ones below -47; bare topics, above all two of them, come
-// nearest to what was never said.
-constexpr double kLeastOfAll = -54.0;
-constexpr double kLeastOfBare = -52.0;
-constexpr double kLeastOfPair = -47.0;
-constexpr double kLeastOfLowered = -46.0;
-constexpr double kLeastOfBareLowered = -42.0;
-constexpr double kLeastOfWord = -90.0;
+// Limit how far below the best a wish may be, a frame: in PocketSphinx's units. What was said scores -20 to -45, other
+// sentences mostly below -50, lowered ones below -42; bare topics, above all two of them, come nearest to what was
+// never said.
+constexpr double kLeastOfAll = -50.0;
+constexpr double kLeastOfBare = -48.0;
+constexpr double kLeastOfPair = -44.0;
+constexpr double kLeastOfLowered = -42.0;
+constexpr double kLeastOfBareLowered = -40.0;
+constexpr double kLeastOfWord = -80.0;
 constexpr int kLongWord = 15;         // frames
 constexpr double kSure = -33.0;       // above it nothing else is tried
 constexpr double kLoweredMore = 6.0;  // is what a lowered one has to be better by
