@@ -19,7 +19,7 @@ from codegen import __main__ as generator  # noqa: E402
 from codegen import draft  # noqa: E402
 from codegen.draft import HEADER, MAGIC, SLOTS  # noqa: E402
 from codegen.errors import BakeError  # noqa: E402
-from codegen.formats import open_tokenizer  # noqa: E402
+from codegen.formats import open_model, open_tokenizer  # noqa: E402
 
 ROWS = 301
 
@@ -131,9 +131,9 @@ def test_the_table_beside_a_model_is_baked(model: Path, tmp_path: Path) -> None:
 
 def test_the_table_of_the_model_that_comes_along_fits_it() -> None:
     path = ROOT / "models" / "tinytales.draft"
-    vocabulary = open_tokenizer(ROOT / "models" / "tinytales.tokenizer.bin", 1024)
+    size = open_model(ROOT / "models" / "tinytales_q8.bin").model.vocab_size
     try:
-        slots = draft.read_table(path, vocabulary, 1024)
+        slots = draft.read_table(path, open_tokenizer(ROOT / "models" / "tinytales.tokenizer.bin", size), size)
     except BakeError as error:
         pytest.fail(str(error))
     assert len(slots) == 4 * draft.TABLE_SLOTS and (np.frombuffer(slots, "<u4") != 0).mean() > 0.3

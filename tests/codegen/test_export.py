@@ -303,7 +303,7 @@ def test_the_tool_itself(tmp_path: Path) -> None:
 def test_float32_under_the_name_of_int8_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str], warned: bool
 ) -> None:
-    assert main([str(files.ROOT / "models/tinytales.bin"), str(tmp_path / name), *options]) == 0
+    assert main([str(files.ROOT / "models/tinytales.pt"), str(tmp_path / name), *options]) == 0
     *before, last = capsys.readouterr().err.splitlines()
     assert last.startswith(f"{tmp_path / name}: llama2.c v")
     assert len(before) == warned and all("for int8 add --format v2" in line for line in before)
@@ -312,6 +312,6 @@ def test_float32_under_the_name_of_int8_is_warned_of(
 def test_what_is_overwritten_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.bin"
     for place in ("", ", in place of a file of 4 bytes"):
-        assert main([str(files.ROOT / "models/tinytales.bin"), str(out)]) == 0
+        assert main([str(files.ROOT / "models/tinytales.pt"), str(out)]) == 0
         assert capsys.readouterr().err.endswith(f" bytes{place}\n")
         out.write_bytes(b"four")

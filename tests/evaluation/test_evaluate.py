@@ -195,7 +195,7 @@ def test_the_projects_model_keeps_what_is_promised(builds: Path, tmp_path: Path)
             for sample in card.split("**Seed ")[1:]]  # fmt: skip
     text.write_text("\n\n".join(told), encoding="utf-8")
     assert len(read_texts(text)) == 20
-    model = ROOT / "models" / "tinytales.bin"
+    model = ROOT / "models" / "tinytales.pt"
     done = evaluate(model, text, "--json", "--types", "q8,q4", "--build", builds)
     assert done.returncode == 0, done.stderr
     f32, q8, q4 = json.loads(done.stdout)["rows"]
@@ -220,7 +220,7 @@ def test_bad_texts(content: bytes | None, code: int, words: str, tmp_path: Path)
     text = tmp_path / "text"
     if content is not None:
         text.write_bytes(content)
-    done = evaluate(ROOT / "models" / "tinytales.bin", text)
+    done = evaluate(ROOT / "models" / "tinytales.pt", text)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr
 

@@ -144,20 +144,20 @@ def test_loss_curve() -> None:
 
 
 def test_shipped_files_fit_together() -> None:
-    float_model, int8_model = open_model(MODELS / "tinytales.bin"), open_model(MODELS / "tinytales_q8.bin")
+    float_model, int8_model = open_model(MODELS / "tinytales.pt"), open_model(MODELS / "tinytales_q8.bin")
     model = float_model.model
     assert replace(int8_model.model, name="tinytales", weight_type="f32", group_size=0) == model
     assert int8_model.model.group_size == 32 and model.shared_classifier
     assert all(length % 32 == 0 for length in model.row_lengths) and model.n_kv_heads < model.n_heads
     for path in (float_model.path, int8_model.path):
         assert find_tokenizer(path, model.vocab_size) == MODELS / "tinytales.tokenizer.bin"
-    files = ("tinytales.bin", "tinytales_q8.bin", "tinytales.tokenizer.bin")
+    files = ("tinytales.pt", "tinytales_q8.bin", "tinytales.tokenizer.bin")
     assert sum((MODELS / name).stat().st_size for name in files) < 12_000_000
     assert np.isfinite(float_model.tensor("token_embedding_table")).all()
 
 
 def test_the_int8_twin_has_the_weights_of_the_float_one() -> None:
-    quantised = convert(open_model(MODELS / "tinytales.bin"), "q8", 32)
+    quantised = convert(open_model(MODELS / "tinytales.pt"), "q8", 32)
     twin = open_model(MODELS / "tinytales_q8.bin")
     for name, (layers, _, _) in twin.model.tensor_shapes().items():
         for layer in range(max(layers, 1)):
