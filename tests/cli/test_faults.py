@@ -236,7 +236,7 @@ def test_a_file_that_may_not_grow_leaves_nothing(binary: str, tmp_path: Path) ->
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # clang's OpenMP makes a file of 1024 bytes
 
-    command = [*RUNNER, binary, "-n", "5", "--logits", str(tmp_path / "logits")]
+    command = [*RUNNER, binary, "-s", "1", "--ignore-eos", "-n", "5", "--logits", str(tmp_path / "logits")]
     result = subprocess.run(command, capture_output=True, check=False, preexec_fn=limit)
     assert result.returncode == 74, result.stderr
     assert b"writing failed" in result.stderr and b"nothing is left of it" in result.stderr

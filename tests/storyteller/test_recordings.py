@@ -99,7 +99,7 @@ def test_a_story_on_a_pipe_can_be_read_again(tmp_path: Path) -> None:
     pipe, made = tmp_path / "pipe", tmp_path / "made.wav"
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", pipe], stdout=made.open("wb")) as reader:
-        assert tell(on_this_machine(), "-i", "Once", "-n", "8", "--wav", pipe).returncode == 0
+        assert tell(on_this_machine(), "-i", "Once", "-s", "5", "-n", "8", "--wav", pipe).returncode == 0
     assert reader.returncode == 0 and made.read_bytes()[4:8] == b"\xff" * 4, "its length was not known"
     result = tell(on_this_machine(), "--mic-wav", made, "--mute", "--max-sentences", "1", stdin=subprocess.DEVNULL)
     assert result.returncode == 0 and "made.wav" not in result.stderr, result.stderr
