@@ -89,7 +89,7 @@ def friends(topics: Sequence[str]) -> list[str]:
 
 
 def choice(shares: Mapping[str, float]) -> str:
-    """Alternatives in brackets with their probabilities, of shares: JSGF's weights, which PocketSphinx takes as they are, 1
+    """Writes alternatives in brackets with their probabilities, of shares: JSGF's weights, which PocketSphinx takes as they are, 1
     where there is none, and only of words: <NULL>, in brackets, is one. Each is what LANGUAGE makes of it."""
     alternatives = []
     for phrase, share in shares.items():
@@ -100,18 +100,18 @@ def choice(shares: Mapping[str, float]) -> str:
 
 
 def weight(probability: float) -> str:
-    """A probability in the grammar, with three digits that count."""
+    """Writes a probability in the grammar, with three digits that count."""
     weighed = probability**LANGUAGE
     return f"{weighed:.{2 - math.floor(math.log10(weighed))}f}"
 
 
 def any_of(phrases: Iterable[str]) -> str:
-    """One of some phrases, if it is listened for at all."""
+    """Writes one of some phrases, if it is listened for at all."""
     return choice({phrase: OFTEN.get(phrase, 1) for phrase in phrases if phrase not in UNHEARD})
 
 
 def grammar(topics: tuple[str, ...]) -> list[str]:
-    """The lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
+    """Returns the lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
 
     What a board pays for is each word that may come at a point, and each that may follow it: topics stand in it once, and
     who comes with somebody is one of friends(). A topic alone is seldom said, but sounds like anything that is short.

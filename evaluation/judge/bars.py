@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from evaluation.judge import knowledge
 from evaluation.judge.asks import Told
 from evaluation.judge.reader import WORD, Story, Words
+from models.engine import prompts
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def asked(told: Told, words: Words) -> bool | None:
         case "thing" | "place" | "unknown noun":
             return has(text, ask.words[0])
         case "theme":
-            # Saying what a story is about is not telling of it.
-            return knowledge.on_theme(re.sub(r"^This is a story about [^.]*\.", "", text), ask.words[0])
+            return knowledge.on_theme(prompts.without_theme(text), ask.words[0])
         case "two kinds":
             return all(has(text, kind) for kind in ask.words)
         case "unknown name":

@@ -153,6 +153,7 @@ def asks_for(wish: Wish, prompt: str, plot: Plot) -> str:
     return "where" if wish.manner == CHILD and re.search(r"\b(?:where|which|how|one) ", prompt) else wish.about
 
 
+_SAYS_ITS_THEME = "This is a story about {}."
 _INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you another one.", "I would rather tell you this one.",
             "That is not a story of mine, but this is.")
 
@@ -164,7 +165,12 @@ def lead(about: str, plot: Plot, rng: random.Random) -> str:
     """
     if about == BAD:
         return rng.choice(_INSTEAD)
-    return f"This is a story about {_themes(plot)[0]}." if about == "theme" else ""
+    return _SAYS_ITS_THEME.format(_themes(plot)[0]) if about == "theme" else ""
+
+
+def without_theme(text: str) -> str:
+    """Takes away the sentence that says what a story is about, which is not telling of it."""
+    return re.sub("^" + re.escape(_SAYS_ITS_THEME).replace(r"\{\}", "[^.]*"), "", text)
 
 
 def _themes(plot: Plot) -> tuple[str, ...]:
