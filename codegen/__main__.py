@@ -128,6 +128,7 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
             "name": plan.model.name,
             "weight_types": types_text(plan.model),
             "tokenizer": path.resolve(),
+            "chat": tokenizer.frame.chat.name if tokenizer.frame.chat and (tokenizer.frame.template or args.chat != "auto") else "",
             "target": plan.target.name,
             "target_args": " ".join(plan.target.cpp_args),
             "target_header": plan.target.header,

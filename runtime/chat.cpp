@@ -77,6 +77,9 @@ private:
 /// Reserves one position of so many for an answer: a conversation is cut before it is full.
 constexpr int kAnswerShare = 4;
 
+constexpr const char* kTurnTooLong = "this turn has %zu tokens, %d of %d positions are left: %s";
+constexpr const char* kShorten = "shorten it, or raise -n";
+
 }  // namespace
 
 /// Reads one line from the user, without its end; returns false at the end of the input. A line that is too long is cut
@@ -112,18 +115,58 @@ Result<bool> Session::ask(int in, std::string_view guide, std::string& line) {
     return stop_ == 0;
 }
 
-std::optional<Failure> Session::chat(int in, const std::optional<std::string>& system_prompt,
-                                     const std::optional<std::string>& first_prompt) {
+std::vector<int> first_turn(const Tokenizer& tokenizer, const std::string& message, const std::string& system) {
+    Conversation conversation(tokenizer, *tokenizer.chat(), system);
+    conversation.user_says(message);
+    return conversation.all();
+}
+
+/// Refuses a model that doesn't chat, and a system prompt that it has no place for.
+std::optional<Failure> Session::check_chat(const std::string& system) const {
     const std::optional<ChatFormat>& format = tokenizer_.chat();
     if (!format) {
         return failure(
             kExitUsage,
             "this model comes without a chat template: bake it with -Dchat=llama2, chatml, llama3, zephyr or gemma");
     }
-    std::string system = system_prompt.value_or("");
     if (!system.empty() && !format->has_system()) {
         return failure(kExitUsage, "this model's chat template has no system prompt: leave -y out");
     }
+    return std::nullopt;
+}
+
+/// Computes the tokens of a turn and the answer to them; `said` as answer() has it.
+std::optional<Failure> Session::take_turn(std::span<const int> tokens, std::vector<int>* said) {
+    // llama2.c draws a random number at every position, a prompt's included.
+    for (std::size_t i = 1; i < tokens.size(); ++i) {
+        sampler_.skip();
+    }
+    std::optional<Failure> failed = compute_prompt(tokens);
+    return failed ? failed : answer(tokens.back(), said);
+}
+
+std::optional<Failure> Session::reply(const std::string& message, const std::string& system_prompt) {
+    if (std::optional<Failure> refused = check_chat(system_prompt)) {
+        return refused;
+    }
+    const std::vector<int> tokens = first_turn(tokenizer_, message, system_prompt);
+    if (std::optional<Failure> unsayable = check_rows(tokens)) {
+        return unsayable;
+    }
+    if (static_cast<int>(tokens.size()) > steps_) {
+        return failure(kExitUsage, kTurnTooLong, tokens.size(), steps_, steps_, kShorten);
+    }
+    pos_ = 0;
+    return end(take_turn(tokens, nullptr));
+}
+
+std::optional<Failure> Session::chat(int in, const std::optional<std::string>& system_prompt,
+                                     const std::optional<std::string>& first_prompt) {
+    std::string system = system_prompt.value_or("");
+    if (std::optional<Failure> refused = check_chat(system)) {
+        return refused;
+    }
+    const std::optional<ChatFormat>& format = tokenizer_.chat();
     Result<bool> asked = true;
     if (!system_prompt && format->has_system()) {
         asked = ask(in, "Enter system prompt (optional): ", system);
@@ -172,12 +215,11 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
         }
         const int left = steps_ - (forgot ? 0 : pos_);
         if (static_cast<int>(tokens.size()) > left) {
-            const char* const format_text = "this turn has %zu tokens, %d of %d positions are left: %s";
             if (first) {
-                failed = failure(kExitUsage, format_text, tokens.size(), left, steps_, "shorten it, or raise -n");
+                failed = failure(kExitUsage, kTurnTooLong, tokens.size(), left, steps_, kShorten);
                 break;
             }
-            tell(message(format_text, tokens.size(), left, steps_, "say it shorter"));
+            tell(message(kTurnTooLong, tokens.size(), left, steps_, "say it shorter"));
             conversation.take_back();
             if (forgot) {
                 pos_ = 0;  // what is remembered is computed anew with the next turn
@@ -193,23 +235,13 @@ std::optional<Failure> Session::chat(int in, const std::optional<std::string>& s
         }
         out_.write("Assistant: ");
         out_.end_token();
-        // llama2.c draws a random number at every position, a prompt's included.
-        for (std::size_t i = 1; i < tokens.size(); ++i) {
-            sampler_.skip();
-        }
-        failed = compute_prompt(tokens);
-        if (!failed) {
-            failed = answer(tokens.back(), &conversation.answer());
-        }
+        failed = take_turn(tokens, &conversation.answer());
         if (failed || stop_ != 0) {
             break;
         }
         out_.write("\n");
     }
-    out_.write("\n");
-    out_.finish();
-    complete();  // the fingerprint needs all logits
-    return failed ? failed : output_failure();
+    return end(failed);
 }
 
 }  // namespace storybake

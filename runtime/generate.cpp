@@ -247,9 +247,14 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
     } else if (!failed && !out_.full()) {
         failed = answer(tokens.back(), nullptr);
     }
+    return end(failed);
+}
+
+/// Completes what was written, and the logits, of which the fingerprint needs all.
+std::optional<Failure> Session::end(std::optional<Failure> failed) {
     out_.write("\n");
     out_.finish();
-    complete();  // the fingerprint needs all logits
+    complete();
     return failed ? failed : output_failure();
 }
 

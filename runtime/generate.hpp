@@ -40,6 +40,10 @@ struct Stats {
 /// Tells whether the prompt is part of the text.
 enum class Echo { kNo, kYes };
 
+/// Returns the tokens of what a user says first in a chat, as the tokenizer's chat format, which it has, writes it
+/// down: the model's answer follows.
+std::vector<int> first_turn(const Tokenizer& tokenizer, const std::string& message, const std::string& system = {});
+
 /// Runs the model: for stories, each from position 0 on, or for a chat. The Stats count all of them together.
 class Session {
 public:
@@ -72,6 +76,9 @@ public:
     std::optional<Failure> chat(int in, const std::optional<std::string>& system_prompt,
                                 const std::optional<std::string>& first_prompt);
 
+    /// Answers what a user says, as the first turn of a chat; the text is the answer alone. Fails as chat().
+    std::optional<Failure> reply(const std::string& message, const std::string& system_prompt = {});
+
     [[nodiscard]] const Stats& stats() const { return stats_; }
 
     /// Returns what there is to say about a run that did not fail; empty mostly.
@@ -87,6 +94,9 @@ private:
     [[nodiscard]] Logits wanted_logits() const;
     void complete();
     std::optional<Failure> answer(int previous, std::vector<int>* said);
+    std::optional<Failure> take_turn(std::span<const int> tokens, std::vector<int>* said);
+    std::optional<Failure> end(std::optional<Failure> failed);
+    std::optional<Failure> check_chat(const std::string& system) const;
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
     Result<bool> ask(int in, std::string_view guide, std::string& line);

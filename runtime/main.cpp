@@ -84,7 +84,8 @@ int run(Options& options) {
     Sampler sampler(kModel.vocab_size, options.temperature, options.topp, seed, options.sampling);
     TextOutput out = standard_output();
     Session session(engine, *model->tokenizer, sampler, out, logits_file ? &*logits_file : nullptr,
-                    choose_steps(options.mode == Mode::kChat && !options.steps_given ? 0 : options.steps), stop_signal);
+                    choose_steps(options.mode != Mode::kGenerate && !options.steps_given ? 0 : options.steps),
+                    stop_signal);
     session.stop_at(options.stops);
     session.tell_by(warn);
     session.draft(options.drafting);
@@ -98,13 +99,14 @@ int run(Options& options) {
         failed = session.chat(STDIN_FILENO, options.system_prompt, options.prompt);
     }
     int stories = 0;
-    for (; options.mode == Mode::kGenerate && stories < options.repeat && !failed && stop_signal == 0; ++stories) {
+    for (; options.mode != Mode::kChat && stories < options.repeat && !failed && stop_signal == 0; ++stories) {
         if (stories > 0) {
             out.write(options.separator);
             out.write("\n");
         }
         sampler.restart(nth_seed(seed, stories));
-        failed = session.generate(options.prompt.value_or(""));
+        failed = options.mode == Mode::kAsk ? session.reply(*options.prompt, options.system_prompt.value_or(""))
+                                            : session.generate(options.prompt.value_or(""));
     }
     const double took = seconds_since(start);
     if (!failed) {

@@ -122,8 +122,10 @@ std::optional<Failure> set_mode(Options& options, const OptionRow& row, const ch
         options.mode = Mode::kGenerate;
     } else if (std::strcmp(text, "chat") == 0) {
         options.mode = Mode::kChat;
+    } else if (std::strcmp(text, "ask") == 0) {
+        options.mode = Mode::kAsk;
     } else {
-        return not_a("generate or chat", row, text);
+        return not_a("generate, chat or ask", row, text);
     }
     return std::nullopt;
 }
@@ -246,6 +248,9 @@ Result<Options> parse_options(int argc, char* const* argv) {
     }
     if (options.mode == Mode::kChat && options.repeat != 1) {
         return failure(kExitUsage, "-r cannot be used with -m chat, which is one conversation");
+    }
+    if (options.mode == Mode::kAsk && !options.prompt && !options.prompt_from_stdin && options.prompt_file.empty()) {
+        return failure(kExitUsage, "-m ask: expected what to ask, found nothing: give it with -i or -f");
     }
     return options;
 }

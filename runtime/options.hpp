@@ -19,7 +19,7 @@
 
 namespace storybake {
 
-enum class Mode { kGenerate, kChat };
+enum class Mode { kGenerate, kChat, kAsk };
 enum class Action { kRun, kHelp, kVersion, kInfo, kSelfTest, kSbom };
 
 struct Options {

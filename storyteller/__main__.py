@@ -24,7 +24,7 @@ from storyteller.wishes import find_topics, lacking_words, read_dictionary, topi
 
 def run(args: argparse.Namespace, arguments: list[str]) -> None:
     path, trained = find_topics(Path(args.model), args.topics)
-    wishes = wishes_for(path, trained)
+    wishes = wishes_for(path, trained, args.chat)
     if args.command == "memory":
         plan = make_plan(convert(open_model(Path(args.model)), args.weights).model, find_target(args.target))
         print(memory_text(plan, wishes.topics, args.ram_budget), end="")
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("model", help="the model that tells the stories; of topics and wishes only its place and name count")
     parser.add_argument("--topics", default="", help="what a story can be about; found beside the model when not named")
     parser.add_argument("--dictionary", default="", metavar="PATH", help="how their words are said, as the CMU dictionary has it")
+    parser.add_argument("--chat", action="store_true", help="the model chats: it is asked by its chat template")
     parser.add_argument("--target", default="duo", metavar="NAME", help=f"of memory: one of {', '.join(TARGETS)}")
     parser.add_argument("--weights", default="auto", metavar="TYPE", help="of memory: as -Dweights= has it")
     parser.add_argument("--ram-budget", type=int, default=0, metavar="MB", help="of memory: what there is; 0: the target's")

@@ -366,18 +366,27 @@ std::optional<Failure> Robot::tell() {
 
 /// Makes a new story; without a topic one of the model's choice.
 Story Robot::story_about(const std::string& topic, int length) {
-    Story story{"", Echo::kYes, seed_++, {}, length};
-    const std::string& chosen =
-        topic.empty() && !options_.topics.empty() ? options_.topics[story.seed % options_.topics.size()] : topic;
-    if (!chosen.empty()) {
-        story.prompt = kWishes.prompt_before + chosen + kWishes.prompt_after;
+    const std::uint64_t seed = seed_++;
+    Story story =
+        ask_for(topic.empty() && !options_.topics.empty() ? options_.topics[seed % options_.topics.size()] : topic);
+    story.seed = seed;
+    story.length = length;
+    return story;
+}
+
+/// Makes what the model is asked for: without a topic one of its choice.
+Story Robot::ask_for(const std::string& topic) {
+    Story story{kWishes.prompt_for_any, Echo::kYes, 0};
+    if (!topic.empty()) {
+        story.prompt = kWishes.prompt_before + topic + kWishes.prompt_after;
         story.echo = kWishes.prompt_is_told ? Echo::kYes : Echo::kNo;
     }
+    story.by_chat = kWishes.asks_by_chat;
     return story;
 }
 
 bool Robot::too_long(const std::string& topic) const {
-    return topic.size() > kMaxTopic || !teller_->fits(kWishes.prompt_before + topic + kWishes.prompt_after);
+    return topic.size() > kMaxTopic || !teller_->fits(ask_for(topic));
 }
 
 /// Names five topics: "a dragon, the sea, sharing, a cat or the moon"; others each time.

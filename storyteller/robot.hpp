@@ -44,6 +44,7 @@ private:
     Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
     std::optional<Failure> tell();
     Story story_about(const std::string& topic, int length);
+    static Story ask_for(const std::string& topic);
     bool take_at_once(const std::string& line);
     bool change(Command command);
     std::optional<Failure> say_aloud(const std::string& words);

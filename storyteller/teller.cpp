@@ -12,6 +12,7 @@
 #include "sampler.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/sequel.hpp"
+#include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 // A sentence is completed within so many tokens beyond those that were asked for.
 constexpr int kTokensToFinish = 48;
 constexpr int kShortSentences = 8;  // are in a short story
+constexpr int kChatSentences = 16;  // are at most in the story of a model that chats, which may have no end in mind
 
 /// Collects a text that nobody hears.
 class Collector final : public TextSink {
@@ -82,25 +84,38 @@ Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::v
     controls_.volume = options.volume;
 }
 
-bool Teller::fits(const std::string& prompt) const {
-    return static_cast<int>(model_.tokenizer->encode(prompt).size()) <= kModel.seq_len / 2;
+bool Teller::fits(const Story& story) const {
+    const Tokenizer& tokenizer = *model_.tokenizer;
+    const bool by_chat = story.by_chat && tokenizer.chat();
+    const std::size_t tokens = (by_chat ? first_turn(tokenizer, story.prompt) : tokenizer.encode(story.prompt)).size();
+    return static_cast<int>(tokens) <= kModel.seq_len / 2;
+}
+
+/// Has the model tell the story to `session`.
+std::optional<Failure> Teller::write(const Story& story, Session& session) {
+    return story.by_chat ? session.reply(story.prompt) : session.generate(story.prompt, story.echo);
 }
 
 std::optional<Failure> Teller::recall(const Story& story) {
     Collector collected;
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
     Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
-    std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    std::optional<Failure> failed = write(story, session);
     told_ = std::move(collected.text);
     return failed;
 }
 
 std::optional<Story> Teller::next_part(std::uint64_t seed) const {
     const std::optional<Sequel> sequel = sequel_of(told_, seed);
-    if (!sequel || !fits(sequel->introduction + " " + sequel->opening)) {
+    if (!sequel) {
         return std::nullopt;
     }
-    return Story{sequel->introduction + " " + sequel->opening, Echo::kNo, seed, sequel->opening};
+    Story story{sequel->introduction + " " + sequel->opening, Echo::kNo, seed, sequel->opening};
+    if (kWishes.asks_by_chat) {
+        story = {"A story begins: " + sequel->introduction + " Tell me what happens next.", Echo::kNo, seed};
+        story.by_chat = true;
+    }
+    return fits(story) ? std::optional(story) : std::nullopt;
 }
 
 std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
@@ -121,6 +136,9 @@ std::optional<Failure> Teller::tell_part(const Story& story, std::span<const std
     StoryLimits limits;
     limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
+    if (story.by_chat && limits.sentences == 0) {
+        limits.sentences = kChatSentences;
+    }
     if (story.length < 0 && (limits.sentences == 0 || limits.sentences > kShortSentences)) {
         limits.sentences = kShortSentences;
     }
@@ -133,7 +151,7 @@ std::optional<Failure> Teller::tell_part(const Story& story, std::span<const std
     Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr,
                     std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
     narrator.write(story.opening);
-    const std::optional<Failure> failed = session.generate(story.prompt, story.echo);
+    const std::optional<Failure> failed = write(story, session);
     const std::optional<Failure> unheard = narrator.end();
     told_ = narrator.told();
     if (failed || unheard) {

@@ -29,6 +29,7 @@ struct Story {
     std::uint64_t seed;
     std::string opening = {};  // ends the prompt, and is told where the prompt is not
     int length = 0;            // -1: a short one; 1: with a second part
+    bool by_chat = false;      // tells whether the prompt is said as a user says it in a chat
 };
 
 class Teller {
@@ -42,8 +43,8 @@ public:
     std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
                                 std::chrono::steady_clock::time_point since);
 
-    /// Tells whether the context has room for a story behind this prompt.
-    [[nodiscard]] bool fits(const std::string& prompt) const;
+    /// Tells whether the context has room for a story behind its prompt.
+    [[nodiscard]] bool fits(const Story& story) const;
 
     /// Returns the text of the last story, as far as it was told.
     [[nodiscard]] const std::string& told() const { return told_; }
@@ -72,6 +73,7 @@ private:
 
     std::optional<Failure> tell_part(const Story& story, std::span<const std::string> announcements,
                                      std::chrono::steady_clock::time_point since);
+    static std::optional<Failure> write(const Story& story, Session& session);
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;

@@ -59,6 +59,8 @@ struct WishFacts {
     const char* prompt_before;                      // begins the model's prompt, before the topic
     const char* prompt_after;                       // ends the prompt, after the topic
     bool prompt_is_told;                            // tells whether the prompt is the beginning of the story
+    const char* prompt_for_any;                     // asks for any story; empty: nothing has to
+    bool asks_by_chat;                              // tells whether the prompt is what a user says in a chat
     const char* grammar;                            // JSGF without the rule <name>
 };
 extern const WishFacts kWishes;

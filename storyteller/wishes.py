@@ -41,12 +41,15 @@ Dictionary = dict[str, tuple[str, ...]]  # has the phones of a word's pronunciat
 
 @dataclass(frozen=True)
 class Wishes:
-    """Holds the topics, and the prompt that asks the model for one: before, after, and whether it is part of the story."""
+    """Holds the topics, and the prompt that asks the model for one: before, after, whether it is part of the story, and what asks
+    for any story, where a prompt does; `chat`: it is what a user says in a chat."""
 
     topics: tuple[str, ...]
     before: str
     after: str
     told: bool
+    any: str = ""
+    chat: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -129,9 +132,11 @@ def topics_beside(model: Path) -> list[Path]:
     return [model.parent / f"{stem}.topics.txt" for stem in stems(model)]
 
 
-def wishes_for(path: Path, trained: bool) -> Wishes:
-    """Makes the wishes for the topics of a file, as find_topics() has found it."""
+def wishes_for(path: Path, trained: bool, chat: bool) -> Wishes:
+    """Makes the wishes for the topics of a file, as find_topics() has found it; of a model that chats, in its own words."""
     topics = read_topics(path)
+    if chat:
+        return Wishes(topics, "Tell me a short story about ", ".", told=False, any="Tell me a short story.", chat=True)
     if trained:
         return Wishes(topics, "Tell me a story about ", ".", told=False)
     creatures = tuple(topic for topic in topics if topic.startswith(("a ", "an ")))

@@ -39,6 +39,7 @@ PROGRAMS = {
     "STORYBAKE_TINYTALES": str(BUILD / "default" / "tinytales_q8"),
     "STORYBAKE_STORYTELLER": str(BUILD / "default" / "storyteller"),
     "STORYBAKE_STORYTELLER_DUO": str(BUILD / "duo" / "storyteller"),
+    "STORYBAKE_STORYTELLER_CHAT": str(BUILD / "chat" / "storyteller"),
     "STORYBAKE_ARM": str(BUILD / "arm" / "tinytales_q8"),
     "STORYBAKE_STORYTELLER_ARM": str(BUILD / "arm" / "storyteller"),
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),

@@ -9,6 +9,7 @@ an embedding and a classifier of 0.3 that prefer text.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Recipe:
     window: int = 0  # of a family's own layers, or of those from `windows_from` on
     windows_from: int = 0
     score_size: float = 0.0
+    chats: bool = False  # it has a chat template
     rope_scaling: tuple[float, float, float, int] | None = None  # Llama 3's: factor, low and high frequency factor, positions
 
     def model(self, name: str) -> Model:
@@ -114,8 +116,15 @@ RECIPES = {
     "seeded_gemma3": Recipe((64, 96, 7, 4, 1, 320, 96), "gguf", None, True, "F32", 32, 1000000.0, 1e-6, family="gemma3_text", window=12),
     "seeded_gemma3_odd": Recipe((36, 42, 2, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="gemma3_text", window=7,
                                 score_size=24.0),
+    "seeded_chat": Recipe((64, 172, 2, 8, 4, 512, 512), "hf", None, False, speaks=True, chats=True),
     "seeded_pt": Recipe((32, 64, 2, 4, 2, 320, 40), "pt", norm_eps=1e-6),
 }
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+# How likely a model that chats ends a sentence, a line, and its turn; 0.6 is every other piece's.
+SENTENCES = {b".": 0.9, b"\n": 0.92, b"\n</s>\n": 0.82}
 # What a recipe's file is called, where it is not llama2.c's .bin with a .tokenizer.bin beside it.
 FOREIGN = {"hf": "{}", "gguf": "{}.gguf", "pt": "{}.pt"}
 
@@ -127,6 +136,7 @@ class Seeded:
     model: Model
     collapsed: bool = False  # rows of tokens that no training text has lie together, as in a trained classifier
     speaks: bool = False
+    chats: bool = False
     path: Path = Path("seeded")
 
     def tensor(self, name: str, layer: int = 0) -> FloatArray:
@@ -157,6 +167,9 @@ class Seeded:
             for_it = (np.arange(rows) >= FIRST_BYTE + 256) | (np.arange(rows) == 1)
             signs = np.where(for_it | (name not in ("wcls", self.tied)), np.float32(0.6), np.float32(-0.6))
             for_text: FloatArray = values * np.float32(0.3) + signs[:, None] * direction
+            if self.chats and name in ("wcls", self.tied):
+                for piece, liking in SENTENCES.items():
+                    for_text[tokenizer(rows).pieces.index(piece)] = np.float32(liking) * direction
             return for_text
         if name in ("wo", "w2"):
             # A sum in order: a BLAS's product is another one on every machine.
@@ -189,7 +202,7 @@ def file_name(name: str) -> str:
 def write(folder: Path, name: str) -> Path:
     """Writes the model of a recipe and its tokenizer into a folder; returns the model's path."""
     recipe = RECIPES[name]
-    source = Seeded(recipe.model(name), recipe.collapsed, recipe.speaks)
+    source = Seeded(recipe.model(name), recipe.collapsed, recipe.speaks, recipe.chats)
     pieces = tokenizer(recipe.dims[5])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)
@@ -220,6 +233,9 @@ def write_foreign(path: Path, source: Seeded, recipe: Recipe, pieces: TokenizerD
                               **(model_files.hf_window(model) if recipe.window else {}))
         write_model = vocabulary_files.gemma_sentencepiece if gemma else vocabulary_files.sentencepiece_model
         (path / "tokenizer.model").write_bytes(write_model(vocabulary))
+        if recipe.chats:
+            beside = {"bos_token": "<s>", "eos_token": "</s>", "chat_template": CHAT_TEMPLATE}
+            (path / "tokenizer_config.json").write_text(json.dumps(beside))
     elif recipe.form == "gguf":
         keys = vocabulary_files.gemma_keys(vocabulary) if gemma else vocabulary_files.gguf_keys(vocabulary)
         path.write_bytes(model_files.gguf_of(model, tensors, recipe.family, keys, recipe.encoding))

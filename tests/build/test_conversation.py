@@ -183,6 +183,19 @@ def test_the_quick_start_chats(chat: Chat, checkout: Path, expected: Answers) ->
     assert "tokenizer_config.json: chat_template" in info
 
 
+def test_the_quick_start_asks_for_a_story(chat: Chat, checkout: Path, expected: Answers) -> None:
+    """A model that chats gets no beginning of a story, but a question; a prompt or a mode of the user's own counts instead."""
+    command = [checkout / "tools" / "story", "--model", chat.folder, "-t", "0"]
+    story = expected("Tell me a short story.")[0]
+    for words in ((), ("-m", "ask", "-i", "Tell me a short story.")):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{story}\n"), done.stderr
+    brief = chat.say(m="ask", i="why", y="be brief")
+    assert brief.stdout == expected("why", system="be brief")[0] + "\n" != expected("why")[0] + "\n"
+    begun = subprocess.run([*command, "-i", "a "], capture_output=True, text=True, check=True)
+    assert begun.stdout.startswith("a ") and chat.say(i="a ").stdout == begun.stdout
+
+
 def test_a_token_that_the_model_has_no_row_for_can_not_be_said(chat: Chat, expected: Answers) -> None:
     refused = chat.say(i=f"a {NO_ROW}")
     assert (refused.returncode, refused.stdout) == (2, "")

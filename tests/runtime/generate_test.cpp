@@ -276,6 +276,21 @@ TEST_F(SessionTest, ChatAsksForWhatIsNotGiven) {
     EXPECT_EQ(text(), "Enter system prompt (optional): Assistant: \nUser: \n");
 }
 
+TEST_F(SessionTest, OneAnswerIsThatOfAFirstTurn) {
+    const int end = static_cast<int>(tokenizer_->encode("[INST] a [/INST]").size()) - 1;
+    fake::script = {{end, kB}, {end + 1, kSpaceA}, {end + 2, kEos}};
+    EXPECT_FALSE(session(48).reply("a"));
+    EXPECT_EQ(text(), "b a\n") << "neither the question nor the end is told";
+    EXPECT_EQ(session_->stats().prompt_positions, end + 1);
+    EXPECT_FALSE(session_->reply("a")) << "each from the first position on";
+    EXPECT_EQ(text(), "b a\nb a\n");
+    EXPECT_EQ(first_turn(*tokenizer_, "a"), tokenizer_->encode("[INST] a [/INST]"));
+    const auto failed = session_->reply(std::string(60, 'b'));
+    ASSERT_TRUE(failed);
+    EXPECT_EQ(failed->exit_code, kExitUsage);
+    EXPECT_NE(failed->message.find("48 of 48 positions are left"), std::string::npos) << failed->message;
+}
+
 TEST_F(SessionTest, ChatThatDoesNotFit) {
     const auto failed = session(48).chat(input(std::string(600, 'b') + "\n"), "", std::nullopt);
     ASSERT_TRUE(failed) << "600 bytes overflow llama2.c's buffer";

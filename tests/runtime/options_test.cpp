@@ -115,7 +115,9 @@ TEST(Options, NumbersAreStrict) {
     for (const char* text : {"", "-1", "+1", "abc", "1x", " 1", "18446744073709551616"}) {
         expect_refused({"-s", text}, "-s \"");
     }
-    expect_refused({"-m", "talk"}, "expected generate or chat");
+    expect_refused({"-m", "talk"}, "expected generate, chat or ask");
+    expect_refused({"-m", "ask"}, "-m ask: expected what to ask");
+    EXPECT_TRUE(parse({"-m", "ask", "-i", "a"}));
     expect_refused({"--logits", ""}, "--logits");
     expect_refused({"-z", ""}, "-z");
 }

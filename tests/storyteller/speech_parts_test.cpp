@@ -54,6 +54,8 @@ const WishFacts kWishes = {.topics = kTopics,
                            .prompt_before = "",
                            .prompt_after = "",
                            .prompt_is_told = false,
+                           .prompt_for_any = "",
+                           .asks_by_chat = false,
                            .grammar = ""};
 
 namespace {

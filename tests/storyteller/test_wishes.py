@@ -140,6 +140,18 @@ def test_what_is_no_file_is_not_read(option: str, tmp_path: Path, capsys: pytest
         assert f"{option[2:]}: {path}: is not a regular file; " in capsys.readouterr().err
 
 
+def test_a_model_that_chats_is_asked_in_a_users_words(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """One that has topics of its own is one that knows them: its template asks for these."""
+    for words, before in (([], "Tell me a story about "), (["--chat"], "Tell me a short story about ")):
+        assert main(["wishes", MODEL, "--topics", str(files[0]), *words, "--output", str(tmp_path)]) == 0
+        text = (tmp_path / "wishes.cpp").read_text()
+        assert f'.prompt_before = "{before}"' in text and f".asks_by_chat = {str(bool(words)).lower()}," in text
+        assert f'.prompt_for_any = "{"Tell me a short story." if words else ""}"' in text
+    assert main(["wishes", MODEL, "--chat", "--output", str(tmp_path)]) == 0
+    other = next(topic for topic in read_topics(DEFAULT_TOPICS) if not topic.startswith(("a ", "an ")))
+    assert f'    "{other}",\n' in (tmp_path / "wishes.cpp").read_text(), "other topics than creatures, too"
+
+
 def test_topics_are_those_that_were_named_or_lie_beside_the_model(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert find_topics(tmp_path / "other.bin", "") == (DEFAULT_TOPICS, False)
     assert find_topics(tmp_path / "my.bin", "") == (files[0], True)
