@@ -24,6 +24,9 @@ case $1 in
         case "$*" in *-Dweights=q9*)
             echo 'meson.build:1:0: ERROR: Value "q9" for option "weights" is not one of the choices'; exit 1 ;;
         esac
+        mkdir "$2" 2>/dev/null || [ -e "$2/build.ninja" ] || { echo "KeyError: 'options'"; exit 1; }
+        [ ! -e cut ] || {
+            printf "OSError: [Errno 28] No space left on device\n\nERROR: Unhandled python OSError. This is no Meson bug\n"; exit 1; }
         mkdir -p "$2/meson-info" && : >"$2/build.ninja"
         printf '#!/bin/sh\necho "told: $*"\n' >"$2/odd name" && chmod +x "$2/odd name"
         cat >"$2/meson-info/intro-targets.json" <<END
@@ -132,6 +135,22 @@ def test_the_exit_code_of_a_bake_that_failed_is_the_generators(tell: Tell, check
     assert "could not be baked: a.cpp:1:1: error: expected ; (all" in result.stderr.splitlines()[-1]
     (checkout / "slip").unlink()
     assert tell().returncode == 0
+
+
+def test_a_full_disk_leaves_nothing_that_the_next_setup_would_stumble_over(tell: Tell, checkout: Path) -> None:
+    (checkout / "cut").touch()
+    for _ in range(2):
+        result = tell()
+        assert (result.returncode, result.stdout) == (74, "")
+        assert "could not be baked: No space left on device; make room and run this again (all" in result.stderr.splitlines()[-1]
+        assert not (checkout / "build-story/tale_q8").exists()
+    (checkout / "cut").unlink()
+    (checkout / "build-story/tale_q8").mkdir()  # as a setup that was killed leaves it
+    assert tell().returncode == 0
+    (checkout / "cut").touch()
+    assert tell("--weights=q4").returncode == 74
+    (checkout / "cut").unlink()
+    assert tell("--weights=q4").returncode == 0
 
 
 @pytest.mark.parametrize(
