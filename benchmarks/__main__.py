@@ -122,7 +122,7 @@ def main(argv: list[str]) -> int:
             args.svg.write_text(svg(rows), encoding="utf-8")
     except BenchError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except OSError as error:
         print(f"tools/bench: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
         return 74

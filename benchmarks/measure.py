@@ -33,7 +33,11 @@ STORY = (
 
 
 class BenchError(Exception):
-    """Carries one line for the user."""
+    """Carries one line for the user, and the exit code."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def count(value: str) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import BenchError, program_of
+from codegen.errors import reason
 from tests import seeded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +42,8 @@ def build(name: str, folder: Path) -> tuple[Path, Building]:
             command, cwd=ROOT, env=os.environ | {"CCACHE_DISABLE": "1"}, capture_output=True, check=False, text=True
         )
         if result.returncode != 0:
-            last = (result.stderr or result.stdout).strip().split("\n")[-1][:120]
-            raise BenchError(f"{' '.join(command)[:80]}: expected exit code 0, found {result.returncode}: {last}")
+            why, exit_code = reason(result.stdout + result.stderr)
+            raise BenchError(f"{' '.join(command)[:80]}: expected exit code 0, found {result.returncode}: {why}", exit_code)
         return time.monotonic() - begin
 
     run("meson", "setup", str(made), f"-Dmodel={model}", "-Dtests=enabled")

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from codegen.errors import BAD_DATA, UNAVAILABLE, USAGE, BakeError
+from codegen.errors import BAD_DATA, IO, UNAVAILABLE, USAGE, BakeError
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATOR = ("codegen", "templates")  # hold all that code is generated with
@@ -27,10 +27,13 @@ def check_out(commit: str, folder: Path) -> None:
             ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"], capture_output=True, check=False
         )
         if named.returncode:
-            here = "no git repository here" if not (ROOT / ".git").exists() else "no such commit here"
+            # Says nothing of a commit that is not there, but much of a repository that another user owns.
+            said = named.stderr.decode(errors="replace").strip().splitlines()
+            here = said[0].removeprefix("fatal: ") if said else "no such commit here"
+            here = here if (ROOT / ".git").exists() else "no git repository here"
             raise BakeError(
                 f"{commit}: {here}: expected one to compare with, such as HEAD or HEAD~3; see: git log --oneline",
-                UNAVAILABLE if "repository" in here else USAGE,
+                UNAVAILABLE if said else USAGE,
             )
         archive = subprocess.run(
             ["git", "-C", str(ROOT), "archive", named.stdout.decode().strip(), *GENERATOR], capture_output=True, check=False
@@ -40,7 +43,9 @@ def check_out(commit: str, folder: Path) -> None:
     if archive.returncode:
         raise BakeError(f"{commit}: its generator can't be read: {archive.stderr.decode().strip()}", UNAVAILABLE)
     folder.mkdir(parents=True)
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    unpacked = subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, capture_output=True, check=False)
+    if unpacked.returncode:
+        raise BakeError(f"{folder}: can't be written: {unpacked.stderr.decode().strip().splitlines()[0]}", IO)
 
 
 def generate(generator: Path, arguments: Sequence[str], output: Path, whose: str = "") -> None:

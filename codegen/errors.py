@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +15,9 @@ BAD_DATA = 65
 MISSING_FILE = 66
 UNAVAILABLE = 69
 IO = 74
+
+# What every program says where nothing more can be written, whatever it was about to do.
+UNWRITABLE = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 LONGEST_VALUE = 60  # limits the characters of a file's value that a message shows
 LONGEST_MESSAGE = 200  # limits the characters of a message, the names of files apart
@@ -40,6 +45,17 @@ def refuse(command: str, error: BakeError) -> int:
         with contextlib.suppress(OSError):  # the first of the two errors is told
             Path(name).write_text(f"{error.exit_code}\n", encoding="ascii")
     return error.exit_code
+
+
+def reason(output: str) -> tuple[str, int]:
+    """Finds the line of a failed build's output that says why it failed; returns it, without what Meson and the generator put in
+    front of it, and the exit code: 74 where something could not be written, else 65."""
+    lines = output.strip().splitlines() or ["it said nothing"]
+    for line in lines:
+        if any(words in line for words in UNWRITABLE):
+            return re.sub(r"^.*OSError: (\[Errno \d+\] )?", "", line).removeprefix("storybake: ").strip(), IO
+    line = next((line for line in lines if "ERROR: " in line or "error: " in line), lines[-1])
+    return line.split("ERROR: ")[-1].removeprefix("storybake: ").strip(), BAD_DATA
 
 
 def shown(value: object) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from codegen.changes import changes
 from codegen.emit import render
-from codegen.errors import BakeError
+from codegen.errors import IO, BakeError, refuse
 from codegen.model import Model, check_dims
 from codegen.names import check_name
 from codegen.output import write_if_changed
@@ -88,20 +88,21 @@ def main(argv: list[str]) -> int:
         )
     if args.examples:
         return subprocess.run([sys.executable, str(FOLDER.parent / "tests/docs/examples.py")], check=False).returncode
-    if args.model:
-        return show_changes([args.model, *(word for name in bake for word in (f"--{name}", bake[name]))], args.diff)
-    return check() if args.check else rewrite()
+    try:
+        if args.model:
+            return show_changes([args.model, *(word for name in bake for word in (f"--{name}", bake[name]))], args.diff)
+        return check() if args.check else rewrite()
+    except BakeError as error:  # of an edit of the plan or of a target as well
+        return refuse("tools/regen", error)
+    except OSError as error:
+        return refuse("tools/regen", BakeError(f"{error.filename or 'standard output'}: can't be written: {error.strerror}", IO))
 
 
 def show_changes(arguments: list[str], commit: str) -> int:
     """Prints what changed in the code of a model since a commit; the exit code, 0 also when something has."""
     if "--target" not in arguments:
         arguments += ["--target", "native"]
-    try:
-        found = list(changes(arguments, commit))
-    except BakeError as error:
-        print(f"tools/regen: {error}", file=sys.stderr)
-        return error.exit_code
+    found = list(changes(arguments, commit))
     print(*found, sep="", end="")
     if not found:
         print(f"tools/regen: the code is what {commit} generates", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from codegen.errors import BakeError
+from codegen.errors import IO, BakeError, reason
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS_AT_ONCE = 1 << 22  # floats
@@ -40,6 +41,11 @@ def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Pat
     digest = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8]
     build = folder / f"{model.stem}-{variant.name.replace(':', '-').replace('=', '-')}-{digest}"
     if not (build / "build.ninja").exists():
+        shutil.rmtree(build, ignore_errors=True)  # Meson stumbles over what a setup that was cut short has left
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BakeError(f"{folder}: can't be written: {error.strerror}; name another folder with --build", IO) from error
         _run(variant, ["meson", "setup", str(build), str(ROOT), *options])
     return build
 
@@ -56,9 +62,8 @@ def _run(variant: Variant, command: list[str]) -> None:
     except OSError as error:
         raise BakeError(f"{command[0]}: can't be run: {error.strerror}: run tools/setup") from error
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        said = next((line for line in lines if "ERROR: " in line or "error: " in line), lines[-1])
-        raise BakeError(f"{variant.name}: can't be baked: {said.split('ERROR: ')[-1].removeprefix('storybake: ')}")
+        why, exit_code = reason(done.stdout + done.stderr)
+        raise BakeError(f"{variant.name}: can't be baked: {why}", exit_code)
 
 
 @dataclass(frozen=True)

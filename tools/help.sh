@@ -20,3 +20,14 @@ for word do
     esac
 done
 unset line word
+
+# complaint_of TEXT: prints the first of the errors in what apt-get said, or its last line.
+complaint_of() { printf '%s\n' "$1" | sed -n -e '/^E: /{s///;s/ *\[IP: .*//;p;q;}' -e '$p'; }
+
+# code_of COMPLAINT: prints the exit code of its kind: 74 where nothing more can be written, else 69.
+code_of() {
+    case $1 in
+        *'No space left'* | *'enough free space'* | *'Disk quota'* | *'Read-only file'*) echo 74 ;;
+        *) echo 69 ;;
+    esac
+}

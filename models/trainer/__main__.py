@@ -164,7 +164,7 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         message, code = str(error), 65
     except OSError as error:
-        message, code = f"{error.filename}: can't be written: {error.strerror}; what was saved before stays", IO
+        message, code = f"{error.filename or args.work}: can't be written: {error.strerror}; what was saved before stays", IO
     except KeyboardInterrupt:
         message, code = "interrupted", INTERRUPTED
     print(f"tools/train: {message}", file=sys.stderr)

@@ -15,7 +15,7 @@ TOOLS = sorted(path.name for path in (ROOT / "tools").iterdir() if path.is_file(
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with tools/ and the files of tests/ that tools/check is, and a folder bin/ with shells and Python alone."""
+    """A checkout with tools/ and what of tests/ and codegen/ it needs for this, and a folder bin/ with shells and Python alone."""
     folder = tmp_path_factory.mktemp("bare")
     shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/checks", folder / "tests/checks", ignore=shutil.ignore_patterns("__pycache__"))
@@ -23,6 +23,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in ("at_hand.py", "check.py"):
         shutil.copy(ROOT / "tests" / module, folder / "tests")
     shutil.copy(ROOT / "tests/matrix.toml", folder / "tests")
+    (folder / "codegen").mkdir()
+    for module in ("__init__.py", "errors.py"):
+        shutil.copy(ROOT / "codegen" / module, folder / "codegen")
     (folder / "bin").mkdir()
     for program in ("sh", "bash", "env", "python3"):
         (folder / "bin" / program).symlink_to(f"/usr/bin/{program}")

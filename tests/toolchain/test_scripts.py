@@ -133,12 +133,27 @@ def test_toolchain_says_so_when_no_mirror_answers(tmp_path: Path) -> None:
     """A stand-in for apt-get always fails. Nothing half-made is left in the place of a part."""
     need("gcc")  # its needs are this test's: patchelf and the keyring
     tools = checkout(tmp_path)
-    (tmp_path / "apt-get").write_text("#!/bin/sh\nexit 100\n")
-    (tmp_path / "apt-get").chmod(0o755)
-    variables = environment(PATH=f"{tmp_path}:{PATH}")
-    result = run(tools / "toolchain", "qemu5", env=variables)
+    for complaint, code, told in (
+        ("Failed to fetch http://m/InRelease  Could not resolve 'm'", 69, "reached no Debian mirror with bullseye: Failed to fetch "),
+        ("Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)", 69, "NOSPLIT"),
+        ("Failed to fetch http://m/Packages  Error writing to file - write (28: No space left on device) [IP: 1]", 74, "make room"),
+    ):
+        path = stand_in(tmp_path / "bin", "apt-get", f'echo W: old; echo "E: {complaint}" >&2; echo E: more >&2; exit 100')
+        result = run(tools / "toolchain", "qemu5", env=environment(PATH=path))
+        assert complaint.partition(" [IP")[0] in one_line(result, code) and told in result.stderr
+        assert not (tmp_path / "checkout/.toolchain/qemu5").exists()
+
+
+def test_toolchain_says_so_when_a_mirror_lacks_a_package_or_ends_early(tmp_path: Path) -> None:
+    need("gcc")  # its needs are this test's: patchelf and the keyring
+    tools = checkout(tmp_path)
+    path = stand_in(tmp_path / "bin", "apt-get", 'case "$*" in *--print-uris*) echo "E: Unable to locate package it"; exit 100 ;; esac')
+    assert "no qemu-user-static in Debian's bullseye: Unable to locate package it" in one_line(
+        run(tools / "toolchain", "qemu5", env=environment(PATH=path)), 69)
+    failing = f'{URIS}\ncase "$*" in *--print-uris*) ;; *download*) echo "E: Connection reset"; exit 100 ;; esac'
+    result = run(tools / "toolchain", "qemu5", env=environment(PATH=stand_in(tmp_path / "bin", "apt-get", failing)))
     assert result.returncode == 69
-    assert "tools/toolchain: reached no Debian mirror with bullseye" in result.stderr.splitlines()[-1]
+    assert "could not download qemu-user-static of Debian's bullseye: Connection reset; run" in result.stderr.splitlines()[-1]
     assert not (tmp_path / "checkout/.toolchain/qemu5").exists()
 
 

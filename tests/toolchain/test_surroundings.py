@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from riscv_tools import PATH, ROOT, environment, one_line, run
+from riscv_tools import PATH, ROOT, environment, need, one_line, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -33,20 +33,20 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("failing", "complaint", "then"), [
-    ("update", "Could not resolve 'deb.debian.org'", "; check the network"),
-    ("update", "Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)", "; check the network"),
-    ("install", "Could not resolve 'deb.debian.org'", "; run this again"),
-    ("install", "You don't have enough free space in /var/cache/apt/archives/.", "; run this again"),
+@pytest.mark.parametrize(("failing", "complaint", "then", "code"), [
+    ("update", "Could not resolve 'deb.debian.org'", "; check the network", 69),
+    ("update", "Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)", "; check the network", 69),
+    ("install", "Could not resolve 'deb.debian.org'", "; run this again", 69),
+    ("install", "You don't have enough free space in /var/cache/apt/archives/.", "; run this again", 74),
 ], ids=["no network", "a proxy that answers HTML", "a network that goes", "a full disk"])  # fmt: skip
-def test_setup_says_what_apt_complains_of(failing: str, complaint: str, then: str, tmp_path: Path) -> None:
+def test_setup_says_what_apt_complains_of(failing: str, complaint: str, then: str, code: int, tmp_path: Path) -> None:
     bin = tmp_path / "bin"
     command(bin, "dpkg-query", "true")
     command(bin, "sudo", 'exec "$@"')
     complain = f'echo Reading lists; echo "E: {complaint}" >&2; echo E: more >&2; exit 100'
     command(bin, "apt-get", f'case " $* " in *" {failing} "*) {complain} ;; esac')
     result = run(ROOT / "tools/setup", env=environment(PATH=f"{bin}:{PATH}"))
-    assert (result.returncode, result.stdout) == (69, "")
+    assert (result.returncode, result.stdout) == (code, "")
     announced, error = result.stderr.splitlines()
     assert announced.startswith("tools/setup: installing g++ meson ")
     assert error.startswith("tools/setup: apt-get ") and f"{complaint}{then}" in error
@@ -114,6 +114,27 @@ def test_a_read_only_checkout_is_told(tmp_path: Path) -> None:
     for tool in ("story", "check"):
         result = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool)
         assert "is the checkout read-only?" in one_line(result, 74)
+
+
+# Commands that write into the checkout.
+WRITERS = (
+    "toolchain qemu5", "bench odd_q8", "models --from http://127.0.0.1:1", "fresh trixie", "draft models/tinytales_q8.bin",
+    "evaluate models/tinytales_q8.bin README.md", "export models/tinytales_q8.bin models/out.bin", "regen",
+    "c906sim figures decode", "count figures",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WRITERS)
+def test_where_nothing_can_be_written_every_tool_says_so_in_one_line(words: str, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a read-only mount")
+    if "figures" in words:
+        need("qemu")
+    folder = checkout(tmp_path / "checkout")
+    (folder / "generated/README.md").with_name("extra.cpp").write_text("nothing emits this\n")  # for tools/regen to remove
+    tool, *arguments = words.split()
+    told = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool, *arguments, cwd=folder)
+    assert str(folder) in one_line(told, 74) or "Read-only" in told.stderr
 
 
 def test_a_story_from_an_odd_place_with_odd_programs_first(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ docs/robot.md `robot`.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen.errors import reason
 from tools.simulator.simulate import ROOT, Simulator, SimulatorError, address_of, plain_names, prepare
 
 BUILD = ROOT / "build-sim-figures"
@@ -74,9 +76,8 @@ ROBOT = (
 def check_call(command: list[str | Path]) -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = [f"exit code {result.returncode}", *result.stderr.splitlines(), *result.stdout.splitlines()]
-        why = next((line for line in said if "error" in line.lower()), said[-1])
-        raise SimulatorError(f"{' '.join(map(str, command))}: {why}", 1)
+        why, exit_code = reason(result.stdout + result.stderr)
+        raise SimulatorError(f"{' '.join(map(str, command))}: {why}", exit_code)
 
 
 def build(name: str, options: list[str], program: str, cross: tuple[str, ...] = ("c906sim",)) -> Path:
@@ -84,6 +85,7 @@ def build(name: str, options: list[str], program: str, cross: tuple[str, ...] = 
     folder = BUILD / name
     print(f"building {name}", file=sys.stderr)
     if not (folder / "build.ninja").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # Meson stumbles over what a setup that was cut short has left
         files = [word for file in cross for word in ("--cross-file", f"cross/{file}.ini")]
         check_call(["meson", "setup", *files, *options, folder])
     check_call(["ninja", "-C", folder, program])

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codegen.errors import IO, reason
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent
 PLUGINS = ROOT / ".toolchain" / "c906sim"
@@ -42,6 +44,9 @@ def answer(tool: str, help_text: str, run: Callable[[list[str]], None], words: l
         return error.exit_code
     except BrokenPipeError:  # the reader has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"{tool}: {error.filename or 'standard output'}: can't be written: {error.strerror}", file=sys.stderr)
+        return IO
     except KeyboardInterrupt:
         return 130
     return 0
@@ -153,7 +158,9 @@ def build_plugin(plugin: Path, sources: list[Path], api: int) -> None:
     except OSError as error:
         raise SimulatorError(f"gcc can't be started ({error.strerror}); it comes with: tools/setup cross", 127) from None
     if result.returncode:
-        raise SimulatorError(f"the simulator's plugin could not be built: {result.stderr.strip().splitlines()[0]}", 1)
+        unfinished.unlink(missing_ok=True)
+        why, exit_code = reason(result.stderr)
+        raise SimulatorError(f"the simulator's plugin could not be built: {why}", exit_code)
     unfinished.rename(plugin)
 
 
@@ -175,7 +182,10 @@ def functions(program: str) -> list[Function]:
 
 def binutil(*command: str) -> str:
     """Returns what this system's tool of binutils prints: those that list names know every machine's files."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SimulatorError(f"{command[0]} can't be started ({error.strerror}); it comes with: tools/setup cross", 127) from None
     if result.returncode:
         raise SimulatorError(result.stderr.strip().splitlines()[-1], 65)
     return result.stdout
