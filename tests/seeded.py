@@ -85,6 +85,7 @@ RECIPES = {
     "seeded_gqa_untied_q8": Recipe(GQA, "v2", 32, shared=False, speaks=True),
     # nothing a multiple of anything: heads of 6, 3 queries a key, rows that are left over by every tile
     "odd": Recipe((36, 37, 2, 6, 2, 301, 21), "v0", shared=False),
+    "odd_tall": Recipe((54, 58, 1, 9, 3, 301, 21), "v0", shared=False),  # has columns left over beside the tallest tiles
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
     "collapsed15M": Recipe(STORIES["stories15M"], collapsed=True),

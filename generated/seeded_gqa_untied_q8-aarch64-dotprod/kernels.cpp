@@ -128,6 +128,84 @@ constexpr int kPositions = 4;
 constexpr int kPartVectors = 3;
 
 // templates/vector_matmul_q8.jinja
+/// Adds to the sums of twelve registers of rows the products of `times` times 16 columns, from w on. Written in assembly, since
+/// one load fills four registers, and GCC copies each of them that it gets from the intrinsic.
+[[gnu::always_inline]] inline void add_columns_q8(Ints (&sum)[12], const std::byte* w, const std::int8_t* in, int times) {
+    asm volatile(R"(
+    1:
+        ldr q23, [%[in]], #16
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s0].4s, v24.16b, v23.4b[0]
+        sdot %[s1].4s, v25.16b, v23.4b[0]
+        sdot %[s2].4s, v26.16b, v23.4b[0]
+        sdot %[s3].4s, v27.16b, v23.4b[0]
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        sdot %[s4].4s, v28.16b, v23.4b[0]
+        sdot %[s5].4s, v29.16b, v23.4b[0]
+        sdot %[s6].4s, v30.16b, v23.4b[0]
+        sdot %[s7].4s, v31.16b, v23.4b[0]
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s8].4s, v24.16b, v23.4b[0]
+        sdot %[s9].4s, v25.16b, v23.4b[0]
+        sdot %[s10].4s, v26.16b, v23.4b[0]
+        sdot %[s11].4s, v27.16b, v23.4b[0]
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        sdot %[s0].4s, v28.16b, v23.4b[1]
+        sdot %[s1].4s, v29.16b, v23.4b[1]
+        sdot %[s2].4s, v30.16b, v23.4b[1]
+        sdot %[s3].4s, v31.16b, v23.4b[1]
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s4].4s, v24.16b, v23.4b[1]
+        sdot %[s5].4s, v25.16b, v23.4b[1]
+        sdot %[s6].4s, v26.16b, v23.4b[1]
+        sdot %[s7].4s, v27.16b, v23.4b[1]
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        sdot %[s8].4s, v28.16b, v23.4b[1]
+        sdot %[s9].4s, v29.16b, v23.4b[1]
+        sdot %[s10].4s, v30.16b, v23.4b[1]
+        sdot %[s11].4s, v31.16b, v23.4b[1]
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s0].4s, v24.16b, v23.4b[2]
+        sdot %[s1].4s, v25.16b, v23.4b[2]
+        sdot %[s2].4s, v26.16b, v23.4b[2]
+        sdot %[s3].4s, v27.16b, v23.4b[2]
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        sdot %[s4].4s, v28.16b, v23.4b[2]
+        sdot %[s5].4s, v29.16b, v23.4b[2]
+        sdot %[s6].4s, v30.16b, v23.4b[2]
+        sdot %[s7].4s, v31.16b, v23.4b[2]
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s8].4s, v24.16b, v23.4b[2]
+        sdot %[s9].4s, v25.16b, v23.4b[2]
+        sdot %[s10].4s, v26.16b, v23.4b[2]
+        sdot %[s11].4s, v27.16b, v23.4b[2]
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        sdot %[s0].4s, v28.16b, v23.4b[3]
+        sdot %[s1].4s, v29.16b, v23.4b[3]
+        sdot %[s2].4s, v30.16b, v23.4b[3]
+        sdot %[s3].4s, v31.16b, v23.4b[3]
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        sdot %[s4].4s, v24.16b, v23.4b[3]
+        sdot %[s5].4s, v25.16b, v23.4b[3]
+        sdot %[s6].4s, v26.16b, v23.4b[3]
+        sdot %[s7].4s, v27.16b, v23.4b[3]
+        sdot %[s8].4s, v28.16b, v23.4b[3]
+        sdot %[s9].4s, v29.16b, v23.4b[3]
+        sdot %[s10].4s, v30.16b, v23.4b[3]
+        sdot %[s11].4s, v31.16b, v23.4b[3]
+        subs %w[times], %w[times], #1
+        b.ne 1b
+    )"
+                 : [in] "+&r"(in), [w] "+&r"(w), [times] "+&r"(times),
+                   [s0] "+&w"(sum[0]), [s1] "+&w"(sum[1]), [s2] "+&w"(sum[2]), [s3] "+&w"(sum[3]),
+                   [s4] "+&w"(sum[4]), [s5] "+&w"(sum[5]), [s6] "+&w"(sum[6]), [s7] "+&w"(sum[7]),
+                   [s8] "+&w"(sum[8]), [s9] "+&w"(sum[9]), [s10] "+&w"(sum[10]), [s11] "+&w"(sum[11])
+                 :
+                 : "cc", "memory", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+
+// templates/vector_matmul_q8.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std::byte* w, int first) {
@@ -141,7 +219,11 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
                 isum[p][v] = Ints{};
             }
         }
-        for (int j = 0; j < kGroupSize; j += 4) {
+        constexpr int kWhole = kCount == 1 && kVectors == 12 ? kGroupSize : 0;
+        if constexpr (kWhole > 0) {
+            add_columns_q8(isum[0], group, xq + g * kGroupSize, kWhole / 16);
+        }
+        for (int j = kWhole; j < kGroupSize; j += 4) {
             Ints wv[kVectors];
             for (int v = 0; v < kVectors; ++v) {
                 wv[v] = load_weights<Ints>(group + j * kRows, first + v);

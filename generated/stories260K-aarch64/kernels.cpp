@@ -121,11 +121,141 @@ constexpr int kPositions = 4;
 constexpr int kPartVectors = 3;
 
 // templates/vector_matmul_float.jinja
+/// Adds to the sums of twelve registers of rows the products of `times` times 4 columns, from w on. Written in assembly, since
+/// one load fills four registers, and GCC copies each of them that it gets from the intrinsic.
+[[gnu::always_inline]] inline void add_columns_f32(Floats (&sum)[12], const std::byte* w, const float* in, int times) {
+    asm volatile(R"(
+    1:
+        ldr q15, [%[in]], #16
+        ld1 {v16.16b-v19.16b}, [%[w]], #64
+        ld1 {v20.16b-v23.16b}, [%[w]], #64
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        fmul v16.4s, v16.4s, v15.s[0]
+        fmul v17.4s, v17.4s, v15.s[0]
+        fmul v18.4s, v18.4s, v15.s[0]
+        fmul v19.4s, v19.4s, v15.s[0]
+        fadd %[s0].4s, %[s0].4s, v16.4s
+        fadd %[s1].4s, %[s1].4s, v17.4s
+        fadd %[s2].4s, %[s2].4s, v18.4s
+        fadd %[s3].4s, %[s3].4s, v19.4s
+        ld1 {v16.16b-v19.16b}, [%[w]], #64
+        fmul v20.4s, v20.4s, v15.s[0]
+        fmul v21.4s, v21.4s, v15.s[0]
+        fmul v22.4s, v22.4s, v15.s[0]
+        fmul v23.4s, v23.4s, v15.s[0]
+        fadd %[s4].4s, %[s4].4s, v20.4s
+        fadd %[s5].4s, %[s5].4s, v21.4s
+        fadd %[s6].4s, %[s6].4s, v22.4s
+        fadd %[s7].4s, %[s7].4s, v23.4s
+        ld1 {v20.16b-v23.16b}, [%[w]], #64
+        fmul v24.4s, v24.4s, v15.s[0]
+        fmul v25.4s, v25.4s, v15.s[0]
+        fmul v26.4s, v26.4s, v15.s[0]
+        fmul v27.4s, v27.4s, v15.s[0]
+        fadd %[s8].4s, %[s8].4s, v24.4s
+        fadd %[s9].4s, %[s9].4s, v25.4s
+        fadd %[s10].4s, %[s10].4s, v26.4s
+        fadd %[s11].4s, %[s11].4s, v27.4s
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        fmul v28.4s, v28.4s, v15.s[1]
+        fmul v29.4s, v29.4s, v15.s[1]
+        fmul v30.4s, v30.4s, v15.s[1]
+        fmul v31.4s, v31.4s, v15.s[1]
+        fadd %[s0].4s, %[s0].4s, v28.4s
+        fadd %[s1].4s, %[s1].4s, v29.4s
+        fadd %[s2].4s, %[s2].4s, v30.4s
+        fadd %[s3].4s, %[s3].4s, v31.4s
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        fmul v16.4s, v16.4s, v15.s[1]
+        fmul v17.4s, v17.4s, v15.s[1]
+        fmul v18.4s, v18.4s, v15.s[1]
+        fmul v19.4s, v19.4s, v15.s[1]
+        fadd %[s4].4s, %[s4].4s, v16.4s
+        fadd %[s5].4s, %[s5].4s, v17.4s
+        fadd %[s6].4s, %[s6].4s, v18.4s
+        fadd %[s7].4s, %[s7].4s, v19.4s
+        ld1 {v16.16b-v19.16b}, [%[w]], #64
+        fmul v20.4s, v20.4s, v15.s[1]
+        fmul v21.4s, v21.4s, v15.s[1]
+        fmul v22.4s, v22.4s, v15.s[1]
+        fmul v23.4s, v23.4s, v15.s[1]
+        fadd %[s8].4s, %[s8].4s, v20.4s
+        fadd %[s9].4s, %[s9].4s, v21.4s
+        fadd %[s10].4s, %[s10].4s, v22.4s
+        fadd %[s11].4s, %[s11].4s, v23.4s
+        ld1 {v20.16b-v23.16b}, [%[w]], #64
+        fmul v24.4s, v24.4s, v15.s[2]
+        fmul v25.4s, v25.4s, v15.s[2]
+        fmul v26.4s, v26.4s, v15.s[2]
+        fmul v27.4s, v27.4s, v15.s[2]
+        fadd %[s0].4s, %[s0].4s, v24.4s
+        fadd %[s1].4s, %[s1].4s, v25.4s
+        fadd %[s2].4s, %[s2].4s, v26.4s
+        fadd %[s3].4s, %[s3].4s, v27.4s
+        ld1 {v24.16b-v27.16b}, [%[w]], #64
+        fmul v28.4s, v28.4s, v15.s[2]
+        fmul v29.4s, v29.4s, v15.s[2]
+        fmul v30.4s, v30.4s, v15.s[2]
+        fmul v31.4s, v31.4s, v15.s[2]
+        fadd %[s4].4s, %[s4].4s, v28.4s
+        fadd %[s5].4s, %[s5].4s, v29.4s
+        fadd %[s6].4s, %[s6].4s, v30.4s
+        fadd %[s7].4s, %[s7].4s, v31.4s
+        ld1 {v28.16b-v31.16b}, [%[w]], #64
+        fmul v16.4s, v16.4s, v15.s[2]
+        fmul v17.4s, v17.4s, v15.s[2]
+        fmul v18.4s, v18.4s, v15.s[2]
+        fmul v19.4s, v19.4s, v15.s[2]
+        fadd %[s8].4s, %[s8].4s, v16.4s
+        fadd %[s9].4s, %[s9].4s, v17.4s
+        fadd %[s10].4s, %[s10].4s, v18.4s
+        fadd %[s11].4s, %[s11].4s, v19.4s
+        fmul v20.4s, v20.4s, v15.s[3]
+        fmul v21.4s, v21.4s, v15.s[3]
+        fmul v22.4s, v22.4s, v15.s[3]
+        fmul v23.4s, v23.4s, v15.s[3]
+        fadd %[s0].4s, %[s0].4s, v20.4s
+        fadd %[s1].4s, %[s1].4s, v21.4s
+        fadd %[s2].4s, %[s2].4s, v22.4s
+        fadd %[s3].4s, %[s3].4s, v23.4s
+        fmul v24.4s, v24.4s, v15.s[3]
+        fmul v25.4s, v25.4s, v15.s[3]
+        fmul v26.4s, v26.4s, v15.s[3]
+        fmul v27.4s, v27.4s, v15.s[3]
+        fadd %[s4].4s, %[s4].4s, v24.4s
+        fadd %[s5].4s, %[s5].4s, v25.4s
+        fadd %[s6].4s, %[s6].4s, v26.4s
+        fadd %[s7].4s, %[s7].4s, v27.4s
+        fmul v28.4s, v28.4s, v15.s[3]
+        fmul v29.4s, v29.4s, v15.s[3]
+        fmul v30.4s, v30.4s, v15.s[3]
+        fmul v31.4s, v31.4s, v15.s[3]
+        fadd %[s8].4s, %[s8].4s, v28.4s
+        fadd %[s9].4s, %[s9].4s, v29.4s
+        fadd %[s10].4s, %[s10].4s, v30.4s
+        fadd %[s11].4s, %[s11].4s, v31.4s
+        subs %w[times], %w[times], #1
+        b.ne 1b
+    )"
+                 : [in] "+&r"(in), [w] "+&r"(w), [times] "+&r"(times),
+                   [s0] "+&w"(sum[0]), [s1] "+&w"(sum[1]), [s2] "+&w"(sum[2]), [s3] "+&w"(sum[3]),
+                   [s4] "+&w"(sum[4]), [s5] "+&w"(sum[5]), [s6] "+&w"(sum[6]), [s7] "+&w"(sum[7]),
+                   [s8] "+&w"(sum[8]), [s9] "+&w"(sum[9]), [s10] "+&w"(sum[10]), [s11] "+&w"(sum[11])
+                 :
+                 : "cc", "memory", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+
+// templates/vector_matmul_float.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
 template <int kVectors, int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f32(float* xout, const float* x, const std::byte* w, int first) {
     Floats sum[kCount][kVectors] = {};
-    for (int j = 0; j < kColumns; ++j) {
+    constexpr int kWhole = kCount == 1 && kVectors == 12 ? kColumns / 4 * 4 : 0;
+    if constexpr (kWhole > 0) {
+        add_columns_f32(sum[0], w, x, kWhole / 4);
+    }
+    for (int j = kWhole; j < kColumns; ++j) {
         Floats wv[kVectors];
         for (int v = 0; v < kVectors; ++v) {
             wv[v] = load_weights<Floats>(w + j * kRows * 4, first + v);
