@@ -113,7 +113,7 @@ TailBracket bracket(const HeadLogits& head, std::span<const float> exponentials,
         others += static_cast<double>(x) <= kUnit ? 0 : 1;
     }
     const auto count = static_cast<double>(head.token_of_row.size() - head.logits.size());
-    const double low = (sum + far.low + count * tail.low) / kDouble;
+    const double low = (sum + far.low + std::max(count - head.lowered, 0.0) * tail.low) / kDouble;
     const double high = (sum + far.high + count * tail.high) * kDouble;
     // Allow for rounding: an addition of two positive floats is off by at most the smaller one, and by kUnit of the
     // sum.
@@ -146,25 +146,31 @@ LogitRange tail_range(const Certificate& certificate, std::span<const double> x)
     return {dot - slack, dot + slack};
 }
 
-/// Takes from the head's logits what may not be drawn, into the first of adjusted_; tells whether none of the tail's is
-/// changed.
-bool Sampler::adjust_head(const HeadLogits& head) {
+/// Takes from the head's logits what may not be drawn, into the first of adjusted_; returns how many of the tail's are
+/// lowered, or nothing where one is raised.
+std::optional<int> Sampler::adjust_head(const HeadLogits& head) {
     const std::size_t count = head.logits.size();
     std::copy(head.logits.begin(), head.logits.end(), adjusted_.begin());
+    int lowered = 0;
     for (const int token : accepted_lately()) {
         const std::uint32_t row = head.row_of_token[static_cast<std::size_t>(token)];
-        if (row >= count) {
-            return false;
+        if (row < count) {
+            penalise(adjusted_[row]);
+        } else if (sampling_.repeat_penalty >= 1.0F) {
+            ++lowered;
+        } else {
+            return std::nullopt;
         }
-        penalise(adjusted_[row]);
     }
     for (const int token : forbidden_) {
         const std::uint32_t row = head.row_of_token[static_cast<std::size_t>(token)];
         if (row < count) {
             adjusted_[row] = -std::numeric_limits<float>::infinity();
+        } else {
+            ++lowered;
         }
     }
-    return true;
+    return lowered;
 }
 
 std::optional<int> Sampler::sample_head(const HeadLogits& head) {
@@ -172,7 +178,8 @@ std::optional<int> Sampler::sample_head(const HeadLogits& head) {
     if (!adjusts()) {
         return prove(head);
     }
-    if (!adjust_head(head)) {
+    const std::optional<int> lowered = adjust_head(head);
+    if (!lowered) {
         return std::nullopt;
     }
     const std::span<float> own = std::span(adjusted_).first(head.logits.size());
@@ -189,9 +196,7 @@ std::optional<int> Sampler::sample_head(const HeadLogits& head) {
         }
         alone = true;
     }
-    // A token of the tail that is forbidden has no chance at all: nothing is a bound of it from below.
-    HeadLogits adjusted = {own, head.token_of_row, head.row_of_token, facts, head.tail};
-    adjusted.tail.low = forbidden_.empty() ? head.tail.low : -std::numeric_limits<double>::infinity();
+    const HeadLogits adjusted = {own, head.token_of_row, head.row_of_token, facts, head.tail, *lowered};
     if (sampling_.min_p > 0.0F && temperature_ != 0.0F && !alone) {
         const float scaled = largest / temperature_;
         if (!std::isfinite(scaled) ||
@@ -249,8 +254,9 @@ std::optional<int> Sampler::prove_all(const HeadLogits& head, const TailBracket&
     for (std::size_t row = 0; row < head.logits.size(); ++row) {
         const auto token = static_cast<std::size_t>(head.token_of_row[row]);
         const auto passed = static_cast<double>(token - row);  // counts rows of the tail: both parts are in order
+        const double certain = std::max(passed - head.lowered, 0.0) * tail.low;
         const double own = static_cast<double>(exponentials_[row]);
-        if (before + own + passed * tail.low > least) {
+        if (before + own + certain > least) {
             const bool proven = token == 0 || before + passed * tail.high <= most;
             return proven ? std::optional(static_cast<int>(token)) : std::nullopt;
         }

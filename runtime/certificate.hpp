@@ -40,6 +40,7 @@ struct HeadLogits {
     std::span<const std::uint32_t> row_of_token;  // (vocab_size,)
     LogitsFacts facts;                            // cover the head's rows alone
     LogitRange tail;                              // says where the other logits lie
+    int lowered = 0;                              // counts those of them that may lie below, at minus infinity even
 };
 
 /// Brackets the exponentials e^(logit / temperature - largest) that were not computed, and the sum of all.

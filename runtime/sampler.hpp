@@ -79,7 +79,7 @@ private:
     }
     [[nodiscard]] std::vector<int> accepted_lately() const;
     void adjust(std::span<const float> logits);
-    bool adjust_head(const HeadLogits& head);
+    std::optional<int> adjust_head(const HeadLogits& head);
     void penalise(float& logit) const;
     float keep_top_k(std::span<float> logits);
     int draw_from(std::span<const float> logits, int largest);
