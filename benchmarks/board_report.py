@@ -183,7 +183,7 @@ def main(argv: list[str]) -> int:
         program = program_of(Path(args.build))
     except BenchError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
-        return 66
+        return error.exit_code
     emulator = emulator_of(program)
     place = "board" if args.host else "emulator" if emulator else "here"
     with ExitStack() as at_exit:

@@ -152,12 +152,12 @@ def program_of(build: Path) -> Path:
         return build
     targets = build / "meson-info" / "intro-targets.json"
     if not targets.is_file():
-        raise BenchError(f"{build}: expected a build folder or a baked program, found neither")
+        raise BenchError(f"{build}: expected a build folder or a baked program, found neither", 66)
     for target in json.loads(targets.read_text(encoding="utf-8")):
         path = Path(target["filename"][0])
         if target["type"] == "custom" and path == build.resolve() / target["name"] and path.is_file():
             return path
-    raise BenchError(f"{build}: no program in it: run meson compile -C {build}")
+    raise BenchError(f"{build}: no program in it: run meson compile -C {build}", 66)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def test_a_peer_that_can_not_be_started_is_refused_in_one_line(tmp_path: Path) -
 def test_what_is_no_build_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         result = bench(str(path))
-        assert result.returncode == 1 and "found neither" in result.stderr
+        assert result.returncode == 66 and "found neither" in result.stderr
     assert bench(str(tmp_path), "--runs", "0").returncode == 2
     for peer, message in (("", "expected a command, found ''"), (" ", "found ' '"), ("run 'x", "No closing quotation")):
         result = bench(str(tmp_path), "--peer", peer)

@@ -161,9 +161,12 @@ def test_no_server(models: ModuleType, tmp_path: Path, capsys: pytest.CaptureFix
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        assert models.main(["one", "--to", str(tmp_path), "--from", nobody]) == 69
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "can't be reached (" in said and not list(tmp_path.iterdir())
+        (tmp_path / "before").mkdir()
+        for name in ("before", "new"):
+            assert models.main(["one", "--to", str(tmp_path / name), "--from", nobody]) == 69
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1 and "can't be reached (" in said
+    assert [path.name for path in tmp_path.rglob("*")] == ["before"]
 
 
 def test_no_room_and_no_place(
