@@ -37,7 +37,7 @@ def fact(program: Path, name: str) -> int:
 def measure(program: Path, threads: int, table: dict[str, Kernel], args: argparse.Namespace) -> Row:
     """Runs a program, and the peer if there is one, in turn: A B A B. The first round warms up and is not counted."""
     own = [str(program), "-t", "0", "-n", str(args.tokens), "--threads", str(threads)]
-    prompt = [*own, "-i", prompt_within(fact(program, "seq_len") or 256)]
+    prompt = [*own, "-i", prompt_within(fact(program, "seq_len") or 256, args.tokens)]
     runs: list[Run] = []
     prompts: list[Run] = []
     peers: list[Run] = []

@@ -88,7 +88,7 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, place: str) 
     profile = run(*own, "--profile")
     speeds: list[tuple[str, str]] = []
     if place != "emulator":
-        prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace(UNKNOWN, "256"))))
+        prompt = run(*own, "-i", prompt_within(int(figure(r"^seq_len +(\d+)", info).replace(UNKNOWN, "256")), tokens))
         speeds = [
             ("clock", figure(r"^clock: ([0-9.]+ MHz.*)", profile)),
             ("reading the weights once more", figure(r"^reading the weights, one thread: (.+)", profile)),

@@ -47,9 +47,9 @@ def count(value: str) -> int:
     return int(value)
 
 
-def prompt_within(seq_len: int) -> str:
-    """Makes a prompt for prefill that takes half of the context at most, at a token a character."""
-    return STORY[: seq_len // 2 - 2]
+def prompt_within(seq_len: int, tokens: int) -> str:
+    """Makes a prompt for prefill that takes half of the context and of a run's tokens at most, at a token a character."""
+    return STORY[: max(min(seq_len, tokens) // 2 - 2, 1)]
 
 
 @dataclass(frozen=True)

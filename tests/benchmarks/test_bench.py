@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import BenchError, Kernel, Spread, run_once
+from benchmarks.measure import BenchError, Kernel, Spread, prompt_within, run_once
 from benchmarks.report import Row, svg, text, ticks
 from benchmarks.shapes import Building, is_shape
 from benchmarks.shapes import build as build_shape
@@ -105,6 +105,11 @@ def test_what_is_no_build_is_refused(tmp_path: Path) -> None:
     for peer, message in (("", "expected a command, found ''"), (" ", "found ' '"), ("run 'x", "No closing quotation")):
         result = bench(str(tmp_path), "--peer", peer)
         assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_prompt_leaves_room_for_tokens_behind_it() -> None:
+    for seq_len, tokens in ((512, 32), (512, 4), (64, 256), (1024, 256)):
+        assert 1 <= len(prompt_within(seq_len, tokens)) <= max(min(seq_len, tokens) // 2 - 2, 1)
 
 
 def test_the_ratio_is_taken_run_by_run(tmp_path: Path) -> None:
