@@ -25,6 +25,7 @@ from benchmarks.measure import (
     run_once,
 )
 from benchmarks.report import Row, svg, text
+from codegen.command import run_command
 
 
 def fact(program: Path, name: str) -> int:
@@ -130,4 +131,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/bench", main)

@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.measure import BenchError, count, program_of, prompt_within
+from codegen.command import run_command
 
 NAME = "tools/board-report"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -205,4 +206,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/board-report", main)

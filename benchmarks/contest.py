@@ -22,6 +22,7 @@ import numpy as np
 
 from codegen import golden_run as golden
 from codegen.__main__ import tokenizer_of
+from codegen.command import run_command
 from codegen.errors import USAGE, BakeError
 from codegen.fingerprint import fingerprint_file
 from codegen.formats import open_model
@@ -250,4 +251,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("benchmarks.contest", main)

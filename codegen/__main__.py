@@ -24,6 +24,7 @@ from codegen.card import card_names
 from codegen.chat import CHOICES
 from codegen.describe import types_text
 from codegen.emit import emit
+from codegen.command import run_command
 from codegen.errors import MISSING_FILE, BakeError, refuse
 from codegen.explain import explain, explain_json
 from codegen.formats import TOKENIZERS, open_model, open_tokenizer, sayable
@@ -194,4 +195,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     gc.disable()  # keeps it from looking through what is made of a model's files again and again: all is needed to the end
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/explain" if sys.argv[1:2] == ["explain"] else "storybake", main)

@@ -15,6 +15,7 @@ import numpy as np
 
 from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER
+from codegen.command import run_command
 from codegen.describe import weights_text
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
@@ -246,4 +247,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/export", main)

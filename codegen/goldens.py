@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codegen.changes import changes
+from codegen.command import run_command
 from codegen.emit import render
 from codegen.errors import IO, BakeError, refuse
 from codegen.model import Model, check_dims
@@ -131,4 +132,4 @@ def rewrite() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/regen", main)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from codegen.__main__ import tokenizer_of
+from codegen.command import run_command
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from codegen.formats import open_model
@@ -156,4 +157,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/evaluate", main)

@@ -11,6 +11,7 @@ import numpy as np
 
 from codegen import draft
 from codegen.__main__ import tokenizer_of
+from codegen.command import run_command
 from codegen.errors import USAGE, BakeError
 from codegen.export import INTERRUPTED
 from codegen.formats import open_model, sayable
@@ -76,4 +77,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/draft", main)

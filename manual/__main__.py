@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 import jinja2
 
+from codegen.command import run_command
 from manual.table import Option, escape_man, read_table, short
 
 TEMPLATES = Path(__file__).resolve().parent
@@ -70,4 +70,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("manual", main)

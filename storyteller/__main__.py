@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from codegen.command import run_command
 from codegen.errors import BakeError, refuse
 from codegen.formats import open_model
 from codegen.plan import make_plan
@@ -61,4 +62,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("storyteller", main)

@@ -1,6 +1,11 @@
 # Sourced first by the shell scripts of this folder (by the path of the script without its last part). With --help or -h
 # before any word that is no option it prints the script's opening comment, with the shell alone, and ends the script; one
 # that another shell was told to run goes on in its own.
+# Give a closed descriptor a place, or the next file that anything opens gets its number, and what was meant for it: nothing
+# is read from it, standard output can't be written, what is said on standard error is lost.
+{ true <&0; } 2>/dev/null || exec </dev/null
+{ true >&1; } 2>/dev/null || if [ -c /dev/full ]; then exec >/dev/full; else exec >/dev/null; fi
+{ true >&2; } 2>/dev/null || exec 2>/dev/null
 IFS= read -r line <"$0"
 case $line in
     *bash) [ -n "${BASH_VERSION:-}" ] || exec /bin/bash "$0" "$@" ;;
@@ -11,7 +16,8 @@ for word do
             while IFS= read -r line; do
                 case $line in
                     '#!'*) ;;
-                    '#'*) line=${line#\#}; printf '%s\n' "${line# }" ;;
+                    '#'*) line=${line#\#}; printf '%s\n' "${line# }" 2>/dev/null || {
+                        printf '%s: standard output: writing failed\n' "$0" >&2; exit 74; } ;;
                     *) exit 0 ;;
                 esac
             done <"$0" ;;

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from codegen.command import run_command
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from evaluation.__main__ import Progress
@@ -169,4 +170,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/judge-stories", main)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -99,6 +102,53 @@ def test_errors_are_one_line_and_a_code(
         monkeypatch.setenv("STORYBAKE_EXIT_CODE", str(name))
         assert generator.main(["facts", str(alone)]) == 66, "wherever the code is told as well"
         assert (name.read_text() if text else "") == text and capsys.readouterr().err.count("\n") == 1
+
+
+# ---- as processes: their descriptors
+
+CLOSED = [closed for count in (1, 2, 3) for closed in itertools.combinations((0, 1, 2), count)]
+
+
+def as_process(module: str, *words: str, closing: str = "") -> subprocess.CompletedProcess[bytes]:
+    """Runs a command of the generator with descriptors as a shell's words say."""
+    script = ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-m", module, *words]
+    return subprocess.run(script, capture_output=True, check=False, cwd=ROOT, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+
+
+@pytest.mark.parametrize("closed", CLOSED, ids=lambda closed: "".join(map(str, closed)))
+def test_closed_descriptors(closed: tuple[int, ...], model: Path, tmp_path: Path) -> None:
+    """No file gets the number of one that was closed: what is written is whole, and no text is lost without a word."""
+    closing = " ".join(f"{number}>&-" for number in closed)
+    asked = as_process("codegen", "facts", str(model), closing=closing)
+    if 1 in closed:
+        assert asked.returncode == 74 and asked.stdout == b""
+        assert asked.stderr.count(b"\n") == (2 not in closed) and (2 in closed or b"standard output: writing failed" in asked.stderr)
+    else:
+        assert (asked.returncode, asked.stdout, asked.stderr) == (0, as_process("codegen", "facts", str(model)).stdout, b"")
+    whole, path = tmp_path / "whole", tmp_path / "file"
+    assert as_process("codegen.export", str(model), str(whole)).returncode == 0
+    exported = as_process("codegen.export", str(model), str(path), closing=closing)
+    assert (exported.returncode, exported.stdout) == (0, b"") and path.read_bytes() == whole.read_bytes()
+    assert exported.stderr.count(b"\n") == (2 not in closed)
+    for command in ["code"], ["data"]:
+        out = tmp_path / command[0]
+        assert as_process("codegen", *command, str(model), "--output", str(out), closing=closing).returncode == 0
+        assert as_process("codegen", *command, str(model), "--output", str(out.with_suffix(".whole"))).returncode == 0
+        written = {file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        expected = out.with_suffix(".whole")
+        assert written == {file.relative_to(expected): file.read_bytes() for file in expected.rglob("*") if file.is_file()} != {}
+
+
+def test_text_that_can_not_be_written_and_a_reader_that_leaves(model: Path) -> None:
+    for words in (["explain", str(model)], ["--help"]):
+        full = as_process("codegen", *words, closing=">/dev/full")
+        assert full.returncode == 74 and full.stderr.endswith(b": standard output: writing failed: No space left on device\n"), full
+        assert full.stderr.count(b"\n") == 1
+        gone, into = os.pipe()
+        os.close(gone)
+        with os.fdopen(into, "wb") as nobody:
+            left = subprocess.run([sys.executable, "-m", "codegen", *words], stdout=nobody, stderr=subprocess.PIPE, check=False, cwd=ROOT)
+        assert (left.returncode, left.stderr) == (0, b"")
 
 
 def test_goldens_are_compared_written_and_tidied(

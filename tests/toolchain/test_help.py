@@ -58,6 +58,16 @@ def test_help_says_what_and_how_with_nothing_installed(tool: str, bare: Path) ->
     assert in_bare(bare, f"tools/{tool}", "-h") == told
 
 
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if "/help.sh" in (ROOT / "tools" / tool).read_text(errors="replace")])
+def test_help_that_nobody_can_get_is_an_error(tool: str) -> None:
+    """Standard output closed, alone or with others, and full: one line, once."""
+    for closing in (">&-", "<&- >&- 2>&-", ">/dev/full"):
+        done = run("sh", "-c", f'exec "$0" --help {closing}', ROOT / "tools" / tool)
+        told = "" if "2>&-" in closing else f"{ROOT / 'tools' / tool}: standard output: writing failed\n"
+        assert (done.returncode, done.stdout, done.stderr) == (74, "", told)
+    assert run("sh", "-c", 'exec "$0" --help 2>&- <&-', ROOT / "tools" / tool).stdout == run(ROOT / "tools" / tool, "--help").stdout
+
+
 def test_help_is_found_from_other_folders(bare: Path) -> None:
     told = in_bare(bare, "tools/story", "--help")
     assert told == in_bare(bare, str(bare / "tools/story"), "--help") == in_bare(bare, "sh", "-c", "cd tools; bash story -h")

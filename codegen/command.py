@@ -1,0 +1,52 @@
+"""Runs a command of Python's as the process that it is: what becomes of its descriptors, and of text that can't be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from codegen.errors import IO
+
+NOWHERE = "/dev/full"  # a device that takes nothing, where there is one
+
+
+def fill_closed_descriptors() -> None:
+    """Gives a closed descriptor 0, 1 or 2 a place, so that no file gets its number, and the text that was meant for it in it: from
+    standard input nothing is read, on standard output writing fails, what is said on standard error is lost."""
+    for number, place in enumerate((os.devnull, NOWHERE if os.path.exists(NOWHERE) else os.devnull, os.devnull)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(place, os.O_RDWR if number else os.O_RDONLY)  # takes the first number that is free, which is this one
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+
+
+def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
+    """Ends the process with what `main` returns for the command line: with 74, and one line with the command's `name`, where it can't
+    write, and with 0 where the reader of its text has left, as the programs do that it bakes."""
+    fill_closed_descriptors()
+    code: object = 0
+    try:
+        try:
+            code = main(sys.argv[1:])
+        except SystemExit as end:  # argparse's
+            code = end.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up_standard_output()
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else "standard output: writing failed: "
+        print(f"{name}: {what}{error.strerror}", file=sys.stderr)
+        give_up_standard_output()
+        code = IO
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def give_up_standard_output() -> None:
+    """Leaves Python nothing to fail at when it writes what is left at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
