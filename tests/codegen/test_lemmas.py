@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import z3
 
+MOST_INT8, MOST_INT4 = (2**31 - 1) // (128 * 127), (2**31 - 1) // (8 * 127)  # columns of a group: codegen/ranges.py refuses more
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 Bits = Any  # z3's expressions are not typed
 
@@ -25,6 +26,10 @@ def wide(value: Bits, bits: int = 32) -> Bits:
 
 def within(value: Bits, least: int, most: int) -> Bits:
     return z3.And(value >= least, value <= most)
+
+
+def fits_int(value: Bits) -> Bits:
+    return within(value, -(2**31), 2**31 - 1)
 
 
 def magnitude(value: Bits) -> Bits:
@@ -118,10 +123,43 @@ def nibble(shift: int) -> Bits:
     return z3.Implies(z3.And(within(low, -8, 7), within(high, -8, 7)), both)
 
 
+def scalar_sum_fits(columns: int) -> Bits:
+    """Plain C++, int8: after j of a group's columns the sum is within 16,256 j; another column's product, which is an int's, takes
+    it no farther than 16,256 (j + 1), and so not out of 32 bits. (In whole numbers: what fits does not wrap.)"""
+    x, isum, j = z3.Ints("x isum j")
+    most = 128 * 127
+    before = z3.And(within(x, -127, 127), j >= 0, j < columns, within(isum, -most * j, most * j))
+    after = [isum + w * x for w in range(-128, 128)]
+    return z3.Implies(before, z3.And(*(z3.And(fits_int(one), within(one, -most * (j + 1), most * (j + 1))) for one in after)))
+
+
+def scalar_offset(offset: int) -> Bits:
+    """Plain C++, int8 that is stored with 128 added: taken off of what is read as uint8, in int, it leaves the weight."""
+    w = z3.BitVec("w", 8)
+    return z3.ZeroExt(24, w + z3.BitVecVal(128, 8)) - offset == wide(w)
+
+
+def scalar_pair_fits(columns: int) -> Bits:
+    """Plain C++, int4: the sum begins with -8 x of every column, and what the others have given is within 8 * 127 each, before
+    their turn and after it. Two columns' turn, in one expression, puts w * x in place of their -8 * x."""
+    x, y, others = z3.Ints("x y others")
+    most = 8 * 127 * (columns - 2)
+    isum = others - 8 * x - 8 * y
+    steps = [(a * x + b * y, isum + (a * x + b * y)) for a in range(16) for b in range(16)]
+    return z3.Implies(z3.And(within(x, -127, 127), within(y, -127, 127), within(others, -most, most)),
+                      z3.And(fits_int(isum), *(z3.And(fits_int(added), fits_int(after)) for added, after in steps)))
+
+
 X86, NEON, RVV = "simd_x86.jinja", "simd_neon.jinja", "rvv_matmul_q8.jinja"
 WIDE = ('"vrsub.vx"', '"vmax.vv"', '"vsrl.vi") } v4, v0, 8', '"vsrl.vi") } v4, v0, 16', "0x00ff00ff", '"r"(0xff00)')
 SIGNED = "dot2((Ints)_mm256_abs_epi8((__m256i)w), (Ints)_mm256_sign_epi8((__m256i)x, (__m256i)w))"
+SCALAR = "isum[r] += q[j * kRows + r] * xq[j];"
+STORED = 'isum[r] += ${ "(q[at] - %d)" % mat.offset if mat.offset else "q[at]" } * xq[j];'
+PAIR = ("kRows, x.start${ mat.offset }[", "isum[r] += (pair & 15) * xq[j + k] + (pair >> 4) * xq[j + kTogether + k];")
 LEMMAS = {
+    "plain C++, int8": Lemma("portable_matmul_q8.jinja", (SCALAR, STORED), scalar_sum_fits, MOST_INT8, MOST_INT8 + 1),
+    "plain C++, 128 added": Lemma("portable_matmul_q8.jinja", (STORED,), scalar_offset, 128, 127),
+    "plain C++, int4": Lemma("portable_matmul_q4.jinja", PAIR, scalar_pair_fits, MOST_INT4, MOST_INT4 + 1),
     "a product is at most 16,256": Lemma(X86, ("|w| <= 128 and |x| <= 127",), product_is_bounded, 128 * 127, 128 * 127 - 1),
     "AVX2, |w| times signed x": Lemma(X86, (SIGNED,), magnitude_times_signed, -127, -128),
     "AVX2, a pair does not saturate": Lemma(X86, ("_mm256_maddubs_epi16((__m256i)w",), pair_fits, 128 * 127, 128 * 128),
