@@ -27,6 +27,12 @@ def environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in steering} | variables
 
 
+def need_mounts() -> None:
+    """Skip the test where no command may have mounts of its own: root's may, but not in every container."""
+    if os.geteuid() != 0 or run("unshare", "--mount", "true").returncode:
+        pytest.skip("a mount of its own is root's")
+
+
 def need(part: str) -> None:
     """Skip the test, saying what to run, if a part of the toolchain (gcc, gcc10, qemu5, qemu, speech) is not here."""
     probes: dict[str, list[str | Path]] = {

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from riscv_tools import PATH, ROOT, environment, need, one_line, run
+from riscv_tools import PATH, ROOT, environment, need, need_mounts, one_line, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -94,8 +94,10 @@ def test_fresh_needs_root(tmp_path: Path) -> None:
 
 
 def test_fresh_leaves_nothing_of_a_system_that_it_could_not_make(tmp_path: Path) -> None:
-    if os.geteuid() != 0 or not KEYRING.exists():
-        pytest.skip("needs root and Debian's keyring: sudo tools/setup cross")
+    if os.geteuid() != 0:
+        pytest.skip("making a system is root's")
+    if not KEYRING.exists():
+        pytest.skip("Debian's keyring is not here; run: tools/setup cross")
     at = tmp_path / "at"
     result = fresh(tmp_path, "--at", str(at), "trixie")
     assert result.returncode == 69
@@ -108,8 +110,7 @@ def test_fresh_leaves_nothing_of_a_system_that_it_could_not_make(tmp_path: Path)
 
 
 def test_a_read_only_checkout_is_told(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a read-only mount")
+    need_mounts()
     folder = checkout(tmp_path / "checkout")
     for tool in ("story", "check"):
         result = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool)
@@ -126,8 +127,7 @@ WRITERS = (
 
 @pytest.mark.parametrize("words", WRITERS)
 def test_where_nothing_can_be_written_every_tool_says_so_in_one_line(words: str, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a read-only mount")
+    need_mounts()
     if "figures" in words:
         need("qemu")
     folder = checkout(tmp_path / "checkout")
