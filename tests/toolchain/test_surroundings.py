@@ -149,3 +149,21 @@ def test_a_story_from_an_odd_place_with_odd_programs_first(tmp_path: Path) -> No
     assert told.stdout.startswith("Once upon a time")
     again = run(folder / "tools/story", "-i", "Once upon a time", "-s", "7", "-n", "40", env=variables, cwd=tmp_path)
     assert again.stdout == told.stdout
+
+
+def test_a_meson_of_a_virtual_environment_has_the_systems_python_generate(tmp_path: Path) -> None:
+    """As pip installs it: its Python has neither NumPy nor Jinja2."""
+    packages = Path("/usr/lib/python3/dist-packages")
+    if not (packages / "mesonbuild").is_dir():
+        pytest.skip("Debian's Meson is not here; run: tools/setup")
+    venv = tmp_path / "venv"
+    command(venv, "meson", f'exec "{venv}/bin/python3" -B -c "from mesonbuild.mesonmain import main; raise SystemExit(main())" "$@"')
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n", encoding="utf-8")
+    (venv / "bin").mkdir()
+    (venv / "bin/python3").symlink_to("/usr/bin/python3")
+    (venv / "lib").mkdir()
+    (venv / "lib/mesonbuild").symlink_to(packages / "mesonbuild")
+    variables = environment(PYTHONPATH=str(venv / "lib"))
+    told = run(venv / "meson", "setup", tmp_path / "build", "-Dstoryteller=disabled", cwd=ROOT, env=variables)
+    assert told.returncode == 0, told.stdout
+    assert "(jinja2, numpy) found: NO" in told.stdout and "Program /usr/bin/python3 (jinja2, numpy) found: YES" in told.stdout
