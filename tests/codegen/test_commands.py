@@ -20,6 +20,7 @@ import seeded  # noqa: E402
 from codegen import __main__ as generator  # noqa: E402
 from codegen import goldens  # noqa: E402
 from codegen.emit import OUTPUTS  # noqa: E402
+from codegen.errors import BakeError, reason  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,33 @@ def test_text_that_can_not_be_written_and_a_reader_that_leaves(model: Path) -> N
         with os.fdopen(into, "wb") as nobody:
             left = subprocess.run([sys.executable, "-m", "codegen", *words], stdout=nobody, stderr=subprocess.PIPE, check=False, cwd=ROOT)
         assert (left.returncode, left.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("said", "why", "code"), [
+    ("[1/2] c++ a\nFAILED: a.o\na.cpp:1:1: error: expected ;\nninja: build stopped\n", "a.cpp:1:1: error: expected ;", 65),
+    ("The Meson build system\nmeson.build:9:0: ERROR: no such target\n\nA full log is in b\n", "no such target", 65),
+    ("storybake: m.bin: truncated\n", "m.bin: truncated", 65),
+    ("", "it said nothing", 65),
+    ("Traceback:\nOSError: [Errno 28] No space left on device\n\nERROR: Unhandled python OSError.\n", "No space left on device", 74),
+    ("OSError: [Errno 30] Read-only file system: '/b'\n", "Read-only file system: '/b'", 74),
+    ("a.cpp:1:1: fatal error: error writing to /tmp/a.s: No space left on device\n", "a.s: No space left on device", 74),
+    ("storybake: weights.bin: can't be written: Disk quota exceeded; check\n", "weights.bin: can't be written: Disk quota", 74),
+], ids=range(8))  # fmt: skip
+def test_what_a_failed_build_says_of_why(said: str, why: str, code: int) -> None:
+    found, exit_code = reason(said)
+    assert why in found and "\n" not in found and exit_code == code and not found.startswith(("storybake", "OSError"))
+
+
+def test_an_edit_that_no_plan_can_be_made_with_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BakeError("duo: expected registers of 128 bits, found 7")
+
+    monkeypatch.setattr(goldens, "make_plan", refuse)
+    for arguments in ([], ["--check"]):
+        assert goldens.main(arguments) == 65
+        assert capsys.readouterr() == ("", "tools/regen: duo: expected registers of 128 bits, found 7\n")
 
 
 def test_goldens_are_compared_written_and_tidied(

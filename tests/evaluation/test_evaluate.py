@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from codegen.errors import BakeError  # noqa: E402
 from evaluation.loss import Loss, log_softmax  # noqa: E402
-from evaluation.programs import Program, Variant  # noqa: E402
+from evaluation.programs import Program, Variant, configure  # noqa: E402
 from evaluation.texts import framed, read_texts  # noqa: E402
 
 STORIES = (
@@ -241,6 +241,18 @@ def test_bad_models_and_types(model: Path, builds: Path, tmp_path: Path) -> None
         done = evaluate(*arguments, "--build", builds)
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
         assert words in done.stderr
+
+
+def test_a_setup_that_was_cut_short_is_done_anew(model: Path, tmp_path: Path) -> None:
+    variant = Variant("f32", ("-Dweights=f32", "-Dstoryteller=disabled"))
+    build = configure(model, None, variant, tmp_path / "new/builds")
+    (build / "build.ninja").unlink()
+    (build / "meson-private/cmd_line.txt").write_text("")
+    assert configure(model, None, variant, tmp_path / "new/builds") == build and (build / "build.ninja").is_file()
+    (tmp_path / "file").touch()
+    with pytest.raises(BakeError, match="can't be written: Not a directory; name another folder with --build") as refused:
+        configure(model, None, variant, tmp_path / "file/builds")
+    assert refused.value.exit_code == 74
 
 
 def test_separators(tmp_path: Path) -> None:
