@@ -129,10 +129,10 @@ template <typename V>
     return load<V>(from);
 }
 
-// A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
-// is too tall for that is taken in parts of kPartVectors vectors.
+// A tile is multiplied with up to kPositions positions at once, of each in up to kSums vectors, which the registers hold; a
+// tile that is too tall for that is taken in parts, which reads it in pieces and takes longer the more there are.
 constexpr int kPositions = 4;
-constexpr int kPartVectors = 3;
+constexpr int kSums = 12;
 
 // templates/vector_matmul_float.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
@@ -162,7 +162,8 @@ void multiply_f16(float* xout, const float* x, const std::byte* w, int first) {
 template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f16_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
-    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    constexpr bool kTooTall = kCount > 1 && kCount * kVectors > kSums;
+    constexpr int kPart = kTooTall && kVectors % (kSums / kCount) == 0 ? kSums / kCount : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
         multiply_f16<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w, v);
     }
@@ -252,7 +253,8 @@ void multiply_q4(float* xout, const std::int8_t* xq, const float* xs, const std:
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q4_tile(float* xout, const std::int8_t* xq, const float* xs, const std::int32_t* start, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
-    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    constexpr bool kTooTall = kCount > 1 && kCount * kVectors > kSums;
+    constexpr int kPart = kTooTall && kVectors % (kSums / kCount) == 0 ? kSums / kCount : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
         multiply_q4<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, start, w, v);
     }

@@ -140,10 +140,10 @@ template <typename V>
     return load<V>(from);
 }
 
-// A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
-// is too tall for that is taken in parts of kPartVectors vectors.
+// A tile is multiplied with up to kPositions positions at once, of each in up to kSums vectors, which the registers hold; a
+// tile that is too tall for that is taken in parts, which reads it in pieces and takes longer the more there are.
 constexpr int kPositions = 4;
-constexpr int kPartVectors = 3;
+constexpr int kSums = 12;
 
 // templates/vector_matmul_q8.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
@@ -190,7 +190,8 @@ void multiply_q8(float* xout, const std::int8_t* xq, const float* xs, const std:
 template <int kCount, int kRows, int kColumns, int kXStride, int kScaleStride, int kOutStride>
 void multiply_q8_tile(float* xout, const std::int8_t* xq, const float* xs, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
-    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    constexpr bool kTooTall = kCount > 1 && kCount * kVectors > kSums;
+    constexpr int kPart = kTooTall && kVectors % (kSums / kCount) == 0 ? kSums / kCount : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
         multiply_q8<kPart, kCount, kRows, kColumns, kXStride, kScaleStride, kOutStride>(xout + v * kWidth, xq, xs, w, v);
     }

@@ -126,10 +126,10 @@ template <typename V>
     return load<V>(from);
 }
 
-// A tile is multiplied with up to kPositions positions at once, as many accumulators as the registers hold; a tile that
-// is too tall for that is taken in parts of kPartVectors vectors.
+// A tile is multiplied with up to kPositions positions at once, of each in up to kSums vectors, which the registers hold; a
+// tile that is too tall for that is taken in parts, which reads it in pieces and takes longer the more there are.
 constexpr int kPositions = 8;
-constexpr int kPartVectors = 3;
+constexpr int kSums = 12;
 
 // templates/vector_matmul_float.jinja
 /// Multiplies kVectors vectors of the rows of a tile, from vector `first` on, by kCount positions.
@@ -159,7 +159,8 @@ void multiply_f32(float* xout, const float* x, const std::byte* w, int first) {
 template <int kCount, int kRows, int kColumns, int kXStride, int kOutStride>
 void multiply_f32_tile(float* xout, const float* x, const std::byte* w) {
     constexpr int kVectors = kRows / kWidth;
-    constexpr int kPart = kCount > 1 && kVectors % kPartVectors == 0 ? kPartVectors : kVectors;
+    constexpr bool kTooTall = kCount > 1 && kCount * kVectors > kSums;
+    constexpr int kPart = kTooTall && kVectors % (kSums / kCount) == 0 ? kSums / kCount : kVectors;
     for (int v = 0; v < kVectors; v += kPart) {
         multiply_f32<kPart, kCount, kRows, kColumns, kXStride, kOutStride>(xout + v * kWidth, x, w, v);
     }
