@@ -78,14 +78,21 @@ def _whole(matrix: Matrix) -> Sum:
     return ("isum", 32, -most, most)
 
 
+def _two_products(matrix: Matrix) -> Sum:
+    """Bounds what two products of int8 add up to in 16 bits."""
+    most = min(2, matrix.group_size) * _weights(matrix) * LARGEST_QUANT
+    return ("two products", 16, -most, most)
+
+
 def _portable(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
+    if matrix.weight_type.name == "q8" and matrix.together == 1:
+        yield _two_products(matrix)
     yield _whole(matrix)
 
 
 def _vector_q8(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
-    if not plan.target.dots:  # two products share 16 bits; AVX2 has the sign moved to the activation
-        most = 2 * _weights(matrix) * LARGEST_QUANT
-        yield ("two products", 16, -most, most)
+    if not plan.target.dots:  # AVX2 has the sign moved to the activation
+        yield _two_products(matrix)
     yield _whole(matrix)
 
 
@@ -97,8 +104,7 @@ def _vector_q4(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
 
 
 def _rvv_q8(plan: Plan, matrix: Matrix) -> Iterator[Sum]:
-    two = min(2, matrix.group_size) * _weights(matrix) * LARGEST_QUANT
-    yield ("two products", 16, -two, two)
+    yield _two_products(matrix)
     if plan.rvv and plan.rvv.quad_flags:
         four = _weights(matrix) * NARROW_SUM
         yield ("four products where `wide` is 0", 16, -four, four)

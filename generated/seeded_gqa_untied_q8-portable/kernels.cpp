@@ -33,7 +33,17 @@ void matmul_q8_tiles(float* xout, const Quantized& x, const std::byte* w, int fi
                 const float* s = floats(tile + g * kGroupBytes + kRows * 32);
                 const std::int8_t* xq = x.q + p * kXStride + g * kGroupSize;
                 std::int32_t isum[kRows] = {};
-                for (int j = 0; j < kGroupSize; ++j) {
+                int j = 0;
+                for (; j + 2 <= kGroupSize; j += 2) {
+                    std::int16_t two[kRows];  // holds the products of two columns
+                    for (int r = 0; r < kRows; ++r) {
+                        two[r] = static_cast<std::int16_t>(q[j * kRows + r] * xq[j] + q[(j + 1) * kRows + r] * xq[j + 1]);
+                    }
+                    for (int r = 0; r < kRows; ++r) {
+                        isum[r] += two[r];
+                    }
+                }
+                for (; j < kGroupSize; ++j) {
                     for (int r = 0; r < kRows; ++r) {
                         isum[r] += q[j * kRows + r] * xq[j];
                     }

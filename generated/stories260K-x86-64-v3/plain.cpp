@@ -29,8 +29,12 @@ void matmul_f32_tiles(float* xout, const float* x, const std::byte* w, int first
         for (int p = 0; p < n; ++p) {
             float sum[kRows] = {};
             for (int j = 0; j < kColumns; ++j) {
+                float product[kRows];
                 for (int r = 0; r < kRows; ++r) {
-                    sum[r] += tile[j * kRows + r] * x[p * kXStride + j];
+                    product[r] = tile[j * kRows + r] * x[p * kXStride + j];
+                }
+                for (int r = 0; r < kRows; ++r) {
+                    sum[r] += product[r];
                 }
             }
             std::memcpy(xout + p * kOutStride + t * kRows, sum, sizeof sum);

@@ -53,7 +53,8 @@ def running(start: int, products: Iterable[int]) -> list[int]:
 
 def portable(weight_type: str, w: tuple[int, ...], x: tuple[int, ...]) -> dict[str, list[int]]:
     if weight_type == "q8":
-        return {"isum": running(0, (a * b for a, b in zip(w, x)))}
+        products = [a * b for a, b in zip(w, x)]
+        return {"isum": running(0, products), "two products": [sum(products[at : at + 2]) for at in range(0, len(x), 2)]}
     return {"isum": running(-8 * sum(x), ((a + 8) * b for a, b in zip(w, x)))}
 
 
@@ -138,8 +139,8 @@ def test_every_kernel_says_how_it_adds_up() -> None:
 @pytest.mark.parametrize("target", ["x86-64-v3", "duo"])
 def test_a_family_without_a_product_adds_up_as_the_portable_one(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     """As a weight type has none on its first day."""
-    plan = plan_of(target, "q8", 4)
-    assert {one.bits for one in accumulators(plan)} == {16, 32}
+    plan = plan_of(target, "q4", 8)
+    assert 16 in {one.bits for one in accumulators(plan)}
     monkeypatch.setattr(type(plan), "matmul_template", lambda self, matrix: "none.jinja")
     assert {one.bits for one in accumulators(plan)} == {32}
 
