@@ -14,12 +14,18 @@ namespace {
 constexpr int kFirstLongCode = 256;  // begins getopt's codes of rows without a letter
 constexpr std::size_t kHelpColumn = 28;
 constexpr std::size_t kColumns = 80;
+constexpr std::size_t kMostShown = 100;  // bytes of a value that a message shows
 
 /// Returns "  -i, --prompt TEXT", or without a letter "      --threads NUMBER".
 std::string label(const OptionRow& row) {
     std::string text = row.letter != 0 ? std::string("  -") + row.letter + ", --" : "      --";
     text += row.name;
     return row.metavar == nullptr ? text : text + " " + row.metavar;
+}
+
+/// Shows the beginning of what somebody gave for a value, so that a message says what was expected too.
+std::string cut(std::string_view text) {
+    return std::string(text.substr(0, kMostShown)) + (text.size() > kMostShown ? "..." : "");
 }
 
 /// Puts a help text's facts in place of their words.
@@ -115,7 +121,7 @@ void add_wrapped(std::string& to, std::size_t column, std::string_view words, st
 }
 
 Failure not_a(const char* expected, const OptionRow& row, const char* text) {
-    return failure(kExitUsage, "%s \"%s\": expected %s: see --help", row.shown().c_str(), text, expected);
+    return failure(kExitUsage, "%s \"%s\": expected %s: see --help", row.shown().c_str(), cut(text).c_str(), expected);
 }
 
 Result<int> parse_number_in(const char* name, const char* text, int least, int most) {
@@ -127,9 +133,11 @@ Result<int> parse_number_in(const char* name, const char* text, int least, int m
         return static_cast<int>(value);
     }
     if (least == INT_MIN && most == INT_MAX) {
-        return failure(kExitUsage, "%s \"%s\": expected a whole number of at most ten digits: see --help", name, text);
+        return failure(kExitUsage, "%s \"%s\": expected a whole number of at most ten digits: see --help", name,
+                       cut(text).c_str());
     }
-    return failure(kExitUsage, "%s \"%s\": expected a whole number from %d to %d: see --help", name, text, least, most);
+    return failure(kExitUsage, "%s \"%s\": expected a whole number from %d to %d: see --help", name, cut(text).c_str(),
+                   least, most);
 }
 
 }  // namespace storybake

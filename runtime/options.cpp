@@ -249,7 +249,7 @@ Result<Options> parse_options(int argc, char* const* argv) {
     if (options.mode == Mode::kChat && options.repeat != 1) {
         return failure(kExitUsage, "-r cannot be used with -m chat, which is one conversation");
     }
-    if (options.mode == Mode::kAsk && !options.prompt && !options.prompt_from_stdin && options.prompt_file.empty()) {
+    if (options.mode == Mode::kAsk && !options.prompt && options.prompt_file.empty()) {
         return failure(kExitUsage, "-m ask: expected what to ask, found nothing: give it with -i or -f");
     }
     return options;

@@ -58,7 +58,7 @@ USAGE = {
     "-x": Fault(("-x",), "unknown option or value -x"),
     "--nonsense": Fault(("--nonsense",), "unknown option or value --nonsense"),
     "two checkpoints": Fault(("a.bin", "b.bin"), 'unexpected argument "b.bin"'),
-    "-m talk": Fault(("-m", "talk"), "expected generate or chat"),
+    "-m talk": Fault(("-m", "talk"), "expected generate, chat or ask"),
     "-i - with -m chat": Fault(("-i", "-", "-m", "chat"), "-m chat"),
     "--threads 0": Fault(("--threads", "0"), "--threads 0: expected 1 to"),
     "--threads 100000": Fault(("--threads", "100000"), "--threads 100000: expected 1 to"),

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <set>
 
 namespace storybake {
@@ -107,7 +108,8 @@ TEST(Options, NumbersAreStrict) {
     expect_refused({"-t", "1e-40"}, "expected 0");
     expect_refused({"-t", "1e39"}, "expected 0");
     EXPECT_TRUE(parse({"-t", "1e-30"}));
-    for (const char* text : {"", "abc", "1x", "1.5", " 1", "99999999999", "-99999999999", "1e3"}) {
+    for (const char* text :
+         {"", "abc", "1x", "1.5", " 1", "99999999999", "-99999999999", "1e3", "99999999999999999999"}) {
         expect_refused({"-n", text}, "-n \"");
         expect_refused({"--threads", text}, "--threads \"");
         expect_refused({"--batch", text}, "--batch \"");
@@ -117,9 +119,57 @@ TEST(Options, NumbersAreStrict) {
     }
     expect_refused({"-m", "talk"}, "expected generate, chat or ask");
     expect_refused({"-m", "ask"}, "-m ask: expected what to ask");
-    EXPECT_TRUE(parse({"-m", "ask", "-i", "a"}));
+    EXPECT_TRUE(parse({"-m", "ask", "-i", "a"}) && parse({"-m", "ask", "-i", "-"}) && parse({"-m", "ask", "-f", "a"}));
     expect_refused({"--logits", ""}, "--logits");
     expect_refused({"-z", ""}, "-z");
+}
+
+TEST(Options, LimitsOfSampling) {
+    const auto options = parse({"--top-k", "5", "--min-p", "0.5", "--repeat-penalty", "1.5", "--stop", "x"});
+    ASSERT_TRUE(options) << options.failure().message;
+    EXPECT_EQ(options->sampling.top_k, 5);
+    EXPECT_EQ(options->sampling.min_p, 0.5F);
+    EXPECT_EQ(options->sampling.repeat_penalty, 1.5F);
+    EXPECT_TRUE(parse({"--min-p", "0"}) && parse({"--min-p", "1"}));
+    EXPECT_TRUE(parse({"--repeat-penalty", "0.1"}) && parse({"--repeat-penalty", "10"}));
+    for (const char* text : {"-0.1", "1.1", "x"}) {
+        expect_refused({"--min-p", text}, "a number from 0 (no limit) to 1");
+    }
+    for (const char* text : {"0.05", "10.1", "x"}) {
+        expect_refused({"--repeat-penalty", text}, "a number from 0.1 to 10");
+    }
+    const std::string long_stop(1000, 'x');
+    EXPECT_TRUE(parse({"--stop", long_stop.c_str()}));
+    for (const std::string& text : {std::string(), long_stop + "x"}) {
+        expect_refused({"--stop", text.c_str()}, "a text of 1 to 1000 bytes");
+    }
+#define FOUR "--stop=a", "--stop=a", "--stop=a", "--stop=a"
+    EXPECT_EQ(parse({FOUR, FOUR, FOUR, FOUR})->stops.size(), 16U);
+    expect_refused({FOUR, FOUR, FOUR, FOUR, "--stop=a"}, "16 of them at most");
+#undef FOUR
+}
+
+TEST(Options, MessagesShowTheBeginningOfALongValue) {
+    const std::string digits(200, '9');
+    expect_refused({"-n", digits.c_str()},
+                   ("-n \"" + digits.substr(0, 100) + "...\": expected a whole number").c_str());
+    expect_refused({"-r", digits.c_str()}, "999...\": expected a whole number from 1 to 1000000");
+    expect_refused({"-m", digits.c_str()}, "999...\": expected generate, chat or ask");
+    expect_refused({"-m", digits.substr(0, 100).c_str()}, "9999\": expected generate, chat or ask");
+    const Result<int> no_least = parse_number_in("least", "x", std::numeric_limits<int>::min(), 5);
+    EXPECT_EQ(no_least.failure().message, "least \"x\": expected a whole number from -2147483648 to 5: see --help");
+}
+
+TEST(Options, WaysToDrawAndToTell) {
+    EXPECT_EQ(parse({"--draft", "auto"})->drafting, Drafting::kAuto);
+    EXPECT_EQ(parse({"--draft", "always"})->drafting, Drafting::kAlways);
+    EXPECT_EQ(parse({"--draft", "never"})->drafting, Drafting::kNever);
+    expect_refused({"--draft", "often"}, "auto, always or never");
+    EXPECT_EQ(parse({"-m", "generate", "-r", "2"})->repeat, 2);
+    EXPECT_TRUE(parse({"-m", "chat", "-r", "1"}));
+    expect_refused({"-m", "chat", "-r", "2"}, "-r cannot be used with -m chat");
+    expect_refused({"-r", "0"}, "a whole number from 1 to 1000000");
+    expect_refused({"-r", "1000001"}, "a whole number from 1 to 1000000");
 }
 
 TEST(Options, UnknownOptionsAreNamed) {
