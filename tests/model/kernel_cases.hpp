@@ -143,27 +143,39 @@ void as_teams(int n, Call call) {
     }
 }
 
-/// A batch of as many positions as it happens to be, each of its own magnitude from subnormals to 1e9, some with zeros
-/// and some with one value far above the others.
-inline std::vector<std::vector<float>> random_batch(int length, std::mt19937& random) {
+/// A vector of a magnitude of its own, from subnormals to 1e9, sometimes with zeros or with one value far above the
+/// others.
+inline std::vector<float> random_vector(int length, std::mt19937& random) {
     const auto below = [&](int count) { return std::uniform_int_distribution<int>(0, count - 1)(random); };
     std::normal_distribution<float> normal;
-    std::vector<std::vector<float>> batch(static_cast<std::size_t>(1 + below(kMaxBatch)));
+    std::vector<float> v;
+    const float scale = std::pow(10.0F, static_cast<float>(below(53) - 44));
+    const int zeros = below(3) == 0 ? 2 : 1000;
+    for (int i = 0; i < length; ++i) {
+        v.push_back(below(zeros) == 0 ? 0.0F : normal(random) * scale);
+    }
+    if (below(4) == 0) {
+        v[static_cast<std::size_t>(below(length))] = scale * 1e3F;
+    }
+    return v;
+}
+
+/// A batch of as many positions as it happens to be.
+inline std::vector<std::vector<float>> random_batch(int length, std::mt19937& random) {
+    std::vector<std::vector<float>> batch(1 + random() % static_cast<unsigned>(kMaxBatch));
     for (std::vector<float>& v : batch) {
-        const float scale = std::pow(10.0F, static_cast<float>(below(53) - 44));
-        const int zeros = below(3) == 0 ? 2 : 1000;
-        for (int i = 0; i < length; ++i) {
-            v.push_back(below(zeros) == 0 ? 0.0F : normal(random) * scale);
-        }
-        if (below(4) == 0) {
-            v[static_cast<std::size_t>(below(length))] = scale * 1e3F;
-        }
+        v = random_vector(length, random);
     }
     return batch;
 }
 
-/// Batches of test vectors: every vector alone, kMaxBatch different ones together, and random ones: 20, or as many as
-/// STORYBAKE_TEST_BATCHES says.
+/// Counts the random batches that each kernel meets: 20, or as many as STORYBAKE_TEST_BATCHES says.
+inline int random_batches() {
+    const char* const wanted = std::getenv("STORYBAKE_TEST_BATCHES");
+    return wanted != nullptr ? std::atoi(wanted) : 20;
+}
+
+/// Batches of test vectors: every vector alone, kMaxBatch different ones together, and random ones.
 inline std::vector<std::vector<std::vector<float>>> test_batches(int length) {
     const auto vectors = test_vectors(length);
     std::vector<std::vector<std::vector<float>>> batches;
@@ -177,12 +189,48 @@ inline std::vector<std::vector<std::vector<float>>> test_batches(int length) {
         }
         batches.push_back(batch);
     }
-    const char* const wanted = std::getenv("STORYBAKE_TEST_BATCHES");
     std::mt19937 random(static_cast<unsigned>(length) + 1);
-    for (int i = 0; i < (wanted != nullptr ? std::atoi(wanted) : 20); ++i) {
+    for (int i = 0; i < random_batches(); ++i) {
         batches.push_back(random_batch(length, random));
     }
     return batches;
+}
+
+/// What one run of a test draws: the first a full batch of a normal distribution, the others whatever random_batch()
+/// makes.
+class Round {
+public:
+    explicit Round(int number)
+        : random(static_cast<unsigned>(number)),
+          n(number == 0 ? kMaxBatch : 1 + static_cast<int>(random() % static_cast<unsigned>(kMaxBatch))),
+          normal_(number == 0) {}
+
+    std::vector<float> vector(int length) {
+        if (!normal_) {
+            return random_vector(length, random);
+        }
+        std::normal_distribution<float> normal(0.0F, 2.0F);
+        std::vector<float> v(static_cast<std::size_t>(length));
+        for (float& f : v) {
+            f = normal(random);
+        }
+        return v;
+    }
+
+    std::mt19937 random;
+    int n;  // positions of a batch
+
+private:
+    bool normal_;
+};
+
+/// Runs a test in each of its rounds, until one fails.
+template <class Test>
+void in_rounds(Test test) {
+    for (int number = 0; number <= random_batches() && !::testing::Test::HasFatalFailure(); ++number) {
+        Round round(number);
+        test(round);
+    }
 }
 
 /// The types of the products' weights, by the names that kernels.inc has.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 
 #include "exp.hpp"
 #include "kernel_cases.hpp"
@@ -15,21 +16,19 @@ namespace {
 
 using Floats = std::vector<float>;
 
-/// A batch of kMaxBatch vectors at a stride, in a guarded buffer.
+constexpr int kBatchesOfARound = 8;  // of attention's, which goes through many positions
+constexpr int kShortCalls = 100;     // a round of a kernel that no team shares
+
+/// A batch of a round's vectors at a stride, in a guarded buffer.
 struct Batch {
-    Batch(int length, int stride_, unsigned seed)
+    Batch(int length, int stride_, Round& round)
         : stride(stride_), buffer(static_cast<std::size_t>(kMaxBatch * stride_)) {
-        std::mt19937 random(seed);
-        std::normal_distribution<float> normal(0.0F, 2.0F);
-        for (int p = 0; p < kMaxBatch; ++p) {
-            Floats v(static_cast<std::size_t>(length));
-            for (float& f : v) {
-                f = normal(random);
-            }
-            vectors.push_back(v);
+        for (int p = 0; p < round.n; ++p) {
+            vectors.push_back(round.vector(length));
         }
-        spread(buffer.data(), vectors, stride);
+        put();
     }
+    void put() { spread(buffer.data(), vectors, stride); }
     float* at(int p) { return buffer.data() + p * stride; }
 
     int stride;
@@ -37,8 +36,39 @@ struct Batch {
     std::vector<Floats> vectors;
 };
 
-std::string position(int p) {
-    return "position " + std::to_string(p);
+/// One vector of weights for all positions.
+struct Weight {
+    Weight(int length, Round& round) : values(round.vector(length)), buffer(static_cast<std::size_t>(stride(length))) {
+        std::copy(values.begin(), values.end(), buffer.data());
+    }
+    const std::byte* data() { return reinterpret_cast<const std::byte*>(buffer.data()); }
+
+    Floats values;
+    Guarded<float> buffer;
+};
+
+/// The positions of a batch at a stride are the expected ones.
+void expect_positions(const std::vector<Floats>& expected, const float* found, int stride, int team) {
+    for (std::size_t p = 0; p < expected.size(); ++p) {
+        expect_equal(expected[p], found + p * static_cast<std::size_t>(stride),
+                     "position " + std::to_string(p) + ", team of " + std::to_string(team));
+    }
+}
+
+/// Runs a kernel that changes a batch as each member of teams of several sizes, and looks at what each team makes of
+/// it.
+template <class Kernel>
+void expect_changed(Batch& x, const std::vector<Floats>& expected, Kernel kernel) {
+    as_teams(static_cast<int>(expected.size()), [&](const Context& c, int size) {
+        if (c.team.rank == 0) {
+            x.put();
+        }
+        kernel(c);
+        if (c.team.rank == size - 1) {
+            expect_positions(expected, x.at(0), x.stride, size);
+        }
+    });
+    x.buffer.check(static_cast<std::size_t>(kMaxBatch * x.stride));
 }
 
 /// A file of values with these lines behind its first, read in a process of its own; what that says before it exits
@@ -63,42 +93,35 @@ TEST(Kernels, RmsnormEqualsTheOracle) {
     ASSERT_NE(values, nullptr) << "STORYBAKE_VALUES names the values of what was baked: python3 -m codegen values";
     const float norm_eps = oracle::read_facts(values).norm_eps;
     const auto check = [norm_eps](int length, auto rmsnorm) {
-        Batch x(length, stride(length), 1);
-        Batch weight(length, stride(length), 2);
-        Guarded<float> o(static_cast<std::size_t>(kMaxBatch * x.stride));
-        const auto* const w = reinterpret_cast<const std::byte*>(weight.at(0));
-        watched(rmsnorm, Context{kMaxBatch, Team{}, nullptr}, o.data(), x.at(0), w);
-        for (int p = 0; p < kMaxBatch; ++p) {
-            expect_equal(oracle::rmsnorm(x.vectors[static_cast<std::size_t>(p)], weight.vectors[0], norm_eps),
-                         o.data() + p * x.stride, position(p));
-        }
+        in_rounds([&](Round& round) {
+            Batch x(length, stride(length), round);
+            Weight weight(length, round);
+            Guarded<float> o(static_cast<std::size_t>(kMaxBatch * x.stride));
+            std::vector<Floats> expected;
+            for (const Floats& v : x.vectors) {
+                expected.push_back(oracle::rmsnorm(v, weight.values, norm_eps));
+            }
+            as_teams(round.n, [&](const Context& c, int size) {
+                watched(rmsnorm, c, o.data(), x.at(0), weight.data());
+                expect_positions(expected, o.data(), x.stride, size);
+            });
+        });
     };
 #define RMSNORM(length) check(length, rmsnorm_##length);
 #include "kernels.inc"
 }
 
-/// Runs a kernel as each thread of a team of three, or of as many as there may be.
-template <class Kernel>
-void run_as_team(Kernel kernel) {
-    const int size = std::min(3, kMaxThreads);
-    for (int rank = 0; rank < size; ++rank) {
-        kernel(Context{kMaxBatch, Team{rank, size, nullptr}, nullptr});
-    }
-}
-
 TEST(Kernels, BiasesAreAddedByATeam) {
     [[maybe_unused]] const auto check = [](int length, auto bias) {
-        Batch x(length, stride(length), 11);
-        Batch weight(length, stride(length), 12);
-        run_as_team(
-            [&](const Context& c) { watched(bias, c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0))); });
-        for (int p = 0; p < kMaxBatch; ++p) {
-            Floats expected = x.vectors[static_cast<std::size_t>(p)];
-            for (std::size_t i = 0; i < expected.size(); ++i) {
-                expected[i] += weight.vectors[0][i];
+        in_rounds([&](Round& round) {
+            Batch x(length, stride(length), round);
+            Weight weight(length, round);
+            std::vector<Floats> expected = x.vectors;
+            for (Floats& v : expected) {
+                std::transform(v.begin(), v.end(), weight.values.begin(), v.begin(), std::plus<>());
             }
-            expect_equal(expected, x.at(p), position(p));
-        }
+            expect_changed(x, expected, [&](const Context& c) { watched(bias, c, x.at(0), weight.data()); });
+        });
     };
 #define BIAS(length) check(length, bias_##length);
 #include "kernels.inc"
@@ -107,63 +130,52 @@ TEST(Kernels, BiasesAreAddedByATeam) {
 TEST(Kernels, HeadsAreNormedByATeamAsTheOracleDoes) {
     [[maybe_unused]] const auto check = [](int length, auto rmsnorm_heads) {
         const float norm_eps = oracle::read_facts(std::getenv("STORYBAKE_VALUES")).norm_eps;
-        Batch x(length, stride(length), 13);
-        Batch weight(kHeadSize, stride(kHeadSize), 14);
-        run_as_team([&](const Context& c) {
-            watched(rmsnorm_heads, c, x.at(0), reinterpret_cast<const std::byte*>(weight.at(0)));
-        });
-        for (int p = 0; p < kMaxBatch; ++p) {
-            Floats expected;
-            const Floats& whole = x.vectors[static_cast<std::size_t>(p)];
-            for (auto head = whole.begin(); head != whole.end(); head += kHeadSize) {
-                const Floats normed = oracle::rmsnorm(Floats(head, head + kHeadSize), weight.vectors[0], norm_eps);
-                expected.insert(expected.end(), normed.begin(), normed.end());
+        in_rounds([&](Round& round) {
+            Batch x(length, stride(length), round);
+            Weight weight(kHeadSize, round);
+            std::vector<Floats> expected;
+            for (const Floats& whole : x.vectors) {
+                expected.emplace_back();
+                for (auto head = whole.begin(); head != whole.end(); head += kHeadSize) {
+                    const Floats normed = oracle::rmsnorm(Floats(head, head + kHeadSize), weight.values, norm_eps);
+                    expected.back().insert(expected.back().end(), normed.begin(), normed.end());
+                }
             }
-            expect_equal(expected, x.at(p), position(p));
-        }
+            expect_changed(x, expected, [&](const Context& c) { watched(rmsnorm_heads, c, x.at(0), weight.data()); });
+        });
     };
 #define RMSNORM_HEADS(length) check(length, rmsnorm_heads_##length);
 #include "kernels.inc"
 }
 
 TEST(Kernels, AddAddsTheRowsOfATeam) {
-    for (const int size : {1, 2, 5}) {
-        Batch x(kDim, kDimStride, 3);
-        Batch y(kDim, kDimStride, 4);
-        for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
-            watched(add, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, x.at(0),
-                    y.at(0));
+    in_rounds([](Round& round) {
+        Batch x(kDim, kDimStride, round);
+        Batch y(kDim, kDimStride, round);
+        std::vector<Floats> expected = x.vectors;
+        for (std::size_t p = 0; p < expected.size(); ++p) {
+            std::transform(expected[p].begin(), expected[p].end(), y.vectors[p].begin(), expected[p].begin(),
+                           std::plus<>());
         }
-        for (int p = 0; p < kMaxBatch; ++p) {
-            Floats expected = x.vectors[static_cast<std::size_t>(p)];
-            for (std::size_t i = 0; i < expected.size(); ++i) {
-                expected[i] += y.vectors[static_cast<std::size_t>(p)][i];
-            }
-            expect_equal(expected, x.at(p), position(p));
-        }
-    }
+        expect_changed(x, expected, [&](const Context& c) { watched(add, c, x.at(0), y.at(0)); });
+    });
 }
 
 template <class Glu, class Expected>
 void expect_glu(Glu glu, Expected expected) {
-    for (const int size : {1, 2, 5}) {
-        Batch hb(kHiddenDim, kHiddenDimStride, 5);
-        Batch hb2(kHiddenDim, kHiddenDimStride, 6);
+    in_rounds([&](Round& round) {
+        Batch hb(kHiddenDim, kHiddenDimStride, round);
+        Batch hb2(kHiddenDim, kHiddenDimStride, round);
         const Floats special = {0.0F,    -0.0F, 88.0F,  -88.0F, 1e-30F, -104.0F, 200.0F,
                                 -200.0F, 10.0F, -10.0F, 10.5F,  -10.5F, 1e20F,   -1e20F};
-        for (std::size_t i = 0; i < special.size() && i < hb.vectors[0].size(); ++i) {
-            hb.vectors[0][i] = special[i];
-            hb.at(0)[i] = special[i];
+        const std::size_t count = round.n == kMaxBatch ? std::min(special.size(), hb.vectors[0].size()) : 0;
+        std::copy_n(special.begin(), count, hb.vectors[0].begin());
+        std::vector<Floats> products;
+        for (std::size_t p = 0; p < hb.vectors.size(); ++p) {
+            products.push_back(expected(hb.vectors[p], hb2.vectors[p]));
         }
-        for (int rank = 0; rank < std::min(size, kMaxThreads); ++rank) {
-            watched(glu, Context{kMaxBatch, Team{rank, std::min(size, kMaxThreads), nullptr}, nullptr}, hb.at(0),
-                    hb2.at(0));
-        }
-        for (int p = 0; p < kMaxBatch; ++p) {
-            const auto at = static_cast<std::size_t>(p);
-            expect_equal(expected(hb.vectors[at], hb2.vectors[at]), hb.at(p), position(p));
-        }
-    }
+        expect_changed(hb, products, [&](const Context& c) { watched(glu, c, hb.at(0), hb2.at(0)); });
+    });
 }
 
 TEST(Kernels, SwigluEqualsTheOracle) {
@@ -189,23 +201,43 @@ TEST(Kernels, RopeRotatesTheHeadsOfATeam) {
     const Floats values = rope_table();
     Guarded<float> table(values.size());
     std::copy(values.begin(), values.end(), table.data());
-    const int n = std::min(kMaxBatch, kSeqLen);
-    for (const int pos : {0, kSeqLen - n}) {
-        Batch q(kAttDim, kAttDimStride, 7);
-        Batch k(kKvDim, kKvDimStride, 8);
-        const int size = std::min(3, kMaxThreads);
-        for (int rank = 0; rank < size; ++rank) {
-            watched(rope, Context{n, Team{rank, size, nullptr}, nullptr}, q.at(0), k.at(0),
-                    reinterpret_cast<const std::byte*>(table.data()), pos);
+    in_rounds([&](Round& round) {
+        round.n = std::min(round.n, kSeqLen);
+        for (const int pos : {0, kSeqLen - round.n}) {
+            Batch q(kAttDim, kAttDimStride, round);
+            Batch k(kKvDim, kKvDimStride, round);
+            std::vector<Floats> rotated_q = q.vectors;
+            std::vector<Floats> rotated_k = k.vectors;
+            for (int p = 0; p < round.n; ++p) {
+                oracle::rope(rotated_q[static_cast<std::size_t>(p)], kHeadSize, pos + p);
+                oracle::rope(rotated_k[static_cast<std::size_t>(p)], kHeadSize, pos + p);
+            }
+            const auto* const at = reinterpret_cast<const std::byte*>(table.data());
+            expect_changed(q, rotated_q, [&](const Context& c) {
+                if (c.team.rank == 0) {
+                    k.put();
+                }
+                watched(rope, c, q.at(0), k.at(0), at, pos);
+                if (c.team.rank == c.team.size - 1) {
+                    expect_positions(rotated_k, k.at(0), k.stride, c.team.size);
+                }
+            });
         }
-        for (int p = 0; p < n; ++p) {
-            const auto at = static_cast<std::size_t>(p);
-            oracle::rope(q.vectors[at], kHeadSize, pos + p);
-            oracle::rope(k.vectors[at], kHeadSize, pos + p);
-            expect_equal(q.vectors[at], q.at(p), "q, " + position(p));
-            expect_equal(k.vectors[at], k.at(p), "k, " + position(p));
-        }
+    });
+}
+
+void expect_exponentials(const Floats& x, float temperature, float largest) {
+    float sum = 0.0F;
+    Floats expected;
+    for (const float v : x) {
+        expected.push_back(exp_f32(v / temperature - largest));
+        sum += expected.back();
     }
+    Guarded<float> p(x.size());
+    const float found = watched(exponentials, p.data(), x.data(), static_cast<int>(x.size()), temperature, largest);
+    expect_equal(expected, p.data(), "of " + std::to_string(x.size()));
+    expect_equal({sum}, &found, "sum");
+    p.check(x.size());
 }
 
 TEST(Kernels, ExponentialsEqualExpAndAreSummedInOrder) {
@@ -220,19 +252,16 @@ TEST(Kernels, ExponentialsEqualExpAndAreSummedInOrder) {
         x[count / 2] = -1000.0F;  // underflows
         x[count - 1] = n > 8 ? 40.0F : x[count - 1];
         for (const float temperature : {1.0F, 0.7F}) {
-            float sum = 0.0F;
-            Floats expected;
-            for (const float v : x) {
-                expected.push_back(exp_f32(v / temperature - 30.0F));
-                sum += expected.back();
-            }
-            Guarded<float> p(count);
-            const float found = watched(exponentials, p.data(), x.data(), n, temperature, 30.0F);
-            expect_equal(expected, p.data(), "of " + std::to_string(n));
-            expect_equal({sum}, &found, "sum");
-            p.check(count);
+            expect_exponentials(x, temperature, 30.0F);
         }
     }
+    in_rounds([](Round& round) {
+        for (int i = 0; i < kShortCalls && !::testing::Test::HasFatalFailure(); ++i) {
+            const Floats x = round.vector(1 + static_cast<int>(round.random() % 70));
+            const float temperature = i % 2 == 0 ? 1.0F : 1e-2F * static_cast<float>(1 + round.random() % 200);
+            expect_exponentials(x, temperature, *std::max_element(x.begin(), x.end()) / temperature);
+        }
+    });
 }
 
 TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
@@ -249,6 +278,24 @@ TEST(Kernels, ScanFindsTheFirstOfTheLargestAndWhatIsBroken) {
             EXPECT_FALSE(watched(scan, logits.data(), kVocabSize).finite) << broken << " at " << at;
         }
     }
+    in_rounds([&](Round& round) {
+        const Floats drawn = round.vector(kVocabSize);
+        for (int i = 0; i < kShortCalls && !::testing::Test::HasFatalFailure(); ++i) {
+            std::copy(drawn.begin(), drawn.end(), logits.begin());
+            const auto anywhere = [&] { return logits.begin() + static_cast<std::ptrdiff_t>(round.random() % n); };
+            const float broken = i % 4 == 0   ? std::nanf("")
+                                 : i % 4 == 1 ? std::numeric_limits<float>::infinity()
+                                              : 1e9F;
+            *anywhere() = broken;
+            *anywhere() = i % 2 == 0 ? broken : -1e9F;
+            const auto end = logits.begin() + static_cast<std::ptrdiff_t>(n);
+            const bool finite = std::all_of(logits.begin(), end, [](float v) { return std::isfinite(v); });
+            const LogitsFacts facts = watched(scan, logits.data(), kVocabSize);
+            ASSERT_EQ(facts.finite, finite) << "call " << i;
+            ASSERT_TRUE(!finite || facts.largest == std::max_element(logits.begin(), end) - logits.begin())
+                << facts.largest;
+        }
+    });
 }
 
 /// What the cache keeps of a key or a value.
@@ -259,10 +306,23 @@ Floats kept(Floats vector) {
     return vector;
 }
 
+/// A batch of keys or values that the cache can hold.
+Batch cacheable(Round& round) {
+    Batch batch(kKvDim, kKvDimStride, round);
+    if (sizeof(Cached) == 2) {
+        for (Floats& vector : batch.vectors) {
+            std::transform(vector.begin(), vector.end(), vector.begin(),
+                           [](float v) { return std::clamp(v, -65504.0F, 65504.0F); });
+        }
+        batch.put();
+    }
+    return batch;
+}
+
 /// Fills the caches in batches up to around a block of the key cache, and compares every position's attention to the
 /// last `window` positions, or to all.
 template <class Attention>
-void expect_attention(Attention attention, int window) {
+void expect_attention(Round& round, Attention attention, int window) {
     constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
     constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
     const oracle::Facts facts = oracle::read_facts(std::getenv("STORYBAKE_VALUES"));
@@ -273,23 +333,17 @@ void expect_attention(Attention attention, int window) {
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
     const int until = std::min(kSeqLen, 2 * kKeyBlock + kMaxBatch + 1);
-    for (int pos = 0; pos < until; pos += kMaxBatch) {
-        const int n = std::min(kMaxBatch, until - pos);
-        Batch q(kAttDim, kAttDimStride, static_cast<unsigned>(100 + pos));
-        Batch k(kKvDim, kKvDimStride, static_cast<unsigned>(200 + pos));
-        Batch v(kKvDim, kKvDimStride, static_cast<unsigned>(300 + pos));
+    for (int pos = 0; pos < until; pos += round.n) {
+        round.n = std::min(round.n, until - pos);
+        Batch q(kAttDim, kAttDimStride, round);
+        Batch k = cacheable(round);
+        Batch v = cacheable(round);
         Guarded<float> xb(static_cast<std::size_t>(kMaxBatch * kAttDimStride));
-        const int size = std::min(2, kMaxThreads);
-        for (int rank = 0; rank < size; ++rank) {
-            const Context c{n, Team{rank, size, nullptr}, nullptr};
-            watched(cache_kv, c, keys.data(), values.data(), k.at(0), v.at(0), pos);
-            watched(attention, c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
-        }
-        for (int p = 0; p < n; ++p) {
-            const auto at = static_cast<std::size_t>(p);
+        std::vector<Floats> expected;
+        for (std::size_t at = 0; at < q.vectors.size(); ++at) {
             all_k.push_back(kept(k.vectors[at]));
             all_v.push_back(kept(v.vectors[at]));
-            Floats expected(kAttDim, 0.0F);
+            Floats& sums = expected.emplace_back(kAttDim, 0.0F);
             for (std::size_t h = 0; h < kNHeads; ++h) {
                 const std::size_t head = h * kHeadSize;
                 const std::size_t kv_head = h / (kNHeads / kNKvHeads) * kHeadSize;
@@ -306,12 +360,18 @@ void expect_attention(Attention attention, int window) {
                 oracle::softmax(scores);
                 for (std::size_t t = 0; t < seen; ++t) {
                     for (std::size_t i = 0; i < kHeadSize; ++i) {
-                        expected[head + i] += scores[t] * all_v[first + t][kv_head + i];
+                        sums[head + i] += scores[t] * all_v[first + t][kv_head + i];
                     }
                 }
             }
-            expect_equal(expected, xb.data() + p * kAttDimStride, "position " + std::to_string(pos + p));
         }
+        as_teams(round.n, [&](const Context& c, int size) {
+            watched(cache_kv, c, keys.data(), values.data(), k.at(0), v.at(0), pos);
+            watched(attention, c, xb.data(), q.at(0), keys.data(), values.data(), att.data(), pos);
+            if (c.team.rank == size - 1) {
+                expect_positions(expected, xb.data(), kAttDimStride, size);
+            }
+        });
         keys.check(kKeys);
         values.check(kValues);
         att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
@@ -319,8 +379,13 @@ void expect_attention(Attention attention, int window) {
 }
 
 TEST(Kernels, AttentionEqualsTheOracle) {
-#define ATTENTION(name, window) expect_attention(name, window);
+    int number = 0;
+    in_rounds([&](Round& round) {
+        if (number++ % kBatchesOfARound == 0) {
+#define ATTENTION(name, window) expect_attention(round, name, window);
 #include "kernels.inc"
+        }
+    });
 }
 
 }  // namespace
