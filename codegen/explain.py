@@ -35,7 +35,7 @@ def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: 
         "",
         "memory, in bytes:",
         f"  weights           {n(plan.weights_bytes):>14}",
-        f"  key/value cache   {n(plan.kv_bytes):>14}  {m.kv_type}, {m.seq_len} positions",
+        f"  key/value cache   {n(plan.kv_bytes):>14}  {m.kv_type}, {positions_text(plan)}",
         f"  activations       {n(plan.activation_bytes):>14}  batches of up to {plan.target.max_batch}",
         f"  program           {n(PROGRAM_BYTES):>14}  about",
         f"  together          {n(memory_of(plan).total):>14}{f'  of {budget} MB' if budget else ''}",
@@ -50,6 +50,16 @@ def explain(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: 
     if on:
         lines += ["", *boards.table([boards.judge(m, board) for board in on])]
     return "\n".join(lines) + "\n"
+
+
+def positions_text(plan: Plan) -> str:
+    """Says how many positions the caches keep: "96 positions, of 2 layers, and 32 positions, of 5 with a window of 12"."""
+    m = plan.model
+    if not plan.ring:
+        return f"{m.seq_len} positions"
+    whole, (*_, ring) = sum(cache.layers for cache in plan.caches if not cache.window), plan.caches
+    before = f"{m.seq_len} positions, of {whole} layer{'s' if whole > 1 else ''}, and " if whole else ""
+    return f"{before}{ring.positions} positions, of {ring.layers} with a window of {m.window}"
 
 
 def explain_json(plan: Plan, budget: int = 0, on: tuple[Board, ...] = (), head_rows: int = 0) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from codegen.layout import Matrix, TileRun, lay_out
 from codegen.model import Model
-from codegen.plan_parts import Buffer, Kernel, Op, Result, Section
+from codegen.plan_parts import Buffer, Cache, Kernel, Op, Result, Section
 from codegen.ranges import PAIRED_COLUMNS, check_ranges
 from codegen.rvv import RvvPlan, make_rvv_plan
 from codegen.schedule import DRAWN, VECTORS, Schedule, Step, Vector, make_schedule
@@ -131,9 +131,10 @@ class Plan:
             )
         if step.op == "cache_kv":
             keys, values = step.outs
+            cache = self.cache_of(step.window)
             return (
-                Result(keys, 1, self.key_elements, self.key_elements),
-                Result(values, m.n_kv_heads * m.seq_len, m.head_size, self.value_stride),
+                Result(keys, 1, cache.elements[0], cache.elements[0]),
+                Result(values, m.n_kv_heads * cache.positions, m.head_size, self.value_stride),
             )
         lengths = {out: self.length(out) for out in step.outs}
         return tuple(Result(out, 0, length, self.stride(length)) for out, length in lengths.items())
@@ -267,14 +268,28 @@ class Plan:
         return -(-self.model.seq_len // self.target.key_block)
 
     @property
-    def key_elements(self) -> int:
-        """Counts the elements of one layer's key cache: (n_kv_heads, seq_blocks, head_size, key_block)."""
-        return self.seq_blocks * self.target.key_block * self.model.kv_dim
+    def ring(self) -> int:
+        """Counts the positions that layers with a window keep, in whole blocks: those that it reaches back to from the first
+        position of a batch, whose others are there already; 0 where that is not less than all, or no layer has a window."""
+        return ring_of(self.model, self.target)
 
     @property
-    def value_elements(self) -> int:
-        """Counts the elements of one layer's value cache: (n_kv_heads, seq_len, value_stride)."""
-        return self.model.n_kv_heads * self.model.seq_len * self.value_stride
+    def caches(self) -> tuple[Cache, ...]:
+        """Returns the kinds of caches that layers have: of all positions, and rings."""
+        m, block, ring = self.model, self.target.key_block, self.ring
+        turning = sum(1 for layer in range(m.n_layers) if ring and m.window_of(layer))
+
+        def cache(name: str, window: int, layers: int, positions: int) -> Cache:
+            blocks = -(-positions // block)
+            elements = blocks * block * m.kv_dim, m.n_kv_heads * positions * self.value_stride
+            return Cache(name, f"cache_kv_{window}" if window else "cache_kv", window, layers, positions, blocks, elements)
+
+        both = cache("cache", 0, m.n_layers - turning, m.seq_len), cache("ring", m.window, turning, ring)
+        return tuple(one for one in both if one.layers)
+
+    def cache_of(self, window: int) -> Cache:
+        """Returns the cache of the layers with a window, or without one (0)."""
+        return next(one for one in self.caches if not self.ring or one.window == window)
 
     @property
     def value_stride(self) -> int:
@@ -283,7 +298,7 @@ class Plan:
 
     @property
     def kv_bytes(self) -> int:
-        return self.model.cached_bytes * self.model.n_layers * (self.key_elements + self.value_elements)
+        return self.model.cached_bytes * sum(cache.layers * sum(cache.elements) for cache in self.caches)
 
     @property
     def strided_dims(self) -> tuple[str, ...]:
@@ -341,10 +356,17 @@ class Plan:
         return sum(b.bytes for b in self.state_buffers + self.scratch_buffers + self.quantized_buffers)
 
 
+def ring_of(model: Model, target: Target) -> int:
+    """Counts the positions of a plan's rings, as Plan.ring does."""
+    window = max(model.window_of(layer) for layer in range(model.n_layers))
+    ring = round_up(window + target.max_batch - 1, target.key_block)
+    return ring if window and ring < model.seq_len else 0
+
+
 def make_plan(model: Model, target: Target) -> Plan:
     """Lays out the packed weights, collects one kernel a distinct shape, and lists the operations in order of use. Raises
     BakeError for kernels whose sums could overflow."""
-    schedule = make_schedule(model)
+    schedule = make_schedule(model, rings=ring_of(model, target) > 0)
     read_by = {step.weight: step.op for step in schedule.steps if step.weight}  # keeps the last one, if there are two
     order = [(tensor, 0) for op in AT_RANDOM for tensor in read_by if read_by[tensor] == op]
     places = [*enumerate(schedule.layers), (0, schedule.classifier)]

@@ -42,6 +42,21 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Cache:
+    """Describes the key/value caches of the layers that keep as many positions, each layer's apart: all of them (`window` 0), or
+    a ring, which keeps what a window needs, in whole blocks of `block` positions: position t lies at t modulo `positions`.
+    `elements` are those of a layer's keys, (n_kv_heads, blocks, head_size, block), and values, (n_kv_heads, positions, stride)."""
+
+    name: str  # "cache" or "ring", behind key_ and value_
+    kernel: str
+    window: int
+    layers: int
+    positions: int
+    blocks: int
+    elements: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Buffer:
     """Describes a member of the state or of a thread's scratch: `count` numbers, every position at a whole stride."""
 

@@ -55,7 +55,7 @@ class Step:
 
     `out` and `x` are arguments in C++, separated by ", ". `weight` is llama2.c's name, or that of a table of cosines and
     sines, empty for none. `at_pos`: the kernel has to know the first position of the batch. `window`: positions that attention
-    goes back to, 0 for all.
+    goes back to, and that a ring is made for, 0 for all.
     """
 
     op: str
@@ -188,14 +188,32 @@ def kinds(model: Model) -> tuple[Callable[[int], Layer], ...]:
     )
 
 
-def make_schedule(model: Model) -> Schedule:
-    """Lists the steps of a model, vectors being quantised where a matrix of integers multiplies them."""
+def make_schedule(model: Model, rings: bool = False) -> Schedule:
+    """Lists the steps of a model, vectors being quantised where a matrix of integers multiplies them; `rings`: layers with a window
+    keep no more positions than that needs."""
     table = "wcls" if model.shared_classifier else "token_embedding_table"
+    layers = [kind(layer) for layer, kind in enumerate(kinds(model))]
     return Schedule(
         embed=Step("embed", out="s.x", x="rows" if model.shared_classifier else "tokens", weight=table),
-        layers=tuple(quantize_inputs(kind(layer), model) for layer, kind in enumerate(kinds(model))),
+        layers=tuple(quantize_inputs(layer, model) for layer in (keep_rings(layers) if rings else layers)),
         classifier=quantize_inputs(replace(CLASSIFIER, lines=(*CLASSIFIER.lines, *([SOFTCAP] if model.logit_cap else ()))), model),
     )
+
+
+def keep_rings(layers: list[Layer]) -> list[Layer]:
+    """Has layers with a window keep their positions in rings, and numbers the caches of both kinds, each from 0 on."""
+    counts = {"cache": 0, "ring": 0}
+    placed = []
+    for number, layer in enumerate(layers):
+        window = next((step.window for step in layer.steps if step.op == "attention"), 0)
+        name = "ring" if window else "cache"
+        before, behind = f"_cache[{number}]", f"_{name}[{counts[name]}]"
+        counts[name] += 1
+        placed.append(replace(layer, lines=tuple(
+            replace(line, out=line.out.replace(before, behind), x=line.x.replace(before, behind), window=window)
+            if isinstance(line, Step) and line.op in ("cache_kv", "attention") else line for line in layer.lines
+        )))  # fmt: skip
+    return placed
 
 
 def quantize_inputs(layer: Layer, model: Model) -> Layer:

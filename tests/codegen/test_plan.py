@@ -232,3 +232,28 @@ def test_the_shape_of_a_matrix_is_its_name() -> None:
     layout = tiles_of("f32", 172, 64)
     assert [(run.rows, run.count) for run in layout.runs] == [(16, 10), (4, 3)]
     assert layout.shape == "172x64" and layout.padded_rows == 172
+
+
+def test_layers_with_a_window_keep_no_more_than_it_needs() -> None:
+    """A ring has the window as the first position of a batch sees it, and the rest of that batch, in whole blocks; it is left out
+    where the context is no longer."""
+    base = Model("m", 64, 160, 6, 4, 2, 512, 4096, head_size=16, shared_classifier=True, window=512, local=(0, 1, 2, 4, 5))
+    for target in TARGETS.values():
+        plan = make_plan(base, target)
+        assert 512 + target.max_batch - 1 <= plan.ring < 512 + target.max_batch - 1 + target.key_block
+        assert plan.ring % target.key_block == 0
+        whole, ring = plan.caches
+        assert (whole.layers, whole.positions, ring.layers, ring.positions) == (1, 4096, 5, plan.ring)
+        assert plan.kv_bytes == 4 * sum(cache.layers * sum(cache.elements) for cache in (whole, ring))
+        without = make_plan(dataclasses.replace(base, window=0, local=()), target)
+        assert (without.ring, len(without.caches)) == (0, 1) and 3 * plan.kv_bytes < without.kv_bytes
+        assert f"4096 positions, of 1 layer, and {plan.ring} positions, of 5 with a window of 512" in explain(plan)
+        steps = [step for layer in plan.schedule.layers for step in layer.steps if step.op == "cache_kv"]
+        assert [step.out.split(", ")[0] for step in steps] == [
+            "s.key_ring[0]", "s.key_ring[1]", "s.key_ring[2]", "s.key_cache[0]", "s.key_ring[3]", "s.key_ring[4]",
+        ]  # fmt: skip
+        short = make_plan(dataclasses.replace(base, seq_len=plan.ring), target)
+        assert (short.ring, [cache.layers for cache in short.caches]) == (0, [6]), "a window, but no need of a ring"
+        assert "s.key_cache[5]" in render(short)["forward.cpp"] and "kRing" not in "".join(render(short).values())
+        all_local = make_plan(dataclasses.replace(base, local=tuple(range(6))), target)
+        assert [cache.name for cache in all_local.caches] == ["ring"] and "key_cache[" not in render(all_local)["baked_model.hpp"]

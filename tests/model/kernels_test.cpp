@@ -319,20 +319,22 @@ Batch cacheable(Round& round) {
     return batch;
 }
 
-/// Fills the caches in batches up to around a block of the key cache, and compares every position's attention to the
-/// last `window` positions, or to all.
-template <class Attention>
-void expect_attention(Round& round, Attention attention, int window) {
-    constexpr std::size_t kKeys = sizeof(State::key_cache[0]) / sizeof(Cached);
-    constexpr std::size_t kValues = sizeof(State::value_cache[0]) / sizeof(Cached);
+/// Fills the caches, of `positions` of them, in batches up to around a block of the key cache, and once around a ring,
+/// and compares every position's attention to the last `window` positions, or to all.
+template <class Attention, class CacheKv>
+void expect_attention(Round& round, Attention attention, int window, CacheKv cache_kv, int positions) {
+    const int blocks = (positions + kKeyBlock - 1) / kKeyBlock;
+    const auto n_keys = static_cast<std::size_t>(blocks * kKeyBlock * kKvDim);
+    const auto n_values = static_cast<std::size_t>(kNKvHeads * positions * kValueStride);
     const oracle::Facts facts = oracle::read_facts(std::getenv("STORYBAKE_VALUES"));
     const float root = std::sqrt(facts.score_size > 0 ? facts.score_size : static_cast<float>(kHeadSize));
-    Guarded<Cached> keys(kKeys);
-    Guarded<Cached> values(kValues);
+    Guarded<Cached> keys(n_keys);
+    Guarded<Cached> values(n_values);
     Guarded<float> att(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
     std::vector<Floats> all_k;
     std::vector<Floats> all_v;
-    const int until = std::min(kSeqLen, 2 * kKeyBlock + kMaxBatch + 1);
+    const int around = positions < kSeqLen ? positions : 0;
+    const int until = std::min(kSeqLen, around + 2 * kKeyBlock + kMaxBatch + 1);
     for (int pos = 0; pos < until; pos += round.n) {
         round.n = std::min(round.n, until - pos);
         Batch q(kAttDim, kAttDimStride, round);
@@ -372,8 +374,8 @@ void expect_attention(Round& round, Attention attention, int window) {
                 expect_positions(expected, xb.data(), kAttDimStride, size);
             }
         });
-        keys.check(kKeys);
-        values.check(kValues);
+        keys.check(n_keys);
+        values.check(n_values);
         att.check(static_cast<std::size_t>(kHeadsTogether * kSeqBlocks * kKeyBlock));
     }
 }
@@ -382,7 +384,7 @@ TEST(Kernels, AttentionEqualsTheOracle) {
     int number = 0;
     in_rounds([&](Round& round) {
         if (number++ % kBatchesOfARound == 0) {
-#define ATTENTION(name, window) expect_attention(round, name, window);
+#define ATTENTION(name, window, cache_kv, positions) expect_attention(round, name, window, cache_kv, positions);
 #include "kernels.inc"
         }
     });

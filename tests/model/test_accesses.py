@@ -81,14 +81,16 @@ def regions_of(plan: Plan, program: str) -> dict[str, Span]:
     """The buffers and sections of a program by the names that steps have for them, and its constants."""
     known = symbols(program)
     state, scratch = (known[f"storybake::(anonymous namespace)::{name}"] for name in ("state", "scratch"))
-    layers, cached = plan.model.n_layers, plan.model.cached_bytes
-    caches = [("key_cache", layers * cached * plan.key_elements), ("value_cache", layers * cached * plan.value_elements)]
-    shared = dict(members(state[0], [(f"s.{b.name}", b.bytes) for b in plan.state_buffers] + [(f"s.{c}", size) for c, size in caches]))
+    caches = {
+        f"s.{which}_{cache.name}": (cache.layers, plan.model.cached_bytes * elements)
+        for cache in plan.caches for which, elements in zip(("key", "value"), cache.elements, strict=True)
+    }
+    sizes = [(name, layers * size) for name, (layers, size) in caches.items()]
+    shared = dict(members(state[0], [(f"s.{b.name}", b.bytes) for b in plan.state_buffers] + sizes))
     assert round_up(max(end for _, end in shared.values()), ALIGN) == state[1], "the plan's State is another one than the program's"
-    for cache, size in caches:
-        begin, _ = shared.pop(f"s.{cache}")
-        step = size // layers
-        shared |= {f"s.{cache}[{layer}]": (begin + layer * step, begin + (layer + 1) * step) for layer in range(layers)}
+    for cache, (layers, step) in caches.items():
+        begin, _ = shared.pop(cache)
+        shared |= {f"{cache}[{layer}]": (begin + layer * step, begin + (layer + 1) * step) for layer in range(layers)}
     own = [(f"own.{b.name}", b.bytes) for b in plan.scratch_buffers] + [(f"own.xq.{b.name}", b.bytes) for b in plan.quantized_buffers]
     kept = dict(members(scratch[0], own))
     own_bytes = round_up(max(end for _, end in kept.values()) - scratch[0] + 4 * plan.model.half_cache, ALIGN)
