@@ -111,13 +111,14 @@ def _cap(gguf: Gguf, key: str, usual: float) -> float:
 def _with_windows(gguf: Gguf, own: str, family: Family, model: Model) -> Model:
     """Returns the model with the window that slides in most layers, and their base of RoPE, where its family has one and the file
     says it."""
-    window = _integer(gguf, own + "attention.sliding_window", 0 if family.local_theta else family.window)
-    if family.slides != "mostly" or not window:
+    key = own + "attention.sliding_window"
+    if family.slides != "mostly" or (family.local_theta and key not in gguf.metadata):
         return model
+    window = _integer(gguf, key, family.window)
     step = _integer(gguf, own + "attention.sliding_window_pattern", family.global_step)
     if window < 1 or step < 1:
         raise BakeError(
-            f"{gguf.name}: {own}attention.sliding_window: expected 1 position or more, in all but every so many-th layer, found "
+            f"{gguf.name}: {key}: expected 1 position or more, in all but every so many-th layer, found "
             f"{window} and {step}; can't be baked"
         )
     theta = _number(gguf, own + "rope.freq_base_swa", family.local_theta) if family.local_theta else 0.0

@@ -108,6 +108,8 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("wraps_to_8", one(dims=((1 << 39) + 8, 1 << 25)), "the file ends at"),
     ("type_removed", one(kind=4), "Q6_K, IQ4_NL, found number 4"),
     ("type_unknown", one(kind=0xFFFFFFFF), "found number 4294967295"),
+    ("type_iq2_xxs", one(kind=16), "found IQ2_XXS; quantise the model to one of those with llama-quantize"),
+    ("type_mxfp4", one(kind=39), "found MXFP4; quantise the model to one of those with llama-quantize"),
     ("type_q6_k", one(kind=14), "Q6_K takes rows of a multiple of 256, found 8"),
     ("block_cut", one(kind=8), "Q8_0 takes rows of a multiple of 32, found 8"),
     ("offset_unaligned", one(offset=1), "offset: expected 0, found 1"),
@@ -120,6 +122,10 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("padding_at_end", gguf(kv=KV, tensors=[*INFOS[:-1], GgufTensor("x", (1,), 0, bytes(4) + b"x" * 28)]), "padding"),
     ("architecture", with_kv(general__architecture=(STRING, "gemma\x1b[2J")), "found 'gemma\\x1b[2J'"),
     ("gemma_window", gemma(**{"attention.sliding_window": (5, -1)}), "sliding_window: expected 1 position or more"),
+    ("gemma_window_0", gemma(**{"attention.sliding_window": (U32, 0)}), "sliding_window: expected 1 position or more, in all but every "
+     "so many-th layer, found 0 and 6"),
+    ("gemma_local_base_0", gemma(**{"rope.freq_base_swa": (F32, 0.0)}), "rope.freq_base_swa: expected a float above 0, found 0.0"),
+    ("gemma_local_base_nan", gemma(**{"rope.freq_base_swa": (F32, float("nan"))}), "freq_base_swa: expected a float above 0, found nan"),
     ("gemma_pattern", gemma(**{"attention.sliding_window_pattern": (U32, 0)}), "in all but every so many-th layer, found 5 and 0"),
     ("gemma_window_text", gemma(**{"attention.sliding_window": (STRING, "4")}),
      "gemma3.attention.sliding_window: expected an integer, found '4'"),
@@ -135,6 +141,8 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("rope_factor_of_a_huge_head", gguf(KV | {"llama.rope.scale_linear": (F32, 2.0)} | {
         f"llama.{key}": (U32, 1 << 31) for key in ("attention.key_length", "attention.value_length", "rope.dimension_count")}),
      "head_size: expected 1 to 4096, found 2147483648"),
+    ("rope_factor_negative", gguf(KV | LINEAR | {"llama.rope.scaling.factor": (F32, -1.0)}), "expected a float above 0, found -1.0"),
+    ("rope_factor_infinite", gguf(KV | LINEAR | {"llama.rope.scaling.factor": (F32, float("inf"))}), "a float above 0, found inf"),
     ("rope_freqs_0", rope_freqs([1, 1, 0, 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found 0.0"),
     ("rope_freqs_nan", rope_freqs([1, 1, float("nan"), 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found nan"),
     ("rope_freqs_short", rope_freqs([1, 1]), "rope_freqs.weight: expected 4 values of F32 and no other scaling, found (2) of F32"),

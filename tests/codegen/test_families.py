@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import model_files as files
 import numpy as np
 import pytest
+import seeded
 
 from codegen.formats import open_model
-from codegen.formats.families import llama3_factors
+from codegen.formats.families import FAMILIES, llama3_factors
 from codegen.golden_run import forward
 from codegen.memory import cut_context
 from codegen.model import Model
@@ -20,6 +22,7 @@ from codegen.rope import rope_table
 from codegen.source import TensorSource
 from codegen.targets import find_target
 
+ROOT = Path(__file__).resolve().parents[2]
 SCALING = (8.0, 1.0, 4.0, 64)
 FACTOR: files.KV = {"llama.rope.scaling.factor": (files.F32, 4.0)}
 TOKENS = (1, 7, 3, 39, 0)
@@ -218,3 +221,19 @@ def test_a_mistral_has_a_window_unless_it_says_no(tmp_path: Path) -> None:
     model, tensors = tiny("mistral")
     folder = files.hf_folder(tmp_path / "m", model, tensors, **files.hf_family("mistral"))
     assert open_model(folder).model.window == 4096
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "llama3"])
+def test_the_stories_of_each_family_are_compared_on_every_kind_of_machine(name: str) -> None:
+    """There is a bake that this machine, the Duo and RVV 1.0 tell the stories of: the same texts, the same fingerprints."""
+    matrix = tomllib.loads((ROOT / "tests" / "matrix.toml").read_text())["bakes"]
+    machines: dict[tuple[str, ...], set[str]] = {}
+    for row in matrix.values():
+        recipe = seeded.RECIPES.get(row.get("model", ""))
+        if recipe is None or (recipe.family, bool(recipe.rope_scaling)) != (name.replace("llama3", "llama"), name == "llama3"):
+            continue
+        options = {key: str(value) for key, value in row.get("options", {}).items() if key not in ("target", "storyteller")}
+        if {"model", "story"} & set(row.get("suites", ["model"])):
+            bake = row["model"], *sorted(map("=".join, options.items())), *row.get("sets", ())
+            machines.setdefault(bake, set()).add(next(iter(row.get("cross", ["here"]))))
+    assert any(found >= {"here", "duo", "rvv1"} for found in machines.values()), machines
