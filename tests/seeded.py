@@ -113,6 +113,7 @@ RECIPES = {
     "seeded_window": Recipe(
         (48, 84, 3, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="qwen3", window=7, windows_from=1,
     ),
+    "seeded_gemma": Recipe((64, 96, 2, 4, 1, 320, 96), "gguf", None, True, "F32", 32, norm_eps=1e-6, family="gemma"),
     "seeded_gemma2": Recipe((64, 96, 4, 4, 2, 320, 96), "gguf", None, True, "F32", 16, norm_eps=1e-6, family="gemma2", window=12),
     "seeded_gemma3": Recipe((64, 96, 7, 4, 1, 320, 96), "gguf", None, True, "F32", 32, 1000000.0, 1e-6, family="gemma3_text", window=12),
     "seeded_gemma3_odd": Recipe((36, 42, 2, 6, 2, 301, 61), "hf", None, True, "F32", 10, 1000000.0, 1e-6, family="gemma3_text", window=7,

@@ -27,8 +27,8 @@ class Family:
     window where a file does not list them: none, all, late (from max_window_layers on), those without RoPE, or all but every
     `global_step`-th; `local_theta`: the base of RoPE in these. `caps`: of scores and logits, where there are any; `layers_27b`: how many
     make llama.cpp divide scores by the root of dim / n_heads. `gguf`: its name there, none for a Mistral, which llama.cpp
-    writes as a llama. `gemma`: norms are stored less one, there are norms behind attention and ffn, the gate is GELU, the embedding
-    is scaled by the root of its length, and files have keys of their own.
+    writes as a llama. `gemma`: norms are stored less one, the gate is GELU, and the embedding is scaled by the root of its length.
+    `post_norms`: there are norms behind attention and ffn. `keys`: whose files' keys of their own codegen.formats.keys lists.
     """
 
     name: str
@@ -50,12 +50,14 @@ class Family:
     layers_27b: int = 0
     local_theta: float = 0.0
     gemma: bool = False
+    post_norms: bool = False
+    keys: str = ""
 
     @property
     def kind(self) -> dict[str, Any]:
         """Returns what every model of the family computes, as fields of codegen.model.Model."""
         glu = "geglu" if self.gemma else "swiglu"
-        return {"qkv_bias": self.qkv_bias, "head_norms": self.head_norms, "post_norms": self.gemma, "glu": glu}
+        return {"qkv_bias": self.qkv_bias, "head_norms": self.head_norms, "post_norms": self.post_norms, "glu": glu}
 
 
 FAMILIES = {
@@ -66,10 +68,12 @@ FAMILIES = {
         Family("qwen2", ("Qwen2ForCausalLM",), qkv_bias=True, halves=True, seq_len=32768, slides="late"),
         Family("qwen3", ("Qwen3ForCausalLM",), head_norms=True, halves=True, head_size=128, seq_len=32768, slides="late"),
         Family("smollm3", ("SmolLM3ForCausalLM",), rope_step=4, rope_theta=2000000.0, seq_len=32768, tied=True, slides="without RoPE"),
+        Family("gemma", ("GemmaForCausalLM",), halves=True, head_size=256, seq_len=8192, tied=True, gemma=True, keys="the first Gemma"),
         Family("gemma2", ("Gemma2ForCausalLM",), halves=True, head_size=256, seq_len=8192, tied=True, window=4096, slides="mostly",
-               global_step=2, caps=(50.0, 30.0), layers_27b=46, gemma=True),
+               global_step=2, caps=(50.0, 30.0), layers_27b=46, gemma=True, post_norms=True, keys="a Gemma"),
         Family("gemma3_text", ("Gemma3ForCausalLM",), head_norms=True, halves=True, head_size=256, rope_theta=1000000.0, seq_len=131072,
-               tied=True, gguf="gemma3", window=4096, slides="mostly", global_step=6, local_theta=10000.0, layers_27b=62, gemma=True),
+               tied=True, gguf="gemma3", window=4096, slides="mostly", global_step=6, local_theta=10000.0, layers_27b=62, gemma=True,
+               post_norms=True, keys="a Gemma"),
     )
 }
 

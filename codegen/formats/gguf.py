@@ -54,7 +54,7 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     gguf = read_gguf(path)
     family = find_family(gguf.metadata.get("general.architecture"), f"{path.name}: general.architecture", True)
     own = f"{family.gguf or family.name}."
-    check_keys("GGUF", gguf.metadata, path.name, tell, own, family.gemma)
+    check_keys("GGUF", gguf.metadata, path.name, tell, own, family.keys)
     dim = _integer(gguf, own + "embedding_length")
     n_heads = _integer(gguf, own + "attention.head_count")
     if n_heads < 1 or dim % n_heads and own + "attention.key_length" not in gguf.metadata:

@@ -60,7 +60,7 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     source = f"{folder.name}/config.json"
     config = read_object(folder / "config.json")
     family = find_family(config.get("model_type"), f"{source}: model_type")
-    check_keys("config.json", config, source, tell, gemma=family.gemma)
+    check_keys("config.json", config, source, tell, of=family.keys)
     config = _flat_rope(config, source) if family.gemma else config
     classes = config.get("architectures")
     if classes is not None and (not isinstance(classes, list) or len(classes) != 1 or classes[0] not in family.classes):
@@ -107,7 +107,7 @@ def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     if tied and head is not None and embedding is None:
         found[NAMES["token_embedding_table"]] = head  # the writer chooses which of the two is stored
     tensors = match_tensors(
-        folder.name, model, NAMES | (POST_NORMS if family.gemma else {}), found,
+        folder.name, model, NAMES | (POST_NORMS if family.post_norms else {}), found,
         re.compile(r"lm_head\.weight|" + IGNORED.pattern) if tied else IGNORED, True, float(family.gemma),
     )  # fmt: skip
     if tied and head is not None:
@@ -144,7 +144,7 @@ ROPE_KEYS = {
 
 def _score_size(config: Object, family: Family, head_size: int, source: str) -> float:
     """Returns what scores are divided by the root of, where it is not the head size."""
-    size = number(config, "query_pre_attn_scalar", source, family.head_size) if family.gemma else head_size
+    size = number(config, "query_pre_attn_scalar", source, family.head_size) if family.post_norms else head_size
     return 0.0 if size == head_size else size
 
 

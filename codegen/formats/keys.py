@@ -103,6 +103,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _neutral("hidden_act hidden_activation", "the tanh form of GELU", "gelu_pytorch_tanh"),
         _neutral("use_bidirectional_attention", "every position sees those before it", False),
     ),
+    "config.json of the first Gemma": (
+        _neutral("hidden_act", "the tanh form of GELU, which gelu means here", "gelu", "gelu_pytorch_tanh"),
+        _neutral("hidden_activation", "the tanh form of GELU", "gelu_pytorch_tanh"),
+        _neutral("use_bidirectional_attention", "every position sees those before it", False),
+    ),
     "generation_config.json": (
         _honoured("bos_token_id eos_token_id"),
         _harmless("pad_token_id decoder_start_token_id", _NO_TEXT),
@@ -190,13 +195,14 @@ def _find(kind: str, key: str) -> Rule | None:
     return next((rule for rule in RULES[kind] if any(fnmatch.fnmatchcase(key, name) for name in rule.names)), None)
 
 
-def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, prefix: str = "", gemma: bool = False) -> None:
+def check_keys(kind: str, values: Mapping[str, Any], source: str, tell: Tell, prefix: str = "", of: str = "") -> None:
     """Refuses, by name, the keys of a file that would change the model and are not honoured; tells of unknown others. In the
-    rules, ARCHITECTURE stands for a `prefix`; those of a Gemma come first."""
+    rules, ARCHITECTURE stands for a `prefix`; those of a family's own, `of` which there are some, come first."""
+    own = f"{kind} of {of}" if f"{kind} of {of}" in RULES else kind
     unknown = []
     for key, value in values.items():
         name = ARCHITECTURE + key.removeprefix(prefix) if prefix and key.startswith(prefix) else key
-        rule = (_find(f"{kind} of a Gemma", name) if gemma else None) or _find(kind, name)
+        rule = _find(own, name) or _find(kind, name)
         if value is None:
             continue
         if rule is None:

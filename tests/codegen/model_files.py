@@ -138,7 +138,7 @@ def hf_entries(model: Model, tensors: Tensors, dtype: str = "F32") -> dict[str, 
     names = HF_NAMES | (HF_POST_NORMS if model.post_norms else {})
     for (name, layer), values in tensors.items():
         heads = heads_of(model, name)
-        values = values - np.float32(1) if model.post_norms and name.startswith("rms") else values
+        values = values - np.float32(1) if model.embed_scale != 1 and name.startswith("rms") else values
         values = to_halves(values, heads) if heads else values
         shape = values.shape[1:] if name.startswith(VECTORS) else values.shape
         entries[full_name(names, name, layer)] = (dtype, shape, encode(values, dtype))
@@ -159,7 +159,7 @@ def hf_config(model: Model, **changes: Any) -> dict[str, Any]:
 def hf_family(family: str, scaling: tuple[float, float, float, int] | None = None) -> dict[str, Any]:
     """What config.json says of a family other than llama, and of Llama 3's scaling of RoPE."""
     classes = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "smollm3": "SmolLM3",
-               "mistral": "Mistral", "gemma2": "Gemma2", "gemma3_text": "Gemma3"}  # fmt: skip
+               "mistral": "Mistral", "gemma": "Gemma", "gemma2": "Gemma2", "gemma3_text": "Gemma3"}  # fmt: skip
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     rope = {"rope_type": "llama3", **dict(zip(names, scaling, strict=True))} if scaling else None
     own = {"hidden_act": None, "hidden_activation": "gelu_pytorch_tanh"} if FAMILIES[family].gemma else {}

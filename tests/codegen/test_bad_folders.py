@@ -193,7 +193,15 @@ FOLDERS: list[Case] = [
     ("mlp_bias", config(mlp_bias=True), "mlp_bias: expected no biases"),
     ("activation", config(hidden_act="gelu"), "hidden_act: expected silu, found 'gelu'"),
     ("another_model", config(model_type="gpt2"), "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, "
-     "gemma2, gemma3_text, found 'gpt2'"),
+     "gemma, gemma2, gemma3_text, found 'gpt2'"),
+    ("first_gemma_exact", config(model_type="gemma", architectures=None, hidden_act="gelu", hidden_activation="gelu"),
+     "hidden_activation: expected the tanh form of GELU, found 'gelu'"),
+    ("first_gemma_silu", config(model_type="gemma", architectures=None), "hidden_act: expected the tanh form of GELU, which gelu means "
+     "here, found 'silu'"),
+    ("first_gemma_window", config(model_type="gemma", architectures=None, hidden_act=None, sliding_window=4),
+     "sliding_window: expected none of a gemma, found 4"),
+    ("first_gemma_cap", config(model_type="gemma", architectures=None, hidden_act=None, attn_logit_softcapping=50.0),
+     "'attn_logit_softcapping': an unknown key, found 50.0"),
     ("sliding_window", config(sliding_window=4096), "sliding_window: expected none of a llama, found 4096"),
     ("partial_rope", config(partial_rotary_factor=0.5), "partial_rotary_factor: expected RoPE on the whole head"),
     ("quantized", config(quantization_config={"bits": 4}), "quantization_config: expected float weights"),

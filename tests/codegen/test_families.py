@@ -77,6 +77,19 @@ def test_a_gemma_is_one_model_in_both_formats(case: str, tmp_path: Path) -> None
     assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
 
 
+def test_a_first_gemma_is_one_model_in_both_formats(tmp_path: Path) -> None:
+    """No norms behind, no caps, no window; its "gelu" is the tanh form, as its authors have it."""
+    model, tensors = files.tiny(family="gemma", n_layers=3)
+    tensors = {key: np.rint(values * 1024) / np.float32(1024) for key, values in tensors.items()}
+    keys = files.hf_family("gemma") | {"hidden_act": "gelu", "hidden_activation": None}
+    folder = open_model(files.hf_folder(tmp_path / "tiny", model, tensors, **keys))
+    read = gguf(tmp_path / "tiny.gguf", "gemma", model, tensors)
+    assert folder.model == read.model == model and not model.post_norms and model.embed_scale == float(np.float32(32**0.5))
+    for key, values in tensors.items():
+        assert np.array_equal(folder.tensor(*key), values) and np.array_equal(read.tensor(*key), values), key
+    assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
+
+
 def test_a_gemma_2_is_one_model_in_both_formats(tmp_path: Path) -> None:
     model, tensors = files.tiny(family="gemma2", n_layers=4, window=3)
     tensors = {key: np.rint(values * 1024) / np.float32(1024) for key, values in tensors.items()}

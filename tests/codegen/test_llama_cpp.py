@@ -94,6 +94,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "Qwen 3": {"family": "qwen3", "head_size": 16, "seq_len": 320},
     "Qwen 3, one key/value head": {"family": "qwen3", "shared": False, "n_kv_heads": 1},
     "SmolLM 3": {"family": "smollm3", "n_layers": 9},
+    "Gemma": {"family": "gemma", "head_size": 16},
+    "Gemma without w2": {"family": "gemma", "n_kv_heads": 1, "seq_len": 320},
     "Gemma 2": {"family": "gemma2", "n_layers": 4, "window": 12, "head_size": 16},
     "Gemma 2 without w2": {"family": "gemma2", "n_layers": 4, "window": 20, "seq_len": 320},
     "Gemma 3": {"family": "gemma3_text", "n_layers": 7, "head_size": 16, "window": 12, "rope_theta": 1000000.0, "seq_len": 96},
