@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checks.bakes import Bake, check_bake, read_matrix
+from checks.conditions import BAKE as CONDITIONS
+from checks.conditions import check_conditions
 from checks.coverage import BAKE as COVERAGE
 from checks.coverage import check_coverage
 from checks.fuzzing import check_fuzz
@@ -109,6 +111,7 @@ def all_steps(quick: bool = False) -> list[Step]:
     steps += [pytest_step(folder, quick) for folder in folders if folder.name not in ("cli", "faults", "model")]
     steps += [Step("fuzz", lambda counts: check_fuzz(fuzzed, counts), after=True)]
     steps += [Step("coverage", check_coverage, COVERAGE.folder, after=True)]
+    steps += [Step("conditions", check_conditions, CONDITIONS.folder, after=True)]
     return steps
 
 
@@ -130,7 +133,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--no-skips", action="store_true", help="a skipped test that is not expected is a failure")
     parser.add_argument("--keep", action="store_true", help="use the build folders that are there")
     parser.add_argument("--fuzz", action="store_true", help="let every fuzz target search too, a minute each")
-    parser.add_argument("--coverage", action="store_true", help="say which lines and branches the tests reach too")
+    parser.add_argument("--coverage", action="store_true", help="say which lines, branches and conditions the tests reach too")
     parser.add_argument("--install", action="store_true", help=argparse.SUPPRESS)  # tools/check's: what is missing, first
     parser.add_argument("--jobs", type=positive, default=os.cpu_count(), metavar="N", help="steps at once; one a core without it")
     return parser.parse_args(argv)
@@ -142,7 +145,7 @@ def chosen(options: argparse.Namespace, steps: list[Step]) -> list[Step]:
     for name in names:
         if name not in [step.name for step in steps]:
             raise ValueError(f"--only {name}: expected steps among {' '.join(step.name for step in steps)}")
-    asked = {"fuzz": options.fuzz, "coverage": options.coverage}
+    asked = {"fuzz": options.fuzz, "coverage": options.coverage, "conditions": options.coverage}
     if names:
         return [step for step in steps if step.name in names or asked.get(step.name)]
     return [step for step in steps if asked.get(step.name, step.quick or not options.quick)]

@@ -43,7 +43,7 @@ def check_coverage(counts: Counts) -> None:
 
 def check_figure(counts: Counts, of_what: str, measured: float) -> None:
     """What is measured is at least 95 %, and within 1 % of what README.md says."""
-    stated = re.search(rf"(\d+) % of the {of_what}", (ROOT / "README.md").read_text())
+    stated = re.search(rf"(\d+) % of the {re.escape(of_what)}", (ROOT / "README.md").read_text())
     counts.add(
         measured >= 95 and stated is not None and abs(measured - int(stated[1])) <= 1,
         f"coverage of the {of_what}: {measured:.1f} %, README.md says {stated and stated[1]} %",

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -132,6 +133,7 @@ TEST(ByteLevel, NothingIsNoTokenizer) {
     const auto view = ByteLevelBpe::view(nothing, 0);
     ASSERT_FALSE(view);
     EXPECT_NE(view.failure().message.find("damaged"), std::string::npos) << view.failure().message;
+    EXPECT_FALSE(ByteLevelBpe::view(std::span(nothing).first(32), 0)) << "not even a header";
     nothing[0] ^= std::byte{1};
     EXPECT_FALSE(ByteLevelBpe::view(nothing, 0));
 }

@@ -90,6 +90,7 @@ TEST_F(FilesTest, WhatCannotBeReadToItsEndIs74) {
     ASSERT_FALSE(got);
     EXPECT_EQ(got.failure().exit_code, kExitIo);
     EXPECT_EQ(got.failure().message.rfind("tokenizer /proc/self/mem: reading failed: ", 0), 0U);
+    EXPECT_EQ(read_text("/proc/self/mem", "rules", 100).failure().exit_code, kExitIo);
     PackedData packed{};
     const auto checkpoint = check_checkpoint("/proc/self/mem", packed, "model");
     ASSERT_TRUE(checkpoint);

@@ -99,6 +99,11 @@ TEST(Tokenizer, EncodeBeginsWithBosAndADummySpace) {
     EXPECT_EQ(t->encode("a"), (std::vector<int>{1, 261}));
     EXPECT_EQ(t->encode(" "), (std::vector<int>{1, 259, 259}));
     EXPECT_EQ(t->encode("\xc3\xa9"), (std::vector<int>{1, 259, 3 + 0xc3, 3 + 0xa9})) << "byte fallback";
+    EXPECT_EQ(t->encode("\x80"), (std::vector<int>{1, 259, 3 + 0x80}))
+        << "a byte that continues nothing, behind the space";
+    std::vector<int> ids;
+    (*t).encode("\xc3\xa9", false, ids);
+    EXPECT_EQ(ids, (std::vector<int>{3 + 0xc3, 3 + 0xa9})) << "without a space";
     EXPECT_EQ(t->encode(std::string_view("\0", 1)), (std::vector<int>{1, 259, 3})) << "a zero byte";
 }
 

@@ -1,7 +1,9 @@
 // A family's rules, its day, and what the robot remembers.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -74,6 +76,55 @@ TEST(Rules, AreToldByTheLineWhereTheyAreWrong) {
     EXPECT_EQ(result.mistakes[3].what, "\"child\": not UTF-8: save the file as UTF-8");
     EXPECT_EQ(mistakes_words(result.mistakes), "I did not understand lines 1, 3, 4 and 5 of my rules.");
     EXPECT_EQ(read("= 5").mistakes.at(0).what, "\"= 5\": expected a rule: volume = 60");
+}
+
+TEST(Rules, EverySpellingOfANameAndOfAValue) {
+    for (const std::string_view key :
+         {"NIGHT_VOLUME", "night-volume", "night volume", "Night\tVolume", "night - volume", "-night_-volume"}) {
+        EXPECT_EQ(read(std::string(key) + " = 1").rules, (std::map<std::string, std::string>{{"night-volume", "1"}}))
+            << key;
+    }
+    EXPECT_EQ(read("night@[z`{volume = 1").rules.begin()->first, "night@[z`{volume");
+    const std::map<std::string_view, std::string> values = {
+        {"\"a\"", "a"}, {"'a'", "a"}, {"\"a'", "\"a'"},  {"'", "'"},      {"\"", "\""},
+        {"aba", "aba"}, {"\"\"", ""}, {"a#b #c", "a#b"}, {"a\t# c", "a"}, {"#", ""}};
+    for (const auto& [written, meant] : values) {
+        EXPECT_EQ(read("child = " + std::string(written)).rules["child"], meant) << written;
+    }
+    EXPECT_TRUE(read("# = 5").mistakes.empty());
+}
+
+TEST(Rules, OfUtf16WithPairsAndHalves) {
+    const auto utf16 = [](std::initializer_list<unsigned> units) {
+        std::string text("\xff\xfe");
+        for (const unsigned unit : units) {
+            text.append(1, static_cast<char>(unit & 0xffU)).append(1, static_cast<char>(unit >> 8));
+        }
+        return text;
+    };
+    EXPECT_EQ(read(utf16({'a', '=', 0xd83d, 0xde00})).rules["a"], "\xf0\x9f\x98\x80");
+    EXPECT_EQ(read(utf16({'a', '=', 0xe000, 0xd7ff})).rules["a"], "\xee\x80\x80\xed\x9f\xbf") << "no halves";
+    for (const auto& units :
+         {utf16({'a', '=', 0xd83d, 'x'}), utf16({'a', '=', 0xd83d}), utf16({'a', '=', 0xdc00, 0xde00})}) {
+        EXPECT_EQ(read(units).mistakes.at(0).what, "\"a\": not UTF-8: save the file as UTF-8");
+    }
+}
+
+TEST(Rules, AreShownShortAndCounted) {
+    EXPECT_EQ(read(std::string(41, '~')).mistakes.at(0).what,
+              "\"" + std::string(40, '~') + "...\": expected a rule: volume = 60");
+    EXPECT_EQ(read(std::string(40, '\x7f')).mistakes.at(0).what,
+              "\"" + std::string(40, '?') + "\": expected a rule: volume = 60");
+    EXPECT_EQ(mistakes_words(read("x").mistakes), "I did not understand line 1 of my rules.");
+    const std::string path = ::testing::TempDir() + "/rules." + std::to_string(getpid());
+    std::ofstream(path) << "volume = 7\n";
+    std::string volume;
+    EXPECT_TRUE(read_rules(path, [&](const std::string&, const std::string& value) -> std::optional<std::string> {
+                    volume = value;
+                    return std::nullopt;
+                }).empty());
+    EXPECT_EQ(volume, "7");
+    std::remove(path.c_str());
 }
 
 TEST(Rules, OfAFileThatIsNoneDoNothing) {

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -273,6 +275,66 @@ TEST(Wav, ARecordingIsOneChannelOfTheRecognisersRate) {
     EXPECT_NE(write({}).failure().message.find(path + ": not a WAV file"), std::string::npos);
     std::filesystem::remove(path);
     EXPECT_EQ(read_wav(path).failure().exit_code, kExitMissingFile);
+}
+
+TEST(Wav, NoSamplesWithChunksBehindThemAreNotASample) {
+    using namespace std::string_literals;
+    const std::string pcm = "\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0"s;
+    const std::string body = "WAVE" + chunk("fmt ", pcm) + chunk("data", "") + chunk("LIST", "INFO");
+    const std::string file = chunk("RIFF", body);
+    const Result<Wav> none = parse_wav(std::as_bytes(std::span(file)));
+    ASSERT_FALSE(none);
+    EXPECT_NE(none.failure().message.find("0 bytes of samples"), std::string::npos) << none.failure().message;
+}
+
+/// Keeps files from growing beyond a size, without the signal that tells of it.
+class SmallFiles {
+public:
+    explicit SmallFiles(rlim_t bytes) {
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        ::signal(SIGXFSZ, SIG_IGN);
+        const rlimit small{bytes, before_.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &small);
+    }
+    ~SmallFiles() {
+        ::setrlimit(RLIMIT_FSIZE, &before_);
+        ::signal(SIGXFSZ, SIG_DFL);
+    }
+    SmallFiles(const SmallFiles&) = delete;
+    SmallFiles& operator=(const SmallFiles&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+TEST(Wav, WhatIsThereStaysUntilAWholeFileTakesItsPlace) {
+    const std::string path = ::testing::TempDir() + "/stays." + std::to_string(::getpid()) + ".wav";
+    std::ofstream(path) << "old";
+    const std::vector<std::int16_t> samples(100, 7);
+    const auto whole = [&] { return std::filesystem::file_size(path); };
+    EXPECT_FALSE(WavFile::create(path)->finish()) << "not a sample, and no error";
+    EXPECT_EQ(whole(), 3U);
+    {
+        Result<WavFile> file = WavFile::create(path);
+        const SmallFiles small(50);
+        EXPECT_TRUE(file->write(samples));
+        EXPECT_FALSE(file->finish()) << "the failure was told already";
+    }
+    EXPECT_EQ(whole(), 3U);
+    {
+        Result<WavFile> file = WavFile::create(path);
+        EXPECT_FALSE(file->write(samples));
+        const SmallFiles small(20);
+        EXPECT_TRUE(file->finish()) << "its header doesn't fit any more";
+    }
+    EXPECT_EQ(whole(), 3U);
+    {
+        Result<WavFile> file = WavFile::create(path);
+        EXPECT_FALSE(file->write(samples));
+        EXPECT_FALSE(file->finish());
+    }
+    EXPECT_EQ(whole(), 244U);
+    std::filesystem::remove(path);
 }
 
 TEST(Wav, AFileThatCannotBeWrittenLeavesNothing) {

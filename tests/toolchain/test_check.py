@@ -13,7 +13,7 @@ from riscv_tools import ROOT, one_line, run
 sys.path.insert(0, str(ROOT / "tests"))
 
 import check  # noqa: E402
-from checks import bakes, results, style  # noqa: E402
+from checks import bakes, conditions, results, style  # noqa: E402
 
 
 def test_the_matrix_says_only_what_a_build_can(tmp_path: Path) -> None:
@@ -52,9 +52,33 @@ def test_only_and_what_an_option_asks_for() -> None:
 
     assert names("--only", "duo,style") == ["style", "duo"]
     assert names("--only", "coverage") == ["coverage"]
-    assert "fuzz" not in names() and "coverage" not in names() and names("--fuzz")[-1] == "fuzz"
+    assert names("--only", "conditions") == ["conditions"] and names("--coverage")[-2:] == ["coverage", "conditions"]
+    assert not {"fuzz", "coverage", "conditions"} & set(names()) and names("--fuzz")[-1] == "fuzz"
     with pytest.raises(ValueError, match="--only doo: expected steps among style default "):
         names("--only", "style,doo")
+
+
+def test_a_condition_that_one_copy_of_a_function_shows_is_shown(tmp_path: Path) -> None:
+    """gcov tells of a function for each object that has it, of a template for each of its types."""
+
+    def report(function: str, *lacks: tuple[list[int], list[int]]) -> dict[str, object]:
+        told = [{"count": 4, "covered": 0, "not_covered_true": true, "not_covered_false": false} for true, false in lacks]
+        line = {"line_number": 7, "function_name": "_Z", "conditions": told}
+        file = {"file": "../runtime/words.cpp", "functions": [{"name": "_Z", "demangled_name": function}],
+                "lines": [line, {"line_number": 8, "function_name": "_Z"}]}
+        return {"current_working_directory": str(tmp_path / "build"), "files": [file, file | {"file": "../runtime/engine.cpp"}]}
+
+    missing: conditions.Missing = {}
+    conditions.add_report(missing, report("int f<int>(int)", ([0, 1], [1]), ([], [0])), tmp_path)
+    conditions.add_report(missing, report("int f<std::array<int, 3> >(int)", ([1], [0, 1]), ([], [0])), tmp_path)
+    lines, share = conditions.told(missing)
+    assert [line for line in lines if "words" in line or line.startswith(" ")] == [
+        "runtime/words.cpp: 5 of 8", "   line 7: condition 1 was not shown to make it false",
+        "   line 7: condition 2 was not shown to make it false", "   line 7: condition 2 was not shown to make it true"]
+    assert share == 62.5
+    conditions.add_report(missing, report("void other(int)", ([], []), ([], [])), tmp_path)
+    assert conditions.told(missing)[0][conditions.READERS.index("runtime/words.cpp")] == "runtime/words.cpp: 13 of 16"
+    assert all((check.ROOT / reader).is_file() for reader in conditions.READERS)
 
 
 def test_check_names_the_steps_before_anything_is_installed() -> None:
