@@ -70,7 +70,8 @@ def what_it_costs(model: Model, baked: Model) -> str:
     others = ", ".join(f"{size:.1f} as {name}" for name, size in sizes.items() if name != baked.weight_type)
     return (
         f"{model.name}: its weights are of types that are not baked: {baked.weight_type} is near enough, "
-        f"{sizes[baked.weight_type]:.1f} MB ({others}); -Dweights= chooses, tools/evaluate says what a type costs in perplexity"
+        f"{sizes[baked.weight_type]:.1f} MB ({others}); -Dweights= chooses, "
+        "tools/evaluate MODEL TEXT --types auto says what this costs in perplexity"
     )
 
 

@@ -7,14 +7,18 @@ import contextlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from codegen.__main__ import tokenizer_of
 from codegen.command import run_command
+from codegen.describe import types_text
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from codegen.formats import open_model
+from codegen.model import Model
 from codegen.weight_types import WEIGHT_TYPES
+from codegen.weights import retype
 from evaluation.loss import Loss, log_softmax
 from evaluation.programs import ROOT, Program, Variant, compiled, configure
 from evaluation.texts import framed, read_texts
@@ -92,12 +96,20 @@ def figures(program: Program, loss: Loss) -> dict[str, object]:
     }
 
 
+def named(variant: Variant, model: Model) -> Variant:
+    """Names what a variant that leaves the choice to the bake comes to: "auto" is "auto (q8)"."""
+    weights, *more = variant.name.split(":")
+    found = types_text(retype(model)) if weights == "auto" else ""
+    return replace(variant, name=":".join([f"auto ({found})", *more])) if found else variant
+
+
 def run(args: argparse.Namespace) -> None:
     texts = read_texts(args.text)
     # Look now, so that a wrong one is refused with the exit code of its kind, before anything is built.
-    tokenizer_of(open_model(args.model), "" if args.tokenizer is None else str(args.tokenizer))
+    source = open_model(args.model)
+    tokenizer_of(source, "" if args.tokenizer is None else str(args.tokenizer))
     types = [name for name in args.types.split(",") if name]
-    variants = [Variant.of(name) for name in dict.fromkeys([REFERENCE, *types])]
+    variants = [named(Variant.of(name), source.model) for name in dict.fromkeys([REFERENCE, *types])]
     progress = Progress()
     folders = [configure(args.model, args.tokenizer, variant, args.build) for variant in variants]
     paths = []
@@ -137,8 +149,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("text", metavar="TEXT", type=Path, help="stories in UTF-8 that the model has not seen, with blank "
                         "lines or lines of <|endoftext|> between them")  # fmt: skip
     parser.add_argument("--tokenizer", type=Path, help="the model's tokenizer, when it does not lie beside it")
-    parser.add_argument("--types", default=",".join(WEIGHT_TYPES), metavar="LIST", help="weight types, with build options "
-                        "after colons: q8,q4:classifier=q8 (default: %(default)s; f32 always comes first)")  # fmt: skip
+    parser.add_argument("--types", default=",".join(WEIGHT_TYPES), metavar="LIST", help="weight types, auto too, with "
+                        "build options after colons: q8,q4:classifier=q8 (default: %(default)s; f32 always comes first)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     parser.add_argument("--build", type=Path, default=ROOT / "build-evaluate", help="folder for the builds")
     args = parser.parse_args(argv)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -39,7 +40,7 @@ def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Pat
     options = [f"-Dmodel={model.resolve()}", *variant.options]
     options += [f"-Dtokenizer={tokenizer.resolve()}"] if tokenizer else []
     digest = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8]
-    build = folder / f"{model.stem}-{variant.name.replace(':', '-').replace('=', '-')}-{digest}"
+    build = folder / f"{model.stem}-{re.sub('[^a-z0-9]+', '-', variant.name).strip('-')}-{digest}"
     if not (build / "build.ninja").exists():
         shutil.rmtree(build, ignore_errors=True)  # Meson stumbles over what a setup that was cut short has left
         try:

@@ -61,7 +61,7 @@ def test_a_file_may_mix_encodings(floats: bool, tmp_path: Path) -> None:
         assert np.abs(dequantize(near) - expected["wq", 0]).max() <= np.abs(expected["wq", 0]).max() / 250
         words = what_it_costs(source.model, baked.model)
         assert matrix_bytes(baked.model) == 1_189_888 * 17 // 16, "a float32 scale for each 64 weights"
-        assert "q8 is near enough, 1.3 MB (4.8 as f32, 2.4 as f16, 0.7 as q4); -Dweights= chooses" in words
+        assert "q8 is near enough, 1.3 MB (4.8 as f32, 2.4 as f16, 0.7 as q4); -Dweights= chooses, tools/evaluate" in words
     for key, values in expected.items():
         assert np.array_equal(source.tensor(*key), values), key
         assert values.std() > 0, key

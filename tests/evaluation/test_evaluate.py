@@ -8,6 +8,7 @@ import pty
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from codegen.errors import BakeError  # noqa: E402
+from codegen.model import Model  # noqa: E402
+from evaluation.__main__ import named  # noqa: E402
 from evaluation.loss import Loss, log_softmax  # noqa: E402
 from evaluation.programs import Program, Variant, configure  # noqa: E402
 from evaluation.texts import framed, read_texts  # noqa: E402
@@ -280,6 +283,14 @@ def fake(folder: Path, output: bytes, code: int = 0) -> Program:
 
 
 HEAD = struct.pack("<II3i", 4, 3, 1, 0, 1)
+
+
+def test_a_choice_of_the_bakes_is_named_by_what_it_is() -> None:
+    """A model's own types, and the nearest to those that are not baked."""
+    model = Model("m", 64, 160, 2, 4, 2, 512, 64, head_size=16, shared_classifier=True)
+    assert named(Variant.of("auto"), model).name == "auto (f32)" and named(Variant.of("q4"), model).name == "q4"
+    nearest = named(Variant.of("auto:kv=f16"), replace(model, nearest="q8"))
+    assert (nearest.name, nearest.options) == ("auto (q8):kv=f16", ("-Dweights=auto", "-Dkv=f16"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
