@@ -74,7 +74,7 @@ RECIPES = {
     **{name: Recipe(dims) for name, dims in STORIES.items()},
     **{f"{name}_q8": Recipe(dims, "v2", 32) for name, dims in STORIES.items()},
     # what Q8_0 stands for is what llama.cpp reads too
-    "stories15M_gguf": Recipe(STORIES["stories15M"], "gguf", None, True, "Q8_0", 48),
+    **{f"{name}_gguf": Recipe(dims, "gguf", None, True, "Q8_0", dims[0] // dims[3]) for name, dims in STORIES.items()},
     "one_layer15M": Recipe((288, 768, 1, 6, 6, 8192, 64)),  # products of the same width, and more of them than a cache holds
     # the shape of stories260K: two queries a key, a classifier that is the embedding, groups of 4 at most
     "seeded260K": Recipe(STORIES260K, speaks=True),

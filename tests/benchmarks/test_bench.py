@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import hosts
 from benchmarks.measure import BenchError, Kernel, Spread, prompt_within, run_once
 from benchmarks.report import Row, svg, text, ticks
 from benchmarks.shapes import Building, is_shape
@@ -197,3 +198,26 @@ def test_a_shape_is_built_and_measured(tmp_path: Path, monkeypatch: pytest.Monke
     for name, kernel in figures["kernels"]["odd_q8"].items():
         assert 0 < kernel["ns"]["smallest"] <= kernel["ns"]["median"] and kernel["bytes"] > 0, name
     assert "matmul_q8_36x36/1" in result.stdout and xml.etree.ElementTree.parse(tmp_path / "out.svg")
+
+
+def test_hosts_take_turns_and_the_first_round_does_not_count(tmp_path: Path) -> None:
+    commands = {}
+    for name in ("own", "peer"):
+        (tmp_path / name).mkdir()
+        log = tmp_path / "log"
+        commands[name] = [str(program(tmp_path / name, f"echo {name} >> '{log}'; echo achieved tok/s: $(wc -l < '{log}')"))]
+    found = hosts.take_turns(commands, 3)
+    assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["own", "peer"] * 4
+    assert found == {"own": Spread(5, 3, 7, 3), "peer": Spread(6, 4, 8, 3)}
+
+
+def test_hosts_read_what_two_positions_cost(tmp_path: Path) -> None:
+    told = program(tmp_path, "echo 'two positions at once: 1.12 times one; guesses: 0 of 9 right' >&2")
+    assert hosts.cost_of_two([str(told)]) == 1.12
+    with pytest.raises(BenchError, match="expected a line"):
+        hosts.cost_of_two([str(program(tmp_path, "true"))])
+
+
+def test_hosts_refuse_a_shape_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hosts.main(["--shapes", "stories1M"]) == 2
+    assert capsys.readouterr().err == "benchmarks.hosts: stories1M: expected stories15M, stories42M, stories110M, wide1B\n"
