@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -250,3 +251,19 @@ def test_the_stories_of_each_family_are_compared_on_every_kind_of_machine(name: 
             bake = row["model"], *sorted(map("=".join, options.items())), *row.get("sets", ())
             machines.setdefault(bake, set()).add(next(iter(row.get("cross", ["here"]))))
     assert any(found >= {"here", "duo", "rvv1"} for found in machines.values()), machines
+
+
+def test_the_page_names_tests_and_bakes_that_there_are() -> None:
+    """Those of the tables of what was compared; the three bakes of a family are one bake, by its model and options."""
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("**What was compared**")[2].partition("## Tokenizers")[0]
+    tests = re.findall(r"`(test_\w+\.py)::(\w+)`", page)
+    assert len(tests) == 11
+    for file, name in tests:
+        assert f"def {name}(" in (ROOT / "tests" / "codegen" / file).read_text(), name
+    matrix = tomllib.loads((ROOT / "tests" / "matrix.toml").read_text())["bakes"]
+    rows = re.findall(r"^\| [^|]+ \| (\w+) \| `([\w-]+)` \| `([\w-]+)` \| `([\w-]+)` \|$", page, re.MULTILINE)
+    assert len(rows) == len(FAMILIES) + 1
+    for _, *names in rows:
+        bakes = [(matrix[name]["model"], matrix[name].get("options", {}).get("weights")) for name in names]
+        assert len(set(bakes)) == 1, names
+        assert [matrix[name].get("cross", ["here"])[0] for name in names] == ["here", "duo", "rvv1"]
