@@ -110,6 +110,12 @@ constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = 
      "--button {}：内核拒绝使用该线：{}：是否已被占用？（gpioinfo）"},
     {Message::kButtonLost, "the button can't be read any more: is its line still there?",
      "按钮无法再读取：该 GPIO 是否还在？"},
+    {Message::kNoWatchdog, "--watchdog {}: can't be written: {}", "--watchdog {}：无法写入：{}"},
+    {Message::kChoice,
+     "what happens next? 1: {} 2: {} (say \"the first one\" or \"the second one\", type 1 or 2, or press once or "
+     "twice)",
+     "接下来呢？1：{} 2：{}（请说（英语）\"the first one\" 或 \"the second one\"，或输入 1、2，或按一次、两次）"},
+    {Message::kChosen, "it goes on with {}", "接着讲第 {} 种"},
 }};
 
 constexpr bool in_order() {

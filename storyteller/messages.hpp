@@ -65,6 +65,9 @@ enum class Message {
     kNoGpioLine,
     kGpioLineRefused,
     kButtonLost,
+    kNoWatchdog,
+    kChoice,
+    kChosen,
     kCount,
 };
 

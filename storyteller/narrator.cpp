@@ -68,10 +68,13 @@ bool Narrator::full() const {
 
 /// Takes one token's text: it is called once a token.
 int Narrator::emit(std::string_view text) {
+    controls_.alive();
     ++tokens_;
     text_ += text;
     if (sentences_ == 0) {
-        text_.erase(0, text_.find_first_not_of(" \n"));  // a model may begin with the end of the wish's line
+        const std::size_t begin = std::min(text_.find_first_not_of(" \n"), text_.size());
+        told_.append(text_, 0, begin);  // a model may begin with the end of the wish's line
+        text_.erase(0, begin);
     }
     while (const std::size_t length = first_sentence(text_, false)) {
         hand_on(length);
@@ -160,6 +163,7 @@ void Narrator::speak() {
 /// Runs as a thread: clips are shown and heard.
 void Narrator::play() {
     while (std::optional<Clip> clip = clips_queue_.pop()) {
+        controls_.alive();
         if (stopped()) {
             break;
         }

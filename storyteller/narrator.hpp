@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -26,9 +27,10 @@ struct StoryLimits {
 
 /// Holds what the listener changes while a story is told.
 struct Controls {
-    std::atomic<int> volume = 100;   // percent
-    std::atomic<int> ceiling = 400;  // is the most that it may be now
-    std::atomic<bool> cut = false;   // the story shall end at once
+    std::atomic<int> volume = 100;        // percent
+    std::atomic<int> ceiling = 400;       // is the most that it may be now
+    std::atomic<bool> cut = false;        // the story shall end at once
+    std::function<void()> alive = [] {};  // is called by any thread whenever something has come of its work
 };
 
 class Narrator final : public TextSink {
@@ -45,7 +47,7 @@ public:
 
     [[nodiscard]] bool full() const override;
 
-    /// Returns the story so far, as whole sentences.
+    /// Returns the story so far, as whole sentences, with the white space that it began with.
     [[nodiscard]] const std::string& told() const { return told_; }
 
     /// Ends the story, with "The end." where it would break off, and waits until it has been told. Fails with 69 when

@@ -29,7 +29,7 @@ LINKS = ("about", "of", "with")
 # Are understood when typed, not listened for: too near to others, and a board pays for each phrase.
 UNHEARD = frozenset({
     "of", "tell", "we want", "read me", "a new story", "a different story", "something else", "story", "one", "too quiet", "too long",
-    "too short", "more", "more of it", "no stop", "stop stop",
+    "too short", "more", "more of it", "no stop", "stop stop", "first", "the first", "number one", "second", "the second", "number two",
 })  # fmt: skip
 
 # Say how somebody is called: "a boy named tom".
@@ -65,6 +65,8 @@ COMMANDS = (
     ("sleep well", "kGoodNight"), ("bye bye", "kGoodNight"), ("goodbye", "kGoodNight"),
     ("what can you tell", "kTopics"), ("what can you tell me", "kTopics"), ("what do you know", "kTopics"),
     ("what stories do you know", "kTopics"), ("what stories can you tell", "kTopics"), ("which stories do you know", "kTopics"),
+    ("first", "kFirst"), ("the first", "kFirst"), ("the first one", "kFirst"), ("number one", "kFirst"),
+    ("second", "kSecond"), ("the second", "kSecond"), ("the second one", "kSecond"), ("number two", "kSecond"),
     ("help", "kHelp"), ("help me", "kHelp"), ("what can i say", "kHelp"), ("what can you do", "kHelp"),
 )  # fmt: skip
 

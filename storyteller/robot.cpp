@@ -13,20 +13,13 @@
 namespace storybake::speech {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr int kAsk = 3;          // counts the times until it tells a story of its own choice
-constexpr int kUnasked = 2;      // counts the stories in a row to nobody until it sleeps
-constexpr double kLouder = 1.4;  // 3 dB
-constexpr auto kStep = 100ms;
+constexpr int kUnasked = 2;              // counts the stories in a row to nobody until it sleeps
+constexpr double kLouder = 1.4;          // 3 dB
 constexpr std::size_t kMaxTopic = 200;   // bytes
 constexpr std::size_t kNamedTopics = 5;  // are named of those it can tell about
 
 // Say what the robot says, in the language of its voice.
 constexpr const char* kThinkingWords = "Let me tell you a story.";
-constexpr const char* kAskAgainWords = "Sorry, I did not understand. Please tell me again.";
-constexpr const char* kNothingHeardWords = "I can not hear you. What shall the story be about?";
-constexpr const char* kOwnChoiceWords = "I will choose a story.";
 constexpr const char* kVolumeWords = "Like this.";
 constexpr const char* kLongWords = "I will tell longer stories.";
 constexpr const char* kShortWords = "I will tell shorter stories.";
@@ -37,14 +30,21 @@ constexpr const char* kHelpWords =
     "next. Longer. Shorter. Louder. Softer. What can you tell. Stop. And: good night.";
 constexpr const char* kGoodNightWords = "Good night.";
 
-void tell_user(const std::string& message) {
+}  // namespace
+
+void Robot::tell_user(const std::string& message) {
     std::fprintf(stderr, "%s\n", message.c_str());
 }
 
-}  // namespace
-
 Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
     std::unique_ptr<Robot> robot(new Robot(options));
+    if (!options.watchdog.empty()) {
+        Result<std::unique_ptr<Watchdog>> watchdog = Watchdog::open(options.watchdog);
+        if (!watchdog) {
+            return watchdog.failure();
+        }
+        robot->watchdog_ = std::move(*watchdog);
+    }
     if (options.listens()) {
         Result<std::unique_ptr<Ears>> ears = Ears::open(options);
         if (!ears) {
@@ -58,6 +58,7 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         return teller.failure();
     }
     robot->teller_ = std::move(*teller);
+    robot->teller_->controls().alive = [self = robot.get()] { self->show_life(); };
     if (robot->teller_->plays() || (robot->ears_ && robot->ears_->uses_microphone())) {
         Result<Fd> lock = lock_sound();
         if (!lock) {
@@ -72,7 +73,7 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         robot->last_ = robot->story_about(last->topic, last->length);
         robot->seed_ = seed;
     }
-    if (options.loop || options.after_press()) {
+    if (options.loop || options.after_press() || options.choices) {
         std::optional<Button> button;
         if (!options.button.empty()) {
             Result<Button> opened = Button::open(options.button);
@@ -187,6 +188,8 @@ std::optional<Failure> Robot::answer(const Wish& wish) {
         case Command::kContinue:
         case Command::kNext:
         case Command::kStory:
+        case Command::kFirst:
+        case Command::kSecond:
             break;
     }
     if (const std::string no = family_.refusal(); !no.empty()) {
@@ -231,116 +234,6 @@ std::optional<Failure> Robot::say_aloud(const std::string& words) {
     return teller_->say(words);
 }
 
-/// Asks for a wish until there is one. Afterwards `wish` is that, a wish for nothing in particular when none was
-/// understood, or nothing when there is nobody to ask any more.
-std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
-    if (options_.waits_for_wake_word()) {
-        tell_user(say(Message::kWaiting, {options_.wake_word}));
-        const Result<bool> woken = ears_->wait_for_wake_word([this] { return stop_signal != 0 || bedtime(); });
-        if (!woken || !*woken) {
-            return woken ? std::nullopt : std::optional(woken.failure());
-        }
-    }
-    for (int i = 0; i < kAsk && stop_signal == 0 && !bedtime(); ++i) {
-        const Result<Answer> answer = listen(wish);
-        if (!answer) {
-            return answer.failure();
-        }
-        if (*answer == Answer::kWish || *answer == Answer::kEnded || stop_signal != 0 || bedtime()) {
-            return std::nullopt;
-        }
-        const bool nothing = *answer == Answer::kNothing;
-        const std::string why = nothing
-                                    ? say(Message::kNothingHeard, {std::to_string(static_cast<int>(Ears::kSilence))})
-                                    : say(Message::kNotUnderstood);
-        hooks_.run(Event::kError, why);
-        tell_user(why);
-        if (i + 1 < kAsk) {
-            if (auto failed = say_aloud(nothing ? kNothingHeardWords : kAskAgainWords)) {
-                return failed;
-            }
-        }
-    }
-    if (stop_signal == 0 && !bedtime()) {
-        tell_user(say(Message::kStoryOfOwnChoice));
-        wish = Wish{};
-        return say_aloud(kOwnChoiceWords);
-    }
-    return std::nullopt;
-}
-
-/// Takes one wish, said or typed.
-Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
-    if (!options_.after_press() || !options_.listens()) {
-        hooks_.run(Event::kListen);
-    }
-    if (!options_.listens()) {
-        tell_user(say(Message::kTypeWish));
-        return read_line(wish, false);
-    }
-    if (options_.after_press()) {
-        tell_user(say(Message::kPushToTalk));
-        Result<Answer> pressed = read_line(wish, true);
-        if (!pressed || *pressed == Answer::kEnded || wish) {
-            return pressed;
-        }
-        hooks_.run(Event::kListen);
-    }
-    if (ears_->exhausted()) {
-        return Answer::kEnded;
-    }
-    tell_user(say(Message::kListening, {"tell me a story about "}));
-    return hear_speech(wish);
-}
-
-/// Reads what is typed: a wish, or with `press_is_enough` an empty line, which is no wish.
-Result<Robot::Answer> Robot::read_line(std::optional<Wish>& wish, bool press_is_enough) {
-    while (stop_signal == 0 && !bedtime()) {
-        const std::optional<std::string> line = console_->next(kStep);
-        if (!line) {
-            if (console_->ended()) {
-                return Answer::kEnded;
-            }
-            continue;
-        }
-        wished_ = Clock::now();
-        wish = understand(*line);
-        if (wish || press_is_enough) {
-            return Answer::kWish;
-        }
-        return Answer::kNotUnderstood;
-    }
-    return Answer::kEnded;
-}
-
-Result<Robot::Answer> Robot::hear_speech(std::optional<Wish>& wish) {
-    std::optional<Wish> typed;  // was typed in the meantime
-    const Result<Heard> heard = ears_->hear([this, &typed] {
-        const std::optional<std::string> line = console_ ? console_->next(0ms) : std::nullopt;
-        typed = line ? understand(*line) : std::nullopt;
-        return typed || stop_signal != 0 || bedtime();
-    });
-    if (!heard) {
-        return heard.failure();
-    }
-    switch (heard->kind) {
-        case Heard::Kind::kInterrupted:
-            wished_ = Clock::now();
-            wish = typed ? typed : wish;
-            return typed ? Answer::kWish : Answer::kEnded;
-        case Heard::Kind::kNothing:
-            return Answer::kNothing;
-        case Heard::Kind::kNotUnderstood:
-            return Answer::kNotUnderstood;
-        case Heard::Kind::kWords:
-            break;
-    }
-    wished_ = heard->ended;
-    tell_user(say(Message::kHeard, {heard->words}));
-    wish = understand(heard->words);
-    return wish ? Answer::kWish : Answer::kNotUnderstood;
-}
-
 /// Tells last_.
 std::optional<Failure> Robot::tell() {
     hooks_.run(Event::kThink, topic_);
@@ -356,7 +249,8 @@ std::optional<Failure> Robot::tell() {
     if (!topic_.empty()) {
         tell_user(say(Message::kStoryAbout, {topic_}));
     }
-    std::optional<Failure> failed = teller_->tell(*last_, announcements, wished_);
+    const Choose choose = [this](const Ways& ways) { return choose_way(ways); };
+    std::optional<Failure> failed = teller_->tell(*last_, announcements, wished_, options_.choices ? choose : Choose());
     telling_ = false;
     if (!failed && !options_.prompt) {
         family_.remember(topic_, last_->seed, last_->length);
@@ -432,6 +326,12 @@ bool Robot::change(Command command) {
     volume = std::max(kMinVolume, std::min(static_cast<int>(wanted), teller_->controls().ceiling.load()));
     tell_user(say(Message::kVolume, {std::to_string(volume)}));
     return true;
+}
+
+void Robot::show_life() {
+    if (watchdog_) {
+        watchdog_->feed();
+    }
 }
 
 bool Robot::bedtime() const {

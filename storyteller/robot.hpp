@@ -16,6 +16,7 @@
 #include "storyteller/process.hpp"
 #include "storyteller/speech_options.hpp"
 #include "storyteller/teller.hpp"
+#include "storyteller/watchdog.hpp"
 #include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
@@ -31,6 +32,9 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
     enum class Answer { kWish, kNotUnderstood, kNothing, kEnded };
+    class Decision;
+
+    static void tell_user(const std::string& message);
 
     explicit Robot(const SpeechOptions& options)
         : options_(options), hooks_(options.on), family_(options), length_(options.length) {}
@@ -42,6 +46,7 @@ private:
     Result<Answer> listen(std::optional<Wish>& wish);
     Result<Answer> hear_speech(std::optional<Wish>& wish);
     Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
+    Result<std::optional<std::size_t>> choose_way(const Ways& ways);
     std::optional<Failure> tell();
     Story story_about(const std::string& topic, int length);
     static Story ask_for(const std::string& topic);
@@ -52,6 +57,8 @@ private:
     [[nodiscard]] std::string five_topics() const;
     [[nodiscard]] bool too_long(const std::string& topic) const;
     [[nodiscard]] bool bedtime() const;
+    void show_life();
+    bool over();
 
     /// Tells whether somebody can wake it after it has said good night.
     [[nodiscard]] bool wakes_again() const { return options_.after_press() || options_.waits_for_wake_word(); }
@@ -60,6 +67,7 @@ private:
     Hooks hooks_;
     Family family_;
     Fd lock_;
+    std::unique_ptr<Watchdog> watchdog_;  // is null unless it is asked for
     std::unique_ptr<Teller> teller_;
     std::unique_ptr<Ears> ears_;  // is null when wishes are typed
     std::uint64_t seed_ = 0;

@@ -50,21 +50,43 @@ std::vector<Count> names_of(std::string_view text) {
     return names;
 }
 
+/// Splits a text into its sentences, without the white space around them and without "The end."
+std::vector<std::string_view> sentences_of(std::string_view text) {
+    std::vector<std::string_view> sentences;
+    while (const std::size_t length = first_sentence(text, true)) {
+        std::string_view sentence = text.substr(0, length);
+        sentence.remove_prefix(sentence.find_first_not_of(" \n"));
+        sentence.remove_suffix(sentence.size() - 1 - sentence.find_last_not_of(" \n"));
+        if (sentence != "The end.") {
+            sentences.push_back(sentence);
+        }
+        text.remove_prefix(length);
+    }
+    return sentences;
+}
+
 }  // namespace
 
-std::optional<Sequel> sequel_of(std::string_view told, std::uint64_t seed) {
-    const std::size_t length = first_sentence(told, true);
-    if (length == 0) {
+std::optional<Sequel> sequel_of(std::string_view told, std::uint64_t seed, std::size_t sentences) {
+    const std::vector<std::string_view> all = sentences_of(told);
+    if (all.empty()) {
         return std::nullopt;
     }
-    std::string_view first = told.substr(0, length);
-    first.remove_prefix(first.find_first_not_of(" \n"));
-    Sequel sequel{std::string(first), kOpenings[seed % kOpenings.size()]};
+    Sequel sequel{"", kOpenings[seed % kOpenings.size()]};
     std::vector<Count> names = names_of(told);
-    const auto hero =
-        std::find_if(names.begin(), names.end(), [&](const Count& one) { return first.find(one.name) != first.npos; });
+    const auto hero = std::find_if(names.begin(), names.end(), [&](const Count& one) {
+        return all.front().find(one.name) != std::string_view::npos;
+    });
     if (hero != names.end()) {
         std::rotate(names.begin(), hero, hero + 1);  // whom the first sentence names
+    }
+    std::size_t first = all.size() - std::min(all.size(), sentences);
+    if (names.empty() && first > 0) {  // Only the first sentence says who it was about.
+        sequel.before = all.front();
+        first = std::max<std::size_t>(first, 1);
+    }
+    for (; first < all.size(); ++first) {
+        sequel.before.append(sequel.before.empty() ? "" : " ").append(all[first]);
     }
     if (!names.empty()) {
         sequel.opening.append(" ").append(names[0].name);

@@ -249,10 +249,10 @@ std::vector<OptionRow> all_rows() {
 }
 
 // Name the options that a rules file may set: none that runs a command, or writes a file.
-constexpr std::array<const char*, 17> kRules = {
+constexpr std::array<const char*, 18> kRules = {
     "volume", "volume-ceiling", "night-volume", "quiet-hours", "stories-a-day", "length",
     "topics", "child",          "sleep",        "attention",   "wake-word",     "remember",
-    "voice",  "speed",          "pitch",        "language",    "max-sentences"};
+    "voice",  "speed",          "pitch",        "language",    "max-sentences", "choices"};
 constexpr std::array<const char*, 2> kRulesFiles = {"/boot/storyteller.txt", "/etc/storyteller.conf"};
 
 /// Tells whether a voice's name is one that open_voice() can open.
@@ -275,6 +275,9 @@ std::optional<std::string> set_rule(SpeechOptions& options, const std::string& k
     }
     if (key == "voice" && !is_voice(value)) {
         return "expected one of " + voice_names();
+    }
+    if (row->metavar == nullptr && value != "on") {  // it is off unless it is on
+        return value == "off" ? std::nullopt : std::optional("\"" + value + "\": expected on or off");
     }
     const std::optional<Failure> failed = row->set(options, *row, value.c_str());
     if (!failed) {

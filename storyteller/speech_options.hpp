@@ -38,6 +38,7 @@ struct SpeechOptions : Options {
     std::string acoustic_model;     // folder; empty: found
     std::string button;             // Button::open()'s name; empty: none
     std::chrono::seconds sleep{0};  // 0: never
+    std::string watchdog;           // file or device; empty: none
 
     // Are a family's rules.
     std::string rules;  // the file that they are from; empty: none
@@ -55,7 +56,8 @@ struct SpeechOptions : Options {
     std::string memory;  // file; empty: none
 
     Language language = Language::kEnglish;
-    bool mute = false;  // text alone
+    bool choices = false;  // offer two ways on in the middle of a story
+    bool mute = false;     // text alone
     bool report = false;
     bool say_wish = false;
     bool listen = false;

@@ -11,6 +11,7 @@
 #include "report.hpp"
 #include "sampler.hpp"
 #include "storyteller/messages.hpp"
+#include "storyteller/sentences.hpp"
 #include "storyteller/sequel.hpp"
 #include "storyteller/wishes.hpp"
 
@@ -21,19 +22,40 @@ namespace {
 constexpr int kTokensToFinish = 48;
 constexpr int kShortSentences = 8;  // are in a short story
 constexpr int kChatSentences = 16;  // are at most in the story of a model that chats, which may have no end in mind
+constexpr std::size_t kLastSentences = 2;  // begin what happens next
+constexpr int kMiddle = 6;                 // sentences come before a choice, where a story is of any length
+constexpr int kPlaces = 3;                 // for a choice are looked at,
+constexpr int kBetweenPlaces = 2;          // so many sentences apart
+constexpr std::uint64_t kWaysTried = 8;    // until two are found that can be offered
 
-/// Collects a text that nobody hears.
+/// Collects a text that nobody hears; with `one_sentence` no more than the first.
 class Collector final : public TextSink {
 public:
-    Collector() : TextSink(false) {}
+    explicit Collector(const Controls& controls, bool one_sentence = false)
+        : TextSink(one_sentence), controls_(controls), one_sentence_(one_sentence) {}
+
+    [[nodiscard]] bool full() const override {
+        return controls_.cut || (one_sentence_ && first_sentence(text, false) > 0);
+    }
+
     std::string text;
 
 private:
     int emit(std::string_view part) override {
+        controls_.alive();
         text += part;
         return 0;
     }
+
+    const Controls& controls_;
+    bool one_sentence_;
 };
+
+/// Returns the first two words of a sentence.
+std::string_view beginning(std::string_view sentence) {
+    const std::size_t one = sentence.find(' ');
+    return one == std::string_view::npos ? sentence : sentence.substr(0, sentence.find(' ', one + 1));
+}
 
 }  // namespace
 
@@ -96,8 +118,12 @@ std::optional<Failure> Teller::write(const Story& story, Session& session) {
     return story.by_chat ? session.reply(story.prompt) : session.generate(story.prompt, story.echo);
 }
 
+int Teller::tokens_of(const std::string& text) const {
+    return static_cast<int>(model_.tokenizer->encode(text).size());
+}
+
 std::optional<Failure> Teller::recall(const Story& story) {
-    Collector collected;
+    Collector collected(controls_);
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
     Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
     std::optional<Failure> failed = write(story, session);
@@ -106,35 +132,119 @@ std::optional<Failure> Teller::recall(const Story& story) {
 }
 
 std::optional<Story> Teller::next_part(std::uint64_t seed) const {
-    const std::optional<Sequel> sequel = sequel_of(told_, seed);
-    if (!sequel) {
-        return std::nullopt;
+    for (std::size_t sentences = kLastSentences; sentences > 0; --sentences) {
+        const std::optional<Sequel> sequel = sequel_of(told_, seed, sentences);
+        if (!sequel) {
+            return std::nullopt;
+        }
+        Story story{sequel->before + " " + sequel->opening, Echo::kNo, seed, sequel->opening};
+        if (kWishes.asks_by_chat) {
+            story = {"A story ends: " + sequel->before + " Tell me what happens next.", Echo::kNo, seed};
+            story.by_chat = true;
+        }
+        if (fits(story)) {
+            return story;
+        }
     }
-    Story story{sequel->introduction + " " + sequel->opening, Echo::kNo, seed, sequel->opening};
-    if (kWishes.asks_by_chat) {
-        story = {"A story begins: " + sequel->introduction + " Tell me what happens next.", Echo::kNo, seed};
-        story.by_chat = true;
-    }
-    return fits(story) ? std::optional(story) : std::nullopt;
+    return std::nullopt;
 }
 
 std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
-                                    std::chrono::steady_clock::time_point since) {
-    if (auto failed = tell_part(story, announcements, since)) {
+                                    std::chrono::steady_clock::time_point since, const Choose& choose) {
+    const StoryLimits limits = limits_of(story);
+    const bool in_two = choose && !story.by_chat && limits.sentences != 1;
+    StoryLimits first = limits;
+    if (in_two) {
+        first.sentences = limits.sentences > 0 ? std::min(kMiddle, limits.sentences / 2) : kMiddle;
+    }
+    if (auto failed = tell_part(story, first, limits.tokens + kTokensToFinish, announcements, since)) {
+        return failed;
+    }
+    const StoryLimits rest{limits.tokens - tokens_of(told_), std::max(limits.sentences - first.sentences, 0)};
+    const bool in_middle = in_two && broke_off_ && rest.tokens > 0;
+    if (auto failed = in_middle ? go_on(story, rest, choose) : std::nullopt) {
         return failed;
     }
     const std::optional<Story> part = story.length > 0 ? next_part(story.seed) : std::nullopt;
     if (!part || controls_.cut || stop_signal != 0) {
         return std::nullopt;
     }
-    return tell_part(*part, {}, std::chrono::steady_clock::now());
+    return tell_part(*part, limits, limits.tokens + kTokensToFinish, {}, std::chrono::steady_clock::now());
 }
 
-std::optional<Failure> Teller::tell_part(const Story& story, std::span<const std::string> announcements,
-                                         std::chrono::steady_clock::time_point since) {
-    const int wanted = choose_steps(options_.steps);
+/// Goes on from the middle of a story to its end, in the way that is chosen at the first place that has two.
+std::optional<Failure> Teller::go_on(const Story& story, StoryLimits limits, const Choose& choose) {
+    std::string told = told_;
+    std::string text = told;
+    if (story.echo == Echo::kNo) {  // What comes before the story is no part of it.
+        text.insert(0, story.prompt, 0, story.prompt.size() - story.opening.size());
+    }
+    Story rest{"", Echo::kNo, story.seed};
+    for (int place = 1;; ++place) {
+        while (tokens_of(text) > kModel.seq_len / 2) {
+            text.erase(0, std::max<std::size_t>(first_sentence(text, true), 1));
+        }
+        rest.prompt = text;
+        const Result<std::optional<Ways>> ways = ways_on(text, story.seed);
+        if (!ways) {
+            return ways.failure();
+        }
+        if (*ways) {
+            const Result<std::optional<std::size_t>> way = choose(**ways);
+            if (!way || !*way) {
+                return way ? std::nullopt : std::optional(way.failure());
+            }
+            rest.opening = (**ways).at(**way);
+            rest.prompt.append(" ").append(rest.opening);
+        }
+        const bool here = *ways || place == kPlaces || (limits.sentences > 0 && limits.sentences <= kBetweenPlaces);
+        const StoryLimits next{limits.tokens, here ? limits.sentences : kBetweenPlaces};
+        const int positions = tokens_of(rest.prompt) + limits.tokens + kTokensToFinish;
+        std::optional<Failure> failed = tell_part(rest, next, positions, {}, std::chrono::steady_clock::now());
+        text += told_;
+        limits.tokens -= tokens_of(told_);
+        limits.sentences -= std::min(limits.sentences, kBetweenPlaces);
+        told_.insert(0, told + (rest.opening.empty() ? "" : " "));
+        if (failed || here || !broke_off_ || limits.tokens <= 0) {
+            return failed;
+        }
+        told = told_;
+    }
+}
+
+/// Finds two sentences with which a text may go on, as the model would, that begin with other words; such as nobody
+/// says in it, if there are two. Nothing where there are none, as at temperature 0.
+Result<std::optional<Ways>> Teller::ways_on(const std::string& text, std::uint64_t seed) {
+    std::vector<std::string> ways;
+    std::vector<std::string> spoken;
+    for (std::uint64_t i = 1; i <= kWaysTried && ways.size() < 2 && !controls_.cut && stop_signal == 0; ++i) {
+        Collector collected(controls_, true);
+        Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, seed + i, options_.sampling);
+        Session session(engine_, *model_.tokenizer, sampler, collected, nullptr,
+                        std::min(tokens_of(text) + kTokensToFinish, kModel.seq_len), stop_signal);
+        if (auto failed = session.generate(text, Echo::kNo)) {
+            return *failed;
+        }
+        std::string way = collected.text.substr(0, first_sentence(collected.text, false));
+        way.erase(0, std::min(way.find_first_not_of(" \n"), way.size()));
+        const auto quotes = std::count(way.begin(), way.end(), '"');
+        std::vector<std::string>& of_its_kind = quotes == 0 ? ways : spoken;
+        const bool known = std::any_of(of_its_kind.begin(), of_its_kind.end(),
+                                       [&](const std::string& other) { return beginning(other) == beginning(way); });
+        const bool begins = !way.empty() && !(way[0] >= 'a' && way[0] <= 'z');
+        if (begins && ends_sentence(way) && quotes % 2 == 0 && !known) {
+            of_its_kind.push_back(std::move(way));
+        }
+    }
+    ways.insert(ways.end(), spoken.begin(), spoken.end());
+    return ways.size() < 2 ? std::nullopt : std::optional(Ways{ways[0], ways[1]});
+}
+
+/// Says where a story ends: the tokens and sentences that were asked for, or that the context has room for.
+StoryLimits Teller::limits_of(const Story& story) const {
     StoryLimits limits;
-    limits.tokens = std::min(wanted, kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
+    limits.tokens =
+        std::min(choose_steps(options_.steps), kModel.seq_len - std::min(kTokensToFinish, kModel.seq_len / 2));
     limits.sentences = options_.max_sentences;
     if (story.by_chat && limits.sentences == 0) {
         limits.sentences = kChatSentences;
@@ -142,16 +252,23 @@ std::optional<Failure> Teller::tell_part(const Story& story, std::span<const std
     if (story.length < 0 && (limits.sentences == 0 || limits.sentences > kShortSentences)) {
         limits.sentences = kShortSentences;
     }
+    return limits;
+}
+
+std::optional<Failure> Teller::tell_part(const Story& story, StoryLimits limits, int positions,
+                                         std::span<const std::string> announcements,
+                                         std::chrono::steady_clock::time_point since) {
     Speaker speaker = make_speaker();
     Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
     }
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
-    Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr,
-                    std::min(limits.tokens + kTokensToFinish, kModel.seq_len), stop_signal);
+    Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr, std::min(positions, kModel.seq_len),
+                    stop_signal);
     narrator.write(story.opening);
     const std::optional<Failure> failed = write(story, session);
+    broke_off_ = narrator.full() && !controls_.cut && stop_signal == 0;
     const std::optional<Failure> unheard = narrator.end();
     told_ = narrator.told();
     if (failed || unheard) {

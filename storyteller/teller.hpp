@@ -1,6 +1,7 @@
 // Tells one story after the other: the baked model's text through a voice to the speaker.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,12 @@ struct Story {
     bool by_chat = false;      // tells whether the prompt is said as a user says it in a chat
 };
 
+/// Holds two sentences with which a story may go on.
+using Ways = std::array<std::string, 2>;
+
+/// Asks which way a story shall go on: 0 or 1, nothing when it shall end here.
+using Choose = std::function<Result<std::optional<std::size_t>>(const Ways&)>;
+
 class Teller {
 public:
     /// Opens the voice, the WAV file and the model. `begun` is called whenever something begins to sound. Fails with 2,
@@ -39,9 +46,10 @@ public:
     static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
 
     /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for.
-    /// Fails with 65 when the model is damaged, 69 and 74.
+    /// `choose`, unless it is null, is asked in the middle of a story that is long enough, may go on in two ways, and
+    /// is no chat's. Fails with 65 when the model is damaged, 69 and 74, and as `choose` does.
     std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
-                                std::chrono::steady_clock::time_point since);
+                                std::chrono::steady_clock::time_point since, const Choose& choose = nullptr);
 
     /// Tells whether the context has room for a story behind its prompt.
     [[nodiscard]] bool fits(const Story& story) const;
@@ -71,15 +79,21 @@ private:
     Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
            std::unique_ptr<Voice> voice, OpenedModel model);
 
-    std::optional<Failure> tell_part(const Story& story, std::span<const std::string> announcements,
+    [[nodiscard]] StoryLimits limits_of(const Story& story) const;
+    std::optional<Failure> tell_part(const Story& story, StoryLimits limits, int positions,
+                                     std::span<const std::string> announcements,
                                      std::chrono::steady_clock::time_point since);
     static std::optional<Failure> write(const Story& story, Session& session);
+    std::optional<Failure> go_on(const Story& story, StoryLimits limits, const Choose& choose);
+    Result<std::optional<Ways>> ways_on(const std::string& text, std::uint64_t seed);
+    [[nodiscard]] int tokens_of(const std::string& text) const;
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;
     std::function<void()> begun_;
     Controls controls_;
     std::string told_;
+    bool broke_off_ = false;   // tells whether the last part ended at its limits
     std::string lost_player_;  // names the player that died in the middle of what was said last
     std::optional<WavFile> wav_;
     std::vector<Words> players_;

@@ -21,6 +21,8 @@ enum class Command {
     kGoodNight,
     kTopics,
     kHelp,
+    kFirst,  // of two ways on
+    kSecond,
 };
 
 struct CommandWords {

@@ -97,15 +97,25 @@ TEST(Sequel, HasTheSamePersons) {
         "There was once a cat named Molly. Molly met Theo. \"Hello, Molly,\" said Theo. \"Hi, Theo. I am Molly,\" said "
         "Molly.\n"
         "Then Theo and Molly saw Ben. All of them played with Theo. The end.";
-    const std::optional<Sequel> sequel = sequel_of(told, 1);
+    const std::optional<Sequel> sequel = sequel_of(told, 1, 2);
     ASSERT_TRUE(sequel);
-    EXPECT_EQ(sequel->introduction, "There was once a cat named Molly.");
+    EXPECT_EQ(sequel->before, "Then Theo and Molly saw Ben. All of them played with Theo.") << "how it ended";
     EXPECT_EQ(sequel->opening, "The next day, Molly and Theo");
-    EXPECT_NE(sequel_of(told, 2)->opening, sequel->opening);
-    EXPECT_EQ(sequel_of("\n A cat sat. It ran.", 1)->introduction, "A cat sat.");
-    EXPECT_EQ(sequel_of("\n A cat sat. It ran.", 1)->opening, "The next day,");
-    EXPECT_FALSE(sequel_of("", 1));
-    EXPECT_FALSE(sequel_of(" \n", 1));
+    EXPECT_NE(sequel_of(told, 2, 2)->opening, sequel->opening);
+    EXPECT_EQ(sequel_of(told, 1, 1)->before, "All of them played with Theo.");
+    EXPECT_EQ(sequel_of("A cat named Molly sat.\nThe end.", 1, 2)->before, "A cat named Molly sat.");
+}
+
+TEST(Sequel, OfSomebodyWithoutANameSaysWhoItWas) {
+    const std::optional<Sequel> sequel = sequel_of("\n A cat sat. It ran. It slept.", 1, 1);
+    ASSERT_TRUE(sequel);
+    EXPECT_EQ(sequel->before, "A cat sat. It slept.");
+    EXPECT_EQ(sequel->opening, "The next day,");
+    EXPECT_EQ(sequel_of("A cat sat. It ran.", 1, 2)->before, "A cat sat. It ran.");
+    EXPECT_EQ(sequel_of("A cat sat. It ran.", 1, 9)->before, "A cat sat. It ran.");
+    EXPECT_FALSE(sequel_of("", 1, 2));
+    EXPECT_FALSE(sequel_of(" \n", 1, 2));
+    EXPECT_FALSE(sequel_of("The end.", 1, 2));
 }
 
 }  // namespace

@@ -55,5 +55,5 @@ def test_what_happens_next_is_a_question_too(storyteller: Path) -> None:
     lines = "a dragon\nwhat happens next\n"
     done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=True)
     first, second = done.stdout.splitlines()
-    answer = asked(storyteller, 11, f"A story begins: {first} Tell me what happens next.")
+    answer = asked(storyteller, 11, f"A story ends: {first} Tell me what happens next.")
     assert len(second) > 1 and answer.startswith(second)

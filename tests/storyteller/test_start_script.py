@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -35,15 +36,15 @@ class Board:
         self.settings: dict[str, str] = {"OPTIONS": "--loop --voice slt"}
 
     def run(self, word: str, shell: str = "busybox sh") -> subprocess.CompletedProcess[str]:
-        paths = {"FOLDER": self.folder, "LOG": self.log, "SOUND": self.sound, "PIDFILE": self.folder / "pid", "WAIT": 1}
+        paths = {"FOLDER": self.folder, "LOG": self.log, "SOUND": self.sound, "PIDFILE": self.folder / "pid", "WAIT": 1, "WATCHDOG": 0}
         conf = self.folder / "storyteller.conf"
         conf.write_text("".join(f"{name}='{value}'\n" for name, value in {**paths, **self.settings}.items()))
         environment = {"PATH": "/usr/bin:/bin", "STORYTELLER_DEFAULTS": str(conf)}
         return subprocess.run([*shell.split(), SCRIPT, word], env=environment, text=True, capture_output=True, timeout=30, check=False)
 
-    def wait_for(self, text: str) -> str:
-        end = time.monotonic() + 10
-        while text not in (log := self.log.read_text() if self.log.exists() else ""):
+    def wait_for(self, text: str, times: int = 1) -> str:
+        end = time.monotonic() + 60
+        while (log := self.log.read_text() if self.log.exists() else "").count(text) < times:
             assert time.monotonic() < end, f"no '{text}' in: {log}"
             time.sleep(0.02)
         return log
@@ -174,6 +175,23 @@ def test_a_robot_that_died_is_started_again(board: Board) -> None:
     board.program.write_text(STORYTELLER)
     assert board.run("start").returncode == 0
     assert board.run("status").returncode == 0
+
+
+def test_a_robot_that_hangs_is_started_again(board: Board) -> None:
+    """It shows life for a while, which is left alone, then none; its words are the same again, and after a stop nobody starts it."""
+    board.program.write_text(
+        '#!/bin/sh\necho "started with: $*"\n'
+        "for n in 1 2 3 4 5; do echo $n >alive; sleep 0.5; done\necho hangs\nwhile :; do sleep 0.05; done\n"
+    )
+    board.settings |= {"WATCHDOG": "1", "ALIVE": str(board.folder / "alive")}
+    assert board.run("start").returncode == 0
+    log = board.wait_for("started", times=2)
+    assert log.index("hangs") < log.index("no sign of life for 1 seconds"), log
+    assert set(re.findall("started with: (.*)", log)) == {f"--loop --voice slt --watchdog {board.folder}/alive"}
+    assert board.run("status").stdout.startswith("running, process ")
+    assert board.run("stop").returncode == 0
+    time.sleep(1.5)  # the watch has looked once more
+    assert board.run("status").returncode == 3
 
 
 def test_refuses_other_words(board: Board) -> None:

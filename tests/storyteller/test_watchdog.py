@@ -1,0 +1,63 @@
+"""The robot shows whoever started it that it has not hung: by a file that init looks at, or a device."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from programs import Running, command, on_this_machine, tell, until
+
+TYPE_A_WISH = "type a wish"
+
+
+def test_a_number_grows_as_long_as_something_comes_of_the_work(tmp_path: Path) -> None:
+    """Also while nobody wishes for anything; the end by itself is told from a hang."""
+    alive = tmp_path / "alive"
+    running = Running(tmp_path, "--loop", "--wish", "-", "--mute", "-n", "8", "--watchdog", alive)
+    running.wait_for(TYPE_A_WISH)
+    first = int(alive.read_text())
+    until(lambda: int(alive.read_text() or 0) > first + 1, lambda: alive.read_text())
+    running.type("a story")
+    running.wait_for(TYPE_A_WISH, times=2)
+    assert running.end() == 0 and alive.read_text() == "V\n"
+
+
+def test_a_robot_that_hangs_shows_no_life(tmp_path: Path) -> None:
+    """All its threads are there, but the player takes nothing; after a crash there is no V."""
+    alive = tmp_path / "alive"
+    player = command(tmp_path / "player", f"touch {tmp_path}/playing\nexec sleep 600")
+    words = ("--wish", "a story", "-s", "3", "--voice", "kal16", "--snd-command", player, "--watchdog", alive)
+    running = Running(tmp_path, *words)
+    until((tmp_path / "playing").exists, running.text)
+
+    def hangs() -> bool:
+        before = alive.read_text()
+        time.sleep(2.5)
+        return before == alive.read_text() and running.process.poll() is None
+
+    until(hangs, alive.read_text)
+    running.process.kill()
+    running.process.wait()
+    assert int(alive.read_text()) > 0
+
+
+def test_a_device_is_fed_and_stopped(tmp_path: Path) -> None:
+    """A pipe takes one number after the other, as /dev/watchdog does, and V as the last."""
+    os.mkfifo(tmp_path / "device")
+    taken: list[str] = []
+    reader = threading.Thread(target=lambda: taken.append((tmp_path / "device").read_text()))
+    reader.start()
+    result = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", "--watchdog", tmp_path / "device")
+    reader.join()
+    numbers = taken[0].split()
+    assert result.returncode == 0 and numbers[-1] == "V"
+    assert numbers[:-1] == [str(n) for n in range(1, len(numbers))] and len(numbers) > 1
+
+
+def test_a_watchdog_that_is_not_there(tmp_path: Path) -> None:
+    result = tell(on_this_machine(), "--wish", "a story", "--mute", "--watchdog", tmp_path / "none/alive")
+    assert result.returncode == 74 and f"--watchdog {tmp_path}/none/alive: can't be written: No such file" in result.stderr
+    full = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", "--watchdog", "/dev/full")
+    assert full.returncode == 0 and full.stdout and full.stderr.count("No space left on device") == 1, full.stderr
