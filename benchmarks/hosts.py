@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
                 there = name in found
                 cells += [spread(found[name]), f"{found['storybake'].median / found[name].median:.1f}"] if there else ["", ""]
             print("| " + " | ".join(cells) + " |", flush=True)
-        print("\n| 21,333 of 32,000 rows collapsed, sampled | all rows | certified | ratio | two positions | guesses, computed |")
+        print("\n| 22,000 of 32,000 rows collapsed, sampled | all rows | certified | ratio | two positions | guesses, computed |")
         print("| --- " * 6 + "|")
         for label, whole, certified, guessing in rows:
             found = take_turns({"whole": whole, "certified": certified}, args.rounds)

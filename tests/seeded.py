@@ -38,7 +38,7 @@ class Recipe:
     head_size: int = 0  # 0: dim / n_heads
     rope_theta: float = Model.rope_theta
     norm_eps: float = Model.norm_eps
-    collapsed: bool = False
+    collapsed: tuple[int, int] | None = None
     speaks: bool = False  # it prefers some pieces to others, and text to bytes
     family: str = "llama"
     window: int = 0  # of a family's own layers, or of those from `windows_from` on
@@ -88,14 +88,14 @@ RECIPES = {
     "odd_tall": Recipe((54, 58, 1, 9, 3, 301, 21), "v0", shared=False),  # has columns left over beside the tallest tiles
     "odd_pairs": Recipe((36, 42, 2, 6, 2, 301, 21), "v0", shared=False),  # which q4 takes: in groups of 6
     "odd_q8": Recipe((36, 39, 2, 6, 2, 301, 21), "v2", 3),
-    "collapsed15M": Recipe(STORIES["stories15M"], collapsed=True),
-    "collapsed15M_q8": Recipe(STORIES["stories15M"], "v2", 32, collapsed=True),
+    "collapsed15M": Recipe(STORIES["stories15M"], collapsed=(11, 16)),
+    "collapsed15M_q8": Recipe(STORIES["stories15M"], "v2", 32, collapsed=(11, 16)),
     # what of stories15M's shape decides what a draw takes, and what attention takes at late positions, and little else
     "vocabulary15M_q8": Recipe((64, 160, 1, 4, 2, 32000, 64), "v2", 32),
-    "vocabulary15M_collapsed_q8": Recipe((64, 160, 1, 4, 2, 32000, 64), "v2", 32, collapsed=True),
+    "vocabulary15M_collapsed_q8": Recipe((64, 160, 1, 4, 2, 32000, 64), "v2", 32, collapsed=(2, 3)),
     "positions15M_q8": Recipe((288, 768, 1, 6, 6, 320, 256), "v2", 32),
-    "collapsed": Recipe((64, 160, 2, 4, 2, 600, 64), collapsed=True),
-    "collapsed_q8": Recipe((64, 160, 2, 4, 2, 600, 64), "v2", 32, shared=False, collapsed=True),
+    "collapsed": Recipe((64, 160, 2, 4, 2, 600, 64), collapsed=(2, 3)),
+    "collapsed_q8": Recipe((64, 160, 2, 4, 2, 600, 64), "v2", 32, shared=False, collapsed=(2, 3)),
     "one": Recipe((2, 1, 1, 1, 1, 260, 1), "v1"),  # the smallest of all
     "one_q8": Recipe((2, 1, 1, 1, 1, 260, 50), "v2", 1, shared=False),
     # other programs' formats, and what only they can say: heads longer or shorter than dim / n_heads, another RoPE base,
@@ -136,7 +136,8 @@ class Seeded:
     """Tensors from a generator that is seeded by their name, so that they do not depend on each other."""
 
     model: Model
-    collapsed: bool = False  # rows of tokens that no training text has lie together, as in a trained classifier
+    # Of each so many rows, how many are of tokens that no training text has, and lie together, as in a trained classifier.
+    collapsed: tuple[int, int] | None = None
     speaks: bool = False
     chats: bool = False
     path: Path = Path("seeded")
@@ -155,7 +156,8 @@ class Seeded:
             deviation = 4 * columns**-0.5  # logits that have a top
         values = random.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
         if self.collapsed and name in EMBEDDINGS:
-            untouched = np.arange(rows) % 3 > 0
+            together, of = self.collapsed
+            untouched = np.arange(rows) % of >= of - together
             values[untouched] = np.float32(0.1) * values[0] + np.float32(0.002) * values[untouched]
         return self.towards_text(name, values / np.float32(deviation)) if self.speaks else values
 
