@@ -28,7 +28,9 @@ def test_what_is_shown_is_what_is_printed(command: str) -> None:
 
 def test_a_stand_in_gets_what_the_tool_adds() -> None:
     for tool, options in ADDED.items():
-        assert f'exec "$program" {" ".join(options)} "${{arguments[@]}}"' in (ROOT / tool).read_text(encoding="utf-8")
+        # What is asked for comes in between, and is empty for a model that is not asked in words.
+        command = f'exec "$program" {" ".join(options)} "${{asked[@]}}" "${{arguments[@]}}"'
+        assert command in (ROOT / tool).read_text(encoding="utf-8")
 
 
 def test_there_is_an_example_and_both_languages_show_it() -> None:
