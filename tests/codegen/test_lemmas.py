@@ -83,7 +83,7 @@ def offset_is_taken_off(offset: int) -> Bits:
 
 
 def pair_wraps_not(most: int) -> Bits:
-    """NEON: vpaddq_s16 adds two products in 16 bits, which they fit."""
+    """NEON, where vpaddq_s16 adds them, and plain C++: two products in 16 bits, which they fit."""
     a, b = z3.BitVecs("a b", 16)
     bounded = z3.And(within(a, -most, most), within(b, -most, most))
     return z3.Implies(bounded, wide(a + b) == wide(a) + wide(b))
@@ -156,7 +156,9 @@ SIGNED = "dot2((Ints)_mm256_abs_epi8((__m256i)w), (Ints)_mm256_sign_epi8((__m256
 SCALAR = "isum[r] += q[j * kRows + r] * xq[j];"
 STORED = 'isum[r] += ${ "(q[at] - %d)" % mat.offset if mat.offset else "q[at]" } * xq[j];'
 PAIR = ("kRows, x.start${ mat.offset }[", "isum[r] += (pair & 15) * xq[j + k] + (pair >> 4) * xq[j + kTogether + k];")
+TWO = "static_cast<std::int16_t>(q[j * kRows + r] * xq[j] + q[(j + 1) * kRows + r] * xq[j + 1])"
 LEMMAS = {
+    "plain C++, two products in 16 bits": Lemma("portable_matmul_q8.jinja", (TWO,), pair_wraps_not, 128 * 127, 128 * 128),
     "plain C++, int8": Lemma("portable_matmul_q8.jinja", (SCALAR, STORED), scalar_sum_fits, MOST_INT8, MOST_INT8 + 1),
     "plain C++, 128 added": Lemma("portable_matmul_q8.jinja", (STORED,), scalar_offset, 128, 127),
     "plain C++, int4": Lemma("portable_matmul_q4.jinja", PAIR, scalar_pair_fits, MOST_INT4, MOST_INT4 + 1),
