@@ -15,7 +15,7 @@ from typing import Any
 
 from checks.bakes import Bake, check_bake
 from checks.coverage import check_figure
-from checks.results import ROOT, Counts
+from checks.results import BUILD, ROOT, Counts, pytest
 
 READERS = (
     *(f"runtime/{name}.cpp" for name in ("byte_level_bpe", "chat_format", "files", "llama_bpe", "nfc", "option_table", "options")),
@@ -83,8 +83,23 @@ def told(missing: Missing) -> tuple[list[str], float]:
     return lines, 100 * shown / total if total else 0.0
 
 
+def check_python(counts: Counts) -> None:
+    """The same of the generator's readers, by a plugin of pytest: at least as many as README.md says."""
+    found = BUILD / "python-conditions.txt"
+    found.unlink(missing_ok=True)
+    tests = ["-p", "checks.python_conditions", "tests/codegen", "tests/storyteller/test_wishes.py"]
+    pytest(counts, "conditions codegen", tests, PYTHONPATH="tests", STORYBAKE_CONDITIONS=str(found))
+    text = found.read_text(encoding="utf-8") if found.exists() else "0 of 1"
+    print(text, flush=True)
+    shown, _, total = text.splitlines()[-1].partition(" of ")
+    stated = re.search(r"(\d+) % in Python", (ROOT / "README.md").read_text(encoding="utf-8"))
+    measured = 100 * int(shown) / int(total)
+    counts.add(stated is not None and measured >= int(stated[1]) - 1, f"conditions in Python: {measured:.1f} %, fewer than README.md says")
+
+
 def check_conditions(counts: Counts) -> None:
-    """Prints which conditions of the readers decide in a test, and compares with the figure of README.md."""
+    """Prints which conditions of the readers decide in a test, and compares with the figures of README.md."""
+    check_python(counts)
     version = subprocess.run(["g++", "-dumpversion"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.partition(".")[0]) < 14:
         counts.add_skip(f"conditions: g++ {version} does not count them: expected 14 or newer (Debian 13)")

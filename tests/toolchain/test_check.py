@@ -13,7 +13,7 @@ from riscv_tools import ROOT, one_line, run
 sys.path.insert(0, str(ROOT / "tests"))
 
 import check  # noqa: E402
-from checks import bakes, conditions, results, style  # noqa: E402
+from checks import bakes, conditions, python_conditions, results, style  # noqa: E402
 
 
 def test_the_matrix_says_only_what_a_build_can(tmp_path: Path) -> None:
@@ -79,6 +79,23 @@ def test_a_condition_that_one_copy_of_a_function_shows_is_shown(tmp_path: Path) 
     conditions.add_report(missing, report("void other(int)", ([], []), ([], [])), tmp_path)
     assert conditions.told(missing)[0][conditions.READERS.index("runtime/words.cpp")] == "runtime/words.cpp: 13 of 16"
     assert all((check.ROOT / reader).is_file() for reader in conditions.READERS)
+
+
+def test_an_operand_is_shown_by_what_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `a and b or c` for (1, 0, 0) and (1, 1, 0): a was never false, c never true; an operator is an operand of the other."""
+    monkeypatch.setattr(python_conditions, "operators", [])
+    monkeypatch.setattr(python_conditions, "seen", set())
+    path = str(check.ROOT / "codegen/formats/x.py")
+    code = python_conditions.Loader("x", path).source_to_code(b"class C:\n    f = staticmethod(lambda a, b, c: a and b or c)\n", path)
+    names: dict[str, object] = {python_conditions.CALL: python_conditions.condition}
+    exec(code, names)
+    f = names["C"].f  # type: ignore[attr-defined]
+    assert (f(1, 0, 0), f(1, "b", 0)) == (0, "b")
+    lines, shown, total = python_conditions.told()
+    assert lines == ["codegen/formats/x.py: line 2: operand 1 was not shown to make it false",
+                     "codegen/formats/x.py: line 2: operand 2 was not shown to make it true"]
+    assert (shown, total) == (6, 8)
+    assert f(0, 0, "c") == "c" and python_conditions.told() == ([], 8, 8)
 
 
 def test_check_names_the_steps_before_anything_is_installed() -> None:
