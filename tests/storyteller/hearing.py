@@ -1,9 +1,10 @@
 """How well wishes are heard: phrases said by Flite's voices, plain, over noise, and with a child's pitch.
 
-    STORYBAKE_STORYTELLER=build/storyteller python3 tests/storyteller/hearing.py [--voices slt,kal] [--every N]
+    STORYBAKE_STORYTELLER=build/storyteller python3 tests/storyteller/hearing.py [--voices slt,kal] [--every N] [--wake MINUTES]
 
 prints, of each condition, the share that was understood as it was meant, and the share of sentences that are no wish but
-were taken for one. It takes half an hour of one core for all of them; the tests run every eighth phrase of one voice.
+were taken for one. It takes half an hour of one core for all of them; the tests run every eighth phrase of one voice. --wake counts
+instead how often its wake word is missed, and how often as many minutes of its own stories and of other sentences wake it.
 """
 
 from __future__ import annotations
@@ -141,14 +142,49 @@ def taken_for_wishes(voice: str, folder: Path, sentences: Sequence[str]) -> Iter
                 yield text, found.words
 
 
+def woken(path: Path) -> int:
+    """How often a recording wakes a storyteller. It listens for a wish then, so that what follows at once can't."""
+    words = [on_this_machine(), "--loop", "--attention", "wake", "--mute", "-n", "1", "-s", "5", "--mic-wav", path]
+    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    return result.stderr.count("listening: ")
+
+
+def missed_wakes(voices: Sequence[str], folder: Path) -> Iterator[tuple[str, str]]:
+    """The voices and conditions in which the wake word alone was not heard."""
+    for voice, condition in itertools.product(voices, CONDITIONS):
+        if not woken(recording(["hello teddy"], voice, CONDITIONS[condition], folder)):
+            yield voice, condition
+
+
+def false_wakes(voices: Sequence[str], folder: Path, minutes: float) -> tuple[int, float]:
+    """How often speech without the wake word woke it, and the minutes of it: stories, and a sentence of SENTENCES behind each."""
+    count, samples = 0, 0
+    for n in itertools.count():
+        if samples >= minutes * 60 * RATE:
+            return count, samples / 60 / RATE
+        command = [on_this_machine(), "--wish", PHRASES[-1][1].removeprefix("a story about ").strip(), "--mute", "-s", str(n)]
+        story = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        texts = [*re.findall(r"[^.!?]+[.!?]+", story.stdout.replace('"', "")), SENTENCES[n * 7 % len(SENTENCES)]]
+        path = recording([text.strip() for text in texts], voices[n % len(voices)], CONDITIONS["quiet"], folder)
+        samples += (path.stat().st_size - 44) // 2
+        count += woken(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Counts how many wishes are understood.")
     parser.add_argument("--voices", default=",".join(VOICES))
     parser.add_argument("--conditions", default=",".join(CONDITIONS))
     parser.add_argument("--every", type=int, default=1, help="only each N-th phrase and sentence")
+    parser.add_argument("--wake", type=float, metavar="MINUTES", help="of speech that shall not wake it; count nothing else")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if args.wake:
+            voices = args.voices.split(",")
+            missed = list(missed_wakes(voices, folder))
+            print(f"wake word missed {len(missed)} times of {len(voices) * len(CONDITIONS)}: {missed}", flush=True)
+            print("woken %d times by %.1f minutes of speech" % false_wakes(voices, folder, args.wake))
+            return
         for condition in filter(None, args.conditions.split(",")):
             results = [
                 (voice, *result)

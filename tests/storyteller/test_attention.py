@@ -8,7 +8,7 @@ from pathlib import Path
 import hearing
 import numpy as np
 import pytest
-from programs import FRIEND, HERO, command, on_this_machine, record, said, tell
+from programs import FRIEND, HERO, command, on_this_machine, record, said, samples, tell
 
 WAKE = ("--loop", "--attention", "wake", "--mute", "-n", "1", "-s", "5")
 
@@ -39,6 +39,15 @@ def test_a_child_wakes_it_too(tmp_path: Path) -> None:
 def test_other_sentences_do_not(tmp_path: Path) -> None:
     parts = [part for text in hearing.SENTENCES[::29] for part in (said(text, "awb", tmp_path), 0.8)]
     assert listened(record(tmp_path / "others.wav", *parts))[0] == 0
+
+
+def test_another_robot_does_not(tmp_path: Path) -> None:
+    """Its story is one of those that this one tells, in the same voice: they do not wake each other, again and again."""
+    words = ("--wish", HERO, "--max-sentences", "5", "--voice", "kal16", "--wav", tmp_path / "other.wav", "-s", "2")
+    assert tell(on_this_machine(), *words, stdin=subprocess.DEVNULL).returncode == 0
+    story = (samples(tmp_path / "other.wav") * 32768).astype(np.int16)
+    count, text = listened(record(tmp_path / "room.wav", 0.5, story, 1.0))
+    assert count == 0 and "heard" not in text
 
 
 def test_another_wake_word(tmp_path: Path) -> None:
