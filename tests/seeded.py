@@ -9,6 +9,7 @@ an embedding and a classifier of 0.3 that prefer text.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ RECIPES = {
     **{f"{name}_q8": Recipe(dims, "v2", 32) for name, dims in STORIES.items()},
     # what Q8_0 stands for is what llama.cpp reads too
     **{f"{name}_gguf": Recipe(dims, "gguf", None, True, "Q8_0", dims[0] // dims[3]) for name, dims in STORIES.items()},
+    # what people hold: Qwen3-0.6B's and Gemma 3 270M's shapes, with less of their context
+    "qwen3_600M": Recipe((1024, 3072, 28, 16, 8, 151936, 2048), "gguf", None, True, "Q8_0", 128, 1000000.0, 1e-6, family="qwen3"),
+    "gemma3_270M": Recipe((640, 2048, 18, 4, 1, 262144, 2048), "gguf", None, True, "Q8_0", 256, 1000000.0, 1e-6, family="gemma3_text",
+                          window=512),
     "one_layer15M": Recipe((288, 768, 1, 6, 6, 8192, 64)),  # products of the same width, and more of them than a cache holds
     # the shape of stories260K: two queries a key, a classifier that is the embedding, groups of 4 at most
     "seeded260K": Recipe(STORIES260K, speaks=True),
@@ -194,7 +199,10 @@ def tokenizer(vocab_size: int) -> TokenizerData:
     pairs = [a + b for a in letters[:20] for b in letters[1:20]]
     words = [f"{a}{b}" for a in pairs for b in pairs]
     pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *BYTE_TOKENS]
-    pieces += [piece.encode() for piece in dict.fromkeys([*letters, *pairs, *words])]
+    longer = (word + letter for letter in letters[1:20] for word in words)
+    texts = dict.fromkeys([*letters, *pairs, *words])
+    texts |= dict.fromkeys(itertools.islice(longer, max(0, vocab_size - len(pieces) - len(texts))))
+    pieces += [piece.encode() for piece in texts]
     return TokenizerData(tuple(pieces[:vocab_size]), tuple(float(-i) for i in range(vocab_size)))
 
 
