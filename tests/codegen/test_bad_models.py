@@ -227,3 +227,45 @@ def test_a_parameter_is_the_tensor_in_it() -> None:
     tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0(K\4t(K\1ttR"
     found = load(b"ctorch._utils\n_rebuild_parameter\n(" + tensor + b"\x88}tR.", "x")
     assert (found.storage.key, found.offset, found.shape, found.stride) == ("0", 0, (4,), (1,))
+
+
+def called(function: str, arguments: object) -> bytes:
+    """A pickle of what a function of torch makes of its arguments."""
+    return b"\x80\x02" + f"c{function.replace(' ', chr(10))}\n".encode() + files.pickled(arguments) + b"R."
+
+
+def storage(*parts: object) -> bytes:
+    return files.pickled(tuple(parts)) + b"Q"
+
+
+FLOATS = b"ctorch\nFloatStorage\n"
+GOOD = storage("storage", FLOATS, "0", "cpu", 4)
+TENSOR, PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
+STORAGES = {
+    "no tuple": files.pickled("storage") + b"Q", "four parts": storage("storage", FLOATS, "0", "cpu"),
+    "another name": storage("store", FLOATS, "0", "cpu", 4), "a text for a type": storage("storage", "torch FloatStorage", "0", "cpu", 4),
+    "a number for a name": storage("storage", FLOATS, 0, "cpu", 4), "a path for a name": storage("storage", FLOATS, "../0", "cpu", 4),
+    "a text for a size": storage("storage", FLOATS, "0", "cpu", "4"), "less than nothing": storage("storage", FLOATS, "0", "cpu", -1),
+    "a truth for a size": storage("storage", FLOATS, "0", "cpu", True), "too much": storage("storage", FLOATS, "0", "cpu", 1 << 48),
+    "no storage": storage("storage", b"ccollections\nOrderedDict\n", "0", "cpu", 4),
+}  # fmt: skip
+CALLS = {
+    "arguments in a list": called(TENSOR, [GOOD, 0, (2, 2), (2, 1)]), "three arguments": called(TENSOR, (GOOD, 0, (2, 2))),
+    "a text for a storage": called(TENSOR, ("x", 0, (2, 2), (2, 1))), "a shape in a list": called(TENSOR, (GOOD, 0, [2, 2], (2, 1))),
+    "strides in a list": called(TENSOR, (GOOD, 0, (2, 2), [2, 1])), "nine dimensions": called(TENSOR, (GOOD, 0, (1,) * 9, (1,) * 9)),
+    "a stride too few": called(TENSOR, (GOOD, 0, (2, 2), (2,))), "before the beginning": called(TENSOR, (GOOD, -1, (2, 2), (2, 1))),
+    "a shape of text": called(TENSOR, (GOOD, 0, ("2", 2), (2, 1))), "a parameter of nothing": called(PARAMETER, ()),
+    "a parameter in a list": called(PARAMETER, [GOOD]), "a parameter of a number": called(PARAMETER, (1,)),
+    "an OrderedDict of something": called("collections OrderedDict", (1,)),
+    "a text that is called": b"\x80\x02" + files.pickled("x") + b")R.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*STORAGES, *CALLS])
+def test_what_torch_does_not_write_is_no_tensor(name: str) -> None:
+    """Each condition on what a pickle says of a tensor, by the one input that fails it alone."""
+    whole = load(called(TENSOR, (GOOD, 0, (2, 2), (2, 1))), "x")
+    assert (whole.shape, whole.stride, whole.storage.key) == ((2, 2), (2, 1), "0")
+    data = CALLS[name] if name in CALLS else b"\x80\x02" + STORAGES[name] + b"."
+    with pytest.raises(BakeError, match="torch's own way to save a tensor" if name in CALLS else "torch's description of one"):
+        load(data, "x")
