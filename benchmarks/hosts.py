@@ -66,7 +66,7 @@ def bake(recipe: str, *options: str) -> str:
     print(f"building {folder.name}", file=sys.stderr)
     if not (folder / "build.ninja").exists():
         run("meson", "setup", folder, f"-Dmodel={model(recipe)}", "-Dtests=disabled", "-Dstoryteller=disabled", *options)
-    run("ninja", "-C", folder, "-j1", recipe)
+    run("ninja", "-C", folder, recipe)
     return str(folder / recipe)
 
 
