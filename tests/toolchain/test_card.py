@@ -85,7 +85,7 @@ class Board:
     def start(self, path: str = "/usr/bin:/bin") -> tuple[str, str]:
         """What the script says, and the program on the console."""
         words = {"FOLDER": self.root / "storyteller", "SOUND": self.folder / "snd", "LOG": self.folder / "console", "BOOT": self.boot,
-                 "PIDFILE": self.folder / "pid", "CARD": "/nonexistent", "WAIT": 0}  # fmt: skip
+                 "PIDFILE": self.folder / "pid", "CARD": "/nonexistent", "WAIT": 0, "WATCHDOG": 0}  # fmt: skip
         (self.folder / "defaults").write_text("".join(f"{name}='{value}'\n" for name, value in words.items()))
         environment = {"PATH": path, "STORYTELLER_DEFAULTS": str(self.folder / "defaults")}
         result = subprocess.run(
