@@ -97,7 +97,7 @@ def asked(told: Told, words: Words) -> bool | None:
         case "thing" | "place" | "unknown noun":
             return has(text, ask.words[0])
         case "theme":
-            return knowledge.on_theme(prompts.without_theme(text), ask.words[0])
+            return knowledge.on_theme(prompts.without_lead(text), ask.words[0])
         case "two kinds":
             return all(has(text, kind) for kind in ask.words)
         case "unknown name":

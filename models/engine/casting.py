@@ -12,8 +12,10 @@ from .world import Person, Thing, World
 
 LAND = ("animal", "tiny", "big", "magic", "noble", "child", "robot")
 STAND_IN = "fox"  # says what a person of an unknown kind may do: what a fox may
-_MADE_UP = 0.2
-_OTHER = {"f": "m", "m": "f"}
+# Say of the names that nobody asks for how many are made up, and how many are of the first ones of their list: a small
+# model learns whose names those are.
+_MADE_UP = 0.06
+_COMMON, _FIRST = 0.8, 24
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Cast:
                 kinds = [kind for kind in kinds if ("swim" in kind.gifts if sea else kind.group != "sea")]
                 if sea:
                     kinds = [kind for kind in kinds if kind.group == "sea"] or kinds
+            if not first and self.focus.name:
+                kinds = [kind for kind in kinds if kind.gender in ("", self.focus.gender)]
             asked = wanted.pop(0) if wanted and not bare else ""
             if asked and asked not in lex.kinds:
                 kinds = [unknown_kind(asked, lex)] if any(kind.noun == STAND_IN for kind in kinds) else []
@@ -163,7 +167,7 @@ class Cast:
         if not first and self.focus.gender and not kind.gender:
             gender = self.focus.gender
         if first and not kind.gender and not bare and rng.random() < 0.85:
-            gender = _OTHER[first.gender]
+            gender = lexicon.OTHER[first.gender]
         name = "" if bare else self.focus.name if not first and self.focus.name else self._name(gender, lex, not kind.gender)
         traits = [trait for trait in kind.adjectives if not first or trait != first.trait]
         self.world.persons[role] = Person(role, name, kind, gender, rng.choice(traits))
@@ -175,10 +179,9 @@ class Cast:
         while True:
             if made_up and self.rng.random() < _MADE_UP:
                 name = lex.made_up_name(gender, self.rng)
-                if name in lex.names["m" if gender == "f" else "f"] or name.lower() in lex.nouns:
-                    continue
             else:
-                name = self.rng.choice(lex.names[gender])
+                common = not self.focus.held_out and (not made_up or self.rng.random() < _COMMON)
+                name = self.rng.choice(lex.names[gender][:_FIRST] if common else lex.names[gender])
             near = any(other[:2] == name[:2] or other[-3:] == name[-3:] for other in taken if other)
             if not near and lexicon.held_out(name) == self.focus.held_out:
                 return name

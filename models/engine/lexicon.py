@@ -64,6 +64,9 @@ class Place:
     there: tuple[str, ...]
 
 
+OTHER = {"f": "m", "m": "f"}
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """Holds everything the engine can name."""
@@ -77,15 +80,17 @@ class Lexicon:
     by_class: dict[str, tuple[Noun, ...]]
     places: dict[str, Place]
     common: frozenset[str]
+    unheard: tuple[str, ...]
     bad_names: tuple[str, ...]
 
     def made_up_name(self, gender: str, rng: random.Random) -> str:
-        """Makes up a name out of syllables, two or three of them."""
+        """Makes up a name out of syllables, two or three of them; it is no thing's, and none of the other gender's."""
         first, middle, last = (self.syllables[key] for key in ("first", "middle", f"last {gender}"))
         while True:
             name = rng.choice(first) + (rng.choice(middle) if rng.random() < 0.4 else "") + rng.choice(last)
-            if not any(bad in name for bad in self.bad_names):
-                return name[:1].upper() + name[1:]
+            proper = name[:1].upper() + name[1:]
+            if name not in self.nouns and proper not in self.names[OTHER[gender]] and not any(bad in name for bad in self.bad_names):
+                return proper
 
 
 def sections(path: Path) -> dict[str, list[str]]:
@@ -128,7 +133,7 @@ def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
     nouns: dict[str, Noun] = {}
     by_class: dict[str, list[Noun]] = {}
     found = sections(FOLDER / "things.txt")
-    del found["common"]
+    del found["common"], found["unheard"]
     for name, lines in found.items():
         allows: dict[str, list[str]] = {}
         words: list[tuple[str, str]] = []
@@ -170,4 +175,5 @@ def load() -> Lexicon:
         names={gender: _commas(names[f"names {gender}"]) for gender in "fm"},
         syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
-        common=_common(), bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))
+        common=_common(), unheard=_commas(sections(FOLDER / "things.txt")["unheard"]),
+        bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

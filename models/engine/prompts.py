@@ -14,7 +14,8 @@ from .world import World
 NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.16), (WISH, 0.42), (UNKNOWN, 0.15), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
+_SHARES = ((NOTHING, 0.16), (WISH, 0.37), (UNKNOWN, 0.20), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
+_MADE_UP = {WISH: 0.2, CHILD: 0.2, UNKNOWN: 0.7}  # is the share of the names asked for that are made up of syllables
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,19 @@ class Wish:
     about: str
     focus: Focus
     theme: str = ""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Holds a wish in words: the prompt, the roles that it names, what it asks for, and the sentence that answers it.
+
+    `about` is the wish's own, "theme" with whatever else, "where" something happens, or BAD for what is not told.
+    """
+
+    prompt: str = ""
+    asked: tuple[str, ...] = ()
+    about: str = ""
+    lead: str = ""
 
 
 @lru_cache(maxsize=None)
@@ -66,7 +80,7 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     lex = lexicon.load()
     if manner in (NOTHING, ODD, BAD):
         return Wish(manner, "", Focus(held_out=held_out, teller=True, present=rng.random() < _PRESENT))
-    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (14, 20, 14, 30, 12, 8, 12))[0]
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (12, 20, 18, 26, 12, 10, 12))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
         if about != "name" and rng.random() < 0.7:
@@ -81,23 +95,27 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     if about == "place" or about == "mixed" and not thing:
         place = rng.choice(places)
     gender = rng.choice("fm")
-    if about == "name" and manner == UNKNOWN:
-        while not name or lexicon.held_out(name) != held_out:
-            name = lex.made_up_name(gender, rng)
     if about == "theme":
         theme, plot = rng.choice(themes)
     if kind and lex.kinds[kind].gender:
         gender = lex.kinds[kind].gender
+    if about == "name":
+        while not name or lexicon.held_out(name) != held_out:
+            name = lex.made_up_name(gender, rng) if rng.random() < _MADE_UP[manner] else rng.choice(lex.names[gender])
     present = rng.random() < _PRESENT / 4
     focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, present, about in ("theme", "thing", "place"))
     return Wish(manner, about, focus, theme)
 
 
 def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
-    """Draws a wish for a thing or a kind that no lexicon has: made up of syllables, or of two words."""
+    """Draws a wish for a thing or a kind that no plot knows: made up of syllables, of two words, or a thing's name that is
+    heard nowhere else."""
     lex = lexicon.load()
     while True:
-        if rng.random() < 0.5:
+        draw = rng.random()
+        if about == "thing" and draw < 0.5:
+            word = rng.choice(lex.unheard)
+        elif draw < 0.75:
             word = lex.made_up_name(rng.choice("fm"), rng).lower()
         else:
             first = rng.choice(tuple(lex.nouns))
@@ -126,51 +144,40 @@ _WHERE = ("i want a story where {}", "tell me a story where {}", "a story where 
           "please tell me a story where {}", "a story in which {}", "tell me how {}")
 
 
-def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
-    """Writes the prompt, and the roles that it names."""
+def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> Wording:
+    """Writes the prompt of a wish for a story that has been told, and the sentence with which the answer begins."""
     if wish.manner == NOTHING:
-        return "", ()
+        return Wording()
     if wish.manner == ODD:
-        return _odd(rng), ()
+        return Wording(_odd(rng))
     if wish.manner == BAD:
-        return _bad(rng), ()
+        return Wording(_bad(rng), (), BAD, rng.choice(_INSTEAD))
+    if wish.manner == CHILD and rng.random() < 0.35:
+        where, roles = _where(world, plot, story, rng)
+        if where:
+            return Wording(rng.choice(_WHERE).format(where), roles, "where")
     topic, asked = _topic(wish, world, story, plot, rng)
-    if wish.manner == CHILD:
-        where = _where(world, plot, story, rng) if rng.random() < 0.35 else ("", ())
-        if where[0]:
-            return rng.choice(_WHERE).format(where[0]), where[1]
-        return rng.choice(_CHILD).format(topic.lower()), asked
-    return rng.choice(_FORMS).format(topic), asked
+    theme = wish.theme
+    if wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
+        theme = rng.choice(_themes(plot))
+        topic += f" and {theme}"
+    told_of = topic[: len(topic) - len(theme)] + _themes(plot)[0] if theme else topic
+    form, words = (_CHILD, topic.lower()) if wish.manner == CHILD else (_FORMS, topic)
+    return Wording(rng.choice(form).format(words), asked, "theme" if theme else wish.about, _SAYS_WHAT_OF.format(told_of))
 
 
-def asks_for(wish: Wish, prompt: str, plot: Plot) -> str:
-    """Says what a prompt asks for: a wish's own, "theme" with whatever else, "where" something happens, BAD for what is not
-    told."""
-    if wish.manner == BAD:
-        return BAD
-    if any(re.search(rf"\b{theme}\b", prompt, re.I) for theme in _themes(plot)) and wish.manner in (WISH, CHILD):
-        return "theme"
-    return "where" if wish.manner == CHILD and re.search(r"\b(?:where|which|how|one) ", prompt) else wish.about
-
-
-_SAYS_ITS_THEME = "This is a story about {}."
+_SAYS_WHAT_OF = "This is a story about {}."
 _INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you another one.", "I would rather tell you this one.",
             "That is not a story of mine, but this is.")
 
 
-def lead(about: str, plot: Plot, rng: random.Random) -> str:
-    """Writes the sentence with which an answer to a theme, or to what is not told, begins.
+def without_lead(text: str) -> str:
+    """Takes away the sentence that says what a story is about, which is not telling of it.
 
-    It is learned long before a story's plot follows a prompt, and the plot follows from it.
+    A model learns to say again what it was asked for long before it learns to tell of it, and then tells of what it said:
+    a theme by the name its plot is best known by.
     """
-    if about == BAD:
-        return rng.choice(_INSTEAD)
-    return _SAYS_ITS_THEME.format(_themes(plot)[0]) if about == "theme" else ""
-
-
-def without_theme(text: str) -> str:
-    """Takes away the sentence that says what a story is about, which is not telling of it."""
-    return re.sub("^" + re.escape(_SAYS_ITS_THEME).replace(r"\{\}", "[^.]*"), "", text)
+    return re.sub("^" + re.escape(_SAYS_WHAT_OF).replace(r"\{\}", "[^.]*"), "", text)
 
 
 def _themes(plot: Plot) -> tuple[str, ...]:
@@ -301,7 +308,4 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
         options = [(kind, ("A",))] * 3 + [(f"{article(hero.trait)} {hero.kind.noun}", ("A",))]
     fitting = [option for option in options if _all_told(option[1], world, story)]
     trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]
-    topic, asked = rng.choice(trait or fitting or [(hero.name, ("A",))])
-    if wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
-        topic += f" and {rng.choice(_themes(plot))}"
-    return topic, asked
+    return rng.choice(trait or fitting or [(hero.name, ("A",))])

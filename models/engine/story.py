@@ -44,8 +44,7 @@ class Story:
 class Document:
     """Holds one training document: the prompt (may be empty) and the story that answers it.
 
-    `asked` holds the roles of the story that the prompt names; `about` is what it asks for, as in
-    prompts.Wish, or "where" something happens, or BAD; `lead` is a sentence between the two.
+    `asked`, `about` and `lead` are those of prompts.Wording; the lead stands between the two.
     """
 
     prompt: str
@@ -71,10 +70,11 @@ class Document:
 
     @property
     def copied(self) -> tuple[str, ...]:
-        """Returns the words that a reader may never have seen: names, and the nouns that the prompt asks for."""
+        """Returns the words that come from elsewhere in the text: names, and the nouns that the prompt asks for."""
         world = self.told.world
         names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
         nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
+        nouns += [word for role in self.asked if role in world.places for word in world.places[role].noun.split()]
         return tuple(dict.fromkeys(names + nouns))
 
     @property
@@ -202,9 +202,8 @@ def document(seed: int, index: int, held_out: bool = False) -> Document:
         except Impossible:
             continue  # no story fulfils such a wish: a whale in the attic
     plot = library().plots[story.plot]
-    prompt, asked = prompts.write(wish, story.world, story.text, plot, rng)
-    about = prompts.asks_for(wish, prompt, plot)
-    return Document(prompt, story, asked, about, prompts.lead(about, plot, rng))
+    words = prompts.write(wish, story.world, story.text, plot, rng)
+    return Document(words.prompt, story, words.asked, words.about, words.lead)
 
 
 def documents(seed: int, start: int = 0, held_out: bool = False) -> Iterator[Document]:

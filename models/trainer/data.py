@@ -102,7 +102,8 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
     ids = [BOS, *(one for _, pieces in words for one in pieces), BOS]
     binds = np.zeros(len(ids), np.bool_)
     if own is not None:
-        wanted, seen, at, character = own.words(document.text), set[str](), 1, -1  # a space is put before the text
+        wanted = own.words(document.text) | set(getattr(document, "copied", ()))
+        seen, at, character = set[str](), 1, -1  # a space is put before the text
         start, end = getattr(document, "decided", (0, 0))
         for word, pieces in words:
             plain = word.strip()

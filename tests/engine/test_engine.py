@@ -80,16 +80,22 @@ def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Docume
             assert first and document.story.startswith(first) and end < len(document.text)
 
 
-def test_a_theme_is_said_before_its_story_is_told(documents: list[engine.Document]) -> None:
-    """One sentence a plot, whichever of its themes was asked for; another where the wish can't be granted."""
-    leads: dict[str, set[str]] = {}
+def test_what_was_asked_for_is_said_before_it_is_told(documents: list[engine.Document]) -> None:
+    """As the prompt says it, but for themes: one name a plot.  Another sentence answers what can't be told."""
+    themes: dict[str, set[str]] = {}
     for document in documents:
-        assert bool(document.lead) == (document.about in ("theme", "bad")), document.text
-        if document.about == "theme":
-            leads.setdefault(document.plot, set()).add(document.lead)
-            assert document.text.startswith(f"{document.prompt}\nThis is a story about ")
-    assert len(leads) > 40 and all(len(found) == 1 for found in leads.values())
-    assert len(set.union(*leads.values())) == len(leads)
+        assert bool(document.lead) == (document.about not in ("", "where")), document.text
+        if document.about in ("", "where", "bad"):
+            continue
+        said = document.lead.removeprefix("This is a story about ").removesuffix(".")
+        assert document.text.startswith(f"{document.prompt}\n{document.lead} ") and document.lead.endswith(f" {said}.")
+        if document.about != "theme":
+            assert said.lower() in document.prompt.lower(), document.text
+        elif not document.asked:
+            themes.setdefault(document.plot, set()).add(said)
+        assert engine.prompts.without_lead(f"{document.lead} {document.story}").strip() == document.story
+    assert len(themes) > 40 and all(len(found) == 1 for found in themes.values())
+    assert len(set.union(*themes.values())) == len(themes)
 
 
 def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Document]) -> None:
@@ -98,6 +104,22 @@ def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Docu
     persons = [person for document in documents if document.about != "name" for person in document.told.world.persons.values()]
     gendered = [person for person in persons if person.kind.gender and person.name]
     assert len(gendered) > 500 and all(person.name in names[person.gender] for person in gendered)
+
+
+def test_a_name_that_is_asked_for_fits_its_noun(documents: list[engine.Document]) -> None:
+    """A tin man isn't told of as Nora, whoever asked for Nora."""
+    heroes = [document.told.world.persons["A"] for document in documents if document.about == "name"]
+    names = engine.lexicon.load().names
+    known = [person for person in heroes if person.name in (*names["f"], *names["m"])]
+    assert len(known) > 50 and len(known) < len(heroes)
+    assert all(person.name in names[person.gender] for person in known)
+
+
+def test_most_names_are_few_where_nobody_asks(documents: list[engine.Document]) -> None:
+    """A name on its own tells a girl from a boy only where it is often met; rare ones are for copying."""
+    count = Counter(person.name for document in documents if document.about not in ("name", "two", "mixed")
+                    for person in document.told.world.persons.values() if person.name)
+    assert sum(number for _, number in count.most_common(48)) > 0.7 * count.total() and len(count) > 200
 
 
 def test_words_kept_out_are_kept_out(documents: list[engine.Document]) -> None:
