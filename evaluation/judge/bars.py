@@ -89,15 +89,15 @@ def first_kind(text: str, kinds: Sequence[str]) -> str:
 
 
 def asked(told: Told, words: Words) -> bool | None:
-    """Tells whether a story is what was asked for; None where nothing was."""
-    ask, text = told.ask, told.text
+    """Tells whether a story is what was asked for; None where nothing was.  To say that it is is not to tell of it."""
+    ask, text = told.ask, prompts.without_lead(told.text)
     match ask.about:
         case "kind":
             return first_kind(text, tuple(words.kinds)) == ask.words[0]
         case "thing" | "place" | "unknown noun":
             return has(text, ask.words[0])
         case "theme":
-            return knowledge.on_theme(prompts.without_lead(text), ask.words[0])
+            return knowledge.on_theme(text, ask.words[0])
         case "two kinds":
             return all(has(text, kind) for kind in ask.words)
         case "unknown name":

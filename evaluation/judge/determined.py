@@ -41,7 +41,8 @@ def places(count: int) -> list[Place]:
             again = thing in seen
             if (again or thing in asked) and again not in taken and len(found[again]) < count:
                 taken.add(again)
-                found[again].append(Place(f"{document.prompt}\n".lstrip() + document.story[: word.start() - 1], thing, again))
+                told = len(document.text) - len(document.story) + word.start() - 1
+                found[again].append(Place(document.text[:told], thing, again))
             seen.add(thing)
     return found[False] + found[True]
 

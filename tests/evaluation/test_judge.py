@@ -109,10 +109,14 @@ def test_bars() -> None:
     ("thing", ("kite",), "He had a kitten.", False),
     ("thing", ("berry",), "He ate berries.", True),
     ("thing", ("风筝",), "小猫有一只风筝。", True),
+    ("thing", ("kite",), "This is a story about a kite. He had a ball.", False),
+    ("place", ("beach",), "This is a story about the beach. They went to the beach.", True),
     ("two kinds", ("fox", "owl"), "A fox met an owl.", True),
     ("two kinds", ("fox", "owl"), "A fox met a bear.", False),
+    ("two kinds", ("fox", "owl"), "This is a story about a fox and an owl. A fox met a bear.", False),
     ("unknown name", ("Zebulon",), "A fox named Zebulon. Zebulon ran.", True),
     ("unknown name", ("Zebulon",), "A fox named Zebulon. Zeb ran.", False),
+    ("unknown name", ("Zebulon",), "This is a story about Zebulon. A fox named Zebulon sat. Zeb ran.", False),
 ])  # fmt: skip
 def test_what_was_asked_for(about: str, words: tuple[str, ...], text: str, good: bool) -> None:
     assert bars.asked(Told(Ask("?", about, words), text, 5, True), WORDS) is good
