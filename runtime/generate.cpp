@@ -251,7 +251,7 @@ std::optional<Failure> Session::generate(std::string_view prompt, Echo echo) {
 }
 
 /// Completes what was written, and the logits, of which the fingerprint needs all.
-std::optional<Failure> Session::end(std::optional<Failure> failed) {
+std::optional<Failure> Session::end(const std::optional<Failure>& failed) {
     out_.write("\n");
     out_.finish();
     complete();

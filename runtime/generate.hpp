@@ -95,7 +95,7 @@ private:
     void complete();
     std::optional<Failure> answer(int previous, std::vector<int>* said);
     std::optional<Failure> take_turn(std::span<const int> tokens, std::vector<int>* said);
-    std::optional<Failure> end(std::optional<Failure> failed);
+    std::optional<Failure> end(const std::optional<Failure>& failed);
     std::optional<Failure> check_chat(const std::string& system) const;
     std::optional<Failure> output_failure() const;
     void put_token(int previous, int token);
