@@ -33,8 +33,8 @@ def test_facts_are_what_the_build_needs(model: Path, capsys: pytest.CaptureFixtu
     for named in ([], ["--tokenizer", str(tokenizer)]):
         assert generator.main(["facts", str(model), "--target", "portable", *named]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[:4] == ["name=odd_q8", "weight_types=q8", f"tokenizer={tokenizer}", "target=portable"]
-        assert [line.split("=")[0] for line in lines[4:]] == ["target_args", "target_header", "over_read"]
+        assert lines[:5] == ["name=odd_q8", "weight_types=q8", f"tokenizer={tokenizer}", "chat=", "target=portable"]
+        assert [line.split("=")[0] for line in lines[5:]] == ["target_args", "target_header", "over_read"]
 
 
 def test_the_arguments_are_kept_with_what_to_watch(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
