@@ -133,7 +133,9 @@ def test_where_nothing_can_be_written_every_tool_says_so_in_one_line(words: str,
     folder = checkout(tmp_path / "checkout")
     (folder / "generated/README.md").with_name("extra.cpp").write_text("nothing emits this\n")  # for tools/regen to remove
     tool, *arguments = words.split()
-    told = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool, *arguments, cwd=folder)
+    command(tmp_path / "bin", "debootstrap", "exit 1")  # tools/fresh looks for it first
+    told = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool, *arguments, cwd=folder,
+               env=environment(PATH=f"{tmp_path / 'bin'}:{PATH}"))  # fmt: skip
     assert str(folder) in one_line(told, 74) or "Read-only" in told.stderr
 
 

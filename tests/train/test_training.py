@@ -111,7 +111,7 @@ def test_what_binds_a_document_counts_more(pieces: tokenizer.Tokenizer) -> None:
     # Counted by the pieces alone: what was decided is a run of heavy tokens that begins with the story.
     decided = len(pieces.encode(document.text[: document.decided[1]]))
     assert weights[0, one.learn_from : decided - 1].min() == 4.0 and weights[0, decided + 1 :].min() == 1.0
-    plain = data.example(Line("", document.story), pieces, own=own)
+    plain = data.example(engine.Document("", document.told), pieces, own=own)
     name = document.told.world.persons["A"].name
     first = len(pieces.encode(document.story[: document.story.index(name)].rstrip()))
     assert plain.binds[1 + first] and not plain.binds[1:first].all()
