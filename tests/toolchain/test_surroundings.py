@@ -135,7 +135,7 @@ def test_where_nothing_can_be_written_every_tool_says_so_in_one_line(words: str,
     tool, *arguments = words.split()
     command(tmp_path / "bin", "debootstrap", "exit 1")  # tools/fresh looks for it first
     told = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool, *arguments, cwd=folder,
-               env=environment(PATH=f"{tmp_path / 'bin'}:{PATH}"))  # fmt: skip
+               env=environment(PATH=f"{tmp_path / 'bin'}:{PATH}", STORYBAKE_MODELS=""))  # fmt: skip
     assert str(folder) in one_line(told, 74) or "Read-only" in told.stderr
 
 
