@@ -19,11 +19,11 @@ from pathlib import Path
 
 from benchmarks.measure import BenchError, Spread, count, run_once
 from benchmarks.report import spread
-from codegen.errors import reason
+from benchmarks.shapes import ROOT, run
+from codegen.command import run_command
 from tests import seeded
 from tools.simulator.figures import guess_always
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-hosts"
 LLAMA = ROOT / ".toolchain" / "llama" / "usr"
 TOKENS = 256
@@ -44,14 +44,6 @@ class Contest:
 
     label: str
     commands: dict[str, list[str]]
-
-
-def run(*command: str | Path) -> None:
-    """Runs a step of building; raises BenchError with its last line."""
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
-    if result.returncode != 0:
-        why, exit_code = reason(result.stdout + result.stderr)
-        raise BenchError(f"{' '.join(map(str, command))[:80]}: expected exit code 0, found {result.returncode}: {why}", exit_code)
 
 
 def model(recipe: str) -> Path:
@@ -181,4 +173,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("benchmarks.hosts", main)

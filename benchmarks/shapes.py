@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,23 +31,26 @@ def is_shape(name: str) -> bool:
     return name in seeded.RECIPES
 
 
+def run(*command: str | Path, env: Mapping[str, str] | None = None) -> None:
+    """Runs a step of building. BenchError, with the line that says why, when it fails."""
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False, text=True)
+    if result.returncode != 0:
+        why, exit_code = reason(result.stdout + result.stderr)
+        raise BenchError(f"{' '.join(map(str, command))[:80]}: expected exit code 0, found {result.returncode}: {why}", exit_code)
+
+
 def build(name: str, folder: Path) -> tuple[Path, Building]:
     """Writes the checkpoint of a recipe and builds it from nothing; the build folder. BenchError when that fails."""
     model = seeded.write(folder / "models", name)
     made = folder / name
     shutil.rmtree(made, ignore_errors=True)
 
-    def run(*command: str) -> float:
+    def seconds(*command: str) -> float:
         begin = time.monotonic()
-        result = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"CCACHE_DISABLE": "1"}, capture_output=True, check=False, text=True
-        )
-        if result.returncode != 0:
-            why, exit_code = reason(result.stdout + result.stderr)
-            raise BenchError(f"{' '.join(command)[:80]}: expected exit code 0, found {result.returncode}: {why}", exit_code)
+        run(*command, env=os.environ | {"CCACHE_DISABLE": "1"})
         return time.monotonic() - begin
 
-    run("meson", "setup", str(made), f"-Dmodel={model}", "-Dtests=enabled")
-    generate_s = run("ninja", "-C", str(made), "generated/kernels.cpp", "weights.bin")
-    compile_s = run("ninja", "-C", str(made), name)
+    seconds("meson", "setup", str(made), f"-Dmodel={model}", "-Dtests=enabled")
+    generate_s = seconds("ninja", "-C", str(made), "generated/kernels.cpp", "weights.bin")
+    compile_s = seconds("ninja", "-C", str(made), name)
     return made, Building(generate_s, compile_s, program_of(made).stat().st_size)
