@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,14 @@ VOCAB_SIZE = 2048
 TOKENIZER_STORIES = 20_000
 UNAVAILABLE = 69
 SELF_TEST = 70
+
+
+def not_negative(text: str) -> float:
+    """Reads a number from 0 on, for argparse."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0 on")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +59,11 @@ def parser() -> argparse.ArgumentParser:
     for name, what in (("dim", "width"), ("hidden", "hidden width"), ("layers", "layers"), ("heads", "heads"),
                        ("kv-heads", "key/value heads"), ("context", "positions")):  # fmt: skip
         made.add_argument(f"--{name}", type=int, metavar="N", help=f"{what} (default: that of the shipped model)")
+    made.add_argument("--weight-decay", type=not_negative, default=default.weight_decay, metavar="D", help="AdamW's, of "
+                      "matrices (default: %(default)s)")  # fmt: skip
     made.add_argument("--vocabulary", type=int, default=VOCAB_SIZE, metavar="N", help="pieces (default: %(default)s)")
+    made.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.bin of --vocabulary pieces, instead of "
+                      "learning one")  # fmt: skip
     made.add_argument("--threads", type=int, default=1, metavar="N", help="threads on a processor (default: %(default)s)")
     made.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default: a GPU if PyTorch sees one)")
     made.add_argument("--plain", action="store_true", help="do without the steps that a C++ compiler fuses")
@@ -64,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def vocabulary(args: argparse.Namespace) -> tokenizer.Tokenizer:
-    """Finds the tokenizer of --from, or the run's own: learned the first time, kept in its folder."""
+    """Finds the tokenizer of --from, that of --tokenizer, or the run's own: learned the first time, kept in its folder."""
     if args.start is not None:
         vocab_size = open_model(args.start).model.vocab_size
         beside = find_tokenizer(args.start, vocab_size)
@@ -72,6 +85,8 @@ def vocabulary(args: argparse.Namespace) -> tokenizer.Tokenizer:
             raise BakeError(f"--from {args.start}: found no tokenizer beside it, expected one such as "
                             f"{args.start.stem}.tokenizer.bin", 66)  # fmt: skip
         return tokenizer.read(beside, vocab_size)
+    if args.tokenizer is not None:
+        return tokenizer.read(args.tokenizer, args.vocabulary)
     path = args.work / "tokenizer.bin"
     if path.exists():
         return tokenizer.read(path, args.vocabulary)
@@ -123,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     start = "random" if args.start is None else args.start.name
     material = loop.Material(engine.document, pieces, weights, start)
     decay = args.steps // 4 if args.decay is None else args.decay
-    wanted = data.Run(args.seed, args.batch, args.steps, args.warmup, decay, args.peak)
+    wanted = data.Run(args.seed, args.batch, args.steps, args.warmup, decay, args.peak, weight_decay=args.weight_decay)
     if args.sweep is not None:
         rates = [float(rate) for rate in args.sweep.split(",")]
         found = loop.sweep(wanted, config, material, rates, int(args.tokens), args.work, device, args.threads)
@@ -157,6 +172,8 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = parser().parse_args(argv)
+    if args.tokenizer is not None and args.start is not None:
+        parser().error("--tokenizer: --from brings its own along: give one of them")
     try:
         return run(args)
     except BakeError as error:

@@ -55,8 +55,9 @@ Source = Callable[[int, int], Document]
 class Run:
     """Defines a training run; a run may be resumed only with the same values, but `steps` and `decay` may change.
 
-    `batch` counts stories; `warmup` and `decay` count steps.  Until the decay, what binds a document together counts
-    `binding` times, see Example: which name, which thing, which plot is a tenth of the tokens, and what is learned last.
+    `batch` counts stories; `warmup` and `decay` count steps; `weight_decay` is AdamW's, of matrices.  Until the decay of the
+    rate, what binds a document together counts `binding` times, see Example: which name, which thing, which plot is a tenth of
+    the tokens, and what is learned last.
     """
 
     seed: int = 1
@@ -66,6 +67,7 @@ class Run:
     decay: int = 6_000
     peak: float = 3e-3
     binding: float = 4.0
+    weight_decay: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Example:
     """Holds one document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and which tokens
     bind it together: a word of its own that comes again, a name, and what a document says its prompt decides."""
 
-    tokens: NDArray[np.int16]
+    tokens: NDArray[np.int32]
     learn_from: int
     binds: NDArray[np.bool_]
 
@@ -112,7 +114,7 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
             at, character = at + len(pieces), character + len(word)
     # The newline after the prompt is still part of what is given; the first learned target follows it.
     prompt = 1 + len(tokenizer.encode(document.prompt, odd)) if document.prompt else 1
-    return Example(np.array(ids, np.int16), prompt, binds)
+    return Example(np.array(ids, np.int32), prompt, binds)
 
 
 def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
@@ -223,7 +225,11 @@ def fingerprint(source: Source, tokenizer: Tokenizer, seed: int) -> int:
 
 
 def check_resume(saved: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Raises ValueError naming the first value in which an interrupted run differs from the one asked for."""
+    """Raises ValueError naming the first value in which an interrupted run differs from the one asked for.
+
+    A value that a state lacks, as it was saved before there was a choice, is the default.
+    """
+    saved = {**asdict(Run()), **saved}
     for key, value in wanted.items():
         if key not in ("steps", "decay") and saved.get(key) != value:
             raise ValueError(f"resume: {key}: the interrupted run has {saved.get(key)}, this one {value}; "

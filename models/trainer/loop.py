@@ -107,7 +107,7 @@ class Trainer:
             for mine, shared in zip(copy.parameters(), self.network.parameters()):
                 mine.data = shared.data
         vectors = [p for p in self.network.parameters() if p.dim() == 1]
-        groups = [{"params": list(self.network.matrices()), "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [{"params": list(self.network.matrices()), "weight_decay": run.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=run.peak, betas=(0.9, 0.99), foreach=True)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.held_out = data.held_out(material.source, material.tokenizer, run, CHECK_STORIES, config.seq_len)

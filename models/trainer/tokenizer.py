@@ -41,7 +41,8 @@ class Tokenizer:
     def encode(self, text: str, instead: Mapping[str, Sequence[int]] = MappingProxyType({})) -> list[int]:
         """Finds the ids of a text without BOS: a space in front unless it is empty, then the best-scoring merge, repeatedly.
 
-        Works word by word, which gives the same ids as `encode_plainly` because no piece crosses a word boundary.
+        Works word by word, which gives the same ids as `encode_plainly` because no piece that was learned here crosses a word
+        boundary; those of another's file that do are not used.
         Words that `instead` has, with the space before them if there is one, take the ids it has for them.
         """
         return [one for _, pieces in self.encode_words(text, instead) for one in pieces]
@@ -99,9 +100,17 @@ class Tokenizer:
 
 
 def read(path: Path, vocab_size: int) -> Tokenizer:
-    """Reads a `tokenizer.bin`.  Raises BakeError as `codegen.tokenizer.read_tokenizer` does."""
+    """Reads a `tokenizer.bin`.
+
+    Raises BakeError as `codegen.tokenizer.read_tokenizer` does, ValueError for pieces that no story can be cut into here.
+    """
     data = read_tokenizer(path, vocab_size)
-    return Tokenizer(tuple(piece.decode("utf-8") for piece in data.pieces), data.scores)
+    if data.first_byte != FIRST_BYTE:
+        raise ValueError(f"{path.name}: found no byte tokens at ids 3 to 258, expected <0x00> to <0xFF>: give a tokenizer that has them")
+    try:
+        return Tokenizer(tuple(piece.decode("utf-8") for piece in data.pieces), data.scores)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name}: found the piece {error.object!r}, expected UTF-8: export the tokenizer again") from error
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:

@@ -136,6 +136,41 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
+def test_weight_decay_draws_together_what_no_story_has(tmp_path: Path, pieces: tokenizer.Tokenizer) -> None:
+    """Bytes beyond ASCII are in no story: their gradients are nearly the same, so what tells them apart only decays."""
+
+    def spread(weight_decay: float) -> float:
+        run = data.Run(batch=1, steps=25, decay=0, warmup=1, peak=2e-3, weight_decay=weight_decay)
+        folder = tmp_path / str(weight_decay)
+        folder.mkdir()
+        trainer = loop.Trainer(run, SMALL, loop.Material(engine.document, pieces), folder)
+        assert trainer.fit(lambda line: None)
+        rows = trainer.network.token_embedding_table.detach()[3 + 128 : 3 + 256]
+        return float((rows - rows.mean(0)).norm())
+
+    apart, together = spread(0.0), spread(40.0)
+    assert together < 0.3 * apart  # 25 steps of 1 - 0.002 * 40 leave 0.12
+
+
+def test_a_tokenizer_is_brought_along(work: Path, tmp_path: Path) -> None:
+    """Its pieces are the run's, and a run does not go on with others."""
+    brought = tmp_path / "brought.bin"
+    shutil.move(work / "tokenizer.bin", brought)
+    done = train(work, "--tokenizer", brought, "--weight-decay", 0.1, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    assert (work / "tinytales.tokenizer.bin").read_bytes() == brought.read_bytes() and "learning" not in done.stderr
+    for code, said, *more in (
+        (65, "weight_decay: the interrupted run has 0.1, this one 0.05;", "--tokenizer", brought),
+        (65, "brought.bin: found 800 pieces, the model has 801", "--tokenizer", brought, "--vocabulary", 801),
+        (66, "none.bin: no such file", "--tokenizer", tmp_path / "none.bin"),
+        (2, "--from brings its own along", "--tokenizer", brought, "--from", work / "tinytales.pt"),
+        (2, "found -1, expected a number from 0 on", "--weight-decay", -1),
+        (2, "found nan, expected a number from 0 on", "--weight-decay", "nan"),
+    ):
+        refused = train(work, "--steps", 2, *more)
+        assert (refused.returncode, said in refused.stderr.splitlines()[-1]) == (code, True), refused.stderr
+
+
 def test_interrupt_saves(work: Path) -> None:
     command = [ROOT / "tools" / "train", "--work", work, "--out", work, *SIZES, "--steps", "100000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -1,5 +1,6 @@
 """The tokenizer: round trip, llama2.c's greedy merging, its file format, and refusal of a tiny corpus."""
 
+import re
 import struct
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from models import engine
 from models.trainer import tokenizer
 
 from codegen.formats import open_model
+from codegen.tokenizer import TokenizerData, to_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +54,17 @@ def test_file_round_trip_and_format(trained: tokenizer.Tokenizer, tmp_path: Path
     assert (longest, score, data[12:12 + length]) == (max(len(p.encode()) for p in trained.pieces), 0.0, b"<unk>")
     again = tokenizer.read(path, 1024)
     assert again.pieces == trained.pieces and again.scores == trained.scores
+
+
+def test_a_tokenizer_that_cuts_no_story_is_refused(trained: tokenizer.Tokenizer, tmp_path: Path) -> None:
+    whole = [piece.encode() for piece in trained.pieces]
+    for said, pieces in (
+        ("found no byte tokens at ids 3 to 258", [b"piece %d" % i if 3 <= i < 259 else piece for i, piece in enumerate(whole)]),
+        (r"found the piece b'\xe9t\xe9', expected UTF-8", [*whole[:-1], b"\xe9t\xe9"]),
+    ):
+        (tmp_path / "bad.bin").write_bytes(to_bytes(TokenizerData(tuple(pieces), trained.scores)))
+        with pytest.raises(ValueError, match=re.escape(f"bad.bin: {said}")):
+            tokenizer.read(tmp_path / "bad.bin", len(pieces))
 
 
 def test_a_corpus_too_small_is_refused(documents: list[engine.Document]) -> None:

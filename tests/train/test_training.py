@@ -80,9 +80,23 @@ def test_resume_continues_only_the_same_run() -> None:
     data.check_resume(saved, data.identity(replace(run, steps=2000, decay=5), dims, 7, "random"))
     others = (data.identity(replace(run, seed=2), dims, 7, "random"), data.identity(run, {"dim": 64}, 7, "random"),
               data.identity(run, dims, 8, "random"), data.identity(run, dims, 7, "tinytales.bin"))  # fmt: skip
-    for other in others:
-        with pytest.raises(ValueError, match="resume: (seed|dim|corpus_crc|start): the interrupted run has"):
+    for other in (*others, data.identity(replace(run, weight_decay=0.1), dims, 7, "random")):
+        with pytest.raises(ValueError, match="resume: (seed|dim|corpus_crc|start|weight_decay): the interrupted run has"):
             data.check_resume(saved, other)
+    # A state of before there was a choice has the default.
+    del saved["weight_decay"]
+    data.check_resume(saved, data.identity(run, dims, 7, "random"))
+    with pytest.raises(ValueError, match=r"weight_decay: the interrupted run has 0\.05, this one 0\.1;"):
+        data.check_resume(saved, data.identity(replace(run, weight_decay=0.1), dims, 7, "random"))
+
+
+def test_tokens_of_a_large_vocabulary_keep_their_ids() -> None:
+    """Ids beyond 16 bits, as Gemma's are."""
+    letters = [chr(0x4E00 + index % 20_000) * (1 + index // 20_000) for index in range(40_000)]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    large = tokenizer.Tokenizer(tuple(pieces), (0.0,) * len(pieces))
+    one = data.example(Line("", letters[39_999]), large)
+    assert one.tokens.max() == len(pieces) - 1 and one.tokens.min() > 0
 
 
 def test_documents_become_examples_that_learn_the_story_only(pieces: tokenizer.Tokenizer) -> None:
