@@ -1,6 +1,7 @@
 """Measures the field's shapes on this machine, in turn with llama.cpp and llama2.c, and prints the table of docs/performance.md:
 
-    python3 -m benchmarks.hosts [--shapes stories15M,stories42M,stories110M] [--threads 1,2] [--rounds 5] [--llama2c FOLDER]
+    python3 -m benchmarks.hosts [--shapes stories15M,stories42M,stories110M] [--types float32,int8,int4] [--threads 1,2]
+                                [--rounds 5] [--llama2c FOLDER]
 
 Everything is built first (--build-only ends there), in build-hosts/, from seeded weights. llama.cpp is that of
 `tools/toolchain llama`; FOLDER has llama2.c's run.c and runq.c, which print `achieved tok/s`.
@@ -20,6 +21,7 @@ from pathlib import Path
 from benchmarks.measure import BenchError, Spread, count, run_once
 from benchmarks.report import spread
 from benchmarks.shapes import ROOT, run
+from codegen.build_folder import set_up
 from codegen.command import run_command
 from tests import seeded
 from tools.simulator.figures import guess_always
@@ -56,8 +58,8 @@ def bake(recipe: str, *options: str) -> str:
     """Builds a program of a recipe; returns its path."""
     folder = BUILD / "-".join([recipe, *(Path(option.partition("=")[2]).stem for option in options)])
     print(f"building {folder.name}", file=sys.stderr)
-    if not (folder / "build.ninja").exists():
-        run("meson", "setup", folder, f"-Dmodel={model(recipe)}", "-Dtests=disabled", "-Dstoryteller=disabled", *options)
+    settings = [f"-Dmodel={model(recipe)}", "-Dtests=disabled", "-Dstoryteller=disabled", *options]
+    set_up(folder, settings, lambda command: run(*command))
     run("ninja", "-C", folder, recipe)
     return str(folder / recipe)
 
@@ -83,10 +85,12 @@ def llama2c(folder: Path, program: str, shape: str, suffix: str) -> list[str]:
     return [str(made), str(path), "-z", str(path.with_suffix(".tokenizer.bin")), "-t", "0", "-n", str(TOKENS)]
 
 
-def contests(shapes: list[str], threads: list[int], sources: Path | None) -> Iterator[Contest]:
+def contests(shapes: list[str], types: list[str], threads: list[int], sources: Path | None) -> Iterator[Contest]:
     """Builds the lines of the table."""
     for shape in shapes:
         for label, kind, suffix, options, program in TYPES:
+            if label not in types:
+                continue
             own = bake(shape + suffix, *options)
             for n in threads:
                 commands = {"storybake": [own, "-t", "0", "-n", str(TOKENS), "--threads", str(n)]}
@@ -103,18 +107,24 @@ def take_turns(commands: dict[str, list[str]], rounds: int) -> dict[str, Spread]
     return {name: Spread.of([one[name] for one in runs]) for name in commands}
 
 
-def collapsed(threads: list[int]) -> Iterator[tuple[str, list[str], list[str], list[str]]]:
-    """Builds the model with collapsed rows: all of them computed, with a certificate, and with a guess for every token."""
-    for label, suffix in (("float32", ""), ("int8", "_q8")):
+def collapsed(types: list[str], threads: list[int]) -> Iterator[Contest]:
+    """Builds the model with collapsed rows: all of them computed, with a certificate, and with a guess for every token; llama.cpp
+    has the same shape with rows that are not collapsed, which is the same to it."""
+    for label, kind, suffix, options, _ in TYPES:
+        if label not in types:
+            continue
         recipe = f"collapsed15M{suffix}"
         model(recipe)
         table = BUILD / "models" / f"{recipe}.guesses"
         guess_always(table, recipe)
-        programs = [bake(recipe, option) for option in ("-Dcertify=false", "-Dcertify=true", f"-Ddraft={table}")]
+        settings = {"all rows": "-Dcertify=false", "certified": "-Dcertify=true", "guessing": f"-Ddraft={table}"}
+        programs = {name: bake(recipe, setting, *options) for name, setting in settings.items()}
         for n in threads:
-            options = ["-n", str(TOKENS), "-s", "1", "--threads", str(n)]
-            whole, certified, guessing = ([program, *options] for program in programs)
-            yield f"{label}, {n}", whole, certified, [*guessing, "--profile"]
+            asked = ["-n", str(TOKENS), "-s", "1", "--threads", str(n)]
+            commands = {name: [program, *asked] for name, program in programs.items()}
+            if (LLAMA / "bin").is_dir():
+                commands["llama.cpp"] = llama_bench("stories15M", kind, n)
+            yield Contest(f"{label}, {n}", commands)
 
 
 def cost_of_two(command: list[str]) -> float:
@@ -129,6 +139,7 @@ def cost_of_two(command: list[str]) -> float:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks.hosts", description="Measures shapes in turn with others' programs.")
     parser.add_argument("--shapes", default="stories15M,stories42M,stories110M", help="recipes of tests/seeded.py (all three)")
+    parser.add_argument("--types", default="float32,int8,int4", help="types of weights (all three)")
     parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
     parser.add_argument("--rounds", type=count, default=5, help="rounds that are counted (default 5)")
     parser.add_argument("--llama2c", type=Path, metavar="FOLDER", help="where run.c and runq.c are")
@@ -140,8 +151,12 @@ def main(argv: list[str]) -> int:
         for shape in shapes:
             if shape not in seeded.STORIES:
                 raise BenchError(f"{shape}: expected {', '.join(seeded.STORIES)}", 2)
-        lines = list(contests(shapes, threads, args.llama2c))
-        rows = list(collapsed(threads))
+        types = args.types.split(",")
+        for label in types:
+            if label not in (known := [kind[0] for kind in TYPES]):
+                raise BenchError(f"{label}: expected {', '.join(known)}", 2)
+        lines = list(contests(shapes, types, threads, args.llama2c))
+        rows = list(collapsed(types, threads))
         if args.build_only:
             return 0
         print(f"{args.rounds} rounds of {TOKENS} tokens, {os.cpu_count()} processors, a load of {os.getloadavg()[0]:.1f} before\n")
@@ -155,14 +170,19 @@ def main(argv: list[str]) -> int:
                 there = name in found
                 cells += [spread(found[name]), f"{found['storybake'].median / found[name].median:.1f}"] if there else ["", ""]
             print("| " + " | ".join(cells) + " |", flush=True)
-        print("\n| 22,000 of 32,000 rows collapsed, sampled | all rows | certified | ratio | two positions | guesses, computed |")
-        print("| --- " * 6 + "|")
-        for label, whole, certified, guessing in rows:
-            found = take_turns({"whole": whole, "certified": certified}, args.rounds)
-            cost = cost_of_two(guessing)
+        columns = ["22,000 of 32,000 rows collapsed, sampled", "all rows", "certified", "ratio", "two positions", "guesses, computed"]
+        columns += ["llama.cpp", "certified to it", "guesses to it"]
+        print(f"\n| {' | '.join(columns)} |")
+        print("| --- " * len(columns) + "|")
+        for line in rows:
+            cost = cost_of_two([*line.commands.pop("guessing"), "--profile"])
+            found = take_turns(line.commands, args.rounds)
             once = found["certified"].median
-            cells = [label, spread(found["whole"]), spread(found["certified"]), f"{once / found['whole'].median:.2f}",
-                     f"{cost:.2f}", f"{once * max(TOKENS_A_PASS / cost, 1):.0f}"]  # fmt: skip
+            guessed = once * max(TOKENS_A_PASS / cost, 1)
+            cells = [line.label, spread(found["all rows"]), spread(found["certified"]), f"{once / found['all rows'].median:.2f}",
+                     f"{cost:.2f}", f"{guessed:.0f}"]  # fmt: skip
+            peer = found.get("llama.cpp")
+            cells += [spread(peer), f"{once / peer.median:.1f}", f"{guessed / peer.median:.1f}"] if peer else ["", "", ""]
             print("| " + " | ".join(cells) + " |", flush=True)
     except argparse.ArgumentTypeError as error:
         parser.error(f"--threads: {error}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from codegen.build_folder import set_up
 from codegen.errors import IO, BakeError, reason
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,23 +41,21 @@ def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Pat
     options += [f"-Dtokenizer={tokenizer.resolve()}"] if tokenizer else []
     digest = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8]
     build = folder / f"{model.stem}-{re.sub('[^a-z0-9]+', '-', variant.name).strip('-')}-{digest}"
-    if not (build / "build.ninja").exists():
-        shutil.rmtree(build, ignore_errors=True)  # Meson stumbles over what a setup that was cut short has left
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BakeError(f"{folder}: can't be written: {error.strerror}; name another folder with --build", IO) from error
-        _run(variant, ["meson", "setup", str(build), str(ROOT), *options])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BakeError(f"{folder}: can't be written: {error.strerror}; name another folder with --build", IO) from error
+    set_up(build, [str(ROOT), *options], lambda command: _run(variant, command))
     return build
 
 
 def compiled(variant: Variant, build: Path, program: str = "logits") -> Path:
     """Compiles a program of evaluation/meson.build in a build folder. Raises BakeError with what the compiler said."""
-    _run(variant, ["meson", "compile", "-C", str(build), program])
+    _run(variant, ["meson", "compile", "-C", build, program])
     return build / "evaluation" / program
 
 
-def _run(variant: Variant, command: list[str]) -> None:
+def _run(variant: Variant, command: list[str | Path]) -> None:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
     except OSError as error:

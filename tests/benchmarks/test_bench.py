@@ -17,6 +17,7 @@ from benchmarks.measure import BenchError, Kernel, Spread, prompt_within, run_on
 from benchmarks.report import Row, svg, text, ticks
 from benchmarks.shapes import Building, is_shape
 from benchmarks.shapes import build as build_shape
+from tools.simulator import figures
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 
@@ -218,6 +219,30 @@ def test_hosts_read_what_two_positions_cost(tmp_path: Path) -> None:
         hosts.cost_of_two([str(program(tmp_path, "true"))])
 
 
-def test_hosts_refuse_a_shape_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert hosts.main(["--shapes", "stories1M"]) == 2
-    assert capsys.readouterr().err == "benchmarks.hosts: stories1M: expected stories15M, stories42M, stories110M, wide1B\n"
+@pytest.mark.parametrize("option,value,known", [("--shapes", "stories1M", "stories15M, stories42M, stories110M, wide1B"),
+                                                ("--types", "float32,q5", "float32, int8, int4")])  # fmt: skip
+def test_hosts_refuse_what_is_none(option: str, value: str, known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hosts.main([option, value]) == 2
+    assert capsys.readouterr().err == f"benchmarks.hosts: {value.split(',')[-1]}: expected {known}\n"
+
+
+def test_what_a_setup_that_was_cut_short_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the table of hosts and by the simulator's figures, which set their folders up only once."""
+
+    def meson(*command: str | Path) -> None:
+        if command[1] == "setup":
+            folder = next(Path(word) for word in command if str(word).startswith(str(tmp_path / "build")))
+            folder.mkdir(parents=True)  # which fails where something was left
+            (folder / "build.ninja").touch()
+
+    monkeypatch.setattr(hosts, "run", meson)
+    monkeypatch.setattr(figures, "check_call", lambda command: meson(*command))
+    for module, bake, name in ((hosts, lambda: hosts.bake("odd", "-Dcertify=false"), "odd-false"),
+                               (figures, lambda: figures.build("odd", [], "odd"), "odd")):  # fmt: skip
+        monkeypatch.setattr(module, "BUILD", tmp_path / "build" / module.__name__)
+        left = module.BUILD / name / "meson-private" / "cmd_line.txt"
+        left.parent.mkdir(parents=True)
+        left.touch()
+        for _ in range(2):
+            bake()
+            assert sorted(path.name for path in (module.BUILD / name).iterdir()) == ["build.ninja"]

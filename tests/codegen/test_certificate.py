@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import at_hand
 import numpy as np
 import pytest
 
 from codegen.certificate import REACH, Tail, find_tail, reorder
+from codegen.formats import open_model, open_tokenizer
+from codegen.pack import write_packed
+from codegen.plan import make_plan
 from codegen.quantize import quantize_q4, quantize_q8
+from codegen.targets import TARGETS
 from codegen.tensor import FloatArray, Quantized, Tensor
 
 DIM = 32
@@ -87,3 +94,17 @@ def test_a_norm_of_zeros_is_no_division_by_zero() -> None:
     tail = find_tail(w, np.zeros(DIM, np.float32), 16)
     if tail is not None:
         assert np.isfinite(tail.radius)
+
+
+@pytest.mark.parametrize(("name", "same"), [("seeded260K", True), ("seeded_gqa_untied_q8", True), ("collapsed_q8", False)])
+def test_where_no_rows_lie_together_nothing_is_stored(name: str, same: bool, tmp_path: Path) -> None:
+    """The option changes no byte of what is baked of such a model, so its program is as fast as without."""
+    file = at_hand.model(name)
+    source, baked = open_model(file), []
+    vocabulary = open_tokenizer(file.with_name(f"{name}.tokenizer.bin"), source.model.vocab_size)
+    for certify in (True, False):
+        folder = tmp_path / str(certify)
+        folder.mkdir()
+        write_packed(source, make_plan(source.model, TARGETS["avx512"]), vocabulary, b"", True, certify, folder)
+        baked.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert len(baked[0]) == 4 and (baked[0] == baked[1]) == same

@@ -7,13 +7,13 @@ docs/robot.md `robot`.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen.build_folder import set_up
 from codegen.errors import reason
 from tools.simulator.simulate import ROOT, Simulator, SimulatorError, address_of, plain_names, prepare
 
@@ -84,10 +84,8 @@ def build(name: str, options: list[str], program: str, cross: tuple[str, ...] = 
     """Builds a program in a folder of its own, or brings it up to date; returns its path."""
     folder = BUILD / name
     print(f"building {name}", file=sys.stderr)
-    if not (folder / "build.ninja").exists():
-        shutil.rmtree(folder, ignore_errors=True)  # Meson stumbles over what a setup that was cut short has left
-        files = [word for file in cross for word in ("--cross-file", f"cross/{file}.ini")]
-        check_call(["meson", "setup", *files, *options, folder])
+    files = [word for file in cross for word in ("--cross-file", f"cross/{file}.ini")]
+    set_up(folder, [*files, *options], check_call)
     check_call(["ninja", "-C", folder, program])
     return folder / program
 
