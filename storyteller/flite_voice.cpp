@@ -31,7 +31,7 @@ struct FliteName {
     bool one_pitch = false;  // says that the pitch is in the recordings, with no model of it that could be shifted
 };
 
-constexpr std::array<FliteName, 5> kVoices = {{
+constexpr std::array<FliteName, 5> kFliteVoices = {{
     {"slt", register_cmu_us_slt, -16.1},
     {"kal16", register_cmu_us_kal16, -28.3},
     {"rms", register_cmu_us_rms, -21.5, true},
@@ -89,7 +89,7 @@ private:
 
 std::string voice_names() {
     std::string names;
-    for (const FliteName& voice : kVoices) {
+    for (const FliteName& voice : kFliteVoices) {
         names += std::string(voice.name) + ", ";
     }
     return names + "espeak[:LANGUAGE]";
@@ -99,7 +99,7 @@ Result<std::unique_ptr<Voice>> open_voice(const std::string& name, Manner manner
     if (name == "espeak" || name.starts_with("espeak:")) {
         return open_espeak(name, manner);
     }
-    for (const FliteName& voice : kVoices) {
+    for (const FliteName& voice : kFliteVoices) {
         if (name.empty() || name == voice.name) {
             if (voice.one_pitch && manner.pitch != 100) {
                 warn(say(Message::kPitchKept, {voice.name}));

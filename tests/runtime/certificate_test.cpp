@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -16,6 +17,12 @@ namespace storybake {
 namespace {
 
 using Floats = std::vector<float>;
+
+/// Counts rounds, a tenth of the usual ones under a sanitizer (STORYBAKE_TEST_SANITIZED), which is for each kind of
+/// access.
+int rounds(int usual) {
+    return std::getenv("STORYBAKE_TEST_SANITIZED") != nullptr ? usual / 10 : usual;
+}
 
 /// Logits of a vocabulary by token, and which tokens are the tail.
 struct Case {
@@ -92,7 +99,7 @@ TEST(Certificate, NeverChangesAToken) {
     std::mt19937 random(11);
     int proven = 0;
     int drawn = 0;
-    for (int round = 0; round < 4000; ++round) {
+    for (int round = 0; round < rounds(4000); ++round) {
         const std::size_t size = 2 + random() % (round % 10 == 0 ? 3000 : 60);
         const float scales[] = {0.001F, 0.5F, 3.0F, 8.0F, 20.0F};
         const float depths[] = {-1.0F, 0.0F, 0.5F, 4.0F, 12.0F, 20.0F};
@@ -118,7 +125,7 @@ TEST(Certificate, NeverChangesATokenThatIsChosenAmongFewer) {
     std::mt19937 random(17);
     int proven = 0;
     int drawn = 0;
-    for (int round = 0; round < 6000; ++round) {
+    for (int round = 0; round < rounds(6000); ++round) {
         const std::size_t size = 2 + random() % (round % 20 == 0 ? 2000 : 40);
         const float scales[] = {0.5F, 3.0F, 8.0F};
         const float depths[] = {0.0F, 0.5F, 4.0F, 12.0F, 20.0F};
@@ -291,7 +298,7 @@ TEST(Certificate, NeverTrustsTheFarTooMuch) {
     std::uniform_real_distribution<float> near(-3.0F, 0.0F);
     int proven = 0;
     int drawn = 0;
-    for (int round = 0; round < 400; ++round) {
+    for (int round = 0; round < rounds(400); ++round) {
         const std::size_t size = 500 + random() % 5000;
         const float depth = 8.02F + static_cast<float>(random() % 100) / 100.0F;
         Case one{Floats(size, -depth), std::vector<bool>(size, false), -20.1, -19.9};
