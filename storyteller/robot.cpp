@@ -226,7 +226,10 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
     }
     topic_ = wanted;
     last_ = story_about(topic_, length);
-    return tell();
+    last_->wish = topic_;
+    std::optional<Failure> failed = tell();
+    seed_ = last_->seed + 1;
+    return failed;
 }
 
 std::optional<Failure> Robot::say_aloud(const std::string& words) {

@@ -195,6 +195,10 @@ std::optional<Failure> set_max_sentences(Options& options, const OptionRow& row,
     return set_number(own(options).max_sentences, row, text, 1, 1000);
 }
 
+std::optional<Failure> set_rehearsals(Options& options, const OptionRow& row, const char* text) {
+    return set_number(own(options).rehearsals, row, text, 0, 20);
+}
+
 std::optional<Failure> set_wish(Options& options, const OptionRow& /*row*/, const char* text) {
     own(options).wish = text;
     return std::nullopt;
@@ -320,6 +324,7 @@ Result<SpeechOptions> parse_speech_options(int argc, char* const* argv) {
     SpeechOptions options;
     options.temperature = 0.8F;  // Serves listeners: fewer words are odd than at 1.
     options.steps = 0;           // Tells to the end.
+    options.rehearsals = kWishes.prompt_is_told || kWishes.asks_by_chat ? 0 : 5;
     std::vector<const char*> operands;
     if (auto failed = read_options(argc, argv, options, operands)) {
         return *failed;

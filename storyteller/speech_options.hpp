@@ -28,8 +28,9 @@ struct SpeechOptions : Options {
     Manner manner;
     int volume = 100;  // percent
     int max_sentences = 0;
-    std::string wav;    // file to write; empty: none
-    Words snd_command;  // empty: found, unless there is a WAV file
+    int rehearsals = 0;  // are what a story that lacks what was wished for is replaced by at most
+    std::string wav;     // file to write; empty: none
+    Words snd_command;   // empty: found, unless there is a WAV file
     HookCommands on;
 
     // Say how the story is wished for.

@@ -28,29 +28,6 @@ constexpr int kPlaces = 3;                 // for a choice are looked at,
 constexpr int kBetweenPlaces = 2;          // so many sentences apart
 constexpr std::uint64_t kWaysTried = 8;    // until two are found that can be offered
 
-/// Collects a text that nobody hears; with `one_sentence` no more than the first.
-class Collector final : public TextSink {
-public:
-    explicit Collector(const Controls& controls, bool one_sentence = false)
-        : TextSink(one_sentence), controls_(controls), one_sentence_(one_sentence) {}
-
-    [[nodiscard]] bool full() const override {
-        return controls_.cut || (one_sentence_ && first_sentence(text, false) > 0);
-    }
-
-    std::string text;
-
-private:
-    int emit(std::string_view part) override {
-        controls_.alive();
-        text += part;
-        return 0;
-    }
-
-    const Controls& controls_;
-    bool one_sentence_;
-};
-
 /// Returns the first two words of a sentence.
 std::string_view beginning(std::string_view sentence) {
     const std::size_t one = sentence.find(' ');
@@ -58,6 +35,43 @@ std::string_view beginning(std::string_view sentence) {
 }
 
 }  // namespace
+
+/// Collects a text that nobody hears, token by token, up to so many sentences; 0: all.
+class Collector final : public TextSink {
+public:
+    explicit Collector(const Controls& controls, int sentences = 0)
+        : TextSink(true), controls_(controls), sentences_(sentences) {}
+
+    [[nodiscard]] bool full() const override { return controls_.cut || (sentences_ > 0 && complete_ >= sentences_); }
+
+    /// Forgets the text.
+    void clear() {
+        text.clear();
+        ends.clear();
+        complete_ = 0;
+        seen_ = 0;
+    }
+
+    std::string text;
+    std::vector<std::size_t> ends;  // are where its tokens end
+
+private:
+    int emit(std::string_view part) override {
+        controls_.alive();
+        text += part;
+        ends.push_back(text.size());
+        while (const std::size_t length = first_sentence(std::string_view(text).substr(seen_), false)) {
+            seen_ += length;
+            ++complete_;
+        }
+        return 0;
+    }
+
+    const Controls& controls_;
+    int sentences_;
+    int complete_ = 0;
+    std::size_t seen_ = 0;
+};
 
 Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::function<void()> begun) {
     std::unique_ptr<Voice> voice;
@@ -118,13 +132,49 @@ std::optional<Failure> Teller::write(const Story& story, Session& session) {
     return story.by_chat ? session.reply(story.prompt) : session.generate(story.prompt, story.echo);
 }
 
+/// Has the model tell the story with one seed after the other until the wish is in it; what lacks least goes to `out`,
+/// as far as that wants it, as write() would have written it there.
+std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler& sampler, Collector& rehearsed,
+                                        TextSink& out) {
+    std::string best;
+    std::vector<std::size_t> ends;
+    std::size_t fewest = std::string::npos;
+    const std::uint64_t first = story.seed;
+    for (int i = 0; i <= options_.rehearsals && fewest > 0 && !controls_.cut && stop_signal == 0; ++i) {
+        const std::uint64_t seed = first + static_cast<std::uint64_t>(i);
+        sampler.restart(seed);
+        rehearsed.clear();
+        if (auto failed = write(story, session)) {
+            return failed;
+        }
+        if (const std::size_t lacking = words_lacking(story.wish, rehearsed.text); lacking < fewest) {
+            fewest = lacking;
+            story.seed = seed;
+            best = rehearsed.text;
+            ends = rehearsed.ends;
+        }
+    }
+    std::size_t begin = 0;
+    for (const std::size_t end : ends) {
+        if (out.full()) {
+            break;
+        }
+        out.write(std::string_view(best).substr(begin, end - begin));
+        out.end_token();
+        begin = end;
+    }
+    out.write("\n");
+    out.finish();
+    return std::nullopt;
+}
+
 int Teller::tokens_of(const std::string& text) const {
     return static_cast<int>(model_.tokenizer->encode(text).size());
 }
 
 std::optional<Failure> Teller::recall(const Story& story) {
     Collector collected(controls_);
-    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed);
+    Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
     Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
     std::optional<Failure> failed = write(story, session);
     told_ = std::move(collected.text);
@@ -149,7 +199,7 @@ std::optional<Story> Teller::next_part(std::uint64_t seed) const {
     return std::nullopt;
 }
 
-std::optional<Failure> Teller::tell(const Story& story, std::span<const std::string> announcements,
+std::optional<Failure> Teller::tell(Story& story, std::span<const std::string> announcements,
                                     std::chrono::steady_clock::time_point since, const Choose& choose) {
     const StoryLimits limits = limits_of(story);
     const bool in_two = choose && !story.by_chat && limits.sentences != 1;
@@ -165,7 +215,7 @@ std::optional<Failure> Teller::tell(const Story& story, std::span<const std::str
     if (auto failed = in_middle ? go_on(story, rest, choose) : std::nullopt) {
         return failed;
     }
-    const std::optional<Story> part = story.length > 0 ? next_part(story.seed) : std::nullopt;
+    std::optional<Story> part = story.length > 0 ? next_part(story.seed) : std::nullopt;
     if (!part || controls_.cut || stop_signal != 0) {
         return std::nullopt;
     }
@@ -218,7 +268,7 @@ Result<std::optional<Ways>> Teller::ways_on(const std::string& text, std::uint64
     std::vector<std::string> ways;
     std::vector<std::string> spoken;
     for (std::uint64_t i = 1; i <= kWaysTried && ways.size() < 2 && !controls_.cut && stop_signal == 0; ++i) {
-        Collector collected(controls_, true);
+        Collector collected(controls_, 1);
         Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, seed + i, options_.sampling);
         Session session(engine_, *model_.tokenizer, sampler, collected, nullptr,
                         std::min(tokens_of(text) + kTokensToFinish, kModel.seq_len), stop_signal);
@@ -255,7 +305,7 @@ StoryLimits Teller::limits_of(const Story& story) const {
     return limits;
 }
 
-std::optional<Failure> Teller::tell_part(const Story& story, StoryLimits limits, int positions,
+std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int positions,
                                          std::span<const std::string> announcements,
                                          std::chrono::steady_clock::time_point since) {
     Speaker speaker = make_speaker();
@@ -264,10 +314,15 @@ std::optional<Failure> Teller::tell_part(const Story& story, StoryLimits limits,
         narrator.say(announcement);
     }
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
-    Session session(engine_, *model_.tokenizer, sampler, narrator, nullptr, std::min(positions, kModel.seq_len),
+    const bool rehearses = options_.rehearsals > 0 && !story.wish.empty();
+    Collector rehearsed(controls_, limits.sentences);
+    TextSink& first = rehearses ? static_cast<TextSink&>(rehearsed) : narrator;
+    Session session(engine_, *model_.tokenizer, sampler, first, nullptr, std::min(positions, kModel.seq_len),
                     stop_signal);
     narrator.write(story.opening);
-    const std::optional<Failure> failed = write(story, session);
+    const std::optional<Failure> failed =
+        rehearses ? rehearse(story, session, sampler, rehearsed, narrator) : write(story, session);
+    story.wish.clear();
     broke_off_ = narrator.full() && !controls_.cut && stop_signal == 0;
     const std::optional<Failure> unheard = narrator.end();
     told_ = narrator.told();

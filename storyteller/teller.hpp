@@ -15,6 +15,7 @@
 #include "fail.hpp"
 #include "generate.hpp"
 #include "opened_model.hpp"
+#include "sampler.hpp"
 #include "storyteller/narrator.hpp"
 #include "storyteller/speech_options.hpp"
 #include "storyteller/voice.hpp"
@@ -31,6 +32,7 @@ struct Story {
     std::string opening = {};  // ends the prompt, and is told where the prompt is not
     int length = 0;            // -1: a short one; 1: with a second part
     bool by_chat = false;      // tells whether the prompt is said as a user says it in a chat
+    std::string wish = {};     // has to be in it: tell() looks for a seed with which it is
 };
 
 /// Holds two sentences with which a story may go on.
@@ -39,16 +41,20 @@ using Ways = std::array<std::string, 2>;
 /// Asks which way a story shall go on: 0 or 1, nothing when it shall end here.
 using Choose = std::function<Result<std::optional<std::size_t>>(const Ways&)>;
 
+class Collector;
+
 class Teller {
 public:
     /// Opens the voice, the WAV file and the model. `begun` is called whenever something begins to sound. Fails with 2,
     /// 65, 66, 69, 71 and 74.
     static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
 
-    /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for.
+    /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for. A
+    /// story with a wish is rehearsed first, with its seed and those after it, until the wish is in it, or options'
+    /// rehearsals are used up; its seed becomes that of the story that is told, and its wish empty.
     /// `choose`, unless it is null, is asked in the middle of a story that is long enough, may go on in two ways, and
     /// is no chat's. Fails with 65 when the model is damaged, 69 and 74, and as `choose` does.
-    std::optional<Failure> tell(const Story& story, std::span<const std::string> announcements,
+    std::optional<Failure> tell(Story& story, std::span<const std::string> announcements,
                                 std::chrono::steady_clock::time_point since, const Choose& choose = nullptr);
 
     /// Tells whether the context has room for a story behind its prompt.
@@ -80,10 +86,12 @@ private:
            std::unique_ptr<Voice> voice, OpenedModel model);
 
     [[nodiscard]] StoryLimits limits_of(const Story& story) const;
-    std::optional<Failure> tell_part(const Story& story, StoryLimits limits, int positions,
+    std::optional<Failure> tell_part(Story& story, StoryLimits limits, int positions,
                                      std::span<const std::string> announcements,
                                      std::chrono::steady_clock::time_point since);
     static std::optional<Failure> write(const Story& story, Session& session);
+    std::optional<Failure> rehearse(Story& story, Session& session, Sampler& sampler, Collector& rehearsed,
+                                    TextSink& out);
     std::optional<Failure> go_on(const Story& story, StoryLimits limits, const Choose& choose);
     Result<std::optional<Ways>> ways_on(const std::string& text, std::uint64_t seed);
     [[nodiscard]] int tokens_of(const std::string& text) const;

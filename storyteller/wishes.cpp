@@ -1,7 +1,10 @@
 #include "storyteller/wishes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <vector>
+
+#include "storyteller/sentences.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -135,6 +138,27 @@ std::string topic_text(std::string_view text, Words words) {
     return topic;
 }
 
+// Hold a wish together, and need not be in its story.
+constexpr std::array<std::string_view, 46> kSmallWords = {
+    "a",     "an",   "the",  "some", "my",   "your",  "his",   "her",  "their", "its",  "i",   "he",
+    "she",   "it",   "they", "and",  "or",   "but",   "with",  "in",   "on",    "at",   "of",  "to",
+    "for",   "from", "by",   "who",  "that", "where", "which", "when", "is",    "are",  "was", "be",
+    "being", "has",  "have", "had",  "gets", "goes",  "wants", "very", "not",   "there"};
+
+/// Returns what two words have in common that are forms of one: "sharing", "shares" and "shared", "puppy" and
+/// "puppies".
+std::string_view stem(std::string_view word) {
+    constexpr std::size_t kShortest = 3;
+    for (const std::string_view ending : {"'s", "ing", "ies", "ed", "es", "s"}) {
+        if (word.size() >= kShortest + ending.size() && word.ends_with(ending) && !word.ends_with("ss")) {
+            word.remove_suffix(ending.size());
+            break;
+        }
+    }
+    const bool vowel = word.ends_with('e') || word.ends_with('y');
+    return word.substr(0, word.size() - (vowel && word.size() > kShortest ? 1 : 0));
+}
+
 /// Reads "a story", or what stands in its place; a wish's length and whether it is another one.
 struct Asked {
     std::size_t count = 0;
@@ -163,6 +187,19 @@ std::string lower(std::string_view text) {
         c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
     }
     return small;
+}
+
+std::size_t words_lacking(std::string_view wish, std::string_view story) {
+    story.remove_prefix(first_sentence(story, false));
+    const std::vector<Word> told = words_of(story);
+    const std::vector<Word> wished = words_of(wish);
+    return static_cast<std::size_t>(std::count_if(wished.begin(), wished.end(), [&](const Word& word) {
+        const auto times = std::count_if(told.begin(), told.end(),
+                                         [&](const Word& one) { return stem(one.small) == stem(word.small); });
+        const bool name = wish[word.begin] >= 'A' && wish[word.begin] <= 'Z';
+        const bool small = std::find(kSmallWords.begin(), kSmallWords.end(), word.small) != kSmallWords.end();
+        return !small && !is_one_of(word, kWishes.links) && !is_one_of(word, kWishes.named) && times < (name ? 2 : 1);
+    }));
 }
 
 std::optional<Wish> understand(std::string_view text) {

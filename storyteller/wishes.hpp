@@ -1,6 +1,7 @@
 // Says what can be wished for: the topics of the baked model, how to ask for one, and the commands.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -82,6 +83,10 @@ struct Wish {
 /// it is no part of a topic. A topic that was typed need not be one of the model's. Names are given their capital.
 /// Returns nothing for a text without letters.
 std::optional<Wish> understand(std::string_view text);
+
+/// Returns how many of the words that matter in a wish a story lacks: of "a dragon with a kite" dragon and kite, in any
+/// of their forms, and a name twice. The story's first sentence does not count, as it may just repeat the wish.
+std::size_t words_lacking(std::string_view wish, std::string_view story);
 
 /// Returns a text's small letters.
 std::string lower(std::string_view text);

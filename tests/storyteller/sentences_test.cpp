@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "storyteller/sequel.hpp"
+#include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -90,6 +91,23 @@ TEST(Speakable, LeavesWhatAVoiceCanSay) {
     EXPECT_EQ(speakable("-rf <break time=\"1s\"/> $(id); `ls`"), "-rf  break time \"1s\"/  $(id);  ls");
     EXPECT_EQ(speakable("!!! ... \xf0\x9f\x90\x89"), "");
     EXPECT_EQ(speakable(""), "");
+}
+
+TEST(WordsLacking, AreThoseOfTheWishInAnyForm) {
+    const std::string told =
+        "This is a story about kites. Once a puppy named Tom shared a red kite in the woods. Tom ran.";
+    EXPECT_EQ(words_lacking("a puppy named Tom who has kites", told), 0U);
+    EXPECT_EQ(words_lacking("sharing", told), 0U);
+    EXPECT_EQ(words_lacking("puppies and the wood", told), 0U);
+    EXPECT_EQ(words_lacking("a dragon with a kite", told), 1U);
+    EXPECT_EQ(words_lacking("a puppy named Tom", "It rained. A puppy named Tom shared a kite."), 1U) << "and forgotten";
+    EXPECT_EQ(words_lacking("a kit", "A kitten slept. The kitten woke."), 1U);
+    EXPECT_EQ(words_lacking("a glass", "It rained. Glasses broke."), 0U);
+    EXPECT_EQ(words_lacking("a bus", "It rained. The bees hummed."), 1U);
+    EXPECT_EQ(words_lacking("a kite", "This is a story about a kite. A dog ran."), 1U) << "the wish repeated";
+    EXPECT_EQ(words_lacking("a kite", ""), 1U);
+    EXPECT_EQ(words_lacking("a", "A dog ran."), 0U);
+    EXPECT_EQ(words_lacking("", "A dog ran."), 0U);
 }
 
 TEST(Sequel, HasTheSamePersons) {
