@@ -170,6 +170,7 @@ void cache_kv(const Context& c, Cached* key_cache, Cached* value_cache, const fl
     c.mark(k_cache_kv);
 }
 
+// templates/portable_attention.jinja
 void attention(const Context& c, float* xb, const float* q, const Cached* key_cache, const Cached* value_cache,
                float* att, int pos) {
     const Team::Slice kv_heads = c.team.slice(kNKvHeads);
