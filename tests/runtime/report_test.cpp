@@ -69,6 +69,26 @@ TEST(Report, ProfileSharesAddUp) {
               "reading the weights, one thread: 2.50 GB/s\n");
 }
 
+TEST(Report, TokensThatFellBackAreCounted) {
+    ModelFacts model = kModel;
+    model.classifier_bytes = 400;
+    Stats stats;
+    stats.positions = 200;
+    stats.seconds = 2.0e-6;
+    stats.tail_rows = model.vocab_size / 2;
+    stats.certified = 190;
+    stats.fallen_back = 10;
+    const auto text = [&] { return printed([&](std::FILE* to) { print_stats(to, model, stats, {1, false, 42}); }); };
+    EXPECT_NE(text().find(", 10 of 200 tokens fell back to all logits"), std::string::npos) << text();
+    EXPECT_NE(text().find(" 81.00 GB/s"), std::string::npos) << "190 of 200 read 200 bytes fewer than 1000\n" << text();
+    stats.certified = 0;
+    stats.fallen_back = 200;
+    EXPECT_NE(text().find(", 200 of 200 tokens fell back to all logits"), std::string::npos) << text();
+    EXPECT_NE(text().find(" 100.00 GB/s"), std::string::npos) << text();
+    stats.fallen_back = 0;
+    EXPECT_EQ(text().find("fell back"), std::string::npos) << "nothing is left out\n" << text();
+}
+
 TEST(Report, GuessesAreCounted) {
     Stats stats;
     stats.positions = 200;
@@ -152,6 +172,16 @@ TEST(Report, InfoAddsUpTheMemory) {
           "weights are        in a file", "weights will be    mapped"}) {
         EXPECT_NE(info.find(line), std::string::npos) << line << "\n" << info;
     }
+}
+
+TEST(Report, InfoSaysHowManyRowsATokenNeeds) {
+    PackedData packed{};
+    const auto info = [&] { return printed([&](std::FILE* to) { print_info(to, kModel, packed, Load::kRead); }); };
+    EXPECT_EQ(info().find("rows a token needs"), std::string::npos) << "all\n" << info();
+    packed.certificate.head_rows = 96;
+    EXPECT_NE(info().find("rows a token needs           96 of 264, the others proved needless for most\n"),
+              std::string::npos)
+        << info();
 }
 
 TEST(Report, InfoNamesTheClassifiersTypeWhereItIsAnotherOne) {
