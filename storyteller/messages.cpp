@@ -110,7 +110,7 @@ constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = 
      "--button {}：内核拒绝使用该线：{}：是否已被占用？（gpioinfo）"},
     {Message::kButtonLost, "the button can't be read any more: is its line still there?",
      "按钮无法再读取：该 GPIO 是否还在？"},
-    {Message::kNoWatchdog, "--watchdog {}: can't be written: {}", "--watchdog {}：无法写入：{}"},
+    {Message::kNoWatchdog, "{}: can't be written: {}", "{}：无法写入：{}"},
     {Message::kChoice,
      "what happens next? 1: {} 2: {} (say \"the first one\" or \"the second one\", type 1 or 2, or press once or "
      "twice)",

@@ -38,13 +38,11 @@ void Robot::tell_user(const std::string& message) {
 
 Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
     std::unique_ptr<Robot> robot(new Robot(options));
-    if (!options.watchdog.empty()) {
-        Result<std::unique_ptr<Watchdog>> watchdog = Watchdog::open(options.watchdog);
-        if (!watchdog) {
-            return watchdog.failure();
-        }
-        robot->watchdog_ = std::move(*watchdog);
+    Result<std::unique_ptr<Watchdog>> watchdog = Watchdog::open(options.watchdog);
+    if (!watchdog) {
+        return watchdog.failure();
     }
+    robot->watchdog_ = std::move(*watchdog);
     if (options.listens()) {
         Result<std::unique_ptr<Ears>> ears = Ears::open(options);
         if (!ears) {
@@ -332,9 +330,7 @@ bool Robot::change(Command command) {
 }
 
 void Robot::show_life() {
-    if (watchdog_) {
-        watchdog_->feed();
-    }
+    watchdog_->feed();
 }
 
 bool Robot::bedtime() const {

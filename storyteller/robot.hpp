@@ -67,7 +67,7 @@ private:
     Hooks hooks_;
     Family family_;
     Fd lock_;
-    std::unique_ptr<Watchdog> watchdog_;  // is null unless it is asked for
+    std::unique_ptr<Watchdog> watchdog_;
     std::unique_ptr<Teller> teller_;
     std::unique_ptr<Ears> ears_;  // is null when wishes are typed
     std::uint64_t seed_ = 0;

@@ -1,12 +1,14 @@
-"""The robot shows whoever started it that it has not hung: by a file that init looks at, or a device."""
+"""The robot shows whoever started it that it has not hung: by a file that init looks at, a device, or systemd's socket."""
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from pathlib import Path
 
+import pytest
 from programs import Running, command, on_this_machine, tell, until
 
 TYPE_A_WISH = "type a wish"
@@ -54,6 +56,38 @@ def test_a_device_is_fed_and_stopped(tmp_path: Path) -> None:
     numbers = taken[0].split()
     assert result.returncode == 0 and numbers[-1] == "V"
     assert numbers[:-1] == [str(n) for n in range(1, len(numbers))] and len(numbers) > 1
+
+
+def came(server: socket.socket) -> bool:
+    """Whether a datagram has come; takes it."""
+    server.setblocking(False)
+    try:
+        return bool(server.recv(100))
+    except BlockingIOError:
+        return False
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_is_told(tmp_path: Path, abstract: bool) -> None:
+    """By datagrams to its socket, as a service with WatchdogSec= is asked to, beside a file or without one."""
+    name = f"@storyteller-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(name.replace("@", "\0"))
+        systemd.settimeout(30)
+        asked = {**os.environ, "NOTIFY_SOCKET": name, "WATCHDOG_USEC": "120000000"}
+        running = Running(tmp_path, "--loop", "--wish", "-", "--mute", env=asked)
+        assert [systemd.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3, "while nobody wishes for anything"
+        assert running.end() == 0 and "can't be written" not in running.text()
+
+        # Nothing is sent that is not asked for, of another process, or of nobody; the story is told.
+        while came(systemd):
+            pass
+        for environment in ({**asked, "WATCHDOG_PID": "1"}, {**os.environ, "NOTIFY_SOCKET": name}):
+            result = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", env=environment)
+            assert result.returncode == 0 and not came(systemd), result.stderr
+    gone = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", env={**asked, "NOTIFY_SOCKET": str(tmp_path / "gone")})
+    assert gone.returncode == 0 and gone.stdout, gone.stderr
+    assert gone.stderr.count(f"NOTIFY_SOCKET={tmp_path}/gone: can't be written: No such file") == 1, gone.stderr
 
 
 def test_a_watchdog_that_is_not_there(tmp_path: Path) -> None:
