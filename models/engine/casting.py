@@ -35,6 +35,8 @@ class Focus:
     present: bool = False  # tells whether it is told in the present
     teller: bool = False  # tells whether the hero may tell the story
     thing_class: str = ""  # names that of a thing that no lexicon has
+    two: bool = False  # tells whether it is about the hero and the friend
+    own: bool = False  # tells whether it begins as somebody else began it
 
 
 @lru_cache(maxsize=None)

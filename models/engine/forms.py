@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Union
 
+from .lexicon import FOLDER
+
 _TOKEN = re.compile(r"~?\[|[|\]]|\{[^{}]*\}|[^~\[|\]{}]+|[~{}]")
 _LEFT_OUT = 0.6  # says how often a "~[...]" says nothing
 
@@ -35,6 +37,29 @@ Part = Union[str, Slot, _Choice]
 
 
 @lru_cache(maxsize=None)
+def _synonyms() -> "tuple[re.Pattern[str], dict[str, tuple[str, ...]]]":
+    """Reads what may be said in another way: a pattern that finds it, and the ways."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in (FOLDER / "synonyms.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("//"):
+            key, *ways = line.split("|")
+            found[key.removesuffix("{")] = tuple(way.removesuffix("{") for way in ways)
+    keys = "|".join(map(re.escape, sorted(found, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w'-])(?:{keys})(?![\w'-])|(?<=\w), too\."), found
+
+
+def _varied(text: str) -> "Iterator[Part]":
+    """Puts a choice for each piece of a literal that has synonyms."""
+    pattern, ways = _synonyms()
+    at = 0
+    for match in pattern.finditer(text):
+        yield from [text[at:match.start()]] if match.start() > at else []
+        yield _Choice(False, tuple((way,) for way in ways[match.group()]))
+        at = match.end()
+    yield from [text[at:]] if at < len(text) else []
+
+
+@lru_cache(maxsize=None)
 def parse(form: str) -> tuple[Part, ...]:
     """Parses a form into literals, slots and choices.  Raises ValueError when brackets or braces do not match."""
     stack: list[list[list[Part]]] = [[[]]]
@@ -54,7 +79,7 @@ def parse(form: str) -> tuple[Part, ...]:
             key, _, case = piece[1:-1].partition(".")
             stack[-1][-1].append(Slot(key, case))
         else:
-            stack[-1][-1].append(piece)
+            stack[-1][-1] += _varied(piece)
     if marks:
         raise ValueError(f"form {form!r}: a bracket is not closed")
     return tuple(stack[0][0])

@@ -5,13 +5,16 @@ CRC-32 of the word decides (but for the commonest things), so the same words are
 """
 
 import random
+import re
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 _HELD_OUT_PART = 10
+# Matches what can be said: no three vowels and no four consonants in a row, nor three of a letter, and a vowel in it.
+_SAID_EASILY = re.compile(r"(?!.*[aeiouy]{3})(?!.*[^aeiouy]{4})(?!.*(.)\1\1)(?=.*[aeiouy])(?!([^aeiouyst])[^aeiouyrlhw])[a-z]+")
 
 
 @lru_cache(maxsize=None)
@@ -83,6 +86,22 @@ class Lexicon:
     unheard: tuple[str, ...]
     bad_names: tuple[str, ...]
 
+    def coined(self, rng: random.Random) -> str:
+        """Makes up a word out of pieces of any words, in small letters: what follows one of its letters can't be guessed, so that
+        a model has to copy it."""
+        while True:
+            word = "".join(_piece(rng.choice(self._words), rng) for _ in range(rng.choice((2, 2, 3, 3, 4))))
+            said = 3 < len(word) < 12 and _SAID_EASILY.fullmatch(word)
+            if said and word not in self._words and not any(bad in word for bad in self.bad_names):
+                return word
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        """Lists names, nouns, kinds and traits in small letters, those of training only."""
+        found = {word for names in self.names.values() for word in names if not held_out(word)} | set(self.kinds)
+        found |= {noun for noun in self.nouns if not held_out(noun)} | set(self.unheard)
+        return tuple(sorted({part.lower() for word in found for part in word.split() if len(part) > 2 and part.isalpha()}))
+
     def made_up_name(self, gender: str, rng: random.Random) -> str:
         """Makes up a name out of syllables, two or three of them; it is no thing's, and none of the other gender's."""
         first, middle, last = (self.syllables[key] for key in ("first", "middle", f"last {gender}"))
@@ -91,6 +110,13 @@ class Lexicon:
             proper = name[:1].upper() + name[1:]
             if name not in self.nouns and proper not in self.names[OTHER[gender]] and not any(bad in name for bad in self.bad_names):
                 return proper
+
+
+def _piece(word: str, rng: random.Random) -> str:
+    """Cuts one to four letters out of a word."""
+    length = min(rng.choice((1, 2, 2, 3, 3, 4)), len(word))
+    start = rng.randrange(len(word) - length + 1)
+    return word[start : start + length]
 
 
 def sections(path: Path) -> dict[str, list[str]]:

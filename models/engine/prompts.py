@@ -11,11 +11,13 @@ from .casting import Focus, allowed_kinds, allowed_nouns, allowed_places
 from .planner import Plot, library
 from .world import World
 
-NOTHING, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "wish", "unknown", "child", "odd", "bad"
+NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknown", "child", "odd", "bad"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.16), (WISH, 0.37), (UNKNOWN, 0.20), (CHILD, 0.14), (ODD, 0.04), (BAD, 0.09))
-_MADE_UP = {WISH: 0.2, CHILD: 0.2, UNKNOWN: 0.7}  # is the share of the names asked for that are made up of syllables
+_SHARES = ((NOTHING, 0.10), (OWN, 0.12), (WISH, 0.34), (UNKNOWN, 0.18), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.13))
+# Say how many of the names asked for are made up, and of those how many out of pieces of any words, the others of syllables.
+_MADE_UP = {WISH: 0.3, CHILD: 0.3, UNKNOWN: 0.85, OWN: 0.8}
+_COINED = 0.6
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Wish:
 class Wording:
     """Holds a wish in words: the prompt, the roles that it names, what it asks for, and the sentence that answers it.
 
-    `about` is the wish's own, "theme" with whatever else, "where" something happens, or BAD for what is not told.
+    `about` is the wish's own, "theme" with whatever else, "where" something happens, BAD for what is not told, or OWN for
+    somebody's own beginning, which stands in the story and not in the prompt.
     """
 
     prompt: str = ""
@@ -80,7 +83,11 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     lex = lexicon.load()
     if manner in (NOTHING, ODD, BAD):
         return Wish(manner, "", Focus(held_out=held_out, teller=True, present=rng.random() < _PRESENT))
-    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (12, 20, 18, 26, 12, 10, 12))[0]
+    if manner == OWN:
+        gender = rng.choice("fm")
+        return Wish(manner, OWN, Focus(name=_name(gender, manner, rng, held_out), gender=gender, held_out=held_out,
+                                       present=rng.random() < _PRESENT, own=True))
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (10, 15, 29, 28, 15, 11, 10))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
         if about != "name" and rng.random() < 0.7:
@@ -100,11 +107,23 @@ def draw(rng: random.Random, held_out: bool) -> Wish:
     if kind and lex.kinds[kind].gender:
         gender = lex.kinds[kind].gender
     if about == "name":
-        while not name or lexicon.held_out(name) != held_out:
-            name = lex.made_up_name(gender, rng) if rng.random() < _MADE_UP[manner] else rng.choice(lex.names[gender])
+        name = _name(gender, manner, rng, held_out)
     present = rng.random() < _PRESENT / 4
-    focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, present, about in ("theme", "thing", "place"))
+    focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, present, about in ("theme", "thing", "place"),
+                  two=about == "two")
     return Wish(manner, about, focus, theme)
+
+
+def _name(gender: str, manner: str, rng: random.Random, held_out: bool) -> str:
+    """Draws a name that a wish gives its hero."""
+    lex = lexicon.load()
+    while True:
+        if rng.random() >= _MADE_UP[manner]:
+            name = rng.choice(lex.names[gender])
+        else:
+            name = lex.coined(rng).capitalize() if rng.random() < _COINED else lex.made_up_name(gender, rng)
+        if lexicon.held_out(name) == held_out and name not in lex.names[lexicon.OTHER[gender]]:
+            return name
 
 
 def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
@@ -113,10 +132,10 @@ def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
     lex = lexicon.load()
     while True:
         draw = rng.random()
-        if about == "thing" and draw < 0.5:
+        if about == "thing" and draw < 0.35:
             word = rng.choice(lex.unheard)
-        elif draw < 0.75:
-            word = lex.made_up_name(rng.choice("fm"), rng).lower()
+        elif draw < 0.8:
+            word = lex.coined(rng) if rng.random() < _COINED else lex.made_up_name(rng.choice("fm"), rng).lower()
         else:
             first = rng.choice(tuple(lex.nouns))
             second = rng.choice(tuple(lex.nouns) if about == "thing" else tuple(lex.kinds))
@@ -146,8 +165,8 @@ _WHERE = ("i want a story where {}", "tell me a story where {}", "a story where 
 
 def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> Wording:
     """Writes the prompt of a wish for a story that has been told, and the sentence with which the answer begins."""
-    if wish.manner == NOTHING:
-        return Wording()
+    if wish.manner in (NOTHING, OWN):
+        return Wording(about=OWN if wish.manner == OWN else "")
     if wish.manner == ODD:
         return Wording(_odd(rng))
     if wish.manner == BAD:
@@ -229,7 +248,7 @@ def _odd(rng: random.Random) -> str:
 
 def answered(wish: Wish, story: str) -> bool:
     """Tells whether the story names every kind, thing and place that the wish is about."""
-    words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place)
+    words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place, wish.focus.name)
     return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words if word)
 
 

@@ -24,6 +24,9 @@ _SPEECH = ("said|asked|called|cried|shouted|whispered|laughed|answered|wondered|
            "mumbled|yelled|replied|begged|went|sobbed|explained|announced|murmured|grumbled|puffed|gasped|added|"
            "told|nodded|admitted|agreed|promised|muttered|sniffed|declared|yawned|hummed|suggested|boomed|warned|"
            "insisted|repeated|counted|guessed|exclaimed|says|asks|calls|panted|answers")
+# Matches who has just said something, where a gesture may follow: "Oh," said Mia | and rubbed her nose.
+_SAID = re.compile('[,!?]" (?:(?:said|asked) \x01(\\w)\x02[^\x04]*\x04|\x01(\\w)\x02[^\x04]*\x04 (?:said|asked))$')
+_GESTURES = 0.28
 _CONTROL = re.compile("\x01\\w+\x02|[\x03\x04]")
 _TAG = re.compile(rf"^ (?:(?:{_SPEECH})\b|(?:the )?[\w' -]+? (?:{_SPEECH})\b)")
 
@@ -66,8 +69,18 @@ class Realiser:
             if isinstance(part, Slot):
                 self._slot(bind.get(part.key, part.key), part.case)
             else:
+                if part.startswith(".") and self.rng.random() < _GESTURES:
+                    self._gesture()
                 self._literal(self._as_teller(part) if self.narrator else part)
         self.raw = self.raw.rstrip(" ")
+
+    def _gesture(self) -> None:
+        """Tells what somebody does who has just spoken, where it is clear whose nose that is."""
+        said = _SAID.search(self.raw[-80:])
+        role = (said.group(1) or said.group(2)) if said else ""
+        if role and role != self.narrator and self.world.persons[role].name and self._clear(self.world.persons[role]):
+            self.raw += " "
+            self.tell("{@gesture}", {"A": role})
 
     def _as_teller(self, text: str) -> str:
         """Puts a form's own words as the hero says them: "they" are the hero and the friend, so "we"."""
@@ -128,8 +141,8 @@ class Realiser:
             self._mention(person.role)
             self._kinded.add(person.role)
             return
-        if case == "t":
-            self._literal(person.trait)
+        if case in ("t", "any"):
+            self._literal(person.trait if case == "t" else f"a {person.kind.noun}")
             return
         if person.role == self.narrator and not self._quoted:
             words = self._mine(case)
@@ -224,6 +237,8 @@ class Realiser:
                     "was": "were" if plural else "was", "has": "have" if plural else "has"}[case]
         if case == "subj":
             return "they" if plural else "it"
+        if case == "any":  # any such thing, not the one of the story
+            return thing.noun.word if plural else f"a {thing.noun.word}" if thing.noun.number == "one" else f"some {thing.noun.word}"
         if case in ("n", "an", "the", "a", ""):
             return self._noun_phrase(thing, case)
         if case == "adj":

@@ -21,9 +21,13 @@ _TOLD_BY_THE_HERO = 0.1
 # Lists words with which no story begins that is told in the present.
 _LONG_PAST = frozenset("once ago before summer had long years remember happened born last".split())
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
+_APART = ("teller", "own", "near", "wished", "pair")  # names families of beginnings for some stories only
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _BEGIN_WITH_THE_PLOT = 0.35  # says how often a story begins with its own first event
-_BEGIN_WITH_THE_THEME = 0.75  # says the same where a theme was asked for
+_BEGIN_WITH_THE_THEME = 0.95  # says the same where a theme was asked for
+# Says how often what was asked for, a thing, a place or two kinds, is told of in the first sentence: a model forgets what it
+# has not told of by then.
+_BEGIN_WITH_WHAT_IS_ASKED = 0.85
 _PATIENCE = 6  # counts the tries with one plot, so that plots with long stories are not rarer
 
 
@@ -75,18 +79,33 @@ class Document:
         names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
         nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
         nouns += [word for role in self.asked if role in world.places for word in world.places[role].noun.split()]
+        nouns += [word for role in self.asked if role in world.persons for word in world.persons[role].kind.noun.split()]
         return tuple(dict.fromkeys(names + nouns))
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Returns the words for what those are who have a name: they have to fit it, and the prompt, wherever they stand."""
+        persons = self.told.world.persons.values()
+        return tuple(dict.fromkeys(word for person in persons if person.name for word in person.kind.noun.split()))
+
+    @property
     def decided(self) -> tuple[int, int]:
-        """Finds the characters of `text` in which a prompt shows that isn't told of by name: the first sentences.
+        """Finds the characters of `text` in which a prompt shows that isn't told of by name, or is soon forgotten: the first
+        sentences.
 
         Which plot answers a theme, or that no story fulfils a wish that none may, shows nowhere else.
         """
-        if self.about not in ("theme", "where", prompts.BAD):
+        if self.about not in ("theme", "where", "thing", "place", "two", prompts.BAD):
             return 0, 0
-        start = len(self.prompt) + 1
-        return start, len(self.text) - len(self.story) + self.log[min(2, len(self.log) - 1)].end
+        start, told = len(self.prompt) + 1, len(self.text) - len(self.story)
+        if self.about == prompts.BAD:
+            return start, told
+        return start, told + self.log[min(2, len(self.log) - 1) if self.about in ("theme", "where") else 0].end
+
+    @property
+    def given(self) -> int:
+        """Counts the characters of `text` that somebody else began it with, which are not to be learned."""
+        return self.log[0].end if self.about == prompts.OWN else 0
 
     @property
     def text(self) -> str:
@@ -105,9 +124,9 @@ def _closings() -> dict[str, tuple[str, ...]]:
     return {title: tuple(lines) for title, lines in lexicon.sections(lexicon.FOLDER / "closings.txt").items()}
 
 
-def _told_of(form: str, world: World) -> bool:
-    """Tells whether the story has everything a form names."""
-    known = world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
+def _told_of(form: str, world: World, asked: str) -> bool:
+    """Tells whether the story has everything a form names; what is asked for is "x" or "p"."""
+    known = ({"x"} if asked in world.things else {"p"} if asked else set()) | world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
     return all(key in known or key.startswith("@") for key in slots(form))
 
 
@@ -142,7 +161,7 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
     world.values["name"] = world.persons["A"].name
     realiser.needs_kind = bool(focus.kinds)
     realiser.present = focus.present
-    opened, skip = _open(plot, world, realiser, rng, _BEGIN_WITH_THE_THEME if focus.plot else _BEGIN_WITH_THE_PLOT)
+    opened, skip = _open(plot, world, realiser, rng, focus)
     calls = perform(plot, world, realiser, rng, skip)
     if rng.random() < 0.12:
         realiser.gap()
@@ -155,31 +174,15 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
 
 
 def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
-          with_plot: float) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
-    """Tells the first sentences, `with_plot` of the time with the plot's first event.
+          focus: Focus) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
+    """Tells the first sentences.
 
     Returns the log of what they tell, and how many steps of the plan are told with them.
     """
-    first = plot.steps[0].calls[0] if plot.steps[0] else None
-    skip = 0
-    begins = [(count, form) for count, form in plot.begins
-              if not (realiser.narrator and _NAMES_THE_HERO.search(form))
-              and not (realiser.present and own_words(form) & _LONG_PAST)]
-    if begins and rng.random() < with_plot:
-        skip, form = rng.choice(begins)
-    elif realiser.narrator:
-        form = rng.choice(_openings()["teller"])
-    else:
-        families = [title for title in _openings() if title != "teller" and _TELLS.get(title, first) == first
-                    and (title != "named" or not realiser.needs_kind)]
-        form = "{@none}"
-        while (form == "{@none}" or not _told_of(form, world) or own_words(form) & world.reserved()
-               or realiser.present and own_words(form) & _LONG_PAST):
-            title = rng.choice(families)
-            form = rng.choice(_openings()[title])
-        skip = int(title in _TELLS)
+    skip, form = _beginning(plot, world, realiser, rng, focus)
+    asked = _asked(world, focus)
     realiser.mark()
-    realiser.tell(form, {})
+    realiser.tell(form, {"x": asked} if asked in world.things else {"p": asked} if asked else {})
     realiser.mark()
     log = [("opening", tuple(sorted(realiser.known)))]
     for step in plot.steps[:skip]:
@@ -188,6 +191,48 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
             event = library().events[step.calls[0].event]
             world.apply(event.effects, dict(zip(event.letters, step.calls[0].roles)))
     return log, skip
+
+
+def _asked(world: World, focus: Focus) -> str:
+    """Finds the role of the thing or place that is asked for; "" for none."""
+    found = [role for role, thing in world.things.items() if thing.noun.word == focus.thing]
+    return next(iter(found + [role for role, place in world.places.items() if place.noun == focus.place]), "")
+
+
+def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random, focus: Focus) -> tuple[int, str]:
+    """Chooses the first sentences, and counts the steps of the plan that they tell: the plot's own first event, what is asked
+    for, or somebody with a name."""
+    first = plot.steps[0].calls[0] if plot.steps[0] else None
+    asked = _asked(world, focus)
+    begins = [(count, form) for count, form in plot.begins
+              if not (realiser.narrator and _NAMES_THE_HERO.search(form))
+              and not (realiser.present and own_words(form) & _LONG_PAST)]
+    families = [title for title in _openings() if title not in _APART and _TELLS.get(title, first) == first
+                and (title != "named" or not realiser.needs_kind)]
+    two = focus.two and "B" in world.persons and world.persons["B"].name != ""
+    if focus.own:
+        begins, families = [], ["own"]
+    elif (asked or two) and not realiser.narrator and rng.random() < _BEGIN_WITH_WHAT_IS_ASKED:
+        slot = {"B"} if two else {asked}
+        begins = [(count, form) for count, form in begins if slot <= slots(form)]
+        families = [title for title in ("thing", "out", "two") if title in families and _TELLS[title].roles[-1] in slot]
+        rival = two and world.persons["A"].gender == world.persons["B"].gender
+        families += ["pair"] if two and not rival else [] if two else ["near"] if asked in world.places else ["wished"]
+        if begins and (not families or rng.random() < 0.4):
+            return rng.choice(begins)
+        families = families or [title for title in _openings() if title not in (*_APART, *_TELLS, "named")]
+    elif begins and rng.random() < (_BEGIN_WITH_THE_THEME if focus.plot else _BEGIN_WITH_THE_PLOT):
+        return rng.choice(begins)
+    elif realiser.narrator:
+        return 0, rng.choice(_openings()["teller"])
+    form = "{@none}"
+    for _ in range(_TRIES):
+        title = rng.choice(families)
+        form = rng.choice(_openings()[title])
+        if _told_of(form, world, asked) and not own_words(form) & world.reserved() \
+                and not (realiser.present and own_words(form) & _LONG_PAST):
+            return int(title in _TELLS), form
+    raise Impossible(f"{plot.name}: no beginning of {', '.join(families)} fits; write one")
 
 
 def document(seed: int, index: int, held_out: bool = False) -> Document:

@@ -27,7 +27,7 @@ HELD_OUT_SEED = 1_000_000
 # Counts the documents whose text tells one source of stories from another.
 SAMPLE = 64
 # Is the share of the documents whose names and asked nouns are split into unusual pieces.
-ODD_SHARE = 0.3
+ODD_SHARE = 0.35
 # Count the documents that tell which words are common, and say the share that a common word is in.
 OWN_SAMPLE = 1000
 OWN_SHARE = 0.03
@@ -73,7 +73,8 @@ class Run:
 @dataclass(frozen=True)
 class Example:
     """Holds one document: `tokens` from BOS to BOS, `learn_from` the index of the first target that counts, and which tokens
-    bind it together: a word of its own that comes again, a name, and what a document says its prompt decides."""
+    bind it together: a word of its own that comes again, a name, what somebody with a name is, and what a document says its prompt
+    decides."""
 
     tokens: NDArray[np.int32]
     learn_from: int
@@ -104,16 +105,18 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
     ids = [BOS, *(one for _, pieces in words for one in pieces), BOS]
     binds = np.zeros(len(ids), np.bool_)
     if own is not None:
-        wanted = own.words(document.text) | set(getattr(document, "copied", ()))
+        wanted, kinds = own.words(document.text) | set(getattr(document, "copied", ())), getattr(document, "kinds", ())
         seen, at, character = set[str](), 1, -1  # a space is put before the text
         start, end = getattr(document, "decided", (0, 0))
         for word, pieces in words:
             plain = word.strip()
-            binds[at : at + len(pieces)] = start <= character < end or plain in wanted and (plain in seen or plain.istitle())
+            binds[at : at + len(pieces)] = (start <= character < end or plain in kinds
+                                            or plain in wanted and (plain in seen or plain.istitle()))
             seen.add(plain)
             at, character = at + len(pieces), character + len(word)
     # The newline after the prompt is still part of what is given; the first learned target follows it.
-    prompt = 1 + len(tokenizer.encode(document.prompt, odd)) if document.prompt else 1
+    given = document.prompt or document.text[: getattr(document, "given", 0)]
+    prompt = 1 + len(tokenizer.encode(given, odd)) if given else 1
     return Example(np.array(ids, np.int32), prompt, binds)
 
 

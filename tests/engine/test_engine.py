@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from models import engine
 from models.engine import casting, checker, forms, lexicon, planner, prompts, story, tense
+from models.engine.world import Person, Thing
 
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -53,13 +54,14 @@ def test_stories_differ(documents: list[engine.Document]) -> None:
 
 
 def test_shares_of_prompts(documents: list[engine.Document]) -> None:
-    none = sum(not document.prompt for document in documents) / len(documents)
-    assert 0.1 < none < 0.2
+    none = sum(not document.prompt and not document.given for document in documents) / len(documents)
+    assert 0.07 < none < 0.2
     small = sum(document.prompt != "" and document.prompt.islower() and not re.search(r"[.!?]$", document.prompt)
                 for document in documents) / len(documents)
     assert 0.1 < small < 0.3
     about = Counter(document.about for document in documents)
-    assert about["theme"] > 0.2 * len(documents) and about["bad"] > 0.06 * len(documents), about
+    assert about["theme"] > 0.17 * len(documents) and about["bad"] > 0.1 * len(documents), about
+    assert about["place"] > 0.06 * len(documents) and about["own"] > 0.08 * len(documents), about
 
 
 def test_nothing_is_told_of_what_no_story_tells() -> None:
@@ -74,8 +76,10 @@ def test_nothing_is_told_of_what_no_story_tells() -> None:
 def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
     for document in documents[:500]:
         start, end = document.decided
-        assert (end > start) == (document.about in ("theme", "where", "bad"))
-        if end:
+        assert (end > start) == (document.about in ("theme", "where", "thing", "place", "two", "bad"))
+        if document.about == "bad":
+            assert document.text[start:end].strip() == document.lead  # what is told instead is any story
+        elif end:
             first = document.text[start:end].removeprefix(document.lead).lstrip()
             assert first and document.story.startswith(first) and end < len(document.text)
 
@@ -84,8 +88,8 @@ def test_what_was_asked_for_is_said_before_it_is_told(documents: list[engine.Doc
     """As the prompt says it, but for themes: one name a plot.  Another sentence answers what can't be told."""
     themes: dict[str, set[str]] = {}
     for document in documents:
-        assert bool(document.lead) == (document.about not in ("", "where")), document.text
-        if document.about in ("", "where", "bad"):
+        assert bool(document.lead) == (document.about not in ("", "where", "own")), document.text
+        if document.about in ("", "where", "bad", "own"):
             continue
         said = document.lead.removeprefix("This is a story about ").removesuffix(".")
         assert document.text.startswith(f"{document.prompt}\n{document.lead} ") and document.lead.endswith(f" {said}.")
@@ -98,10 +102,47 @@ def test_what_was_asked_for_is_said_before_it_is_told(documents: list[engine.Doc
     assert len(set.union(*themes.values())) == len(themes)
 
 
+def test_what_was_asked_for_is_told_of_first(documents: list[engine.Document]) -> None:
+    """A model forgets by the third sentence what the first did not tell of."""
+    hits: dict[str, list[bool]] = {}
+    for document in documents:
+        world, first = document.told.world, document.story[: document.log[0].end].lower()
+        found = [(world.things.get(role) or world.places.get(role) or world.persons.get(role)) for role in document.asked]
+        nouns = [one.kind.noun if isinstance(one, Person) else one.noun.word if isinstance(one, Thing) else one.noun
+                 for one in found if one]
+        if document.about in ("thing", "place", "two") and document.prompt and not document.told.narrator:
+            named = [noun for noun in nouns if noun in document.prompt]
+            hits.setdefault(document.about, []).append(all(noun in first for noun in named))
+    assert all(sum(found) > least * len(found) > 20 for found, least in ((hits["thing"], 0.75), (hits["place"], 0.75), (hits["two"], 0.6)))
+
+
+def test_a_beginning_of_somebodys_own_is_given_and_gone_on_with(documents: list[engine.Document]) -> None:
+    own = [document for document in documents if document.about == "own"]
+    names, listed = Counter[str](), engine.lexicon.load().names
+    for document in own:
+        name = document.told.world.persons["A"].name
+        given, rest = document.text[: document.given], document.text[document.given :]
+        assert not document.prompt and not document.lead and re.search(rf"\b{name}\b", given), document.text
+        assert given[-1] in '.!?"' and rest[0] in " \n" and document.text == document.story
+        names[name] += bool(re.search(rf"\b{name}\b", rest))
+    assert sum(names.values()) > 0.97 * len(own), own
+    unknown = sum(number for name, number in names.items() if name not in (*listed["f"], *listed["m"]))
+    assert unknown > 0.6 * len(own)
+
+
+def test_nothing_with_a_large_letter_is_a_thing(documents: list[engine.Document]) -> None:
+    """A model that has read "Bucket" twice in its life guesses at its letters."""
+    for document in documents:
+        for thing in document.told.world.things.values():
+            capital = thing.noun.word.capitalize()
+            assert capital not in document.story or thing.noun.number != "one", document.text
+
+
 def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Document]) -> None:
     """A girl's name is one of the list, unless a prompt gives one: which names are girls' can be learned."""
     names = engine.lexicon.load().names
-    persons = [person for document in documents if document.about != "name" for person in document.told.world.persons.values()]
+    persons = [person for document in documents if document.about not in ("name", "own")
+               for person in document.told.world.persons.values()]
     gendered = [person for person in persons if person.kind.gender and person.name]
     assert len(gendered) > 500 and all(person.name in names[person.gender] for person in gendered)
 
@@ -111,13 +152,13 @@ def test_a_name_that_is_asked_for_fits_its_noun(documents: list[engine.Document]
     heroes = [document.told.world.persons["A"] for document in documents if document.about == "name"]
     names = engine.lexicon.load().names
     known = [person for person in heroes if person.name in (*names["f"], *names["m"])]
-    assert len(known) > 50 and len(known) < len(heroes)
+    assert len(known) > 40 and len(known) < len(heroes)
     assert all(person.name in names[person.gender] for person in known)
 
 
 def test_most_names_are_few_where_nobody_asks(documents: list[engine.Document]) -> None:
     """A name on its own tells a girl from a boy only where it is often met; rare ones are for copying."""
-    count = Counter(person.name for document in documents if document.about not in ("name", "two", "mixed")
+    count = Counter(person.name for document in documents if document.about not in ("name", "two", "mixed", "own")
                     for person in document.told.world.persons.values() if person.name)
     assert sum(number for _, number in count.most_common(48)) > 0.7 * count.total() and len(count) > 200
 
@@ -226,6 +267,9 @@ def test_sizes_of_the_lexicon() -> None:
     assert casting.STAND_IN in lex.kinds
     rng = random.Random(1)
     made_up = {lex.made_up_name(gender, rng).lower() for gender in "fm" for _ in range(20_000)}
+    coined = [lex.coined(rng) for _ in range(5000)]
+    assert len(set(coined)) > 4500 and not set(coined) & (lex.nouns.keys() | lex.kinds.keys())
+    assert not any(bad in word for word in coined for bad in lex.bad_names)
     assert len(made_up) > 5000 and "trump" not in made_up and not any("tit" in name for name in made_up)
 
 
@@ -240,6 +284,26 @@ def test_a_story_of_the_present_stays_in_it() -> None:
         told = engine.tell(engine.Focus(present=True), random.Random(seed))
         assert not checker.check(engine.Document("", told)), (checker.check(engine.Document("", told)), told.text)
         assert re.search(r"\b(says|asks|is|goes|looks|comes|has)\b", told.text), told.text
+
+
+def test_what_may_be_said_in_another_way_is_said_in_many() -> None:
+    """A form of a dozen words is not told the same each time."""
+    said = {"".join(map(str, forms.expand("Then they began to laugh, too. Nobody was afraid.", {}, random.Random(seed))))
+            for seed in range(200)}
+    assert "And then they started to laugh as well. No one was afraid." in said and len(said) > 20
+    for seed in range(50):
+        text = "".join(str(part) for part in forms.expand("Then {A} ran.", {}, random.Random(seed)) if isinstance(part, str))
+        assert text in ("Then  ran.", "And then  ran.", "After that,  ran.", "A moment later,  ran.")
+
+
+def test_gestures_and_asides_stand_where_they_fit(documents: list[engine.Document]) -> None:
+    text = "\n".join(document.story for document in documents)
+    assert len(re.findall(r'" (?:said \w+|\w+ said) and \w+ (?:his|her) ', text)) > 50
+    assert len(re.findall(r"\bIt smelled of\b", text)) > 50 and not re.search(r'"It smelled of', text)
+    for document in documents:
+        for line in ("bubble", "leaf"):
+            if f" {line} " in document.story and document.told.world.persons["A"].kind.group == "sea":
+                assert " leaf " not in document.story, document.text
 
 
 @pytest.mark.parametrize("past,now", [

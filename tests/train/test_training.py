@@ -128,7 +128,19 @@ def test_what_binds_a_document_counts_more(pieces: tokenizer.Tokenizer) -> None:
     plain = data.example(engine.Document("", document.told), pieces, own=own)
     name = document.told.world.persons["A"].name
     first = len(pieces.encode(document.story[: document.story.index(name)].rstrip()))
-    assert plain.binds[1 + first] and not plain.binds[1:first].all()
+    assert plain.binds[1 + first] and not plain.binds[1:].all()
+    kind = document.told.world.persons["A"].kind.noun
+    first = len(pieces.encode(document.story[: document.story.index(f" {kind.split()[0]}")]))
+    assert plain.binds[1 + first]  # what somebody is has to fit the name
+
+
+def test_a_beginning_that_is_given_is_not_learned(pieces: tokenizer.Tokenizer) -> None:
+    document = next(one for one in (engine.document(2, index) for index in range(100)) if one.about == "own")
+    one = data.example(document, pieces)
+    _, _, weights = data.pad([one])
+    given = len(pieces.encode(document.text[: document.given]))
+    assert pieces.decode(one.tokens[1 : 1 + given].tolist()) == document.text[: document.given]
+    assert not weights[0, :given].any() and weights[0, given:].all()
 
 
 def test_odd_pieces_are_the_same_throughout_a_document(pieces: tokenizer.Tokenizer) -> None:
