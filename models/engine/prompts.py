@@ -2,11 +2,12 @@
 
 import random
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import lexicon
+from . import forms, lexicon
 from .casting import Focus, allowed_kinds, allowed_nouns, allowed_places
 from .planner import Plot, library
 from .world import World
@@ -211,15 +212,29 @@ def _odd_prompts() -> tuple[tuple[str, ...], ...]:
 
 @lru_cache(maxsize=None)
 def _forbidden() -> dict[str, tuple[str, ...]]:
-    """Reads what no story tells of, by section: things, adjectives, brands, and clauses of what happens."""
+    """Reads what no story tells of, by section: things, adjectives, brands, clauses of what happens, deeds as forms, brands that
+    there are none of, and the CRC-32 of prompts that are kept for judging."""
     found = lexicon.sections(lexicon.FOLDER / "forbidden.txt")
-    return {title: tuple(", ".join(lines).split(", ")) for title, lines in found.items()}
+    whole = {"deeds": tuple(found.pop("deeds")), "made up": tuple(found.pop("made up")[0].split("; "))}
+    return whole | {title: tuple(", ".join(lines).split(", ")) for title, lines in found.items()}
+
+
+def kept_for_judging(prompt: str) -> bool:
+    """Tells whether a prompt is one of those that training never sees, so that they can be judged."""
+    return str(zlib.crc32(prompt.encode())) in _forbidden()["kept for judging"]
 
 
 def _bad(rng: random.Random) -> str:
     """Draws a wish that no story fulfils, in the words that ask for others."""
+    prompt = _forbidden_wish(rng)
+    while kept_for_judging(prompt):
+        prompt = _forbidden_wish(rng)
+    return prompt
+
+
+def _forbidden_wish(rng: random.Random) -> str:
     found, kind = _forbidden(), rng.choice(_catalogue()[0])
-    section = rng.choices(("things", "adjectives", "brands", "where"), (40, 10, 32, 18))[0]
+    section = rng.choices(("things", "adjectives", "brands", "where", "deeds", "made up"), (27, 7, 34, 8, 16, 8))[0]
     one, other = rng.sample(found[section], 2)
     if section == "where":
         return rng.choice(_WHERE).format(one)
@@ -227,6 +242,10 @@ def _bad(rng: random.Random) -> str:
         options = [one] * 6 + [f"{article(kind)} and {one}", f"{one} and {other}", f"{article(kind)} with {one}"]
     elif section == "adjectives":
         options = [article(f"{one} {kind}")]
+    elif section == "deeds":
+        options = ["".join(map(str, forms.expand(one, {}, rng)))]
+    elif section == "made up":
+        options = [re.sub(r"\{brand\}", lambda _: lexicon.load().coined(rng).capitalize(), one)]
     else:
         options = [one] * 5 + [article(one), f"{one} and {other}", f"{article(kind)} named {one}", f"{article(kind)} and {one}",
                                f"{one} the {kind}"]

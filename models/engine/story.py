@@ -126,7 +126,8 @@ def _closings() -> dict[str, tuple[str, ...]]:
 
 def _told_of(form: str, world: World, asked: str) -> bool:
     """Tells whether the story has everything a form names; what is asked for is "x" or "p"."""
-    known = ({"x"} if asked in world.things else {"p"} if asked else set()) | world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
+    known = {"x" if asked in world.things else "p"} if asked else set()
+    known |= world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
     return all(key in known or key.startswith("@") for key in slots(form))
 
 

@@ -73,6 +73,17 @@ def test_nothing_is_told_of_what_no_story_tells() -> None:
         assert not re.search(r"\b(?:gun|knife|kill\w*|dead|beer|disney|pokemon|stranger)\b", document.story, re.I), document.text
 
 
+def test_wishes_that_none_may_fulfil_are_of_many_kinds_and_some_are_kept_for_judging(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    drawn = [prompts._bad(rng) for _ in range(3000)]
+    assert len(set(drawn)) > 2500 and not any("{" in prompt or "[" in prompt for prompt in drawn)
+    assert any(prompt.endswith(" the movie.") for prompt in drawn) and any("how to make" in prompt for prompt in drawn)
+    assert not any(map(prompts.kept_for_judging, drawn))
+    monkeypatch.setattr(prompts, "kept_for_judging", lambda prompt: prompt == drawn[0])
+    again = random.Random(1)
+    assert [prompts._bad(again) for _ in range(2)] == drawn[1:3]
+
+
 def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
     for document in documents[:500]:
         start, end = document.decided
