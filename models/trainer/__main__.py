@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from codegen.command import run_command
 from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from codegen.formats import open_model
@@ -181,6 +182,8 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         message, code = str(error), 65
     except OSError as error:
+        if args.print or args.print_held_out:  # writes to standard output alone
+            raise
         message, code = f"{error.filename or args.work}: can't be written: {error.strerror}; what was saved before stays", IO
     except KeyboardInterrupt:
         message, code = "interrupted", INTERRUPTED
@@ -189,4 +192,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("tools/train", main)

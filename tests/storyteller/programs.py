@@ -107,12 +107,13 @@ def command(path: Path, text: str) -> str:
 
 
 class Running:
-    """A storyteller of this machine that runs, with a terminal's lines to type into; what it says is in two files."""
+    """A storyteller of this machine, or another one that is named, that runs, with a terminal's lines to type into; what it says is
+    in two files."""
 
-    def __init__(self, folder: Path, *words: str | Path, **options: object) -> None:
+    def __init__(self, folder: Path, *words: str | Path, path: Path | None = None, **options: object) -> None:
         self.files = {name: folder / name for name in ("stdout", "stderr")}
         with self.files["stdout"].open("wb") as out, self.files["stderr"].open("wb") as err:
-            command = [str(word) for word in [on_this_machine(), *words]]
+            command = [str(word) for word in [path or on_this_machine(), *words]]
             self.process = subprocess.Popen(  # type: ignore[call-overload]
                 command, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True, **options
             )

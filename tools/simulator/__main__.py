@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
+from codegen.command import run_command
 from tools.simulator.figures import FIGURES, print_figures
 from tools.simulator.simulate import Report, SimulatorError, address_of, answer, plain_names, prepare
 
@@ -101,5 +101,10 @@ def run(words: list[str]) -> None:
     print_functions(report)
 
 
+def main(words: list[str]) -> int:
+    """Runs the command; errors as one line each."""
+    return answer("tools/c906sim", HELP, run, words)
+
+
 if __name__ == "__main__":
-    sys.exit(answer("tools/c906sim", HELP, run, sys.argv[1:]))
+    run_command("tools/c906sim", main)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 import struct
-import sys
 
+from codegen.command import run_command
 from tools.simulator.figures import BUILD, build, check_call
 from tools.simulator.simulate import COUNT, ROOT, Report, Simulator, SimulatorError, answer, cpu, find_qemu, plain_names, plugin_for
 
@@ -124,5 +124,10 @@ def run(words: list[str]) -> None:
         print(f"{count:12,} {calls:6} calls  {name}" + (f", {share:.3f} a MAC" if share else ""))
 
 
+def main(words: list[str]) -> int:
+    """Runs the command; errors as one line each."""
+    return answer("tools/count", HELP, run, words)
+
+
 if __name__ == "__main__":
-    sys.exit(answer("tools/count", HELP, run, sys.argv[1:]))
+    run_command("tools/count", main)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codegen.errors import IO, reason
+from codegen.errors import reason
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent
@@ -32,21 +32,16 @@ class SimulatorError(Exception):
 
 
 def answer(tool: str, help_text: str, run: Callable[[list[str]], None], words: list[str]) -> int:
-    """Runs a tool of this folder on its arguments: help, one line for what can't be done, and the exit code."""
+    """Runs a tool of this folder on its arguments: help, one line for what can't be done, and the exit code. What becomes of its
+    descriptors is codegen.command.run_command's to say."""
     if words and words[0] in ("-h", "--help"):
         print(help_text, end="")
         return 0
     try:
         run(words)
-        sys.stdout.flush()
     except SimulatorError as error:
         print(f"{tool}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"{tool}: {error.filename or 'standard output'}: can't be written: {error.strerror}", file=sys.stderr)
-        return IO
     except KeyboardInterrupt:
         return 130
     return 0
