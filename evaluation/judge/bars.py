@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evaluation.judge import knowledge
 from evaluation.judge.asks import Told
-from evaluation.judge.reader import WORD, Story, Words
+from evaluation.judge.reader import WORD, Story, Words, names_in
 from models.engine import prompts
 
 
@@ -81,11 +81,26 @@ def has(text: str, noun: str) -> bool:
     return re.search(rf"\b(?:{forms})\b", low) is not None
 
 
-def first_kind(text: str, kinds: Sequence[str]) -> str:
-    """Finds the kind that comes in first."""
-    one = "|".join(sorted(kinds, key=len, reverse=True))
-    found = re.search(rf"\b({one})\b", text.lower())
-    return found.group(1) if found else ""
+def hero_kinds(text: str, words: Words) -> set[str]:
+    """Finds what the hero may be, who is the first with a name: the kind that comes in first, and the one beside the name.
+
+    Where none is beside it, the first that is told of as known but for those that others with a name are: "Hugo had a friend. It
+    was Maya the owl. The fox missed her." tells of a fox.
+    """
+    one = "|".join(sorted(words.kinds, key=len, reverse=True))
+    names = list(names_in(text, words))
+    found: set[str] = set()
+    others: set[str] = set()
+    for match in re.finditer(rf"\b({one}) (?:named|called) (\w+)|\b(\w+)(?:,? (?:the|an?)| (?:was|is) an?) (?:[\w-]+ ){{0,2}}?({one})\b",
+                             text):  # fmt: skip
+        name, kind = match.group(2) or match.group(3), match.group(1) or match.group(4)
+        if names and name == names[0]:
+            found = found or {kind}
+        elif name in names:
+            others.add(kind)
+    told = [match.groups() for match in re.finditer(rf"\b(the )?({one})\b", text.lower())]
+    known = [kind for number, (the, kind) in enumerate(told) if kind not in others and (the or not number)]
+    return {kind for _, kind in told[:1]} | (found or set(known[:1]))
 
 
 def asked(told: Told, words: Words) -> bool | None:
@@ -93,7 +108,7 @@ def asked(told: Told, words: Words) -> bool | None:
     ask, text = told.ask, prompts.without_lead(told.text)
     match ask.about:
         case "kind":
-            return first_kind(text, tuple(words.kinds)) == ask.words[0]
+            return ask.words[0] in hero_kinds(text, words)
         case "thing" | "place" | "unknown noun":
             return has(text, ask.words[0])
         case "theme":

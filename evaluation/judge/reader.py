@@ -30,6 +30,10 @@ _SENTENCE = re.compile(r"[^.!?。！？]*(?:[.!?。！？]+[\"”’]*|$)")
 # Matches words that stand by themselves between marks; every word ends in one way only, or a "Pooooh" without end takes for ever.
 _ONE = r"[^\W\d_]+(?:-[^\W\d_]+)*"
 _ALONE = re.compile(rf"(?:^|[.!?\"“:] ?|\n)({_ONE}(?:(?:, and |, ?|! ?|\.\.\. ?| and ){_ONE}){{0,5}}[!?.,]+)")
+# Matches strangers who all say the same, each by what everybody knows of: "Shh!" said the cook. "Shh!" said the teacher.
+_CHORUS = re.compile(r'("[^"]*") said the [\w-]+[.,](?: \1 said the [\w-]+[.,])+')
+# Matches what makes of "Tom a robot" a gift.
+_GIVING = re.compile(r"\b(?:g[ai]ves?|show(?:s|ed)|brings?|brought|hand(?:s|ed)|lends?|lent|sends?|sent|ma[dk]es?|bought) $")
 _NAME = r"[A-Z][^\W\d_]+(?![-\w])"
 # Say how somebody is introduced, around the name {0}.
 _INTRODUCED = (
@@ -136,15 +140,16 @@ class Story:
         for match in re.finditer(rf"\b({one}) (?:named|called) ({_NAME})|\b({_NAME}),? (?:the|a|an) (?:[\w-]+ ){{0,2}}?({one})\b",
                                  self.text):  # fmt: skip
             kind, name = (match.group(1), match.group(2)) if match.group(1) else (match.group(4), match.group(3))
-            if name not in self.names:
+            if name not in self.names or match.group(3) and _GIVING.search(self.text[: match.start()]):
                 continue
             if kind_of.setdefault(name, kind) != kind and not {kind_of[name], kind} & {"friend", "hero"}:
                 self._fault("kind", f"{name} is a {kind_of[name]} and a {kind}")
         low = " ".join(f"{self.prompt} {self.text}".lower().split())
         speaking = SAYING.replace("called|", "")
         does = rf"(?:{speaking}|was|felt|smiled|nodded|looked)"
+        choruses = [found.span() for found in _CHORUS.finditer(low)]
         for match in re.finditer(rf"\b(?:{speaking}) the (?:[a-z-]+ )?({one})\b(?!['’-])|\bthe (?:[a-z-]+ )?({one}) {does}\b", low):
-            if match.start() < len(self.prompt):
+            if match.start() < len(self.prompt) or any(start < match.start() < end for start, end in choruses):
                 continue
             kind = match.group(1) or match.group(2)
             before = low[: match.start()]

@@ -22,7 +22,8 @@ from evaluation.judge.reader import Story, Words, sentences  # noqa: E402
 from models import engine  # noqa: E402
 from models.engine import lexicon, prompts  # noqa: E402
 
-DICTIONARY = frozenset("""a an the once there was were named who lived in by hill little fox owl bear cat lost her his kite drum he she it
+DICTIONARY = frozenset("""brought saw
+    a an the once there was were named who lived in by hill little fox owl bear cat lost her his kite drum he she it
     looked said asked and then came old you will not find i my your where is good night thank have under tree under him saw
     happy sat down by himself herself they laughed all day long home went with of to at stream friend wanted big red
     """.split())  # fmt: skip
@@ -50,6 +51,8 @@ def test_a_clean_story_has_no_fault() -> None:
     ("Mia laughed", "Mia laughed at himself", "pronoun"),
     ("Tom the owl came by", "Tom the owl came by. Tom the bear laughed", "kind"),
     ("he said", "said the cat", "kind"),
+    ("he said", "said the cat. And then he said", "kind"),
+    ("Mia laughed", "Mia saw Tom, a little bear", "kind"),
     ("they all went home", "they looked at the drum", "thing"),
     ("Good night, Tom,", "Good night, Mia,", "speaker"),
     ("Mia laughed", "Tom saw Tom", "speaker"),
@@ -69,6 +72,8 @@ def test_what_only_looks_like_an_error_is_none() -> None:
         CLEAN.replace("Mia laughed", "Tap, tap, tap! Mia laughed"),
         CLEAN.replace("by the hill", "by a red kite hill with Zorblax the cat"),
         CLEAN.replace("Good night, Tom", "Good night, my friend"),
+        CLEAN.replace("Mia laughed", '"Good night!" said the cat. "Good night!" said the bear. Mia laughed'),
+        CLEAN.replace("Mia laughed", "Mia brought Tom a little bear. Mia laughed"),
     ):
         assert read(text) == {}, text
     assert read(CLEAN.replace("kite", "trampoline"), "a story about a trampoline") == {}
@@ -105,6 +110,11 @@ def test_bars() -> None:
 @pytest.mark.parametrize(("about", "words", "text", "good"), [
     ("kind", ("fox",), "There was a fox. The owl came.", True),
     ("kind", ("owl",), "There was a fox. The owl came.", False),
+    ("kind", ("owl",), "A cat mewed. Tom, a little owl, looked up.", True),
+    ("kind", ("owl",), "A cat named Tom met Mia, a little owl.", False),
+    ("kind", ("fox",), "Tom had a friend. It was Mia the owl. The fox went home.", True),
+    ("kind", ("fox",), "Tom had a friend. It was Mia the owl. They saw a fox.", False),
+    ("kind", ("fox",), "Tom had a friend. It was Mia the owl. They went home.", False),
     ("thing", ("kite",), "He had two kites.", True),
     ("thing", ("kite",), "He had a kitten.", False),
     ("thing", ("berry",), "He ate berries.", True),
