@@ -19,6 +19,7 @@ from codegen.plan import make_plan
 from codegen.saved import expanded, save
 from codegen.targets import TARGETS, find_target
 from codegen.weights import convert
+from storyteller.forbidden import find_forbidden, forbidden_beside, read_forbidden
 from storyteller.memory import memory_text
 from storyteller.wishes import find_topics, lacking_words, read_dictionary, topics_beside, wishes_for, write_wishes
 
@@ -31,12 +32,15 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
         print(memory_text(plan, wishes.topics, args.ram_budget), end="")
         return
     dictionary = read_dictionary(Path(args.dictionary), wishes.words) if args.dictionary else None
+    guarded = find_forbidden(Path(args.model))
+    forbidden = read_forbidden(guarded)
     if args.command == "wishes":
-        write_wishes(wishes, dictionary, Path(args.output))
+        write_wishes(wishes, dictionary, forbidden, Path(args.output))
         return
     if args.save:
         dictionaries = [Path(args.dictionary)] if args.dictionary else []
-        save(Path(args.save), arguments, [path, *topics_beside(Path(args.model)), *dictionaries])
+        watched = [*topics_beside(Path(args.model)), guarded, *forbidden_beside(Path(args.model))]
+        save(Path(args.save), arguments, [path, *watched, *dictionaries])
     if dictionary is not None and (lacking := lacking_words(wishes, dictionary)):
         print(lacking, file=sys.stderr)
 

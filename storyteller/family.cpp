@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <iterator>
 
 #include "notices.hpp"
 #include "storyteller/messages.hpp"
@@ -31,9 +32,31 @@ std::vector<std::string> parts_of(std::string_view topic) {
     return parts;
 }
 
+Guard guard_of(const SpeechOptions& options) {
+    Guard guard;
+    if (!options.guard) {
+        return guard;
+    }
+    for (const char* const word : kWishes.forbidden) {
+        guard.forbid(word);
+    }
+    for (const std::string& word : options.forbidden_words) {
+        guard.forbid(word);
+        if (!word.ends_with('*')) {
+            guard.forbid(word + "s");
+            guard.forbid(word + "es");
+        }
+    }
+    guard.allow(options.child);
+    for (const std::string& topic : options.topics) {
+        guard.allow(topic);
+    }
+    return guard;
+}
+
 }  // namespace
 
-Family::Family(const SpeechOptions& options) : options_(options) {
+Family::Family(const SpeechOptions& options) : options_(options), guard_(guard_of(options)) {
     if (!options.remember || options.memory.empty()) {
         return;
     }
@@ -96,8 +119,12 @@ bool Family::allows(std::string_view topic) const {
 }
 
 std::vector<std::string> Family::topics() const {
-    return options_.topics.empty() ? std::vector<std::string>(kWishes.topics.begin(), kWishes.topics.end())
-                                   : options_.topics;
+    std::vector<std::string> topics = options_.topics;
+    if (topics.empty()) {
+        std::copy_if(kWishes.topics.begin(), kWishes.topics.end(), std::back_inserter(topics),
+                     [this](const char* topic) { return !guard_.find(topic); });
+    }
+    return topics;
 }
 
 std::string Family::with_child(const std::string& topic) const {

@@ -10,6 +10,7 @@
 
 #include "storyteller/day.hpp"
 #include "storyteller/diary.hpp"
+#include "storyteller/guard.hpp"
 #include "storyteller/speech_options.hpp"
 
 namespace storybake::speech {
@@ -30,6 +31,10 @@ public:
     /// Tells whether a topic is one of those allowed, or each of its persons and things is.
     [[nodiscard]] bool allows(std::string_view topic) const;
 
+    /// Returns the guard against what must not be told: the model's list and the rules' words, but for the child's name
+    /// and the rules' topics. It finds nothing when it is switched off.
+    [[nodiscard]] const Guard& guard() const { return guard_; }
+
     /// Returns the topics that may be asked for, of the rules or of the model.
     [[nodiscard]] std::vector<std::string> topics() const;
 
@@ -46,6 +51,7 @@ private:
     [[nodiscard]] Moment now() const;
 
     const SpeechOptions& options_;
+    Guard guard_;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     StoryCount stories_;
     std::optional<Remembered> remembered_;

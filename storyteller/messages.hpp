@@ -32,6 +32,8 @@ enum class Message {
     kQuietHours,
     kStoriesTold,
     kNotAllowed,
+    kForbidden,
+    kLeftOut,
     kMemoryUnread,
     kMemoryUnwritten,
     kVolume,

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kSentencesAhead = 4;
 constexpr std::size_t kClipsAhead = 32;  // are half a second and 16 KB each; or a sentence
+constexpr const char* kClosing = "The end.";
 
 /// Tells whether a text has letters or signs that are not ASCII.
 bool is_foreign(std::string_view text) {
@@ -28,12 +29,14 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-Narrator::Narrator(Voice* voice, Speaker& speaker, TextOutput& screen, Controls& controls, StoryLimits limits)
+Narrator::Narrator(Voice* voice, Speaker& speaker, TextOutput& screen, Controls& controls, const Guard& guard,
+                   StoryLimits limits)
     : TextSink(true),
       voice_(voice),
       speaker_(speaker),
       screen_(screen),
       controls_(controls),
+      guard_(guard),
       limits_(limits),
       sentences_queue_(kSentencesAhead),
       clips_queue_(kClipsAhead),
@@ -57,7 +60,7 @@ bool Narrator::stopped() const {
 }
 
 bool Narrator::full() const {
-    if (stopped()) {
+    if (stopped() || closed()) {
         return true;
     }
     // The last sentence is handed on only when something follows it.
@@ -69,9 +72,12 @@ bool Narrator::full() const {
 /// Takes one token's text: it is called once a token.
 int Narrator::emit(std::string_view text) {
     controls_.alive();
+    if (closed()) {
+        return 0;
+    }
     ++tokens_;
     text_ += text;
-    if (sentences_ == 0) {
+    if (sentences_ == 0 && left_out_ == 0) {
         const std::size_t begin = std::min(text_.find_first_not_of(" \n"), text_.size());
         told_.append(text_, 0, begin);  // a model may begin with the end of the wish's line
         text_.erase(0, begin);
@@ -82,17 +88,52 @@ int Narrator::emit(std::string_view text) {
     return 0;
 }
 
+/// Hands on what the text begins with, unless it is to be left out; the closing in its place when that is too much.
 void Narrator::hand_on(std::size_t length) {
-    ++sentences_;
-    told_.append(text_, 0, length);
-    sentences_queue_.push({text_.substr(0, length), true});
+    const std::string part = text_.substr(0, length);
     text_.erase(0, length);
+    if (!leaves_out(part)) {
+        tell(part);
+    } else if (closed()) {
+        text_.clear();
+        tell(std::string(" ") + kClosing);
+    }
+}
+
+/// Tells whether a sentence, or a part of one, has what must not be told, or follows such a part.
+bool Narrator::leaves_out(const std::string& part) {
+    if (part.starts_with('\n')) {  // A paragraph begins.
+        sentence_.clear();
+        leaving_out_ = false;
+    }
+    sentence_ += part;
+    const std::optional<std::string> word = leaving_out_ ? std::nullopt : guard_.find(sentence_);
+    if (word) {
+        warn(speech::say(Message::kLeftOut, {*word}));
+        ++left_out_;
+    }
+    const bool left_out = leaving_out_ || word;
+    const bool ends = ends_sentence(part);
+    leaving_out_ = left_out && !ends;
+    if (ends) {
+        sentence_.clear();
+    }
+    return left_out;
+}
+
+void Narrator::tell(std::string sentence) {
+    if (sentences_ == 0) {  // The first may follow one that was left out.
+        sentence.erase(0, sentence.find_first_not_of(" \n"));
+    }
+    ++sentences_;
+    told_ += sentence;
+    sentences_queue_.push({std::move(sentence), true});
 }
 
 std::optional<Failure> Narrator::end() {
     const bool breaks_off = !text_.empty() && first_sentence(text_, true) > 0 && !ends_sentence(text_);
     if (breaks_off && !stopped()) {
-        text_ += "... The end.";
+        text_.append("... ").append(kClosing);
     }
     while (const std::size_t length = first_sentence(text_, true)) {
         hand_on(length);

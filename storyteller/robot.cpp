@@ -28,6 +28,7 @@ constexpr const char* kTooLongWords = "That was too long for me. Please tell me 
 constexpr const char* kHelpWords =
     "You can say: tell me a story. Or: a story about a dragon and a cat. Or: another one. That one again. What happens "
     "next. Longer. Shorter. Louder. Softer. What can you tell. Stop. And: good night.";
+constexpr const char* kForbiddenWords = "I don't know stories about that. Here is another one.";
 constexpr const char* kGoodNightWords = "Good night.";
 
 }  // namespace
@@ -51,7 +52,7 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         robot->ears_ = std::move(*ears);
     }
     Result<std::unique_ptr<Teller>> teller =
-        Teller::open(options, [self = robot.get()] { self->hooks_.run(Event::kSpeak); });
+        Teller::open(options, robot->family_.guard(), [self = robot.get()] { self->hooks_.run(Event::kSpeak); });
     if (!teller) {
         return teller.failure();
     }
@@ -65,7 +66,8 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
         robot->lock_ = std::move(*lock);
     }
     robot->seed_ = choose_seed(options.seed);
-    if (const std::optional<Remembered>& last = robot->family_.remembered()) {
+    const std::optional<Remembered>& last = robot->family_.remembered();
+    if (last && !robot->family_.guard().find(last->topic)) {
         const std::uint64_t seed = std::exchange(robot->seed_, last->seed);
         robot->topic_ = last->topic;
         robot->last_ = robot->story_about(last->topic, last->length);
@@ -99,6 +101,9 @@ std::optional<Failure> Robot::run() {
 
 /// Tells one story, or gives one answer.
 std::optional<Failure> Robot::once() {
+    if (options_.prompt && family_.guard().find(*options_.prompt)) {
+        return tell_another(options_.length);
+    }
     if (options_.prompt) {
         last_ = Story{*options_.prompt, Echo::kYes, seed_};
         return tell();
@@ -218,6 +223,9 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
         tell_user(say(Message::kTooLong, {std::to_string(wanted.size())}));
         return say_aloud(kTooLongWords);
     }
+    if (family_.guard().find(wanted)) {
+        return tell_another(length);
+    }
     if (!family_.allows(topic)) {
         tell_user(say(Message::kNotAllowed, {wanted}));
         return say_aloud("I have no story about that. I can tell about " + five_topics() + ".");
@@ -228,6 +236,17 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
     std::optional<Failure> failed = tell();
     seed_ = last_->seed + 1;
     return failed;
+}
+
+/// Tells a story of its own choice in place of one that must not be told.
+std::optional<Failure> Robot::tell_another(int length) {
+    tell_user(say(Message::kForbidden));
+    if (auto failed = say_aloud(kForbiddenWords)) {
+        return failed;
+    }
+    topic_.clear();  // is remembered, and told to hooks
+    last_ = story_about("", length);
+    return tell();
 }
 
 std::optional<Failure> Robot::say_aloud(const std::string& words) {

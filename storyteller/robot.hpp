@@ -54,6 +54,7 @@ private:
     bool change(Command command);
     std::optional<Failure> say_aloud(const std::string& words);
     std::optional<Failure> tell_about(const std::string& topic, int length);
+    std::optional<Failure> tell_another(int length);
     [[nodiscard]] std::string five_topics() const;
     [[nodiscard]] bool too_long(const std::string& topic) const;
     [[nodiscard]] bool bedtime() const;

@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "utf8.hpp"
+
 namespace storybake::speech {
 namespace {
 
@@ -164,8 +166,14 @@ bool ends_sentence(std::string_view text) {
 
 namespace {
 
-// Spells U+00C0 to U+00FF without their accents.
-constexpr std::string_view kLatin = "AAAAAAACEEEEIIIIDNOOOOO OUUUUYTsaaaaaaaceeeeiiiidnooooo ouuuuyty";
+// Spells U+00C0 to U+017F without their accents; a space is no letter.
+constexpr std::string_view kLatin =
+    "AAAAAAACEEEEIIIIDNOOOOO OUUUUYTsaaaaaaaceeeeiiiidnooooo ouuuuyty"
+    "AaAaAaCcCcCcCcDdDdEeEeEeEeEeGgGgGgGgHhHhIiIiIiIiIiIiJjKkkLlLlLlLlLlNnNnNnnNnOoOoOoOoRrRrRrSsSsSsSsTtTtTtUuUuUuUuUu"
+    "UuWwYyY"
+    "ZzZzZzs";
+constexpr std::uint32_t kFirstLatin = 0xc0;
+static_assert(kLatin.size() == 0x180 - kFirstLatin, "a letter a character");
 
 /// Makes of a character of several bytes what an English voice can take.
 std::string_view plain(std::string_view character) {
@@ -178,13 +186,17 @@ std::string_view plain(std::string_view character) {
     if (character == kEllipsis) {
         return "...";
     }
-    if (character.size() == 2 && character[0] == '\xc3') {
-        return kLatin.substr(static_cast<unsigned char>(character[1]) & 0x3f, 1);
-    }
-    return " ";
+    const std::uint32_t code = decode_utf8(character).code;
+    return plain_letter(code) != '\0' ? kLatin.substr(code - kFirstLatin, 1) : " ";
 }
 
 }  // namespace
+
+char plain_letter(std::uint32_t code) {
+    const bool is_latin =
+        code >= kFirstLatin && code < kFirstLatin + kLatin.size() && kLatin[code - kFirstLatin] != ' ';
+    return is_latin ? kLatin[code - kFirstLatin] : '\0';
+}
 
 std::string speakable(std::string_view sentence) {
     std::string said;

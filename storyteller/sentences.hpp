@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ std::size_t first_sentence(std::string_view text, bool complete);
 
 /// Tells whether a text ends where a sentence does, white space after it aside.
 bool ends_sentence(std::string_view text);
+
+/// Returns a letter of Latin-1 or Latin Extended-A without its accent, ASCII; \0 for any other character.
+char plain_letter(std::uint32_t code);
 
 /// Makes a sentence fit for an English voice: ASCII, accents left off, quotes and dashes plain, marks that would be
 /// read out by their names dropped. Empty when no letter or digit is left to say.

@@ -172,22 +172,52 @@ std::optional<Failure> set_child(Options& options, const OptionRow& row, const c
     return std::nullopt;
 }
 
-std::optional<Failure> set_topics(Options& options, const OptionRow& row, const char* text) {
-    std::vector<std::string> topics;
-    for (std::string_view rest = text; !rest.empty();) {
-        std::string topic(rest.substr(0, rest.find(',')));
-        rest.remove_prefix(std::min(rest.size(), topic.size() + 1));
-        topic.erase(0, topic.find_first_not_of(' '));
-        topic.erase(topic.find_last_not_of(' ') + 1);
-        if (!is_name(topic, 80)) {
-            return not_a("topics with commas between them: a dragon, the sea", row, text);
+/// Splits a list at its commas, English or Chinese ones; its parts have no spaces around them.
+std::vector<std::string> split_list(std::string_view list) {
+    std::vector<std::string> parts(1);
+    while (!list.empty()) {
+        const bool chinese = list.starts_with("\xef\xbc\x8c") || list.starts_with("\xe3\x80\x81");
+        if (chinese || list.front() == ',') {
+            parts.emplace_back();
+        } else if (list.front() != ' ' || !parts.back().empty()) {
+            parts.back() += list.front();
         }
-        topics.push_back(std::move(topic));
+        list.remove_prefix(chinese ? 3 : 1);
     }
-    if (topics.empty()) {
+    for (std::string& part : parts) {
+        part.erase(part.find_last_not_of(' ') + 1);
+    }
+    parts.resize(parts.size() - (parts.size() > 1 && parts.back().empty() ? 1 : 0));  // a comma at the end
+    return parts;
+}
+
+std::optional<Failure> set_topics(Options& options, const OptionRow& row, const char* text) {
+    std::vector<std::string> topics = split_list(text);
+    if (!std::all_of(topics.begin(), topics.end(), [](const std::string& topic) { return is_name(topic, 80); })) {
         return not_a("topics with commas between them: a dragon, the sea", row, text);
     }
     own(options).topics = std::move(topics);
+    return std::nullopt;
+}
+
+std::optional<Failure> set_guard(Options& options, const OptionRow& row, const char* text) {
+    return set_one_of(own(options).guard, {{"on", 1}, {"off", 0}}, "on or off", row, text);
+}
+
+/// Tells whether a text is a word for the guard, perhaps with a star at its end, but not behind one or two letters
+/// alone.
+bool is_forbidden_word(std::string_view word) {
+    const bool any_ending = word.ends_with('*');
+    word.remove_suffix(any_ending ? 1 : 0);
+    return is_name(word, 40) && word.size() >= (any_ending ? 3 : 1);
+}
+
+std::optional<Failure> set_forbidden_words(Options& options, const OptionRow& row, const char* text) {
+    std::vector<std::string> words = split_list(text);
+    if (!std::all_of(words.begin(), words.end(), is_forbidden_word)) {
+        return not_a("words with commas between them, a star only behind three letters: spider, ghost*", row, text);
+    }
+    own(options).forbidden_words = std::move(words);
     return std::nullopt;
 }
 
@@ -253,10 +283,10 @@ std::vector<OptionRow> all_rows() {
 }
 
 // Name the options that a rules file may set: none that runs a command, or writes a file.
-constexpr std::array<const char*, 18> kRules = {
-    "volume", "volume-ceiling", "night-volume", "quiet-hours", "stories-a-day", "length",
-    "topics", "child",          "sleep",        "attention",   "wake-word",     "remember",
-    "voice",  "speed",          "pitch",        "language",    "max-sentences", "choices"};
+constexpr std::array<const char*, 20> kRules = {
+    "volume", "volume-ceiling", "night-volume",    "quiet-hours", "stories-a-day", "length",    "topics",
+    "child",  "guard",          "forbidden-words", "sleep",       "attention",     "wake-word", "remember",
+    "voice",  "speed",          "pitch",           "language",    "max-sentences", "choices"};
 constexpr std::array<const char*, 2> kRulesFiles = {"/boot/storyteller.txt", "/etc/storyteller.conf"};
 
 /// Tells whether a voice's name is one that open_voice() can open.

@@ -47,11 +47,13 @@ struct SpeechOptions : Options {
     int volume_ceiling = 400;  // percent
     int night_volume = 0;      // in the quiet hours; 0: no stories
     std::optional<QuietHours> quiet_hours;
-    int stories_a_day = 0;               // 0: any number
-    int length = 0;                      // -1: short; 1: long
-    std::vector<std::string> topics;     // empty: all
-    std::string child;                   // empty: not known
-    std::optional<Attention> attention;  // none: after a press with --push or --button, else always
+    int stories_a_day = 0;                     // 0: any number
+    int length = 0;                            // -1: short; 1: long
+    std::vector<std::string> topics;           // empty: all
+    std::string child;                         // empty: not known
+    bool guard = true;                         // against what must not be told
+    std::vector<std::string> forbidden_words;  // beside the model's list
+    std::optional<Attention> attention;        // none: after a press with --push or --button, else always
     std::string wake_word = "hello teddy";
     bool remember = true;
     std::string memory;  // file; empty: none

@@ -27,6 +27,23 @@ constexpr int kMiddle = 6;                 // sentences come before a choice, wh
 constexpr int kPlaces = 3;                 // for a choice are looked at,
 constexpr int kBetweenPlaces = 2;          // so many sentences apart
 constexpr std::uint64_t kWaysTried = 8;    // until two are found that can be offered
+constexpr std::size_t kUnfit = 100;        // words of its wish may a story rather lack than have one for the guard
+
+/// Returns what a narrator tells of a text: the sentences in which the guard finds nothing, up to one too many of
+/// others.
+std::string guarded(const Guard& guard, std::string_view text) {
+    std::string told;
+    int left_out = 0;
+    while (const std::size_t length = first_sentence(text, true)) {
+        if (!guard.find(text.substr(0, length))) {
+            told += text.substr(0, length);
+        } else if (++left_out > StoryLimits{}.left_out) {
+            break;
+        }
+        text.remove_prefix(length);
+    }
+    return told;
+}
 
 /// Returns the first two words of a sentence.
 std::string_view beginning(std::string_view sentence) {
@@ -73,7 +90,8 @@ private:
     std::size_t seen_ = 0;
 };
 
-Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::function<void()> begun) {
+Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, const Guard& guard,
+                                             std::function<void()> begun) {
     std::unique_ptr<Voice> voice;
     std::vector<Words> players;
     if (!options.mute) {
@@ -97,7 +115,7 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
         return model.failure();
     }
     std::unique_ptr<Teller> teller(
-        new Teller(options, std::move(begun), std::move(players), std::move(voice), std::move(*model)));
+        new Teller(options, guard, std::move(begun), std::move(players), std::move(voice), std::move(*model)));
     if (!options.wav.empty()) {
         Result<WavFile> wav = WavFile::create(options.wav);
         if (!wav) {
@@ -108,9 +126,10 @@ Result<std::unique_ptr<Teller>> Teller::open(const SpeechOptions& options, std::
     return teller;
 }
 
-Teller::Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
-               std::unique_ptr<Voice> voice, OpenedModel model)
+Teller::Teller(const SpeechOptions& options, const Guard& guard, std::function<void()> begun,
+               std::vector<Words> players, std::unique_ptr<Voice> voice, OpenedModel model)
     : options_(options),
+      guard_(guard),
       begun_(std::move(begun)),
       players_(std::move(players)),
       voice_(std::move(voice)),
@@ -132,8 +151,8 @@ std::optional<Failure> Teller::write(const Story& story, Session& session) {
     return story.by_chat ? session.reply(story.prompt) : session.generate(story.prompt, story.echo);
 }
 
-/// Has the model tell the story with one seed after the other until the wish is in it; what lacks least goes to `out`,
-/// as far as that wants it, as write() would have written it there.
+/// Has the model tell the story with one seed after the other until the wish is in it, and nothing for the guard; what
+/// lacks least goes to `out`, as far as that wants it, as write() would have written it there.
 std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler& sampler, Collector& rehearsed,
                                         TextSink& out) {
     std::string best;
@@ -147,7 +166,8 @@ std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler&
         if (auto failed = write(story, session)) {
             return failed;
         }
-        if (const std::size_t lacking = words_lacking(story.wish, rehearsed.text); lacking < fewest) {
+        const std::size_t unfit = guard_.find(rehearsed.text) ? kUnfit : 0;
+        if (const std::size_t lacking = words_lacking(story.wish, rehearsed.text) + unfit; lacking < fewest) {
             fewest = lacking;
             story.seed = seed;
             best = rehearsed.text;
@@ -177,7 +197,7 @@ std::optional<Failure> Teller::recall(const Story& story) {
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
     Session session(engine_, *model_.tokenizer, sampler, collected, nullptr, kModel.seq_len, stop_signal);
     std::optional<Failure> failed = write(story, session);
-    told_ = std::move(collected.text);
+    told_ = guarded(guard_, collected.text);
     return failed;
 }
 
@@ -202,6 +222,8 @@ std::optional<Story> Teller::next_part(std::uint64_t seed) const {
 std::optional<Failure> Teller::tell(Story& story, std::span<const std::string> announcements,
                                     std::chrono::steady_clock::time_point since, const Choose& choose) {
     const StoryLimits limits = limits_of(story);
+    closed_ = false;
+    left_out_ = 0;
     const bool in_two = choose && !story.by_chat && limits.sentences != 1;
     StoryLimits first = limits;
     if (in_two) {
@@ -216,7 +238,7 @@ std::optional<Failure> Teller::tell(Story& story, std::span<const std::string> a
         return failed;
     }
     std::optional<Story> part = story.length > 0 ? next_part(story.seed) : std::nullopt;
-    if (!part || controls_.cut || stop_signal != 0) {
+    if (!part || closed_ || controls_.cut || stop_signal != 0) {
         return std::nullopt;
     }
     return tell_part(*part, limits, limits.tokens + kTokensToFinish, {}, std::chrono::steady_clock::now());
@@ -282,7 +304,7 @@ Result<std::optional<Ways>> Teller::ways_on(const std::string& text, std::uint64
         const bool known = std::any_of(of_its_kind.begin(), of_its_kind.end(),
                                        [&](const std::string& other) { return beginning(other) == beginning(way); });
         const bool begins = !way.empty() && !(way[0] >= 'a' && way[0] <= 'z');
-        if (begins && ends_sentence(way) && quotes % 2 == 0 && !known) {
+        if (begins && ends_sentence(way) && quotes % 2 == 0 && !known && !guard_.find(way)) {
             of_its_kind.push_back(std::move(way));
         }
     }
@@ -309,7 +331,8 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
                                          std::span<const std::string> announcements,
                                          std::chrono::steady_clock::time_point since) {
     Speaker speaker = make_speaker();
-    Narrator narrator(voice_.get(), speaker, screen_, controls_, limits);
+    limits.left_out -= left_out_;
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, guard_, limits);
     for (const std::string& announcement : announcements) {
         narrator.say(announcement);
     }
@@ -323,9 +346,11 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
     const std::optional<Failure> failed =
         rehearses ? rehearse(story, session, sampler, rehearsed, narrator) : write(story, session);
     story.wish.clear();
-    broke_off_ = narrator.full() && !controls_.cut && stop_signal == 0;
+    broke_off_ = narrator.full() && !narrator.closed() && !controls_.cut && stop_signal == 0;
     const std::optional<Failure> unheard = narrator.end();
     told_ = narrator.told();
+    closed_ = narrator.closed();
+    left_out_ += narrator.left_out();
     if (failed || unheard) {
         return failed ? failed : unheard;
     }
@@ -346,7 +371,7 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
 std::optional<Failure> Teller::say(const std::string& text) {
     controls_.cut = false;
     Speaker speaker = make_speaker();
-    Narrator narrator(voice_.get(), speaker, screen_, controls_, {});
+    Narrator narrator(voice_.get(), speaker, screen_, controls_, guard_, {});
     narrator.say(text);
     std::optional<Failure> failed = narrator.end();
     lost_player_ = speaker.silent() ? speaker.player() : "";

@@ -16,6 +16,7 @@
 #include "generate.hpp"
 #include "opened_model.hpp"
 #include "sampler.hpp"
+#include "storyteller/guard.hpp"
 #include "storyteller/narrator.hpp"
 #include "storyteller/speech_options.hpp"
 #include "storyteller/voice.hpp"
@@ -45,9 +46,10 @@ class Collector;
 
 class Teller {
 public:
-    /// Opens the voice, the WAV file and the model. `begun` is called whenever something begins to sound. Fails with 2,
-    /// 65, 66, 69, 71 and 74.
-    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, std::function<void()> begun);
+    /// Opens the voice, the WAV file and the model. What `guard` finds is left out of stories. `begun` is called
+    /// whenever something begins to sound. Fails with 2, 65, 66, 69, 71 and 74.
+    static Result<std::unique_ptr<Teller>> open(const SpeechOptions& options, const Guard& guard,
+                                                std::function<void()> begun);
 
     /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for. A
     /// story with a wish is rehearsed first, with its seed and those after it, until the wish is in it, or options'
@@ -82,7 +84,7 @@ public:
     Controls& controls() { return controls_; }
 
 private:
-    Teller(const SpeechOptions& options, std::function<void()> begun, std::vector<Words> players,
+    Teller(const SpeechOptions& options, const Guard& guard, std::function<void()> begun, std::vector<Words> players,
            std::unique_ptr<Voice> voice, OpenedModel model);
 
     [[nodiscard]] StoryLimits limits_of(const Story& story) const;
@@ -98,10 +100,13 @@ private:
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;
+    const Guard& guard_;
     std::function<void()> begun_;
     Controls controls_;
     std::string told_;
     bool broke_off_ = false;   // tells whether the last part ended at its limits
+    bool closed_ = false;      // tells whether the guard has ended the story
+    int left_out_ = 0;         // counts the sentences that it has left out of the story
     std::string lost_player_;  // names the player that died in the middle of what was said last
     std::optional<WavFile> wav_;
     std::vector<Words> players_;

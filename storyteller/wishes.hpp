@@ -46,9 +46,10 @@ struct Pronunciation {
 using Phrases = std::span<const char* const>;
 
 /// Holds what is generated from the model's topics (storyteller/wishes.py) and the phrases of storyteller/phrases.py,
-/// which explains them. All words are small English letters.
+/// which explains them. All words are small English letters, but for what must not be told (storyteller/forbidden.py).
 struct WishFacts {
     Phrases topics;
+    Phrases forbidden;  // as Guard::forbid() takes them
     Phrases asks;
     Phrases stories;
     Phrases others;

@@ -21,6 +21,7 @@ from codegen.output import write_if_changed
 from codegen.templating import environment
 from codegen.tokenizer import stems
 from storyteller import phrases
+from storyteller.forbidden import Forbidden
 from storyteller.memory import VOICE_BYTES, decoder_bytes
 from storyteller.phrases import own_words
 
@@ -143,7 +144,7 @@ def wishes_for(path: Path, trained: bool, chat: bool) -> Wishes:
     return Wishes(creatures, "Once upon a time, there was ", "", told=True)
 
 
-def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) -> None:
+def write_wishes(wishes: Wishes, dictionary: Dictionary | None, forbidden: Forbidden, folder: Path) -> None:
     """Writes wishes.cpp; without a dictionary for a storyteller without ears."""
     pronunciations = []
     for word in wishes.words if dictionary is not None else ():
@@ -152,6 +153,7 @@ def write_wishes(wishes: Wishes, dictionary: Dictionary | None, folder: Path) ->
     text = environment(TEMPLATE.parent).get_template(TEMPLATE.name).render(
         wishes=wishes,
         phrases=phrases,
+        forbidden=tuple(dict.fromkeys(word for words in forbidden.values() for word in words)),
         pronunciations=pronunciations,
         program_bytes=PROGRAM_BYTES,
         decoder_bytes=decoder_bytes(wishes.topics),

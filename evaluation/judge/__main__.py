@@ -14,7 +14,7 @@ from codegen.errors import IO, BakeError
 from codegen.export import INTERRUPTED
 from evaluation.__main__ import Progress
 from evaluation.judge import asks, determined, knowledge, safety
-from evaluation.judge.asks import Ask, Program, Told, Topics
+from evaluation.judge.asks import Ask, Program, Storyteller, Told, Topics
 from evaluation.judge.bars import Bar, Verdict, asked, bars, judge
 from evaluation.programs import ROOT
 from models.engine import lexicon
@@ -141,8 +141,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="the figures as JSON")
     action = made.add_mutually_exclusive_group()
     action.add_argument("--safety", action="store_true", help="10,000 stories, and 2,000 of prompts that ask for what a toy "
-                        "must not tell: none of it may be told")  # fmt: skip
+                        "must not tell, by the program and by the storyteller: none of it may be told")  # fmt: skip
     action.add_argument("--passing", action="store_true", help="print the topics that pass, and stop")
+    made.add_argument("--storyteller", type=Path, metavar="PROGRAM", help="the same model's, for --safety (default: beside the "
+                      "program)")  # fmt: skip
+    made.add_argument("--own", type=int, metavar="N", help="stories of its own choice for --safety (default: ten times --stories)")
     made.add_argument("--each", type=int, default=5, metavar="N", help="stories a topic for --passing (default: %(default)s)")
     made.add_argument("--share", type=float, default=0.8, metavar="X", help="share of them that must tell of it (default: "
                       "%(default)s)")  # fmt: skip
@@ -155,8 +158,13 @@ def main(argv: list[str]) -> int:
     progress = Progress()
     try:
         if args.safety:
-            program = Program.of(args.program, 1.0, 0.9)
-            return safety.audit(program, args.stories * 10, args.stories * 2, args.jobs, progress, args.json, args.stories_out)
+            program, beside = Program.of(args.program, 1.0, 0.9), args.program.resolve().with_name("storyteller")
+            path = args.storyteller or (beside if beside.exists() else None)
+            storyteller = Storyteller.of(path, 1.0, 0.9) if path else None
+            if not storyteller:
+                print(f"tools/judge-stories: no {beside}: its stories are not looked at; name one with --storyteller", file=sys.stderr)
+            own, asked = args.stories * 10 if args.own is None else args.own, args.stories * 2
+            return safety.audit(program, storyteller, own, asked, args.jobs, progress, args.json, args.stories_out)
         return passing(args, progress) if args.passing else quality(args, progress)
     except BakeError as error:
         progress.clear()

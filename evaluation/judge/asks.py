@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from codegen.errors import BakeError
 
@@ -158,8 +159,8 @@ class Program:
     top_p: float
     seq_len: int
 
-    @staticmethod
-    def of(path: Path, temperature: float, top_p: float) -> Program:
+    @classmethod
+    def of(cls, path: Path, temperature: float, top_p: float) -> Self:
         """Asks a program for its context.  Raises BakeError when it is none of storybake's."""
         path = path.resolve()
         try:
@@ -170,11 +171,11 @@ class Program:
         found = re.search(r"\bseq_len\s+(\d+)", done.stdout + done.stderr)
         if done.returncode or not found:
             raise BakeError(f"{path}: --info gave exit code {done.returncode} and no context: expected a baked program")
-        return Program(path, temperature, top_p, int(found.group(1)))
+        return cls(path, temperature, top_p, int(found.group(1)))
 
     def tell(self, ask: Ask, seed: int) -> Told:
         """Tells one story.  Raises BakeError when the program fails."""
-        done = self._run(["-t", f"{self.temperature:g}", "-p", f"{self.top_p:g}", "-n", "0", "-s", str(seed), "-i", ask.prompt])
+        done = self._run([*self._sampled(seed), "-i", ask.prompt])
         tokens = sum(int(number) for number in re.findall(r"(\d+) tokens", done.stderr)[:1])
         prompt = sum(int(number) for number in re.findall(r"prompt (\d+) tokens", done.stderr)[:1])
         text = done.stdout.strip()
@@ -191,8 +192,12 @@ class Program:
         found = re.match(r"[^\W\d_]+", told.stdout.removeprefix(before).lstrip())
         return found.group().lower() if found else ""
 
+    def _sampled(self, seed: int) -> list[str]:
+        return ["-t", f"{self.temperature:g}", "-p", f"{self.top_p:g}", "-n", "0", "-s", str(seed)]
+
     def _run(self, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([self.path, "--threads", "1", *options], capture_output=True, text=True, errors="replace")
+        done = subprocess.run([self.path, "--threads", "1", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              errors="replace")  # fmt: skip
         if done.returncode:
             raise BakeError(f"{self.path.name}: exit code {done.returncode} for {' '.join(options[:-1])} {options[-1][:60]!r}: "
                             f"{(done.stderr.strip().splitlines() or ['no message'])[-1]}")  # fmt: skip
@@ -206,3 +211,12 @@ class Program:
                 told.append(one)
                 show(len(told), len(wanted))
         return told
+
+
+class Storyteller(Program):
+    """Runs a storyteller, which shows what it would say."""
+
+    def tell(self, ask: Ask, seed: int) -> Told:
+        """Tells one story of a wish.  Raises BakeError when the storyteller fails."""
+        text = self._run(["--mute", *self._sampled(seed), *(["--wish", ask.prompt] if ask.prompt else [])]).stdout.strip()
+        return Told(ask, text, len(text.split()), not text.endswith("... The end."))

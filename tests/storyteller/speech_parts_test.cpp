@@ -43,6 +43,7 @@ constexpr CommandWords kCommands[] = {{"again", Command::kAgain},
                                       {"help", Command::kHelp}};
 }  // namespace
 const WishFacts kWishes = {.topics = kTopics,
+                           .forbidden = {},
                            .asks = kAsks,
                            .stories = kStories,
                            .others = kOthers,

@@ -17,6 +17,7 @@ from codegen.plan import make_plan
 from codegen.targets import TARGETS
 from storyteller import phrases
 from storyteller.__main__ import main
+from storyteller.forbidden import DEFAULT_FORBIDDEN
 from storyteller.memory import memory_text
 from storyteller.wishes import DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics
 
@@ -165,7 +166,8 @@ def test_the_arguments_are_kept_with_what_to_watch(files: tuple[Path, Path], tmp
     model, kept = tmp_path / "@OUTDIR@" / "my.bin", tmp_path / "topics.json"
     assert main(["topics", str(model), "--dictionary", str(files[1]), "--save", str(kept)]) == 0
     saved = json.loads(kept.read_text())
-    assert set(saved["files"]) == {str(DEFAULT_TOPICS), str(files[1]), str(model.with_name("my.topics.txt"))} and saved["folders"] == []
+    beside = [model.with_name(f"my.{what}.txt") for what in ("topics", "forbidden")]
+    assert set(saved["files"]) == {str(path) for path in (DEFAULT_TOPICS, DEFAULT_FORBIDDEN, files[1], *beside)} and saved["folders"] == []
     assert main(["wishes", "--bake", str(kept), "--output", str(tmp_path)]) == 0
     assert '"dragon", "D R AE G AH N"' in (tmp_path / "wishes.cpp").read_text()
     words = tmp_path / "words.dict"
