@@ -140,7 +140,7 @@ def _fit(data: Vocabulary, rows: int | None, source: str, tell: Tell) -> Vocabul
     pieces = len(data.pieces)
     if rows is not None and pieces != rows:
         _check_count(data, rows, source, tell)
-    return replace(data, frame=make_frame(data.frame, pieces, rows or pieces, source))
+    return replace(data, frame=make_frame(data.frame, pieces, pieces if rows is None else rows, source))
 
 
 def _check_count(data: Vocabulary, rows: int, source: str, tell: Tell) -> None:

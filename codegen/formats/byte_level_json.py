@@ -38,9 +38,8 @@ def _mentions(step: Any, depth: int = 4) -> bool:
     return step.get("type") == "ByteLevel" or any(_mentions(part, depth - 1) for part in inner)
 
 
-def read_byte_level(root: Object, source: str, beside: Beside | None = None, tell: Tell = ignore) -> ByteLevelData:
+def read_byte_level(root: Object, source: str, beside: Beside = Beside(), tell: Tell = ignore) -> ByteLevelData:
     """Reads the tokenizer of a tokenizer.json. Refuses by name what the runtime's encoder can't do."""
-    beside = beside or Beside()
     model = check_root(root, source, tell)
     normal = normal_of(root, source)
     if model.get("byte_fallback"):

@@ -54,6 +54,11 @@ class Family:
     keys: str = ""
 
     @property
+    def gguf_name(self) -> str:
+        """Returns its name in GGUF, of a family that has one there."""
+        return self.gguf if self.gguf else self.name
+
+    @property
     def kind(self) -> dict[str, Any]:
         """Returns what every model of the family computes, as fields of codegen.model.Model."""
         glu = "geglu" if self.gemma else "swiglu"
@@ -80,7 +85,7 @@ FAMILIES = {
 
 def find_family(name: Any, label: str, gguf: bool = False) -> Family:
     """Finds the family of a file, of GGUF or not; BakeError naming `label` for one that does not bake."""
-    known = {family.gguf or key if gguf else key: family for key, family in FAMILIES.items() if family.gguf is not None or not gguf}
+    known = {family.gguf_name if gguf else key: family for key, family in FAMILIES.items() if family.gguf is not None or not gguf}
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     if not isinstance(text, str) or text not in known:
         raise BakeError(f"{label}: expected one of {', '.join(known)}, found {shown(text)}; can't be baked")

@@ -53,7 +53,7 @@ def read_model(path: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a GGUF file. A file whose matrices are all Q8_0 is a q8 model of groups of 32, any other one is f32."""
     gguf = read_gguf(path)
     family = find_family(gguf.metadata.get("general.architecture"), f"{path.name}: general.architecture", True)
-    own = f"{family.gguf or family.name}."
+    own = f"{family.gguf_name}."
     check_keys("GGUF", gguf.metadata, path.name, tell, own, family.keys)
     dim = _integer(gguf, own + "embedding_length")
     n_heads = _integer(gguf, own + "attention.head_count")

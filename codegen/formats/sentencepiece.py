@@ -28,10 +28,9 @@ def looks_like_sentencepiece(head: bytes) -> bool:
     return head[:1] == b"\n" and head[2:3] == b"\n"
 
 
-def read_model(data: bytes, source: str, beside: Beside | None = None, most: int = LIMITS["vocab_size"]) -> TokenizerData:
+def read_model(data: bytes, source: str, beside: Beside = Beside(), most: int = LIMITS["vocab_size"]) -> TokenizerData:
     """Makes llama2.c's vocabulary of the tokenizer.model in `data`, of about `most` pieces. Raises BakeError with the offset or
     field at fault."""
-    beside = beside or Beside()
     pieces: list[Piece] = []
     trainer: dict[int, int | bytes] = {}
     normalizer: dict[int, int | bytes] = {}

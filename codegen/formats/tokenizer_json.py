@@ -30,9 +30,8 @@ DECODER = [
 ]
 
 
-def read_llama(root: Object, source: str, beside: Beside | None = None, tell: Tell = ignore) -> TokenizerData:
+def read_llama(root: Object, source: str, beside: Beside = Beside(), tell: Tell = ignore) -> TokenizerData:
     """Makes llama2.c's vocabulary of a tokenizer.json. Refuses by name what llama2.c's encoder can't do."""
-    beside = beside or Beside()
     model = check_root(root, source, tell)
     for key, words in (("byte_fallback", "true"), ("ignore_merges", "false")):
         if (model.get(key) is True) != (words == "true") or not isinstance(model.get(key, False), (bool, type(None))):

@@ -4,7 +4,8 @@ around each operand of `and` and `or`.
     PYTHONPATH=tests python3 -m pytest -p checks.python_conditions tests/codegen
 
 An operand of `and` decides it as false wherever it is false, as what stands before it was true; as true, once all are. Of `or` it is
-the other way around. An operator inside of another is looked at by itself, and is an operand of the other.
+the other way around. An operator inside of another is looked at by itself, and is an operand of the other. What is written down
+(`x or {}`) has one value and is no condition: where the last operand is, getting to it is what the others are to be shown to decide.
 STORYBAKE_CONDITIONS names the file that what is lacking is written to, with the count.
 """
 
@@ -26,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 READERS = ("codegen.formats", "codegen.byte_level", "codegen.card", "codegen.checkpoint", "codegen.tokenizer", "storyteller.wishes")
 CALL = "storybake_condition"  # without two lines in front, which a class would mangle
 
-operators: list[tuple[str, bool, int]] = []  # where each is, whether it is `and`, how many operands it has
+# Where each is, whether it is `and`, and what each of its operands always is; None for one that can be either.
+operators: list[tuple[str, bool, tuple[bool | None, ...]]] = []
 seen: set[tuple[int, int, bool]] = set()  # operator, operand, value
 
 
@@ -34,6 +36,15 @@ def condition(operator: int, operand: int, value: Any) -> Any:
     """Notes an operand's value, and is that value."""
     seen.add((operator, operand, bool(value)))
     return value
+
+
+def written_down(value: ast.expr) -> bool | None:
+    """What an operand always is: a literal, or a list of so many values; None for any other."""
+    if isinstance(value, ast.Constant):
+        return bool(value.value)
+    if isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+        return None if any(isinstance(one, ast.Starred) for one in value.elts) else bool(value.elts)
+    return bool(value.keys) if isinstance(value, ast.Dict) and None not in value.keys else None
 
 
 class Watched(ast.NodeTransformer):
@@ -45,7 +56,7 @@ class Watched(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.BoolOp:
         self.generic_visit(node)
         number = len(operators)
-        operators.append((f"{self.file}: line {node.lineno}", isinstance(node.op, ast.And), len(node.values)))
+        operators.append((f"{self.file}: line {node.lineno}", isinstance(node.op, ast.And), tuple(map(written_down, node.values))))
         node.values = [
             ast.Call(ast.Name(CALL, ast.Load()), [ast.Constant(number), ast.Constant(i), value], []) for i, value in enumerate(node.values)
         ]
@@ -80,11 +91,12 @@ class Finder:
 def told() -> tuple[list[str], int, int]:
     """A line for each operand that was not shown to decide, how many were shown (each as true and as false), and of how many."""
     lines, shown, total = [], 0, 0
-    for number, (where, is_and, count) in enumerate(operators):
+    for number, (where, is_and, always) in enumerate(operators):
         # What only the last operand can end: that all were as this operator goes on.
-        ended = (number, count - 1, is_and) in seen
-        for i in range(count):
-            for value in (True, False):
+        last = always[-1]
+        ended = (number, len(always) - 1, is_and if last is None else last) in seen
+        for i in range(len(always)):
+            for value in (True, False) if always[i] is None else ():
                 decides = ended if value == is_and else (number, i, value) in seen
                 total, shown = total + 1, shown + decides
                 if not decides:

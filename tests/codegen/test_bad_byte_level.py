@@ -12,6 +12,7 @@ from byte_level_files import ByteLevel
 from conftest import Refused
 from model_files import ARRAY, F32, STRING, U32
 
+from codegen.byte_level import ByteLevelData
 from codegen.errors import BakeError
 from codegen.formats import open_tokenizer
 
@@ -43,7 +44,16 @@ def template(*single: Any) -> bytes:
     return as_json(post_processor={"type": "TemplateProcessing", "single": list(single)})
 
 
+def nested(step: dict[str, Any]) -> dict[str, Any]:
+    """A step in more sequences than are looked into."""
+    for _ in range(6):
+        step = {"type": "Sequence", "normalizers": [step]}
+    return step
+
+
+NFC, DIGITS = {"type": "NFC"}, {"type": "Digits", "individual_digits": True}
 TOKEN, TEXT = {"SpecialToken": {"id": "<|endoftext|>"}}, {"Sequence": {"id": "A"}}
+TEMPLATE = {"type": "TemplateProcessing", "single": [TEXT]}
 FOREIGN = "pre_tokenizer: expected GPT-2's, SmolLM2's, Qwen 2's or Llama 3's"
 TOKENS = [*GOOD.added, *map(given.spelled, PIECES)]
 CASES: list[tuple[str, bytes, str]] = [
@@ -68,6 +78,7 @@ CASES: list[tuple[str, bytes, str]] = [
     ("id_twice", as_json(vocab=VOCAB | {"xx": 5}), "'xx': expected an id of its own, found 5"),
     ("no_pieces", as_json(vocab={}, merges=[], added_tokens=[]), "bos, eos: expected the id of a token"),
     # merges
+    ("added_once_more", as_json(added_tokens=[ADDED[0], ADDED[0]]), "'<|endoftext|>': expected an id of its own, found 0"),
     ("merges_text", as_json(merges="t h"), "model: merges: expected a list"),
     ("merge_of_three", as_json(merges=["t h e"]), "expected two pieces of the vocabulary, found 't h e'"),
     ("merge_number", as_json(merges=[1]), "expected two pieces of the vocabulary, found 1"),
@@ -83,10 +94,18 @@ CASES: list[tuple[str, bytes, str]] = [
     ("suffix", as_json(end_of_word_suffix="</w>"), "model: end_of_word_suffix: expected none"),
     ("nfkc", as_json(normalizer={"type": "NFKC"}), "normalizer: expected none, NFC, or llama's"),
     ("prepend", as_json(normalizer={"type": "Prepend", "prepend": "\u2581"}), "normalizer: expected none or NFC, found"),
+    ("replace", as_json(normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}), "expected none or NFC, found"),
+    ("nfc_twice", as_json(normalizer={"type": "Sequence", "normalizers": [NFC, NFC]}), "normalizer: expected none, NFC, or llama's"),
+    ("nested_normalizers", as_json(normalizer=nested(NFC)), "normalizer: expected steps, found {type: 'Sequence', normalizers: "),
+    ("many_normalizers", as_json(normalizer={"type": "Sequence", "normalizers": [NFC] * 34}), "normalizer: expected steps"),
+    ("sequence_of_more", as_json(normalizer={"type": "Sequence", "normalizers": [], "x": 1}), "normalizer: expected a list of steps"),
     ("decoder", as_json(decoder={"type": "Metaspace"}), "decoder: expected ByteLevel"),
     ("no_decoder", as_json(decoder=None), "decoder: expected ByteLevel, found none"),
     ("no_pre_tokenizer", as_json(pre_tokenizer=None), FOREIGN),
     ("no_regex", as_json(pre_tokenizer=BYTE_LEVEL), FOREIGN),
+    ("step_of_more", as_json(pre_tokenizer=LAST | {"x": 1}), FOREIGN),
+    ("digits_twice", sequence(DIGITS, DIGITS, LAST), FOREIGN),
+    ("digits_and_a_space", sequence(DIGITS, LAST | {"add_prefix_space": True}), FOREIGN),
     ("long_digits", sequence({"type": "Digits", "individual_digits": False}, LAST), FOREIGN),
     ("punctuation", sequence({"type": "Punctuation"}, LAST), FOREIGN),
     ("another_expression", sequence(split("\\d+|\\D+"), BYTE_LEVEL), FOREIGN),
@@ -97,6 +116,9 @@ CASES: list[tuple[str, bytes, str]] = [
     ("empty_sequence", sequence(), FOREIGN),
     ("bert_template", as_json(post_processor={"type": "BertProcessing"}), "post_processor: expected none, or a template"),
     ("template_twice", template(TEXT, TEXT), "post_processor: expected tokens around one text"),
+    ("templates", as_json(post_processor={"type": "Sequence", "processors": [TEMPLATE, TEMPLATE]}), "post_processor: expected none, or a"),
+    ("text_of_more", template(TEXT | {"x": 1}), "post_processor: expected tokens around one text"),
+    ("token_of_more", template(TOKEN | {"x": 1}, TEXT), "post_processor: expected tokens around one text"),
     ("template_unknown", template({"SpecialToken": {"id": "<s>"}}, TEXT), "'<s>': expected ids of the vocabulary"),
     ("template_of_numbers", template(1, None), "single: expected objects, found 1"),
     ("template_text", as_json(post_processor="x"), "post_processor: expected steps, found 'x'"),
@@ -124,6 +146,8 @@ CASES: list[tuple[str, bytes, str]] = [
     ("bos_flag", given.gguf(GOOD, add_bos_token=(U32, 1)), "tokenizer.ggml.add_bos_token: expected true or false, found 1"),
     ("bos_text", given.gguf(GOOD, bos_token_id=(STRING, "1")), "tokenizer.ggml.bos_token_id: expected an integer"),
     ("bos_beyond", given.gguf(GOOD, bos_token_id=(U32, 259)), "bos: expected an id below 259, found 259"),
+    ("no_bos_nor_eos", given.gguf(ByteLevel("gpt2", PIECES, [], {"<x>": True}), bos_token_id=None, eos_token_id=None),
+     "bos, eos: expected the id of a token"),
     ("eos_beyond", given.gguf(GOOD, eos_token_id=(U32, 1 << 31)), "eos: expected an id below 259, found 2147483648"),
     ("unk_beyond", given.gguf(GOOD, unknown_token_id=(U32, 300)), "unk: expected an id below 259, found 300"),
 ]  # fmt: skip
@@ -142,6 +166,9 @@ def test_bad_byte_level(data: bytes, words: str, tmp_path: Path, refused: Refuse
         ("tokenizer_config.json", '{"bos_token": "<s>"}', "bos_token: expected a token of the tokenizer, found '<s>'"),
         ("tokenizer_config.json", '{"eos_token": 1}', "eos_token: expected the text of a token, found 1"),
         ("tokenizer_config.json", "{", "tokenizer_config.json: expected JSON"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"\u0663": {}}}', "expected tokens by id, found '\u0663': {}"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"1x": {}}}', "expected tokens by id, found '1x': {}"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"1234567890": {}}}', "expected tokens by id, found '1234567890': {}"),
         ("config.json", '{"eos_token_id": -1}', "eos_token_id: expected an id or at most 64, found -1"),
         ("generation_config.json", '{"eos_token_id": [5, 259]}', "eos: expected an id below 259, found 259"),
         ("config.json", json.dumps({"eos_token_id": list(range(70))}), "at most 64, found [0, 1, 2, 3, ...]"),
@@ -159,3 +186,36 @@ def test_another_models_vocabulary(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(BakeError, match="expected the model's 512 pieces, found 259; give the tokenizer of this model"):
         open_tokenizer(path, 512)
+
+
+ODD = {
+    "fuse_unk": as_json(fuse_unk=True, unk_token="a"), "plain": as_json(),
+    "gguf_nothing_added": given.gguf(ByteLevel("gpt2", PIECES, [], {"": True, "<s>": True})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=list(ODD))
+def test_what_looks_odd_and_is_read(data: bytes, tmp_path: Path) -> None:
+    """Unknown bytes that could be fused, where there are none; a space that nobody puts in front, said twice; a token of nothing."""
+    (tmp_path / "tokenizer.json").write_bytes(data)
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": false}')
+    found = open_tokenizer(tmp_path / "tokenizer.json")
+    assert isinstance(found, ByteLevelData) and found.has_all_bytes and found.frame.spaces == "none"
+
+
+def test_an_added_token_of_one_byte_is_no_byte_of_a_word(tmp_path: Path) -> None:
+    pieces = [piece for piece in PIECES if piece != b"~"]
+    made = given.tokenizer_json(ByteLevel("gpt2", pieces, [], {"<|endoftext|>": True, "~": False}))
+    del made["model"]["vocab"]["~"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(made))
+    found = open_tokenizer(tmp_path / "tokenizer.json")
+    assert isinstance(found, ByteLevelData) and found.pieces[1] == b"~" and 1 not in found.words
+    assert 0x7E not in found.byte_ids and len(found.byte_ids) == 255
+
+
+def test_of_two_pieces_with_one_text_the_normal_one_is_merged(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(given.gguf(ByteLevel("gpt2", PIECES, [(b"t", b"h")], {"<|endoftext|>": True, "th": False})))
+    found = open_tokenizer(tmp_path / "m.gguf")
+    assert isinstance(found, ByteLevelData)
+    th = 2 + PIECES.index(b"th")
+    assert found.pieces[th] == b"th" and th in found.words and 1 not in found.words and 1 in found.frame.added

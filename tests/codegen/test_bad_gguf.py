@@ -131,6 +131,7 @@ GGUFS: list[tuple[str, bytes, str]] = [
      "gemma3.attention.sliding_window: expected an integer, found '4'"),
     ("gemma_cap", gemma(attn_logit_softcapping=(F32, 50.0)), "attn_logit_softcapping: expected none, found 50"),
     ("architecture_number", with_kv(general__architecture=(U32, 1)), "smollm3, gemma, gemma2, gemma3, found 1"),
+    ("gemma_cap_false", gemma(attn_logit_softcapping=(BOOL, 0)), "attn_logit_softcapping: expected none, found false"),
     ("experts", with_kv(llama__expert_count=(U32, 8)), "llama.expert_count: expected no experts, found 8"),
     ("rope_scaling", gguf(KV | {"llama.rope.scaling.type": (STRING, "yarn")}), "scaling.type: expected none or linear, found 'yarn'"),
     ("rope_linear", gguf(KV | {"llama.rope.scaling.type": (STRING, "linear")}), "scaling.factor: expected a float above 0, found none"),
@@ -143,6 +144,9 @@ GGUFS: list[tuple[str, bytes, str]] = [
      "head_size: expected 1 to 4096, found 2147483648"),
     ("rope_factor_negative", gguf(KV | LINEAR | {"llama.rope.scaling.factor": (F32, -1.0)}), "expected a float above 0, found -1.0"),
     ("rope_factor_infinite", gguf(KV | LINEAR | {"llama.rope.scaling.factor": (F32, float("inf"))}), "a float above 0, found inf"),
+    ("rope_factors", gguf(KV | {"llama.rope.scale_linear": (ARRAY, (F32, [1.0]))}), "scale_linear: expected a float above 0, found"),
+    ("rope_freqs_halves", gguf(KV, [*INFOS, GgufTensor("rope_freqs.weight", (4,), 1, bytes(8))]),
+     "rope_freqs.weight: expected 4 values of F32 and no other scaling, found (4) of F16"),
     ("rope_freqs_0", rope_freqs([1, 1, 0, 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found 0.0"),
     ("rope_freqs_nan", rope_freqs([1, 1, float("nan"), 1]), "rope_freqs.weight: expected factors above 0, 1e-20 to 1e20, found nan"),
     ("rope_freqs_short", rope_freqs([1, 1]), "rope_freqs.weight: expected 4 values of F32 and no other scaling, found (2) of F32"),
@@ -151,6 +155,10 @@ GGUFS: list[tuple[str, bytes, str]] = [
     ("no_head_norms", gguf(renamed("qwen3")), "tensor blk.0.attn_q_norm.weight: expected (8,) (rms_q_weight), found none"),
     ("split", gguf(KV | {"split.count": (2, 2)}), "split.count: expected one file, found 2"),
     ("heads_per_layer", gguf(KV | {"llama.attention.head_count": (ARRAY, (U32, [4, 2]))}), "expected an integer"),
+    ("heads_floats", gguf(KV | {"llama.attention.head_count": (ARRAY, (F32, [4.0, 4.0]))}), "head_count: expected an integer"),
+    ("heads_none", gguf(KV | {"llama.attention.head_count": (ARRAY, (U32, []))}), "head_count: expected an integer"),
+    ("heads_3", with_kv(llama__attention__head_count=(U32, 3), llama__attention__key_length=None), "expected a divisor of 32, found 3"),
+    ("heads_3_of_8", with_kv(llama__attention__head_count=(U32, 3)), "n_kv_heads: expected a divisor of n_heads = 3, found 2"),
     ("heads_0", gguf(KV | {"llama.attention.head_count": (U32, 0)}), "head_count: expected a divisor of 32, found 0"),
     ("kv_heads_3", gguf(KV | {"llama.attention.head_count_kv": (U32, 3)}), "n_kv_heads: expected a divisor"),
     ("rope_part", gguf(KV | {"llama.rope.dimension_count": (U32, 4)}), "expected the head size 8, found 4"),
@@ -225,3 +233,17 @@ def test_a_file_that_shrinks_or_goes_while_its_values_are_read(tmp_path: Path, m
     with pytest.raises(BakeError, match="can't be read: No such file or directory") as caught:
         read_gguf(tmp_path / "model.gguf")
     assert caught.value.exit_code == 66
+
+
+def test_an_array_of_no_truths_is_one(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(gguf({"a": (ARRAY, (BOOL, []))}, []))
+    (value,) = read_gguf(tmp_path / "model.gguf").metadata.values()
+    assert len(value) == 0  # type: ignore[arg-type]
+
+
+def test_a_gemma_3_that_says_no_window_has_none(tmp_path: Path) -> None:
+    model, tensors = files.tiny(family="gemma3_text")
+    kv = {key: value for key, value in files.gguf_kv(model, "gemma3_text").items() if "sliding_window" not in key}
+    (tmp_path / "model.gguf").write_bytes(files.gguf(kv, files.gguf_tensors(tensors, halves=model)))
+    found = open_model(tmp_path / "model.gguf").model
+    assert (found.window, found.local) == (0, ()) and model.window == 5

@@ -55,14 +55,19 @@ def twice() -> bytes:
     return out.getvalue()
 
 
-def beyond() -> bytes:
-    """A file whose directory says that its pickle is longer than the file."""
+def directory(offset: int, form: str, *values: int) -> bytes:
+    """A file whose directory says something else of its pickle."""
     data = bytearray(pt())
     entry = data.index(b"PK\1\2")
     while not data[entry + 46 :].startswith(b"archive/data.pkl"):
         entry = data.index(b"PK\1\2", entry + 4)
-    struct.pack_into("<II", data, entry + 20, 2 << 20, 2 << 20)
+    struct.pack_into(form, data, entry + offset, *values)
     return bytes(data)
+
+
+def beyond() -> bytes:
+    """A file whose directory says that its pickle is longer than the file."""
+    return directory(20, "<II", 2 << 20, 2 << 20)
 
 
 def two_pickles() -> bytes:
@@ -102,10 +107,12 @@ PTS: list[tuple[str, bytes, str]] = [
     ("storage_path", pt(tensor(key="../0")), "torch's description of one"),
     ("no_arguments", files.pt_zip({"model": SAVED["model"]}, DATA), "expected 'model' and 'model_args'"),
     ("state_list", files.pt_zip({"model": [], "model_args": {}}, {}), "model, model_args: expected dicts"),
+    ("arguments_list", files.pt_zip({"model": {}, "model_args": []}, {}), "model, model_args: expected dicts"),
     ("hugging_face", files.pt_zip(SAVED["model"], DATA), "for a Hugging Face model give its folder"),
     ("dim_text", pt(args={"dim": "32"}), "model_args: dim: expected an integer, found '32'"),
     ("dim_missing", pt(args={"dim": None}), "model_args: dim: expected an integer, found none"),
     ("heads_0", pt(args={"n_heads": 0}), "n_heads: expected a divisor of dim = 32, found 0"),
+    ("heads_3", pt(args={"n_heads": 3}), "n_heads: expected a divisor of dim = 32, found 3"),
     ("layers_3", pt(args={"n_layers": 3}), "tensor layers.2.attention_norm.weight: expected (32,) (rms_att_weight)"),
     ("layers_1", pt(args={"n_layers": 1}), "'layers.1.attention_norm.weight': this kind of model has no tensor of this name"),
     ("positions_0", pt(args={"max_seq_len": 0}), "seq_len: expected 1 to"),
@@ -113,6 +120,7 @@ PTS: list[tuple[str, bytes, str]] = [
     ("name_twice", pt({"tok_embeddings.weight": SAVED["model"][EMBEDDING]}), "expected one tensor"),
     ("shape", pt(tensor(shape=(32, 40))), "tensor tok_embeddings.weight: expected shape (40, 32), found (32, 40)"),
     ("strided", pt(tensor(stride=(1, 40))), "expected a contiguous tensor, found strides (1, 40)"),
+    ("one_row", pt(tensor(shape=(1, 1280), stride=(7, 1))), "tensor tok_embeddings.weight: expected shape (40, 32), found (1, 1280)"),
     ("strides_missing", pt(tensor(stride=(1,))), "torch's own way to save a tensor"),
     ("offset", pt(tensor(offset=1)), "expected 1280 items at most, found shape (40, 32)"),
     ("offset_negative", pt(tensor(offset=-1)), "torch's own way to save a tensor"),
@@ -121,6 +129,8 @@ PTS: list[tuple[str, bytes, str]] = [
     ("doubles", pt(tensor(kind="DoubleStorage")), "expected float32, float16 or bfloat16, found DoubleStorage"),
     ("big_endian", pt(byteorder=b"big"), "byteorder: expected little"),
     ("compressed", compressed(), "expected it stored, found it compressed or encrypted"),
+    ("another_length", directory(20, "<I", 7), "data.pkl': expected it stored, found it compressed or encrypted"),
+    ("encrypted", directory(8, "<H", 1), "data.pkl': expected it stored, found it compressed or encrypted"),
     ("no_pickle", files.pt_zip(SAVED, DATA).replace(b"data.pkl", b"data.pcl"), "expected one data.pkl, found 0"),
     ("record_twice", twice(), "expected every record once, found one twice"),
     ("pickle_of_3_mb", pt_pickle(bytes(3 << 20)), "data.pkl': expected at most 2097152 bytes"),
@@ -129,6 +139,8 @@ PTS: list[tuple[str, bytes, str]] = [
     ("no_embedding", files.pt_zip({**SAVED, "model": state_without("tok_")}, DATA),
      "tensor tok_embeddings.weight: expected (40, 32)"),
     ("no_w1", files.pt_zip({**SAVED, "model": state_without("w1")}, DATA),
+     "tensor layers.0.feed_forward.w1.weight: expected (hidden_dim, dim), found none such"),
+    ("w1_in_a_row", pt({"_orig_mod.layers.0.feed_forward.w1.weight": files.PtTensor("0", (1280,), 1280)}),
      "tensor layers.0.feed_forward.w1.weight: expected (hidden_dim, dim), found none such"),
     ("parameter_of_text", pt_pickle(b"ctorch._utils\n_rebuild_parameter\n(X\1\0\0\0atR"), "torch's own way to save"),
     ("record_beyond", beyond(), "bytes at 46, the file ends before; copy it again"),
@@ -145,6 +157,12 @@ def test_pt(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(data)
     refused(path, words)
+
+
+def test_a_classifier_of_another_type_is_not_the_embedding(tmp_path: Path) -> None:
+    half = {"_orig_mod.output.weight": files.PtTensor("half", (40, 32), 1280, "HalfStorage")}
+    (tmp_path / "model.pt").write_bytes(files.pt_zip({**SAVED, "model": SAVED["model"] | half}, DATA | {"half": bytes(2560)}))
+    assert not read_pt(tmp_path / "model.pt").model.shared_classifier
 
 
 # --- what is not a model at all, and llama2.c's own files ---

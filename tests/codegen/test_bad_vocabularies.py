@@ -23,6 +23,7 @@ from vocabulary_files import (
 from codegen.errors import BakeError
 from codegen.formats import is_tokenizer, open_tokenizer
 from codegen.formats.sentencepiece import read_model
+from codegen.formats.tokenizer_json import DECODER
 from codegen.formats.vocabulary import Piece, to_llama2c
 from codegen.frame import LLAMA2C
 from codegen.input import read_small
@@ -59,6 +60,7 @@ SCORED: list[tuple[str, Pieces, str]] = [
     ("byte_normal", changed(9, kind=1), "piece 9: '<0x06>': expected a piece of type byte, found normal"),
     ("byte_more", changed(264, kind=6), "piece 264: 'b': expected a piece of type normal or control or user-defined, found byte"),
     ("empty", changed(264, text=""), "piece 264: '': expected 1 to 512 bytes, found 0"),
+    ("empty_user_defined", changed(264, text="", kind=4), "piece 264: '': expected 1 to 512 bytes, found 0"),
 ]
 BAD_PIECES = [
     pytest.param(form, pieces, words, id=f"{form}_{name}")
@@ -93,6 +95,30 @@ def as_json(**changes: Any) -> bytes:
     return dumped(tokenizer_json(TINY, **changes))
 
 
+def nested(step: Any) -> Any:
+    """A step in more sequences than are looked into."""
+    for _ in range(6):
+        step = {"type": "Sequence", "pretokenizers": [step]}
+    return step
+
+
+PREPEND, REPLACE = tokenizer_json(TINY)["normalizer"]["normalizers"]
+METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False}
+STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+
+
+def normalized(*steps: Any) -> bytes:
+    return as_json(normalizer={"type": "Sequence", "normalizers": list(steps)})
+
+
+def spaced(**changes: Any) -> bytes:
+    return as_json(normalizer=None, pre_tokenizer=METASPACE | changes)
+
+
+def decoded(*last: Any) -> bytes:
+    return as_json(decoder={"type": "Sequence", "decoders": [*DECODER, *last]})
+
+
 VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("sp_unigram", sentencepiece_model(TINY, spec(model_type=1)), "model_type: expected BPE, found unigram"),
     ("sp_no_bytes", sentencepiece_model(TINY, spec(byte_fallback=0)), "byte_fallback: expected true, found 0"),
@@ -105,6 +131,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("sp_half", GOOD[: len(GOOD) // 2], "left"),
     ("sp_trailing", GOOD + b"\n", "expected a number, found the end"),
     ("sp_2_20_fields", GOOD + message((2, b"\x18\2" * ((1 << 20) + 1))), "expected at most 1048576 fields"),
+    ("sp_pieces_number", GOOD + message((1, 7)), "expected fields 1 to 5 of a tokenizer.model, found field 1"),
     ("sp_field_6", GOOD + message((6, "x")), "expected fields 1 to 5 of a tokenizer.model, found field 6"),
     ("sp_text_as_a_number", GOOD + message((1, message((1, 7)))), "expected text, score and type, found field 1"),
     ("sp_score_as_a_number", GOOD + message((1, message((1, "x"), (2, 7)))), "expected text, score and type, found field 2"),
@@ -124,6 +151,22 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
                                                            "prepend_scheme": "first"}), "pre_tokenizer: expected llama's"),
     ("json_dropout", as_json(dropout=0.1), "model: dropout: expected none, found 0.1"),
     ("json_ignore_merges", as_json(ignore_merges=True), "model.ignore_merges"),
+    ("json_ignore_merges_text", as_json(ignore_merges="no"), "model.ignore_merges: expected false, found 'no'"),
+    ("json_nested", as_json(pre_tokenizer=nested({"type": "ByteLevel"})), "pre_tokenizer: expected steps, found {type: 'Sequence', "),
+    ("json_prepend_twice", normalized(PREPEND, PREPEND), "normalizer: expected none, NFC, or llama's"),
+    ("json_replace_prepend", normalized(REPLACE, PREPEND), "normalizer: expected none, NFC, or llama's"),
+    ("json_replace_twice", normalized(REPLACE, REPLACE), "normalizer: expected none, NFC, or llama's"),
+    ("json_prepend_metaspace", as_json(normalizer=PREPEND, pre_tokenizer=METASPACE), "normalizer and pre_tokenizer: expected llama's"),
+    ("json_whitespace", spaced(type="Whitespace"), "pre_tokenizer: expected llama's"),
+    ("json_underscores", spaced(replacement="_"), "pre_tokenizer: expected llama's"),
+    ("json_scheme", spaced(prepend_scheme="last"), "pre_tokenizer: expected llama's"),
+    ("json_metaspace_more", spaced(x=1), "pre_tokenizer: expected llama's"),
+    ("json_decoder_underscores", as_json(decoder=METASPACE | {"replacement": "_"}), "decoder: expected llama's"),
+    ("json_decoder_fuse_twice", decoded({"type": "Fuse"}), "decoder: expected llama's"),
+    ("json_decoder_strip_twice", decoded(STRIP, STRIP), "decoder: expected llama's"),
+    ("json_decoder_strip_x", decoded(STRIP | {"content": "x"}), "decoder: expected llama's"),
+    ("json_decoder_strip_two", decoded(STRIP | {"start": 2}), "decoder: expected llama's"),
+    ("json_decoder_strip_end", decoded(STRIP | {"stop": 1}), "decoder: expected llama's"),
     ("json_prefix", as_json(continuing_subword_prefix="##"), "model: continuing_subword_prefix: expected none"),
     ("json_suffix", as_json(end_of_word_suffix="</w>"), "model: end_of_word_suffix: expected none"),
     ("json_no_model", b'{"a": 1}', "model: expected an object"),
@@ -154,8 +197,10 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("gguf_tokens_numbers", gguf_vocabulary(TINY, tokens=(ARRAY, (U32, [1]))), "expected tokens, scores"),
     ("gguf_fewer_scores", gguf_vocabulary(TINY, scores=(ARRAY, (F32, [0.0]))), "265 tokens, 1 scores"),
     ("gguf_scores_integers", gguf_vocabulary(TINY, scores=(ARRAY, (U32, [0] * 265))), "found 265 tokens, 265 scores"),
+    ("gguf_types_floats", gguf_vocabulary(TINY, token_type=(ARRAY, (F32, [1.0] * 265))), "265 scores, 265 types"),
     ("gguf_not_utf8", gguf_vocabulary(TINY, tokens=(ARRAY, (STRING, [b"\xff"] * 265))), "piece 0: expected UTF-8"),
     ("json_byte_moved", dumped(tokenizer_json(changed(100, text="<0x-1>"))), "piece 100: '<0x-1>': expected"),
+    ("a_checkpoint_of_123", b"{\0\0\0" + bytes(4092), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
     ("a_checkpoint", bytes(4096), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
 ]  # fmt: skip
 
@@ -193,3 +238,27 @@ def test_files_that_are_too_long_and_folders(tmp_path: Path) -> None:
     with pytest.raises(BakeError, match="can't be read: File name too long") as caught:
         read_small(tmp_path / ("n" * 300))
     assert caught.value.exit_code == 66
+
+
+@pytest.mark.parametrize(("decoder", "strip"), [
+    (METASPACE | {"prepend_scheme": "always"}, True), ({"type": "Sequence", "decoders": [*DECODER, STRIP]}, True),
+    ({"type": "Sequence", "decoders": DECODER}, False),
+])  # fmt: skip
+def test_decoders_that_drop_a_space_and_that_do_not(decoder: Any, strip: bool, tmp_path: Path) -> None:
+    (tmp_path / "vocabulary").write_bytes(as_json(decoder=decoder))
+    assert open_tokenizer(tmp_path / "vocabulary").frame.strip == strip
+
+
+@pytest.mark.parametrize(("added", "words"), [
+    ({"263": "a"}, ""), ({"265": "<x>"}, ""), ({"263": "c"}, "263: expected 'c' as in tokenizer.model, found 'a'"),
+    ({"266": "<x>"}, "266: expected '<x>' as in tokenizer.model, found a gap in the ids"),
+])  # fmt: skip
+def test_what_is_added_to_a_sentencepiece_model(added: dict[str, str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(GOOD)
+    tokens = {at: {"content": text} for at, text in added.items()}
+    (tmp_path / "tokenizer_config.json").write_bytes(dumped({"added_tokens_decoder": tokens}))
+    if words:
+        with pytest.raises(BakeError, match=words):
+            open_tokenizer(tmp_path / "tokenizer.model")
+    else:
+        assert {str(at): token.text.decode() for at, token in open_tokenizer(tmp_path / "tokenizer.model").frame.added.items()} == added

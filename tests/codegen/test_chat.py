@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import jinja2
 import llama_cpp
 import model_files
 import pytest
+import vocabulary_files
 from conftest import SOURCES
 from model_files import STRING, U32
 
@@ -240,6 +242,14 @@ def test_a_format_needs_its_tokens(tmp_path: Path) -> None:
     with pytest.raises(BakeError, match="-Dchat=chatml needs the special token '<|im_start|>', found none; choose another -Dchat="):
         with_chat(data, "chatml", "x")
     assert with_chat(data, "auto", "x").frame.chat is None, "this kind does not chat by itself"
+    assert with_chat(data, "none", "x").frame.chat is None
+
+
+def test_llama2cs_kind_chats_as_llama_2_where_a_text_can_end(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(vocabulary_files.sentencepiece_model(vocabulary_files.tiny_pieces()))
+    data = open_tokenizer(tmp_path / "tokenizer.model")
+    assert with_chat(data, "auto", "x").frame.chat is not None
+    assert with_chat(replace(data, frame=replace(data.frame, ends=(data.frame.bos,))), "auto", "x").frame.chat is None
     assert with_chat(data, "none", "x").frame.chat is None
 
 

@@ -53,13 +53,16 @@ def test_a_folder_and_a_gguf_of_the_same_weights_are_one_model(name: str, shared
     assert np.array_equal(forward(folder, TOKENS), forward(read, TOKENS))
 
 
+FULL = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0}
 GEMMAS: dict[str, dict[str, Any]] = {
     "layer by layer": {},
     "by its pattern": {"layer_types": None, "sliding_window_pattern": 6, "cache_implementation": "hybrid"},
     "by its habit": {"layer_types": None, "rope_local_base_freq": None},
     "of transformers 5": {"rope_scaling": None, "rope_theta": None, "rope_local_base_freq": None, "rope_parameters": {
-        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
-        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+        "full_attention": FULL, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+    "of transformers 5, one base where it was": {"rope_scaling": None, "rope_theta": None, "rope_parameters": {"full_attention": FULL}},
+    "of transformers 5, one base its habit": {"rope_scaling": None, "rope_theta": None, "rope_local_base_freq": None,
+                                              "rope_parameters": {"full_attention": FULL, "sliding_attention": None}},
 }  # fmt: skip
 
 
@@ -137,6 +140,9 @@ def test_a_linear_factor_is_a_distance_that_much_shorter(tmp_path: Path) -> None
     assert stretched.rope_factors == (4.0,) * 4
     folder = files.hf_folder(tmp_path / "m", model, tensors, rope_scaling={"type": "linear", "factor": 4})
     assert open_model(folder).model.rope_factors == (4.0,) * 4
+    told = {"type": "linear", "factor": 4, "original_max_position_embeddings": 16, "beta_fast": None}
+    for rope, factors in ((told, (4.0,) * 4), ({"rope_type": "default", "factor": 1.0}, ())):
+        assert open_model(files.hf_folder(tmp_path / "o", model, tensors, rope_scaling=rope)).model.rope_factors == factors
     whole, scaled = (rope_table(replace(one, seq_len=16)) for one in (model, stretched))
     assert np.array_equal(scaled[:, ::4], whole[:, :4]), "4 is a power of two: nothing is rounded"
     none = FACTOR | {"llama.rope.scaling.type": (files.STRING, "none")}

@@ -118,6 +118,27 @@ def test_a_template_of_several_tokens(tokens: Tokens, tmp_path: Path) -> None:
     assert tokens(opened(tmp_path, root(post_processor=template)), "") == [1, 2, 2]
 
 
+def test_a_template_of_two_tokens_loses_bos_alone(tokens: Tokens, tmp_path: Path) -> None:
+    before = [TEMPLATE["single"][0], {"SpecialToken": {"id": "</s>", "type_id": 0}}]
+    made = root(post_processor=TEMPLATE | {"single": [*before, TEMPLATE["single"][1]], "special_tokens": {}})
+    for flag, first in ((True, [1, 2]), (False, [2])):
+        assert tokens(opened(tmp_path, made, tokenizer_config={"bos_token": "<s>", "add_bos_token": flag}), "a") == [*first, SPACE_A]
+
+
+def test_a_gap_behind_the_models_rows_is_none_of_its_pieces(tmp_path: Path) -> None:
+    assert opened(tmp_path, root(added(START + 1, "<x>")), rows=SIZE).frame.never == ()
+    with pytest.raises(BakeError, match=f"expected the model's {SIZE - 1} pieces, found {SIZE + 2}"):
+        opened(tmp_path, root(added(START + 1, "<x>")), rows=SIZE - 1)
+
+
+def test_a_template_in_a_file_of_json(tmp_path: Path) -> None:
+    """Of older versions of transformers; tokenizer_config.json's own comes before it."""
+    for own, source in ((None, "chat_template.json"), ("y", "tokenizer_config.json: chat_template")):
+        config = {"chat_template": own} if own else {}
+        found = opened(tmp_path, root(), tokenizer_config=config, chat_template={"chat_template": "x"}).frame.template
+        assert found is not None and (found.source, found.text) == (source, own or "x")
+
+
 def test_gguf_without_bos_with_eos_without_space(tokens: Tokens, tmp_path: Path) -> None:
     assert tokens(gguf(tmp_path, TINY, add_bos_token=(BOOL, 0)), "a") == [SPACE_A]
     assert tokens(gguf(tmp_path, TINY, add_eos_token=(BOOL, 1)), "a") == [1, SPACE_A, 2]

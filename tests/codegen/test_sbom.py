@@ -117,7 +117,8 @@ def test_what_is_printed_is_the_document_and_no_text_is_code(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("text", "message"), [
     (b"licence = 1\n", "licence: expected a text of at most 2000 characters, found 1"), (b"x = 'y'\n", "expected one of licence, about"),
-    (b"data = 3\n", "expected tables with a name"), (b"[[data]]\nabout = ''\n", "expected tables with a name"), (b"\xff\n", "is no TOML"),
+    (b"data = 3\n", "expected tables with a name"), (b"data = [1]\n", "expected tables with a name"),
+    (b"[[data]]\nabout = ''\n", "expected tables with a name"), (b"\xff\n", "is no TOML"),
     (b"[[data]]\nname = 'a'\nsize = 'b'\n", "expected one of name, about, licence"), (b"[" * 30000, "is no TOML"),
     (b"a" * 70000, "expected at most 65536 bytes"), (b"about = '" + b"a" * 2001 + b"'\n", "at most 2000 characters"),
 ])  # fmt: skip

@@ -19,10 +19,12 @@ from storyteller import phrases
 from storyteller.__main__ import main
 from storyteller.forbidden import DEFAULT_FORBIDDEN
 from storyteller.memory import memory_text
-from storyteller.wishes import DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics
+from storyteller.wishes import (
+    DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics, wishes_for, write_wishes,
+)  # fmt: skip
 
 OWN = "".join(f"{word} AH\n" for word in OWN_WORDS if word != "a")
-DICTIONARY = "a AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
+DICTIONARY = ";;; no word\na AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
 MODEL = "models/none.bin"  # only its folder and name count
 
 
@@ -30,7 +32,7 @@ MODEL = "models/none.bin"  # only its folder and name count
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """A topics file and a dictionary."""
     topics, dictionary = tmp_path / "my.topics.txt", tmp_path / "my.dict"
-    topics.write_text("a dragon\n# no topic\na seahorse\na dragon\n")
+    topics.write_text("a dragon\n# no topic\n \na seahorse\na dragon\n")
     dictionary.write_text(DICTIONARY)
     return topics, dictionary
 
@@ -125,6 +127,22 @@ def test_what_is_no_topics_file_is_refused(files: tuple[Path, Path], tmp_path: P
     files[0].unlink()
     assert run("topics", *files, tmp_path) == 66
     assert f"topics: {files[0]}: no such file; name a file with -Dtopics=PATH" in capsys.readouterr().err
+
+
+def test_a_topic_is_not_long(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for length, code in ((80, 0), (81, 65)):
+        files[0].write_text("a " + "x" * (length - 2) + "\n")
+        assert run("topics", *files, tmp_path) == code
+    assert "my.topics.txt: line 1: found 'a xxx" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_ears_without_a_word_of_their_own(tmp_path: Path) -> None:
+    """Flite says how what no dictionary has is said; a storyteller without ears has no words to hear."""
+    wishes = wishes_for(DEFAULT_TOPICS, True, False)
+    for dictionary, line in (({}, '    {"dragon", ""},\n'), (None, "")):
+        write_wishes(wishes, dictionary, tmp_path)
+        text = (tmp_path / "wishes.cpp").read_text()
+        assert line in text and ('"dragon"' in text) == bool(line)
 
 
 def test_a_dictionary_that_is_none_by_its_size_is_not_read(

@@ -98,6 +98,20 @@ def test_an_operand_is_shown_by_what_it_ends(monkeypatch: pytest.MonkeyPatch) ->
     assert f(0, 0, "c") == "c" and python_conditions.told() == ([], 8, 8)
 
 
+def test_what_is_written_down_is_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `a or {}`, `a and [1]` and `a or [*a]`: a decides where the literal is got to; a list of another's values is no literal."""
+    path = str(check.ROOT / "codegen/formats/x.py")
+    cases = (("a or {}", (1, 0), 2), ("a or {'b': 1}", (0, 1), 2), ("a and [1]", (1, 0), 2), ("a or [*a]", ([1], []), 3))
+    for code, values, complete in cases:
+        monkeypatch.setattr(python_conditions, "operators", [])
+        monkeypatch.setattr(python_conditions, "seen", set())
+        names: dict[str, object] = {python_conditions.CALL: python_conditions.condition}
+        exec(python_conditions.Loader("x", path).source_to_code(f"f = lambda a: {code}\n".encode(), path), names)
+        f = names["f"]
+        shown = [python_conditions.told()[1] for value in values if f(value) is not f]  # type: ignore[operator]
+        assert shown[0] < shown[1] == complete, code
+
+
 def test_check_names_the_steps_before_anything_is_installed() -> None:
     message = one_line(run(ROOT / "tools/check", "--only", "style,typo"), 2)
     assert message.startswith("tools/check: --only typo: expected steps among style default ")
