@@ -17,7 +17,7 @@ from .world import Fact, World
 
 
 # Says how often something beside the story is told before an event that may have it, and where no leaf falls.
-_ASIDES = 0.4
+_ASIDES = 0.55
 _GOES_ON = re.compile(r'"|(?:It|Its|That|This|These|Those|But|And|So|Then|They|Both|He|She|Now|Only|Not|Even|Still|Again|The)\b')
 _INDOORS = frozenset("library bakery attic kitchen barn cave castle treehouse greenhouse circus desert".split()) | {"train station"}
 
@@ -231,7 +231,7 @@ def happen(call: Call, world: World, realiser: Realiser, rng: random.Random, use
 
 def _aside(world: World, realiser: Realiser, rng: random.Random, used: set[str]) -> None:
     """Tells of something beside the story, as a leaf that falls, unless somebody has just spoken; never twice the same."""
-    if not re.search(r"[.!]\x03?$", realiser.raw):
+    if not re.search(r'[.!?]"?\x03?$', realiser.raw):
         return
     about = "aside"
     if "sea" in {world.persons["A"].kind.group}:

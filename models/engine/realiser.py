@@ -28,7 +28,7 @@ _SPEECH = ("said|asked|called|cried|shouted|whispered|laughed|answered|wondered|
 _SAID = re.compile('[,!?]" (?:(?:said|asked) \x01(\\w)\x02[^\x04]*\x04|\x01(\\w)\x02[^\x04]*\x04 (?:said|asked))$')
 _GESTURES = 0.28
 _CONTROL = re.compile("\x01\\w+\x02|[\x03\x04]")
-_TAG = re.compile(rf"^ (?:(?:{_SPEECH})\b|(?:the )?[\w' -]+? (?:{_SPEECH})\b)")
+_TAG = re.compile(rf"^ (?:(?:{_SPEECH}|roared|came)\b|(?:the )?[\w' -]+? (?:{_SPEECH})\b)")
 
 
 _WE = {"They": "We", "they": "we", "Their": "Our", "their": "our"}

@@ -14,7 +14,7 @@ from .realiser import Realiser
 from .world import Happening, Reference, World
 
 # Bound the words of a story; what falls outside is told anew.
-SHORTEST, LONGEST = 85, 210
+SHORTEST, LONGEST = 85, 220
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
 # Names families of beginnings that tell a plot's first event, which is then left out.
