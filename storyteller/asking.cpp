@@ -7,6 +7,7 @@
 #include "program.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/robot.hpp"
+#include "storyteller/spoken.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -18,12 +19,6 @@ constexpr int kAskWhichWay = 2;  // counts the times until it chooses the first
 constexpr auto kStep = 100ms;
 constexpr auto kSecondPress = 1200ms;  // is the time for it after the first
 constexpr auto kDecide = 30s;          // is the time to type or press which way
-
-constexpr const char* kAskAgainWords = "Sorry, I did not understand. Please tell me again.";
-constexpr const char* kNothingHeardWords = "I can not hear you. What shall the story be about?";
-constexpr const char* kOwnChoiceWords = "I will choose a story.";
-constexpr const char* kSayWhichWords = " Say: the first one. Or: the second one.";
-constexpr const char* kPressWhichWords = " Press once for the first one, twice for the second one.";
 
 /// Returns which of two ways somebody says, 0 or 1; nothing for another wish.
 std::optional<std::size_t> way_of(const Wish& wish) {

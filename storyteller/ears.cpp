@@ -89,10 +89,11 @@ Result<Microphone*> Ears::start(std::optional<Microphone>& started) {
 
 /// Has the recogniser listen to speech that has begun, from what came before on.
 void Ears::begin(Recogniser::For what, std::span<const std::int16_t> before) {
-    denoiser_.emplace(before);
     after_.clear();
     recogniser_->begin(what);
-    const bool whole = what == Recogniser::For::kWakeWord;  // which is found only with what surrounds it
+    // A wake word is found only with what surrounds it, and better in noise as it is: PocketSphinx lowers that too.
+    const bool whole = what == Recogniser::For::kWakeWord;
+    denoiser_.emplace(whole ? std::span<const std::int16_t>() : before);
     heard_after_ = whole ? kSilence : kHeardAfter;
     recogniser_->hear(denoiser_->filter(whole ? before : before.last(std::min(before.size(), kHeardBefore))));
 }

@@ -8,6 +8,7 @@
 #include "notices.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/speaker.hpp"
+#include "storyteller/spoken.hpp"
 #include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
@@ -97,11 +98,11 @@ int Family::loudest() {
 std::string Family::refusal() {
     if (options_.quiet_hours && options_.night_volume == 0 && options_.quiet_hours->has(now().minute)) {
         std::fprintf(stderr, "%s\n", say(Message::kQuietHours).c_str());
-        return "It is time to sleep now. I will tell you a story in the morning.";
+        return kSleepWords;
     }
     if (options_.stories_a_day > 0 && stories_.at(now()) >= options_.stories_a_day) {
         std::fprintf(stderr, "%s\n", say(Message::kStoriesTold, {std::to_string(options_.stories_a_day)}).c_str());
-        return "That was the last story for today. I will tell you another one tomorrow.";
+        return kEnoughWords;
     }
     return "";
 }

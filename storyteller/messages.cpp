@@ -114,6 +114,9 @@ constexpr std::array<Texts, static_cast<std::size_t>(Message::kCount)> kTexts = 
     {Message::kButtonLost, "the button can't be read any more: is its line still there?",
      "按钮无法再读取：该 GPIO 是否还在？"},
     {Message::kNoWatchdog, "{}: can't be written: {}", "{}：无法写入：{}"},
+    {Message::kToldWakeWord,
+     "--wake-word \"{}\": stories say it too, which would wake the robot: better one that they don't: hello teddy",
+     "--wake-word \"{}\"：故事里也会说，会把机器人唤醒：请换一个故事里没有的，例如 hello teddy"},
     {Message::kChoice,
      "what happens next? 1: {} 2: {} (say \"the first one\" or \"the second one\", type 1 or 2, or press once or "
      "twice)",

@@ -68,6 +68,7 @@ enum class Message {
     kGpioLineRefused,
     kButtonLost,
     kNoWatchdog,
+    kToldWakeWord,
     kChoice,
     kChosen,
     kCount,

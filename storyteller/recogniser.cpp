@@ -69,15 +69,27 @@ constexpr std::array<double, 2> kWarps = {1.25, 1.5};
 
 constexpr const char* kWishSearch = "wishes";
 constexpr const char* kWakeSearch = "wake";
-constexpr double kWakeThreshold = 1e-20;  // lower: woken more easily, also by what is no wake word
+constexpr const char* kLoweredWakeSearch = "wake, lowered";
+
+// Say when a wake word was heard. It competes with a loop of all phones, where the next one costs its probability. With
+// PocketSphinx's 0.1 anything is well made of many short ones, noise above all; with this one the wake word stands out.
+constexpr double kPhoneLoop = 1e-7;
+constexpr double kLeastOfWake = 1e-5;         // times as likely as the phones: lower, and more that is none wakes it
+constexpr double kLeastOfLoweredWake = 1e18;  // lowered, more sounds like it
 
 #if __has_include(<ps_search.h>)
 bool choose_search(ps_decoder_t* decoder, const char* name) {
     return ps_set_search(decoder, name) == 0;
 }
 
-bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
-    return ps_set_keyphrase(decoder, kWakeSearch, phrase) == 0;
+bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, double threshold) {
+    cmd_ln_set_float_r(ps_get_config(decoder), "-kws_threshold", threshold);
+    return ps_set_keyphrase(decoder, name, phrase) == 0;
+}
+
+/// Has the mean of the next utterance, which is given as a whole, taken from it alone.
+void take_mean_of_whole(ps_decoder_t* decoder) {
+    ps_get_feat(decoder)->cmn = CMN_BATCH;  // what is given in parts makes it CMN_LIVE
 }
 
 /// Keeps the mean of what was heard, which is learned from one utterance to the next.
@@ -97,8 +109,13 @@ bool choose_search(ps_decoder_t* decoder, const char* name) {
     return ps_activate_search(decoder, name) == 0;
 }
 
-bool set_keyphrase(ps_decoder_t* decoder, const char* phrase) {
-    return ps_add_keyphrase(decoder, kWakeSearch, phrase) == 0;
+bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, double threshold) {
+    ps_config_set_float(ps_get_config(decoder), "kws_threshold", threshold);
+    return ps_add_keyphrase(decoder, name, phrase) == 0;
+}
+
+void take_mean_of_whole(ps_decoder_t* decoder) {
+    ps_reinit_feat(decoder, nullptr);  // as the acoustic model's file has it, until something is given in parts
 }
 
 class Mean {
@@ -159,12 +176,15 @@ public:
         const Mean mean(decoder_);  // that of a voice as it is
         if (waits_) {
             const char* heard = ps_get_hyp(decoder_, nullptr);
-            for (std::size_t i = 0; i < kWarps.size() && heard == nullptr; ++i) {
-                hear_lowered(kWarps[i]);
+            for (std::size_t i = 0; i <= kWarps.size() && heard == nullptr; ++i) {
+                choose_search(decoder_, i == 0 ? kWakeSearch : kLoweredWakeSearch);
+                take_mean_of_whole(decoder_);
+                hear_again(i == 0 ? samples_ : stretched(samples_, kWarps[i - 1]), TRUE);
                 heard = ps_get_hyp(decoder_, nullptr);
             }
             std::string words = heard != nullptr ? heard : "";
             mean.restore();
+            samples_ = {};
             return words;
         }
         const Guess plain = guess();
@@ -172,7 +192,7 @@ public:
         const bool sure = best.score > kSure;
         best.score += kLoweredMore;
         for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
-            hear_lowered(kWarps[i]);
+            hear_again(stretched(samples_, kWarps[i]), FALSE);
             if (Guess other = guess(); other.is_likely(true) && other.score > best.score) {
                 best = std::move(other);
             }
@@ -183,11 +203,10 @@ public:
     }
 
 private:
-    /// Hears the utterance again, lowered.
-    void hear_lowered(double factor) {
-        const std::vector<std::int16_t> lowered = stretched(samples_, factor);
+    /// Hears the utterance again, as it was or lowered, `whole` or as if it came in parts.
+    void hear_again(const std::vector<std::int16_t>& samples, int whole) {
         ps_start_utt(decoder_);
-        ps_process_raw(decoder_, lowered.data(), lowered.size(), FALSE, FALSE);
+        ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, whole);
         ps_end_utt(decoder_);
     }
 
@@ -251,7 +270,7 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     cmd_ln_set_float_r(config, "-pbeam", kBeam);
     cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
     cmd_ln_set_int_r(config, "-maxhmmpf", kMostActive);
-    cmd_ln_set_float_r(config, "-kws_threshold", kWakeThreshold);
+    cmd_ln_set_float_r(config, "-kws_plp", kPhoneLoop);
     ps_decoder_t* const decoder = ps_init(config);
     cmd_ln_free_r(config);  // the decoder keeps its own
     return decoder;
@@ -285,7 +304,8 @@ ps_decoder_t* new_decoder(const std::string& acoustic_model) {
     ps_config_set_float(config, "pbeam", kBeam);
     ps_config_set_float(config, "wbeam", kWordBeam);
     ps_config_set_int(config, "maxhmmpf", kMostActive);
-    ps_config_set_float(config, "kws_threshold", kWakeThreshold);
+    ps_config_set_float(config, "kws_plp", kPhoneLoop);
+    ps_config_set_bool(config, "remove_noise", TRUE);  // as 5prealpha does
     ps_decoder_t* const decoder = ps_init(config);
     ps_config_free(config);
     return decoder;
@@ -329,7 +349,8 @@ bool add_wake_word(ps_decoder_t* decoder, const std::string& phrase) {
         std::free(known);
         at = end + 1;
     }
-    return phrase.empty() || set_keyphrase(decoder, phrase.c_str());
+    return phrase.empty() || (set_keyphrase(decoder, kWakeSearch, phrase.c_str(), kLeastOfWake) &&
+                              set_keyphrase(decoder, kLoweredWakeSearch, phrase.c_str(), kLeastOfLoweredWake));
 }
 
 /// Marks, while it lives, that an acoustic model is being read. PocketSphinx ends the process without a word where it

@@ -6,9 +6,11 @@
 #include <random>
 #include <utility>
 
+#include "notices.hpp"
 #include "opened_model.hpp"
 #include "program.hpp"
 #include "storyteller/messages.hpp"
+#include "storyteller/spoken.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -17,19 +19,7 @@ constexpr int kUnasked = 2;              // counts the stories in a row to nobod
 constexpr double kLouder = 1.4;          // 3 dB
 constexpr std::size_t kMaxTopic = 200;   // bytes
 constexpr std::size_t kNamedTopics = 5;  // are named of those it can tell about
-
-// Say what the robot says, in the language of its voice.
-constexpr const char* kThinkingWords = "Let me tell you a story.";
-constexpr const char* kVolumeWords = "Like this.";
-constexpr const char* kLongWords = "I will tell longer stories.";
-constexpr const char* kShortWords = "I will tell shorter stories.";
-constexpr const char* kUsualWords = "My stories will be as long as usual.";
-constexpr const char* kTooLongWords = "That was too long for me. Please tell me again.";
-constexpr const char* kHelpWords =
-    "You can say: tell me a story. Or: a story about a dragon and a cat. Or: another one. That one again. What happens "
-    "next. Longer. Shorter. Louder. Softer. What can you tell. Stop. And: good night.";
-constexpr const char* kForbiddenWords = "I don't know stories about that. Here is another one.";
-constexpr const char* kGoodNightWords = "Good night.";
+constexpr double kStoryLike = 5e-4;  // a token: so likely are words that stories say, mostly more; others are a third
 
 }  // namespace
 
@@ -64,6 +54,9 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
             return lock.failure();
         }
         robot->lock_ = std::move(*lock);
+    }
+    if (options.waits_for_wake_word() && robot->teller_->expects(options.wake_word) > kStoryLike) {
+        warn(say(Message::kToldWakeWord, {options.wake_word}));
     }
     robot->seed_ = choose_seed(options.seed);
     const std::optional<Remembered>& last = robot->family_.remembered();
@@ -179,7 +172,7 @@ std::optional<Failure> Robot::answer(const Wish& wish) {
             return say_aloud(length_ > 0 ? kLongWords : length_ < 0 ? kShortWords : kUsualWords);
         case Command::kTopics:
             tell_user(say(Message::kTopics, {five_topics()}));
-            return say_aloud("I can tell a story about " + five_topics() + ".");
+            return say_aloud(kTopicsWords + five_topics() + ".");
         case Command::kHelp:
             tell_user(say(Message::kHelp));
             return say_aloud(kHelpWords);
@@ -228,7 +221,7 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
     }
     if (!family_.allows(topic)) {
         tell_user(say(Message::kNotAllowed, {wanted}));
-        return say_aloud("I have no story about that. I can tell about " + five_topics() + ".");
+        return say_aloud(kNotAllowedWords + five_topics() + ".");
     }
     topic_ = wanted;
     last_ = story_about(topic_, length);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "files.hpp"
+#include "storyteller/spoken.hpp"
 #include "utf8.hpp"
 
 namespace storybake::speech {
@@ -179,7 +180,7 @@ std::string mistakes_words(const std::vector<RuleMistake>& mistakes) {
         return "I can not read my rules.";
     }
     if (mistakes.size() == 1) {
-        return "I did not understand line " + std::to_string(mistakes.front().line) + " of my rules.";
+        return std::string(kRuleWords).append(" ").append(std::to_string(mistakes.front().line)).append(kOfRulesWords);
     }
     if (mistakes.size() > kMaxSaid) {
         return "I did not understand many lines of my rules. The first is line " +
@@ -190,7 +191,7 @@ std::string mistakes_words(const std::vector<RuleMistake>& mistakes) {
         lines += i == 0 ? "" : i + 1 < mistakes.size() ? ", " : " and ";
         lines += std::to_string(mistakes[i].line);
     }
-    return "I did not understand lines " + lines + " of my rules.";
+    return std::string(kRuleWords).append("s ").append(lines).append(kOfRulesWords);
 }
 
 }  // namespace storybake::speech

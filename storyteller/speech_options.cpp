@@ -6,11 +6,13 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "storyteller/speaker.hpp"
+#include "storyteller/spoken.hpp"
 #include "storyteller/wishes.hpp"
 
 namespace storybake::speech {
@@ -147,6 +149,11 @@ std::optional<Failure> set_wake_word(Options& options, const OptionRow& row, con
     }
     if (!own_word) {
         return not_a("a word that no wish has: hello teddy", row, text);
+    }
+    const bool spoken =
+        std::any_of(std::begin(kSpoken), std::end(kSpoken), [&](auto said) { return says(said, text); });
+    if (spoken || says(kWishes.prompt_before, text)) {
+        return not_a("words that the robot does not say itself, which would wake it: hello teddy", row, text);
     }
     own(options).wake_word = text;
     return std::nullopt;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "model.hpp"
@@ -190,6 +191,41 @@ std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler&
 
 int Teller::tokens_of(const std::string& text) const {
     return static_cast<int>(model_.tokenizer->encode(text).size());
+}
+
+/// Returns the geometric mean of the probabilities of the tokens of `text` behind `before`.
+double Teller::likelihood(const std::string& before, const std::string& text) {
+    const std::vector<int> tokens = model_.tokenizer->encode(before + text);
+    const auto first = static_cast<std::size_t>(tokens_of(before));
+    if (tokens.size() <= first || tokens.size() > static_cast<std::size_t>(kModel.seq_len)) {
+        return 0.0;
+    }
+    double sum = 0.0;
+    std::span<const float> logits = engine_.prefill(std::span(tokens).first(first), 0, stop_signal);
+    for (std::size_t i = first; i < tokens.size(); ++i) {
+        if (logits.empty()) {  // The user has interrupted.
+            return 0.0;
+        }
+        const double largest = *std::max_element(logits.begin(), logits.end());
+        double all = 0.0;
+        for (const float logit : logits) {
+            all += std::exp(static_cast<double>(logit) - largest);
+        }
+        sum += static_cast<double>(logits[static_cast<std::size_t>(tokens[i])]) - largest - std::log(all);
+        logits = engine_.forward({&tokens[i], 1}, static_cast<int>(i), Logits::kLast);
+    }
+    return std::exp(sum / static_cast<double>(tokens.size() - first));
+}
+
+double Teller::expects(const std::string& words) {
+    const std::size_t first = std::min(words.find(' '), words.size());
+    const bool asked = !kWishes.prompt_is_told && !kWishes.asks_by_chat;
+    const std::string begin =
+        asked ? kWishes.prompt_before + std::string(kWishes.topics.front()) + kWishes.prompt_after + " " : "";
+    std::string capital = words;
+    capital[0] = static_cast<char>(capital[0] - ('a' - 'A'));
+    return std::max(likelihood(begin + capital.substr(0, first), words.substr(first)),
+                    likelihood(begin + "One day, " + words.substr(0, first), words.substr(first)));
 }
 
 std::optional<Failure> Teller::recall(const Story& story) {

@@ -62,6 +62,10 @@ public:
     /// Tells whether the context has room for a story behind its prompt.
     [[nodiscard]] bool fits(const Story& story) const;
 
+    /// Returns how likely the model holds words of a story once their first is there, a token: their geometric mean,
+    /// where they begin a sentence or stand in one. 0 for a single word, and when the user interrupts.
+    double expects(const std::string& words);
+
     /// Returns the text of the last story, as far as it was told.
     [[nodiscard]] const std::string& told() const { return told_; }
 
@@ -97,6 +101,7 @@ private:
     std::optional<Failure> go_on(const Story& story, StoryLimits limits, const Choose& choose);
     Result<std::optional<Ways>> ways_on(const std::string& text, std::uint64_t seed);
     [[nodiscard]] int tokens_of(const std::string& text) const;
+    double likelihood(const std::string& before, const std::string& text);
     [[nodiscard]] Speaker make_speaker() { return {players_, wav_ ? &*wav_ : nullptr, controls_.cut, begun_}; }
 
     const SpeechOptions& options_;

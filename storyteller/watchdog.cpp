@@ -102,8 +102,7 @@ void Watchdog::notify() {
         address.sun_path[0] = '\0';  // a name that is no file's
     }
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length);
-    // What all kinds of sockets share is C's.
-    const auto* const where = reinterpret_cast<const sockaddr*>(&address);  // NOLINT(*-reinterpret-cast)
+    const auto* const where = reinterpret_cast<const sockaddr*>(&address);
     if (::sendto(socket_.get(), kAlive.data(), kAlive.size(), MSG_DONTWAIT | MSG_NOSIGNAL, where, size) < 0) {
         tell_failure("NOTIFY_SOCKET=" + notified_);
     }

@@ -202,6 +202,16 @@ std::size_t words_lacking(std::string_view wish, std::string_view story) {
     }));
 }
 
+bool says(std::string_view text, std::string_view words) {
+    const std::vector<Word> all = words_of(text);
+    for (Words rest = all; !rest.empty(); rest = rest.subspan(1)) {
+        if (begins_with(rest, words) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 std::optional<Wish> understand(std::string_view text) {
     if (std::none_of(text.begin(), text.end(), is_letter)) {
         return std::nullopt;

@@ -89,6 +89,9 @@ std::optional<Wish> understand(std::string_view text);
 /// of their forms, and a name twice. The story's first sentence does not count, as it may just repeat the wish.
 std::size_t words_lacking(std::string_view wish, std::string_view story);
 
+/// Tells whether a text says some words, in small letters with a space between them, one after the other.
+bool says(std::string_view text, std::string_view words);
+
 /// Returns a text's small letters.
 std::string lower(std::string_view text);
 

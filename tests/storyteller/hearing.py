@@ -1,10 +1,13 @@
 """How well wishes are heard: phrases said by Flite's voices, plain, over noise, and with a child's pitch.
 
-    STORYBAKE_STORYTELLER=build/storyteller python3 tests/storyteller/hearing.py [--voices slt,kal] [--every N] [--wake MINUTES]
+    STORYBAKE_STORYTELLER=build/storyteller python3 tests/storyteller/hearing.py [--voices slt,kal] [--every N]
+    ... tests/storyteller/hearing.py --missed
+    ... tests/storyteller/hearing.py --wake MINUTES [--first STORY]
 
-prints, of each condition, the share that was understood as it was meant, and the share of sentences that are no wish but
-were taken for one. It takes half an hour of one core for all of them; the tests run every eighth phrase of one voice. --wake counts
-instead how often its wake word is missed, and how often as many minutes of its own stories and of other sentences wake it.
+The first prints, of each condition, the share that was understood as it was meant, and the share of sentences that are no wish but
+were taken for one. It takes half an hour of one core for all of them; the tests run every eighth phrase of one voice. --missed counts
+instead how often wake words are missed, in a minute; --wake how often as many minutes of its own stories and of other sentences wake
+it: ten take two or three. Parts of an hour begin with the story that the part before names.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from programs import RATE, known, on_this_machine, record, said
+from programs import RATE, TOPICS, known, on_this_machine, record, said
 
 VOICES = ("slt", "kal16", "rms", "awb", "kal")
 
@@ -64,10 +67,12 @@ DOES = (
 )  # fmt: skip
 SENTENCES = tuple(f"{who} {does}" for who, does in itertools.product(WHO, DOES))
 
+WAKE_WORDS = ("hello teddy", "good morning robot", "hey zorblax", "okay storyteller", "wake up little bear")
+
 Conditions = dict[str, tuple[float, float]]  # semitones, and the noise in dB below the speech
 CONDITIONS: Conditions = {
     "quiet": (0, 99), "noise 20 dB": (0, 20), "noise 10 dB": (0, 10), "4 semitones up": (4, 99), "8 semitones up": (8, 99),
-    "6 semitones up, noise 20 dB": (6, 20),
+    "6 semitones up and 20 dB": (6, 20),
 }  # fmt: skip
 
 
@@ -142,32 +147,37 @@ def taken_for_wishes(voice: str, folder: Path, sentences: Sequence[str]) -> Iter
                 yield text, found.words
 
 
-def woken(path: Path) -> int:
+def woken(path: Path, wake_word: str = WAKE_WORDS[0]) -> int:
     """How often a recording wakes a storyteller. It listens for a wish then, so that what follows at once can't."""
-    words = [on_this_machine(), "--loop", "--attention", "wake", "--mute", "-n", "1", "-s", "5", "--mic-wav", path]
+    attention = ("--attention", "wake", "--wake-word", wake_word)
+    words = [on_this_machine(), "--loop", *attention, "--mute", "-n", "1", "-s", "5", "--mic-wav", path]
     result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     return result.stderr.count("listening: ")
 
 
-def missed_wakes(voices: Sequence[str], folder: Path) -> Iterator[tuple[str, str]]:
-    """The voices and conditions in which the wake word alone was not heard."""
-    for voice, condition in itertools.product(voices, CONDITIONS):
-        if not woken(recording(["hello teddy"], voice, CONDITIONS[condition], folder)):
-            yield voice, condition
+def missed_wakes(voices: Sequence[str], wake_words: Sequence[str], condition: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """The voices and wake words that were not heard, each alone."""
+    for voice, wake_word in itertools.product(voices, wake_words):
+        if not woken(recording([wake_word], voice, CONDITIONS[condition], folder), wake_word):
+            yield voice, wake_word
 
 
-def false_wakes(voices: Sequence[str], folder: Path, minutes: float) -> tuple[int, float]:
-    """How often speech without the wake word woke it, and the minutes of it: stories, and a sentence of SENTENCES behind each."""
+def false_wakes(voices: Sequence[str], folder: Path, minutes: float, first: int) -> tuple[int, float, int]:
+    """How often speech without the wake word woke it, the minutes of it, and the number of the story that would come next: stories
+    from the `first` on, of a topic and a voice each, and one of SENTENCES behind each."""
     count, samples = 0, 0
-    for n in itertools.count():
+    for n in itertools.count(first):
         if samples >= minutes * 60 * RATE:
-            return count, samples / 60 / RATE
-        command = [on_this_machine(), "--wish", PHRASES[-1][1].removeprefix("a story about ").strip(), "--mute", "-s", str(n)]
+            return count, samples / 60 / RATE, n
+        command = [on_this_machine(), "--wish", TOPICS[n * 37 % len(TOPICS)], "--mute", "-s", str(n + 1)]
         story = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
         texts = [*re.findall(r"[^.!?]+[.!?]+", story.stdout.replace('"', "")), SENTENCES[n * 7 % len(SENTENCES)]]
         path = recording([text.strip() for text in texts], voices[n % len(voices)], CONDITIONS["quiet"], folder)
         samples += (path.stat().st_size - 44) // 2
-        count += woken(path)
+        woke = woken(path)
+        count += woke
+        if woke:
+            print(f"    woken {woke} times by story {n}, about {TOPICS[n * 37 % len(TOPICS)]}", file=sys.stderr)
 
 
 def main() -> None:
@@ -175,20 +185,25 @@ def main() -> None:
     parser.add_argument("--voices", default=",".join(VOICES))
     parser.add_argument("--conditions", default=",".join(CONDITIONS))
     parser.add_argument("--every", type=int, default=1, help="only each N-th phrase and sentence")
+    parser.add_argument("--missed", action="store_true", help="count wake words that are missed, and nothing else")
     parser.add_argument("--wake", type=float, metavar="MINUTES", help="of speech that shall not wake it; count nothing else")
+    parser.add_argument("--first", type=int, default=0, metavar="STORY", help="of --wake")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        voices = args.voices.split(",")
+        if args.missed:
+            for condition in args.conditions.split(","):
+                missed = list(missed_wakes(voices, WAKE_WORDS, condition, folder))
+                print(f"{condition:30} {len(missed)} of {len(voices) * len(WAKE_WORDS)} missed: {missed}", flush=True)
+            return
         if args.wake:
-            voices = args.voices.split(",")
-            missed = list(missed_wakes(voices, folder))
-            print(f"wake word missed {len(missed)} times of {len(voices) * len(CONDITIONS)}: {missed}", flush=True)
-            print("woken %d times by %.1f minutes of speech" % false_wakes(voices, folder, args.wake))
+            print("woken %d times by %.1f minutes of speech; next is story %d" % false_wakes(voices, folder, args.wake, args.first))
             return
         for condition in filter(None, args.conditions.split(",")):
             results = [
                 (voice, *result)
-                for voice in args.voices.split(",")
+                for voice in voices
                 for result in right_wishes(voice, CONDITIONS[condition], folder, args.every)
             ]
             right = sum(understood for _, _, understood, _ in results)
@@ -197,7 +212,6 @@ def main() -> None:
                 if not understood:
                     print(f"    {voice:6} {text!r}: {heard!r}", file=sys.stderr)
         sentences = SENTENCES[:: args.every]
-        voices = args.voices.split(",")
         taken = [
             wrong for n, voice in enumerate(voices) for wrong in taken_for_wishes(voice, folder, sentences[n :: len(voices)])
         ]

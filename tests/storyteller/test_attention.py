@@ -63,11 +63,27 @@ def test_another_wake_word(tmp_path: Path) -> None:
         ("teddy", "two words or more"), ("hi you", "longer ones"), ("a dragon and a cat story", "two to four words"),
         ("Hello Teddy", "small English"), ("hello  teddy", "two to four words"), ("the dragon story", "a word that no wish has"),
         ("$(rm -rf) teddy", "two to four words"), ("hello " + "x" * 50, "two to four words"),
+        ("in the morning", "words that the robot does not say itself"), ("please tell me again then", "two to four words"),
+        ("did not understand", "words that the robot does not say itself"),
     ],
 )  # fmt: skip
 def test_wake_words_that_are_none(words: str, message: str) -> None:
     result = tell(on_this_machine(), "--wake-word", words)
     assert result.returncode == 2 and message in result.stderr, result.stderr
+
+
+def test_wake_words_that_stories_say(tmp_path: Path) -> None:
+    """Are warned of in one line; by what the model expects, so that a model of other stories warns of others."""
+    silence = record(tmp_path / "silence.wav", 0.5)
+    told = ("once upon a time", "one sunny day", "in the forest")
+    for words in (*told, *hearing.WAKE_WORDS):
+        warned = [line for line in listened(silence, "--wake-word", words)[1].splitlines() if "stories say it too" in line]
+        assert len(warned) == (words in told) and all(f'"{words}"' in line for line in warned), (words, warned)
+
+
+@pytest.mark.parametrize("condition", ["quiet", "noise 20 dB"])
+def test_every_voice_wakes_it(condition: str, tmp_path: Path) -> None:
+    assert not list(hearing.missed_wakes(hearing.VOICES, hearing.WAKE_WORDS[:2], condition, tmp_path))
 
 
 def test_the_lamp_tells_listening_from_waiting(tmp_path: Path) -> None:
