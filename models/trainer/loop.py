@@ -157,7 +157,7 @@ class Trainer:
     def one_step(self, pool: ThreadPoolExecutor, examples: Sequence[data.Example]) -> float:
         """Goes forward and backward over one batch, and updates; returns the mean loss a token.  Raises Diverged."""
         count = len(self.copies)
-        binding = self.run.binding if self.step < self.run.steps - self.run.decay else 1.0
+        binding = data.binding(self.step, self.run)
 
         def work(index: int) -> tuple[float, float]:
             part = examples[index::count]

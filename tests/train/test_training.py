@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import re
 import numpy as np
 import pytest
 from models import engine
@@ -52,6 +53,13 @@ def test_batches_depend_on_seed_and_number_alone(pieces: tokenizer.Tokenizer) ->
     for _ in range(23):
         next(whole)
     assert tokens([next(whole)]) == tokens([next(later)])
+
+
+def test_what_binds_counts_less_while_the_rate_falls() -> None:
+    run = data.Run(steps=1000, warmup=100, decay=200, binding=5.0)
+    counted = [data.binding(step, run) for step in range(1001)]
+    assert counted[:801] == [5.0] * 801 and counted[900] == 3.0 and counted[1000] == 1.0
+    assert data.binding(999, replace(run, decay=0)) == 5.0
 
 
 def test_no_story_comes_twice_and_none_is_held_out() -> None:
@@ -115,8 +123,9 @@ def test_documents_become_examples_that_learn_the_story_only(pieces: tokenizer.T
 def test_what_binds_a_document_counts_more(pieces: tokenizer.Tokenizer) -> None:
     """The sentences in which a theme shows, names, and what comes again; nothing of the prompt."""
     own = data.Own(engine.document, 1)
-    document = next(one for one in (engine.document(2, index) for index in range(100))
-                    if one.about == "theme" and one.story.count(one.told.world.persons["A"].name) > 2)  # fmt: skip
+    document = next(one for one in (engine.document(2, index) for index in range(300))
+                    if one.about == "theme" and one.story.count(one.told.world.persons["A"].name) > 2
+                    and re.search(rf" {one.told.world.persons['A'].kind.noun}\b", one.story))  # fmt: skip
     one = data.example(document, pieces, own=own)
     assert one.tokens.shape == one.binds.shape
     inputs, _, weights = data.pad([one], binding=4.0)
@@ -129,8 +138,9 @@ def test_what_binds_a_document_counts_more(pieces: tokenizer.Tokenizer) -> None:
     name = document.told.world.persons["A"].name
     first = len(pieces.encode(document.story[: document.story.index(name)].rstrip()))
     assert plain.binds[1 + first] and not plain.binds[1:].all()
-    kind = document.told.world.persons["A"].kind.noun
-    first = len(pieces.encode(document.story[: document.story.index(f" {kind.split()[0]}")]))
+    kind = re.search(rf" {document.told.world.persons['A'].kind.noun}\b", document.story)
+    assert kind is not None
+    first = len(pieces.encode(document.story[: kind.start()]))
     assert plain.binds[1 + first]  # what somebody is has to fit the name
 
 
