@@ -1,9 +1,9 @@
 """What of the trainer needs no PyTorch: batches, rate, resuming, the loss curve, shipped files."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import re
 import numpy as np
 import pytest
 from models import engine
