@@ -140,7 +140,7 @@ def test_ears_without_a_word_of_their_own(tmp_path: Path) -> None:
     """Flite says how what no dictionary has is said; a storyteller without ears has no words to hear."""
     wishes = wishes_for(DEFAULT_TOPICS, True, False)
     for dictionary, line in (({}, '    {"dragon", ""},\n'), (None, "")):
-        write_wishes(wishes, dictionary, tmp_path)
+        write_wishes(wishes, dictionary, {}, tmp_path)
         text = (tmp_path / "wishes.cpp").read_text()
         assert line in text and ('"dragon"' in text) == bool(line)
 
