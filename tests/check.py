@@ -47,6 +47,9 @@ PROGRAMS = {
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
 }
 
+# What takes the longest of all that comes after the builds, and begins before the rest: at the end, no core waits for another.
+LONGEST = ("storyteller", "tidy", "build", "codegen", "riscv", "toolchain", "evaluation")
+
 # What takes most of the time of tests/codegen: programs are compiled for it, or many files are made.
 SLOW = ("test_byte_level.py", "test_changes.py", "test_chat.py", "test_fuzz.py")
 
@@ -109,6 +112,7 @@ def all_steps(quick: bool = False) -> list[Step]:
     # Those of tests/cli, tests/faults and tests/model are run on the programs of the builds.
     folders = sorted({path.parent for path in (ROOT / "tests").glob("*/test_*.py")})
     steps += [pytest_step(folder, quick) for folder in folders if folder.name not in ("cli", "faults", "model")]
+    steps.sort(key=lambda step: (step.after, LONGEST.index(step.name) if step.name in LONGEST else len(LONGEST)))
     steps += [Step("fuzz", lambda counts: check_fuzz(fuzzed, counts), after=True)]
     steps += [Step("coverage", check_coverage, COVERAGE.folder, after=True)]
     steps += [Step("conditions", check_conditions, CONDITIONS.folder, after=True)]

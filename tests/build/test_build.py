@@ -27,6 +27,10 @@ from locales import locale  # noqa: E402
 from codegen.tokenizer import TokenizerData, parse, to_bytes  # noqa: E402
 
 
+# As tools/story compiles, in a third of the time; test_verify_release.py has a build that compiles each file by itself.
+TOGETHER = ("-Dunity=on", "-Dunity_size=100")
+
+
 def meson(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["meson", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -46,7 +50,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     folder = tmp_path_factory.mktemp("first") / "build"
-    built(folder, "setup", folder, f"-Dmodel={model}")
+    built(folder, "setup", folder, f"-Dmodel={model}", *TOGETHER)
     built(folder, "compile", "-C", folder)
     return folder
 
@@ -106,7 +110,8 @@ ANOTHER_USER = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
 def start_build(source: Path, folder: Path, model: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
     """Begins to build the program, without the compiler's cache."""
     script = 'meson setup "$@" && meson compile -C "$1" odd_q8'
-    command = [*more.pop("within", []), "sh", "-c", script, "sh", str(folder), f"-Dmodel={model}", "-Dstoryteller=disabled", *options]
+    options = (f"-Dmodel={model}", "-Dstoryteller=disabled", *TOGETHER, *options)
+    command = [*more.pop("within", []), "sh", "-c", script, "sh", str(folder), *options]
     environment = os.environ | {"CCACHE_DISABLE": "1"} | more.pop("environment", {})
     return subprocess.Popen(
         command, cwd=source, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more
@@ -238,7 +243,7 @@ def test_a_target_that_this_cpu_lacks_is_a_warning(model: Path, tmp_path: Path) 
     if not works(*other_cpu, str(cpuinfo), "true"):
         pytest.skip("no namespace to have another CPU in")
     for target, lacking in (("avx512", "avx512bw avx512dq avx512vl avx512vnni"), ("x86-64-v3", ""), ("portable", "")):
-        command = [*other_cpu, str(cpuinfo), "meson", "setup", str(tmp_path / target), f"-Dmodel={model}"]
+        command = [*other_cpu, str(cpuinfo), "meson", "setup", str(tmp_path / target), f"-Dmodel={model}", "-Dstoryteller=disabled"]
         result = subprocess.run(
             [*command, f"-Dtarget={target}"], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -277,8 +282,8 @@ def test_a_folder_with_byte_level_bpe(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(byte_level_files.tokenizer_json(tokenizer)))
     (folder / "tokenizer_config.json").write_text('{"bos_token": "<|im_start|>", "eos_token": "<|endoftext|>"}')
     build = tmp_path / "build"
-    built(build, "setup", build, f"-Dmodel={folder}")
-    built(build, "compile", "-C", build)
+    built(build, "setup", build, f"-Dmodel={folder}", *TOGETHER)
+    built(build, "compile", "-C", build, "program")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run([build / "smol", *arguments], capture_output=True, check=True)

@@ -40,7 +40,7 @@ def shown(man: str) -> str:
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("install") / "build"
     model = seeded.write(folder.parent, "odd_q8")
-    run("meson", "setup", folder, f"-Dmodel={model}", "--prefix=/opt/a prefix")
+    run("meson", "setup", folder, f"-Dmodel={model}", "--prefix=/opt/a prefix", "-Dunity=on", "-Dunity_size=100")
     told = run("meson", "compile", "-C", folder)
     assert "warning" not in told.lower(), "not ld's about dlopen either"
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import seeded
-from test_build import built
+from test_build import TOGETHER, built
 
 from codegen import draft
 from codegen.tokenizer import TokenizerData, parse, to_bytes
@@ -52,7 +52,7 @@ def test_a_clock_that_was_set_back_and_files_from_the_past(model: Path, tmp_path
         assert subprocess.run([program, "--selftest"], capture_output=True, check=False).returncode == 0
         return next(line for line in info.splitlines() if "checkpoint" in line and "fingerprint" in line)
 
-    built(build, "setup", build, f"-Dmodel={model}", "-Dstoryteller=disabled", "-Doptimization=1")
+    built(build, "setup", build, f"-Dmodel={model}", "-Dstoryteller=disabled", "-Doptimization=1", *TOGETHER)
     built(build, "compile", "-C", build, "program")
     first, original = fingerprint(), model.read_bytes()
     set_clock_back(build)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from checks.bakes import Bake
+from checks.bakes import Bake, configure, model_of
 from checks.results import ROOT, Counts, run
 
 # The versions that are asked: another one's verdict says nothing about a change. Debian 12's, then Debian 13's.
@@ -52,10 +53,17 @@ def named(tool: str, counts: Counts) -> bool:
 
 
 def check_tidy(bake: Bake, counts: Counts) -> None:
-    """clang-tidy on the runtime and the storyteller, a file a core at a time, with the compile commands of a build."""
-    if not named("clang-tidy", counts):
+    """clang-tidy on the runtime and the storyteller, a file a core at a time, with the compile commands of a build, which is set up
+    where it is not."""
+    if not named("clang-tidy", counts) or not configure(bake, model_of(bake), counts):
         return
+    commands = json.loads((bake.folder / "compile_commands.json").read_text(encoding="utf-8"))
+    compiled = {(bake.folder / command["file"]).resolve() for command in commands}
     runtime = [file for file in sources(".cpp") if {ROOT / "runtime", ROOT / "storyteller"} & {*file.parents}]
+    if missing := sorted(set(runtime) - compiled):
+        what = f"{missing[0].relative_to(ROOT)} and {len(missing) - 1} more are no part of {bake.folder.relative_to(ROOT)}"
+        counts.add(False, f"clang-tidy: {what}: run tools/setup check, delete that folder, and try again")
+        return
     tidy: list[str | Path] = ["clang-tidy", "--quiet", "-p", bake.folder]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda file: run([*tidy, file]), runtime))

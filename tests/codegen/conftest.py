@@ -73,22 +73,26 @@ int main(int, char** argv) {
 RuntimeTokens = Callable[[bytes, int, list[bytes]], list[tuple[list[int], bytes]]]
 
 
+def with_tokenizers(folder: Path, main_text: str, *options: str) -> Path:
+    """A program with the runtime's tokenizers, which are compiled together: headers are read once."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    assert compiler, "these tests need a C++ compiler"
+    source, program = folder / "program.cpp", folder / "program"
+    source.write_text(main_text + "".join(f'#include "{name}.cpp"\n' for name in SOURCES))
+    runtime = Path(__file__).resolve().parents[2] / "runtime"
+    subprocess.run([*compiler.split(), "-std=c++20", "-O1", *options, f"-I{runtime}", str(source), "-o", str(program)], check=True)
+    return program
+
+
 @pytest.fixture(scope="session")
 def runtime_tokens(tmp_path_factory: pytest.TempPathFactory) -> RuntimeTokens:
     """The runtime's own encoder and decoder, as a function."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    assert compiler, "these tests need a C++ compiler"
-    folder = tmp_path_factory.mktemp("encode")
-    (folder / "encode.cpp").write_text(ENCODE_MAIN)
-    runtime = Path(__file__).resolve().parents[2] / "runtime"
-    sources = [folder / "encode.cpp", *(runtime / f"{name}.cpp" for name in SOURCES)]
-    command = [*compiler.split(), "-std=c++20", "-O1", f"-I{runtime}", *map(str, sources), "-o", str(folder / "encode")]
-    subprocess.run(command, check=True)
+    program = with_tokenizers(tmp_path_factory.mktemp("encode"), ENCODE_MAIN)
 
     def tokens(blob: bytes, count: int, texts: list[bytes]) -> list[tuple[list[int], bytes]]:
         given = blob + b"".join(struct.pack("<I", len(text)) + text for text in texts)
         done = subprocess.run(
-            [folder / "encode", str(len(blob)), str(count)], input=given, capture_output=True, check=True
+            [program, str(len(blob)), str(count)], input=given, capture_output=True, check=True
         )
         lines = (line.split("|") for line in done.stdout.decode().splitlines())
         return [([int(token) for token in ids.split()], bytes.fromhex(text)) for ids, text in lines]

@@ -16,7 +16,7 @@ import byte_level_files as given
 import model_files as files
 import pytest
 from byte_level_files import ByteLevel, Reference
-from conftest import SOURCES, RuntimeTokens
+from conftest import RuntimeTokens, with_tokenizers
 
 from codegen.byte_level import ByteLevelData, char_kinds
 from codegen.formats import open_tokenizer
@@ -174,17 +174,12 @@ int main(int, char** argv) {
 
 
 def test_a_damaged_blob_is_refused_or_read_in_bounds(tmp_path: Path) -> None:
-    (tmp_path / "damage.cpp").write_text(DAMAGE_MAIN)
-    runtime = files.ROOT / "runtime"
-    sources = [tmp_path / "damage.cpp", *(runtime / f"{name}.cpp" for name in SOURCES)]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command = ["g++", "-std=c++20", "-O1", *sanitizers, f"-I{runtime}", *map(str, sources), "-o", str(tmp_path / "damage")]
-    subprocess.run(command, check=True)
+    program = with_tokenizers(tmp_path, DAMAGE_MAIN, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     pieces = [bytes([byte]) for byte in range(256)] + [b"th", b"the"]
     for rule, whole in (("gpt2 with single digits", False), ("llama3", True)):
         small = ByteLevel(rule, pieces, [(b"t", b"h"), (b"th", b"e")], ADDED, ignore_merges=whole)
         blob = bake(opened(tmp_path, small))
-        command = [str(tmp_path / "damage"), str(len(blob)), str(small.size)]
+        command = [str(program), str(len(blob)), str(small.size)]
         done = subprocess.run(command, input=blob, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
         assert int(done.stdout) > 3 * 256

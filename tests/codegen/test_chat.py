@@ -6,8 +6,6 @@ plain Jinja2 as transformers does (apply_chat_template) and encoded by the tests
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -21,7 +19,7 @@ import llama_cpp
 import model_files
 import pytest
 import vocabulary_files
-from conftest import SOURCES
+from conftest import with_tokenizers
 from model_files import STRING, U32
 
 from codegen.chat import FORMATS
@@ -180,19 +178,13 @@ ChatIds = Callable[[Vocabulary, Messages], list[int]]
 
 @pytest.fixture(scope="module")
 def chat_ids(tmp_path_factory: pytest.TempPathFactory) -> ChatIds:
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    assert compiler, "these tests need a C++ compiler"
-    folder = tmp_path_factory.mktemp("program")
-    (folder / "chat.cpp").write_text(CHAT_MAIN)
-    sources = [folder / "chat.cpp", *(ROOT / "runtime" / f"{name}.cpp" for name in SOURCES)]
-    command = [*compiler.split(), "-std=c++20", "-O1", f"-I{ROOT / 'runtime'}", *map(str, sources), "-o", str(folder / "chat")]
-    subprocess.run(command, check=True)
+    program = with_tokenizers(tmp_path_factory.mktemp("program"), CHAT_MAIN)
 
     def ids(data: Vocabulary, messages: Messages) -> list[int]:
         blob = bake(data)
         said = b"".join(one["role"][:1].encode() + struct.pack("<I", len(text)) + text for one in messages
                         for text in [one["content"].encode()])  # fmt: skip
-        done = subprocess.run([folder / "chat", str(len(blob)), str(len(data.pieces))], input=blob + said, capture_output=True, check=True)
+        done = subprocess.run([program, str(len(blob)), str(len(data.pieces))], input=blob + said, capture_output=True, check=True)
         return [int(at) for at in done.stdout.split()]
 
     return ids

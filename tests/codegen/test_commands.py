@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -189,6 +190,7 @@ def test_goldens_are_compared_written_and_tidied(
     monkeypatch.setattr(goldens, "FOLDER", folder)
     monkeypatch.setattr(goldens.differences, "__defaults__", (folder,))
     monkeypatch.setattr(goldens.golden_sources, "__defaults__", (folder,))
+    monkeypatch.setattr(goldens, "golden_sources", functools.cache(goldens.golden_sources))  # rendered once: it takes seconds
     assert goldens.main([]) == 0
     written = capsys.readouterr().out.splitlines()
     assert len(written) == len(goldens.golden_sources()) > 20

@@ -57,14 +57,15 @@ def most_memory(*command: str | Path) -> int:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as a user does."""
+    """Built as tools/story does, for the board."""
     need("gcc")
     need("qemu5")
     folder = tmp_path_factory.mktemp("duo")
     model = seeded.write(folder, "stories15M_q8")
     build = folder / "build"
     environment = {**os.environ, "PATH": f"{ROOT / 'tools'}:{os.environ['PATH']}", "CXX": "ccache g++"}
-    for words in (["setup", "--cross-file", "cross/duo.ini", build, f"-Dmodel={model}"], ["compile", "-C", build, model.stem]):
+    options = [f"-Dmodel={model}", "-Dstoryteller=disabled", "-Dunity=on", "-Dunity_size=100"]
+    for words in (["setup", "--cross-file", "cross/duo.ini", build, *options], ["compile", "-C", build, model.stem]):
         done = subprocess.run(["meson", *map(str, words)], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return build / model.stem
