@@ -201,6 +201,7 @@ VOCABULARY_FILES: list[tuple[str, bytes, str]] = [
     ("gguf_not_utf8", gguf_vocabulary(TINY, tokens=(ARRAY, (STRING, [b"\xff"] * 265))), "piece 0: expected UTF-8"),
     ("json_byte_moved", dumped(tokenizer_json(changed(100, text="<0x-1>"))), "piece 100: '<0x-1>': expected"),
     ("a_checkpoint_of_123", b"{\0\0\0" + bytes(4092), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
+    ("a_line_feed", b"\n\1a" + bytes(4093), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
     ("a_checkpoint", bytes(4096), "expected tokenizer.model, tokenizer.json or GGUF, found another format"),
 ]  # fmt: skip
 

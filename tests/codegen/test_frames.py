@@ -125,6 +125,16 @@ def test_a_template_of_two_tokens_loses_bos_alone(tokens: Tokens, tmp_path: Path
         assert tokens(opened(tmp_path, made, tokenizer_config={"bos_token": "<s>", "add_bos_token": flag}), "a") == [*first, SPACE_A]
 
 
+def test_an_end_that_no_file_names_is_none(tokens: Tokens, tmp_path: Path) -> None:
+    assert tokens(opened(tmp_path, root(), tokenizer_config={"add_eos_token": True}), "a") == [1, SPACE_A]
+
+
+def test_where_nothing_begins_a_text_its_end_does(tmp_path: Path) -> None:
+    byte_level = byte_level_files.ByteLevel("gpt2", [bytes([byte]) for byte in range(256)], [], {"<x>": True, "<y>": True})
+    (tmp_path / "b.gguf").write_bytes(byte_level_files.gguf(byte_level, bos_token_id=None, eos_token_id=(U32, 1)))
+    assert open_tokenizer(tmp_path / "b.gguf").frame.bos == 1
+
+
 def test_a_gap_behind_the_models_rows_is_none_of_its_pieces(tmp_path: Path) -> None:
     assert opened(tmp_path, root(added(START + 1, "<x>")), rows=SIZE).frame.never == ()
     with pytest.raises(BakeError, match=f"expected the model's {SIZE - 1} pieces, found {SIZE + 2}"):
