@@ -47,8 +47,8 @@ PROGRAMS = {
     "STORYBAKE_STORYTELLER_SANITIZE": str(BUILD / "sanitize" / "storyteller"),
 }
 
-# What takes the longest of all that comes after the builds, and begins before the rest: at the end, no core waits for another.
-LONGEST = ("storyteller", "tidy", "build", "codegen", "riscv", "toolchain", "evaluation")
+# What takes the longest beside the builds, or after them, and begins before the rest: at the end, no core waits for another.
+LONGEST = ("codegen", "storyteller", "tidy", "build", "riscv", "toolchain", "evaluation")
 
 # What takes most of the time of tests/codegen: programs are compiled for it, or many files are made.
 SLOW = ("test_byte_level.py", "test_changes.py", "test_chat.py", "test_fuzz.py")
@@ -95,9 +95,10 @@ def bake_step(bake: Bake, quick: bool) -> Step:
 def pytest_step(folder: Path, quick: bool) -> Step:
     """A folder of tests/ that pytest runs; a quick one without what is SLOW."""
     tests = [str(folder), *(f"--ignore={folder / name}" for name in SLOW if quick)]
+    generator = folder.name == "codegen"  # needs no program
     return Step(
         folder.name, lambda counts: pytest(counts, folder.name, tests, **PROGRAMS),
-        BUILD / folder.name, after=True, quick=folder.name == "codegen",
+        BUILD / folder.name, after=not generator, quick=generator,
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_only_and_what_an_option_asks_for() -> None:
     assert names("--only", "coverage") == ["coverage"]
     assert names("--only", "conditions") == ["conditions"] and names("--coverage")[-2:] == ["coverage", "conditions"]
     assert not {"fuzz", "coverage", "conditions"} & set(names()) and names("--fuzz")[-1] == "fuzz"
-    with pytest.raises(ValueError, match="--only doo: expected steps among style default "):
+    with pytest.raises(ValueError, match="--only doo: expected steps among codegen style default "):
         names("--only", "style,doo")
 
 
@@ -114,7 +114,7 @@ def test_what_is_written_down_is_no_condition(monkeypatch: pytest.MonkeyPatch) -
 
 def test_check_names_the_steps_before_anything_is_installed() -> None:
     message = one_line(run(ROOT / "tools/check", "--only", "style,typo"), 2)
-    assert message.startswith("tools/check: --only typo: expected steps among style default ")
+    assert message.startswith("tools/check: --only typo: expected steps among codegen style default ")
     for option in ("--fast", "--jobs=0"):
         result = run(ROOT / "tools/check", option)
         assert (result.returncode, result.stdout) == (2, ""), result

@@ -24,7 +24,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / "tests" / module, folder / "tests")
     shutil.copy(ROOT / "tests/matrix.toml", folder / "tests")
     (folder / "codegen").mkdir()
-    for module in ("__init__.py", "command.py", "errors.py"):
+    for module in ("__init__.py", "build_folder.py", "command.py", "errors.py"):
         shutil.copy(ROOT / "codegen" / module, folder / "codegen")
     (folder / "bin").mkdir()
     for program in ("sh", "bash", "env", "python3"):
