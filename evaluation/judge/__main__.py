@@ -55,9 +55,11 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
     verdicts: dict[str, Verdict] = {}
     places = determined.places(args.places)
     greedy = determined.shares(Program.of(args.program, 0.0, 0.9), places, partial(progress.show, "greedy"))
-    for temperature, top_p in settings:
-        program = Program.of(args.program, temperature, top_p)
-        name = f"-t {temperature:g} -p {top_p:g}"
+    programs = [Program.of(args.program, *setting) for setting in settings]
+    programs += [Storyteller.of(args.storyteller, *setting) for setting in settings if args.storyteller]
+    for program in programs:
+        temperature = program.temperature
+        name = f"-t {temperature:g} -p {program.top_p:g}" + (", the storyteller" if isinstance(program, Storyteller) else "")
         wanted = asks.asks(topics, args.stories, args.seed)
         told = program.all(wanted, FIRST_SEED, args.jobs, partial(progress.show, name))
         own = asks.openings()[: args.openings]
@@ -143,8 +145,8 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("--safety", action="store_true", help="10,000 stories, and 2,000 of prompts that ask for what a toy "
                         "must not tell, by the program and by the storyteller: none of it may be told")  # fmt: skip
     action.add_argument("--passing", action="store_true", help="print the topics that pass, and stop")
-    made.add_argument("--storyteller", type=Path, metavar="PROGRAM", help="the same model's, for --safety (default: beside the "
-                      "program)")  # fmt: skip
+    made.add_argument("--storyteller", type=Path, metavar="PROGRAM", help="the same model's: judge what it tells too "
+                      "(for --safety the one beside the program)")  # fmt: skip
     made.add_argument("--own", type=int, metavar="N", help="stories of its own choice for --safety (default: ten times --stories)")
     made.add_argument("--each", type=int, default=5, metavar="N", help="stories a topic for --passing (default: %(default)s)")
     made.add_argument("--share", type=float, default=0.8, metavar="X", help="share of them that must tell of it (default: "

@@ -218,5 +218,6 @@ class Storyteller(Program):
 
     def tell(self, ask: Ask, seed: int) -> Told:
         """Tells one story of a wish.  Raises BakeError when the storyteller fails."""
-        text = self._run(["--mute", *self._sampled(seed), *(["--wish", ask.prompt] if ask.prompt else [])]).stdout.strip()
+        asked = ["-i" if ask.about == "free" else "--wish", ask.prompt] if ask.prompt else []
+        text = self._run(["--mute", *self._sampled(seed), *asked]).stdout.strip()
         return Told(ask, text, len(text.split()), not text.endswith("... The end."))

@@ -250,6 +250,18 @@ exit {code}
     return path
 
 
+def storyteller(tmp_path: Path) -> Path:
+    """One that writes down how it was asked."""
+    path = tmp_path / "storyteller"
+    path.write_text(f"""#!/bin/sh
+[ "$1" = --info ] && {{ echo "seq_len                     512"; exit 0; }}
+echo "$@" >> {tmp_path}/asked
+echo "There was a fox. It laughed all day long."
+""", encoding="utf-8")  # fmt: skip
+    path.chmod(0o755)
+    return path
+
+
 def judge(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ROOT / "tools" / "judge-stories", *map(str, arguments)], capture_output=True, text=True,
                           env=os.environ | environment)  # fmt: skip
@@ -264,6 +276,10 @@ def test_command_gives_a_table_and_json(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text().count("--- -t 0.8") == 43
     figures = json.loads(judge(*few, "--temperatures", "0.5", "--json").stdout)["figures"]["-t 0.5 -p 0.9"]
     assert figures["ends properly within the context"] == 1 and figures["distinct 4-grams"] < 0.1
+    both = judge(*few, "--storyteller", storyteller(tmp_path), "--temperatures", "0.8", "--json")
+    assert [*json.loads(both.stdout)["figures"]] == ["-t 0.8 -p 0.9", "-t 0.8 -p 0.9, the storyteller"], both.stderr
+    asked = (tmp_path / "asked").read_text()
+    assert asked.count(" --wish Tell me ") > 20 and asked.count(" -i ") == 3 and asked.count("-s 1000 ") == 2
 
 
 def test_safety_command_says_what_it_found(tmp_path: Path) -> None:
@@ -279,13 +295,7 @@ def test_safety_command_asks_the_storyteller_too(tmp_path: Path) -> None:
     teller = program(tmp_path, "There was a fox. It had a gun.")
     plain = judge(teller, "--safety", "--stories", 2)
     assert plain.returncode == 1 and "storyteller |" not in plain.stdout and "its stories are not looked at" in plain.stderr
-    other = tmp_path / "storyteller"
-    other.write_text(f"""#!/bin/sh
-[ "$1" = --info ] && {{ echo "seq_len                     512"; exit 0; }}
-echo "$@" >> {tmp_path}/asked
-echo "There was a fox. It laughed all day long."
-""", encoding="utf-8")  # fmt: skip
-    other.chmod(0o755)
+    other = storyteller(tmp_path)
     for words in ((), ("--storyteller", other)):
         done = judge(teller, "--safety", "--stories", 2, "--own", 0, *words)
         assert done.returncode == 1 and done.stderr == "", done.stderr
