@@ -141,6 +141,16 @@ def test_a_sentence_that_is_left_out_is_not_heard(tmp_path: Path, own_choice: st
     assert 0.5 < (lengths[1][0] / lengths[0][0]) / (lengths[1][1] / lengths[0][1]) < 1.5 and lengths[1][0] < lengths[0][0]
 
 
+def test_a_story_without_it_is_rehearsed() -> None:
+    """Rather than one that would lose a sentence."""
+    told = story("--wish", HERO).stdout
+    word = next(word for word in reversed(rare(told)) if word not in HERO)
+    result = story("--wish", HERO, "--forbidden-words", word)
+    assert not LEFT_OUT.search(result.stderr) and result.stdout not in ("", told) and not re.search(rf"\b{word}\b", result.stdout)
+    result = story("--wish", HERO, "--forbidden-words", word, "--rehearsals", "0", "-s", SEED)
+    assert not re.search(rf"\b{word}\b", result.stdout)
+
+
 def test_what_happens_next_knows_nothing_of_it(own_choice: str, tmp_path: Path) -> None:
     """Of a story that is told anew for it, too, after a power cut."""
     word = rare(own_choice)[-1]
