@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = ("codegen.formats", "codegen.byte_level", "codegen.card", "codegen.checkpoint", "codegen.tokenizer", "storyteller.wishes")
+READERS = ("codegen.formats", "codegen.byte_level", "codegen.card", "codegen.checkpoint", "codegen.tokenizer", "storyteller.wishes",
+           "storyteller.forbidden")  # fmt: skip
 CALL = "storybake_condition"  # without two lines in front, which a class would mangle
 
 # Where each is, whether it is `and`, and what each of its operands always is; None for one that can be either.

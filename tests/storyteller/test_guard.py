@@ -244,7 +244,8 @@ def test_most_of_what_training_refuses_is_on_the_list() -> None:
     [
         (b"", "0 words that must not be told, expected 1 to 5000"), (b"# none\r\n\r\n", "0 words"),
         (b"\x7fELF\x00\x01 | \x02\x03", "my.forbidden.txt: line 1: found"), (b"weapons | g\xfcn", "not UTF-8 at byte 11"),
-        (b"gun pistol\n", "line 1: found"), (b"weapons |\n", "line 1: found"), (b"weapons | a*\n", "line 1: found 'a*'"),
+        (b"gun pistol\n", "line 1: found"), (b"weapons |\n", "line 1: found"), (b"| gun\n", "line 1: found"),
+        (b"weapons | a*\n", "line 1: found 'a*'"),
         (b"\nweapons | gu*n", "line 2: found"), (b"w | " + b"x" * 41, "expected at most 40 letters"), (b'w | a"b', "line 1: found"),
         (b"w |" + b" abc" * (MAX_WORDS + 1), f"{MAX_WORDS + 1} words"), (b"#" * (MAX_BYTES + 1), "found more"),
     ],
