@@ -37,7 +37,7 @@ class Variant:
 
 def configure(model: Path, tokenizer: Path | None, variant: Variant, folder: Path) -> Path:
     """Sets up the build folder of a variant. Raises BakeError with what Meson said."""
-    options = [f"-Dmodel={model.resolve()}", *variant.options]
+    options = [f"-Dmodel={model.resolve()}", "-Dstoryteller=disabled", *variant.options]
     options += [f"-Dtokenizer={tokenizer.resolve()}"] if tokenizer else []
     digest = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8]
     build = folder / f"{model.stem}-{re.sub('[^a-z0-9]+', '-', variant.name).strip('-')}-{digest}"

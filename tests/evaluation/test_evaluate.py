@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -31,13 +32,14 @@ STORIES = (
     "The ball was big and round.\n\n \n"
     "Tom saw a cat in the park. The cat was sad, so Tom gave it some milk \u2014 and a name.\n\n"
 )
+COMPILER = {"CXX": "ccache g++"} if shutil.which("ccache") else {}
 LONG = "One day, a boy and a dog went to the park to play. " * 45  # beyond the 512 positions
 
 
 def evaluate(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROOT / "tools" / "evaluate", *map(str, arguments)],
-        capture_output=True, text=True, env=os.environ | environment,
+        capture_output=True, text=True, env=os.environ | COMPILER | environment,
     )  # fmt: skip
 
 
@@ -140,8 +142,8 @@ def model() -> Path:
 
 @pytest.fixture(scope="module")
 def builds() -> Path:
-    """Where tools/check builds: always the same path, so that ccache knows what it has compiled before."""
-    return ROOT / "build-check" / "evaluate"
+    """Where tools/check builds, and with its compiler: ccache knows what it has compiled there before."""
+    return ROOT / "build-check"
 
 
 def test_figures_are_those_of_numpy(model: Path, builds: Path, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_terminal_gets_a_progress_bar(model: Path, builds: Path, tmp_path: Pat
     ours, theirs = pty.openpty()
     done = subprocess.run(
         [ROOT / "tools" / "evaluate", model, text, "--types", "f32", "--build", builds],
-        stdout=subprocess.PIPE, stderr=theirs,
+        stdout=subprocess.PIPE, stderr=theirs, env=os.environ | COMPILER,
     )  # fmt: skip
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()
