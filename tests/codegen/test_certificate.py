@@ -75,6 +75,19 @@ def test_outliers_do_not_spoil_the_bracket() -> None:
     assert {4, 10} <= set(tail.token_of_row[: tail.head_rows].tolist()) and tail.radius < 0.02
 
 
+@pytest.mark.parametrize(("between", "narrow"), [(20, True), (300, False)])
+def test_a_few_rows_between_do_not_widen_the_bracket(between: int, narrow: bool) -> None:
+    """Training leaves some rows half way: few are computed, many are worth a wider bracket."""
+    w = rows(3000, list(range(2000)))
+    for i in range(between):
+        w[7 * i % 2000, i % DIM] += 0.4
+    tail = find_tail(w, NORM, 16)
+    assert tail is not None
+    holds(tail, w)
+    assert (tail.radius < 0.02) == narrow
+    assert 2000 - 16 <= 3000 - tail.head_rows + (between if narrow else 0) <= 2000
+
+
 def test_rows_that_training_told_apart_have_no_tail() -> None:
     assert find_tail(rows(1000, []), NORM, 16) is None
     assert find_tail(rows(1000, list(range(20))), NORM, 16) is None, "too few to be worth it"
