@@ -88,6 +88,9 @@ public:
     Controls& controls() { return controls_; }
 
 private:
+    /// Counts the tokens beyond those that were asked for within which a sentence is completed.
+    static constexpr int kTokensToFinish = 48;
+
     Teller(const SpeechOptions& options, const Guard& guard, std::function<void()> begun, std::vector<Words> players,
            std::unique_ptr<Voice> voice, OpenedModel model);
 
