@@ -14,6 +14,7 @@
 #include "files.hpp"
 #include "storyteller/messages.hpp"
 #include "storyteller/voice.hpp"
+#include "storyteller/wav.hpp"
 #include "storyteller/wishes.hpp"
 
 #ifdef STORYBAKE_POCKETSPHINX
@@ -69,13 +70,19 @@ constexpr std::array<double, 2> kWarps = {1.25, 1.5};
 
 constexpr const char* kWishSearch = "wishes";
 constexpr const char* kWakeSearch = "wake";
+constexpr const char* kLastWordSearch = "wake, its last word";
 constexpr const char* kLoweredWakeSearch = "wake, lowered";
 
 // Say when a wake word was heard. It competes with a loop of all phones, where the next one costs its probability. With
 // PocketSphinx's 0.1 anything is well made of many short ones, noise above all; with this one the wake word stands out.
 constexpr double kPhoneLoop = 1e-7;
-constexpr double kLeastOfWake = 1e-5;         // times as likely as the phones: lower, and more that is none wakes it
-constexpr double kLeastOfLoweredWake = 1e18;  // lowered, more sounds like it
+// So many times as likely as the phones it has to be, and its last word too, since its beginning alone may be 1e30
+// times as likely ("hello"); the last word is not asked for in noise, nor where it is lowered.
+constexpr double kLeastOfWake = 1e10;
+constexpr double kLeastOfLastWord = 1e-5;
+constexpr double kLeastOfLoweredWake = 1e32;
+constexpr double kNoisy = 15.0;  // times what the quietest tenth of a second has: what is said there
+constexpr std::size_t kTenth = kSampleRate / 10;
 
 #if __has_include(<ps_search.h>)
 bool choose_search(ps_decoder_t* decoder, const char* name) {
@@ -129,6 +136,22 @@ private:
 };
 #endif
 
+/// Tells whether an utterance is hardly louder than the room, by the quietest tenth of a second in it and around it.
+bool is_noisy(std::span<const std::int16_t> samples) {
+    double quietest = 0.0;
+    double sum = 0.0;
+    std::size_t count = 0;
+    for (; (count + 1) * kTenth <= samples.size(); ++count) {
+        double power = 0.0;
+        for (const std::int16_t sample : samples.subspan(count * kTenth, kTenth)) {
+            power += static_cast<double>(sample) * sample;
+        }
+        quietest = count == 0 ? power : std::min(quietest, power);
+        sum += power;
+    }
+    return sum < kNoisy * quietest * static_cast<double>(count);
+}
+
 /// Holds what was heard, and how well it fits.
 struct Guess {
     std::string words;
@@ -160,6 +183,7 @@ public:
     void begin(For what) override {
         samples_.clear();
         waits_ = what == For::kWakeWord;
+        woken_ = false;
         choose_search(decoder_, waits_ ? kWakeSearch : kWishSearch);
         ps_start_utt(decoder_);
     }
@@ -169,20 +193,24 @@ public:
         ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, FALSE);
     }
 
-    bool woken() override { return waits_ && ps_get_hyp(decoder_, nullptr) != nullptr; }
+    bool woken() override {
+        if (!waits_ || woken_ || ps_get_hyp(decoder_, nullptr) == nullptr) {
+            return woken_;
+        }
+        ps_end_utt(decoder_);
+        const Mean mean(decoder_);
+        woken_ = is_whole();
+        mean.restore();
+        choose_search(decoder_, kWakeSearch);  // What comes next may be the wake word, if it was not.
+        ps_start_utt(decoder_);
+        return woken_;
+    }
 
     std::string end() override {
         ps_end_utt(decoder_);
         const Mean mean(decoder_);  // that of a voice as it is
         if (waits_) {
-            const char* heard = ps_get_hyp(decoder_, nullptr);
-            for (std::size_t i = 0; i <= kWarps.size() && heard == nullptr; ++i) {
-                choose_search(decoder_, i == 0 ? kWakeSearch : kLoweredWakeSearch);
-                take_mean_of_whole(decoder_);
-                hear_again(i == 0 ? samples_ : stretched(samples_, kWarps[i - 1]), TRUE);
-                heard = ps_get_hyp(decoder_, nullptr);
-            }
-            std::string words = heard != nullptr ? heard : "";
+            std::string words = was_wake_word() ? kWakeSearch : "";
             mean.restore();
             samples_ = {};
             return words;
@@ -203,6 +231,24 @@ public:
     }
 
 private:
+    /// Tells whether the wake word was said in the utterance that has ended.
+    bool was_wake_word() {
+        return woken_ || (finds(kWakeSearch, samples_) && is_whole()) ||
+               std::any_of(kWarps.begin(), kWarps.end(),
+                           [this](double factor) { return finds(kLoweredWakeSearch, stretched(samples_, factor)); });
+    }
+
+    /// Tells whether what sounded like the wake word has its last word too.
+    bool is_whole() { return is_noisy(samples_) || finds(kLastWordSearch, samples_); }
+
+    /// Tells whether a search finds its words in an utterance that is at hand as a whole, with the mean of it alone.
+    bool finds(const char* search, const std::vector<std::int16_t>& samples) {
+        choose_search(decoder_, search);
+        take_mean_of_whole(decoder_);
+        hear_again(samples, TRUE);
+        return ps_get_hyp(decoder_, nullptr) != nullptr;
+    }
+
     /// Hears the utterance again, as it was or lowered, `whole` or as if it came in parts.
     void hear_again(const std::vector<std::int16_t>& samples, int whole) {
         ps_start_utt(decoder_);
@@ -246,6 +292,7 @@ private:
     }
 
     ps_decoder_t* decoder_;
+    bool woken_ = false;                 // says that it was heard before the end
     bool waits_ = false;                 // says that it is the wake word that is waited for
     std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood
 };
@@ -349,7 +396,9 @@ bool add_wake_word(ps_decoder_t* decoder, const std::string& phrase) {
         std::free(known);
         at = end + 1;
     }
+    const std::string last = phrase.substr(phrase.rfind(' ') + 1);
     return phrase.empty() || (set_keyphrase(decoder, kWakeSearch, phrase.c_str(), kLeastOfWake) &&
+                              set_keyphrase(decoder, kLastWordSearch, last.c_str(), kLeastOfLastWord) &&
                               set_keyphrase(decoder, kLoweredWakeSearch, phrase.c_str(), kLeastOfLoweredWake));
 }
 

@@ -32,8 +32,8 @@ public:
     /// Tells whether the wake word was heard since begin().
     virtual bool woken() = 0;
 
-    /// Returns the words that were heard since begin(), as the grammar has them, or the wake word; empty when they were
-    /// none of it.
+    /// Returns the words that were heard since begin(), as the grammar has them, or "wake" for the wake word; empty
+    /// when they were none of it.
     virtual std::string end() = 0;
 };
 

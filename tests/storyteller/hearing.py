@@ -148,11 +148,11 @@ def taken_for_wishes(voice: str, folder: Path, sentences: Sequence[str]) -> Iter
 
 
 def woken(path: Path, wake_word: str = WAKE_WORDS[0]) -> int:
-    """How often a recording wakes a storyteller. It listens for a wish then, so that what follows at once can't."""
+    """How often a recording wakes a storyteller. It listens for a wish then, thrice at most, so that what follows at once can't."""
     attention = ("--attention", "wake", "--wake-word", wake_word)
     words = [on_this_machine(), "--loop", *attention, "--mute", "-n", "1", "-s", "5", "--mic-wav", path]
     result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
-    return result.stderr.count("listening: ")
+    return sum("listening: " in part for part in result.stderr.split("asleep: "))
 
 
 def missed_wakes(voices: Sequence[str], wake_words: Sequence[str], condition: str, folder: Path) -> Iterator[tuple[str, str]]:

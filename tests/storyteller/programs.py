@@ -202,6 +202,6 @@ def peak_memory(path: Path, *words: str | Path) -> dict[str, int]:
     return peak
 
 
-if __name__ == "__main__":  # python3 tests/storyteller/programs.py PROGRAM ARGS...: the figures of docs/robot.md
+if __name__ == "__main__":  # python3 tests/storyteller/programs.py PROGRAM ARGS...: the figures of docs/robot-building.md
     for kind, size in sorted(peak_memory(Path(sys.argv[1]), *sys.argv[2:]).items()):
         print(f"{size / 1e6:8.2f} MB  {kind}")

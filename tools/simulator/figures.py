@@ -1,7 +1,7 @@
 """Makes the simulated figures of the documentation again: builds what they are of, runs it, and prints the tables.
 
 README.md and docs/riscv.md have `decode`, docs/riscv.md `kernels`, `guesses`, `sampling` and `positions`, docs/security.md `selftest`,
-docs/robot.md `robot`.
+docs/robot-building.md `robot`.
 """
 
 from __future__ import annotations
