@@ -84,6 +84,13 @@ constexpr double kLeastOfLoweredWake = 1e32;
 constexpr double kNoisy = 15.0;  // times what the quietest tenth of a second has: what is said there
 constexpr std::size_t kTenth = kSampleRate / 10;
 
+/// Returns the mean of some frames, of that before them, which counts as 500, and that of both.
+float mean_without(float before, float both, int frames) {
+    constexpr float kCounted = 500.0F;
+    const auto count = static_cast<float>(std::max(frames, 1));
+    return (both * (kCounted + count) - before * kCounted) / count;
+}
+
 #if __has_include(<ps_search.h>)
 bool choose_search(ps_decoder_t* decoder, const char* name) {
     return ps_set_search(decoder, name) == 0;
@@ -94,11 +101,6 @@ bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, 
     return ps_set_keyphrase(decoder, name, phrase) == 0;
 }
 
-/// Has the mean of the next utterance, which is given as a whole, taken from it alone.
-void take_mean_of_whole(ps_decoder_t* decoder) {
-    ps_get_feat(decoder)->cmn = CMN_BATCH;  // what is given in parts makes it CMN_LIVE
-}
-
 /// Keeps the mean of what was heard, which is learned from one utterance to the next.
 class Mean {
 public:
@@ -106,6 +108,16 @@ public:
         cmn_live_get(cmn_, mean_.data());
     }
     void restore() const { cmn_live_set(cmn_, mean_.data()); }
+
+    /// Has what is heard next, the same once more, heard with the mean of its so many frames alone.
+    void leave_out(int frames) const {
+        std::vector<mfcc_t> own(mean_.size());
+        cmn_live_get(cmn_, own.data());
+        for (std::size_t i = 0; i < own.size(); ++i) {
+            own[i] = mean_without(mean_[i], own[i], frames);
+        }
+        cmn_live_set(cmn_, own.data());
+    }
 
 private:
     cmn_t* cmn_;
@@ -121,14 +133,26 @@ bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, 
     return ps_add_keyphrase(decoder, name, phrase) == 0;
 }
 
-void take_mean_of_whole(ps_decoder_t* decoder) {
-    ps_reinit_feat(decoder, nullptr);  // as the acoustic model's file has it, until something is given in parts
-}
-
 class Mean {
 public:
     explicit Mean(ps_decoder_t* decoder) : decoder_(decoder), mean_(ps_get_cmn(decoder, FALSE)) {}
     void restore() const { ps_set_cmn(decoder_, mean_.c_str()); }
+
+    void leave_out(int frames) const {
+        std::string own;
+        const std::string both = ps_get_cmn(decoder_, FALSE);
+        const char* a = mean_.c_str();
+        const char* b = both.c_str();
+        while (*a != '\0' && *b != '\0') {
+            char* next_a = nullptr;
+            char* next_b = nullptr;
+            const float value = mean_without(std::strtof(a, &next_a), std::strtof(b, &next_b), frames);
+            own.append(own.empty() ? "" : ",").append(std::to_string(value));
+            a = next_a + (*next_a == ',' ? 1 : 0);
+            b = next_b + (*next_b == ',' ? 1 : 0);
+        }
+        ps_set_cmn(decoder_, own.c_str());
+    }
 
 private:
     ps_decoder_t* decoder_;
@@ -220,7 +244,7 @@ public:
         const bool sure = best.score > kSure;
         best.score += kLoweredMore;
         for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
-            hear_again(stretched(samples_, kWarps[i]), FALSE);
+            hear_again(stretched(samples_, kWarps[i]));
             if (Guess other = guess(); other.is_likely(true) && other.score > best.score) {
                 best = std::move(other);
             }
@@ -244,15 +268,18 @@ private:
     /// Tells whether a search finds its words in an utterance that is at hand as a whole, with the mean of it alone.
     bool finds(const char* search, const std::vector<std::int16_t>& samples) {
         choose_search(decoder_, search);
-        take_mean_of_whole(decoder_);
-        hear_again(samples, TRUE);
+        const Mean mean(decoder_);
+        hear_again(samples);
+        mean.leave_out(ps_get_n_frames(decoder_));
+        hear_again(samples);
+        mean.restore();
         return ps_get_hyp(decoder_, nullptr) != nullptr;
     }
 
-    /// Hears the utterance again, as it was or lowered, `whole` or as if it came in parts.
-    void hear_again(const std::vector<std::int16_t>& samples, int whole) {
+    /// Hears an utterance again, as it was or lowered.
+    void hear_again(const std::vector<std::int16_t>& samples) {
         ps_start_utt(decoder_);
-        ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, whole);
+        ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, FALSE);
         ps_end_utt(decoder_);
     }
 
