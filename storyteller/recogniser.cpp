@@ -269,6 +269,7 @@ private:
     bool finds(const char* search, const std::vector<std::int16_t>& samples) {
         choose_search(decoder_, search);
         const Mean mean(decoder_);
+        mean.restore();  // From here on it counts as mean_without() has it.
         hear_again(samples);
         mean.leave_out(ps_get_n_frames(decoder_));
         hear_again(samples);
