@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <cstdlib>
 #include <optional>
 #include <span>
 #include <utility>
@@ -18,14 +17,7 @@
 #include "storyteller/wishes.hpp"
 
 #ifdef STORYBAKE_POCKETSPHINX
-#include <pocketsphinx.h>
-#if __has_include(<ps_search.h>)
-#include <ps_search.h>
-#include <sphinxbase/cmn.h>
-#include <sphinxbase/err.h>
-#include <sphinxbase/feat.h>
-#include <sphinxbase/jsgf.h>
-#endif
+#include "storyteller/sphinx.hpp"
 #endif
 
 namespace storybake::speech {
@@ -73,92 +65,14 @@ constexpr const char* kWakeSearch = "wake";
 constexpr const char* kLastWordSearch = "wake, its last word";
 constexpr const char* kLoweredWakeSearch = "wake, lowered";
 
-// Say when a wake word was heard. It competes with a loop of all phones, where the next one costs its probability. With
-// PocketSphinx's 0.1 anything is well made of many short ones, noise above all; with this one the wake word stands out.
-constexpr double kPhoneLoop = 1e-7;
-// So many times as likely as the phones it has to be, and its last word too, since its beginning alone may be 1e30
-// times as likely ("hello"); the last word is not asked for in noise, nor where it is lowered.
+// Say when a wake word was heard: so many times as likely as the phones it has to be, and its last word too, since its
+// beginning alone may be 1e30 times as likely ("hello"); the last word is not asked for in noise, nor where it is
+// lowered.
 constexpr double kLeastOfWake = 1e10;
 constexpr double kLeastOfLastWord = 1e-5;
 constexpr double kLeastOfLoweredWake = 1e32;
 constexpr double kNoisy = 15.0;  // times what the quietest tenth of a second has: what is said there
 constexpr std::size_t kTenth = kSampleRate / 10;
-
-/// Returns the mean of some frames, of that before them, which counts as 500, and that of both.
-float mean_without(float before, float both, int frames) {
-    constexpr float kCounted = 500.0F;
-    const auto count = static_cast<float>(std::max(frames, 1));
-    return (both * (kCounted + count) - before * kCounted) / count;
-}
-
-#if __has_include(<ps_search.h>)
-bool choose_search(ps_decoder_t* decoder, const char* name) {
-    return ps_set_search(decoder, name) == 0;
-}
-
-bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, double threshold) {
-    cmd_ln_set_float_r(ps_get_config(decoder), "-kws_threshold", threshold);
-    return ps_set_keyphrase(decoder, name, phrase) == 0;
-}
-
-/// Keeps the mean of what was heard, which is learned from one utterance to the next.
-class Mean {
-public:
-    explicit Mean(ps_decoder_t* decoder) : cmn_(ps_get_feat(decoder)->cmn_struct), mean_(cmn_->veclen) {
-        cmn_live_get(cmn_, mean_.data());
-    }
-    void restore() const { cmn_live_set(cmn_, mean_.data()); }
-
-    /// Has what is heard next, the same once more, heard with the mean of its so many frames alone.
-    void leave_out(int frames) const {
-        std::vector<mfcc_t> own(mean_.size());
-        cmn_live_get(cmn_, own.data());
-        for (std::size_t i = 0; i < own.size(); ++i) {
-            own[i] = mean_without(mean_[i], own[i], frames);
-        }
-        cmn_live_set(cmn_, own.data());
-    }
-
-private:
-    cmn_t* cmn_;
-    std::vector<mfcc_t> mean_;
-};
-#else
-bool choose_search(ps_decoder_t* decoder, const char* name) {
-    return ps_activate_search(decoder, name) == 0;
-}
-
-bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, double threshold) {
-    ps_config_set_float(ps_get_config(decoder), "kws_threshold", threshold);
-    return ps_add_keyphrase(decoder, name, phrase) == 0;
-}
-
-class Mean {
-public:
-    explicit Mean(ps_decoder_t* decoder) : decoder_(decoder), mean_(ps_get_cmn(decoder, FALSE)) {}
-    void restore() const { ps_set_cmn(decoder_, mean_.c_str()); }
-
-    void leave_out(int frames) const {
-        std::string own;
-        const std::string both = ps_get_cmn(decoder_, FALSE);
-        const char* a = mean_.c_str();
-        const char* b = both.c_str();
-        while (*a != '\0' && *b != '\0') {
-            char* next_a = nullptr;
-            char* next_b = nullptr;
-            const float value = mean_without(std::strtof(a, &next_a), std::strtof(b, &next_b), frames);
-            own.append(own.empty() ? "" : ",").append(std::to_string(value));
-            a = next_a + (*next_a == ',' ? 1 : 0);
-            b = next_b + (*next_b == ',' ? 1 : 0);
-        }
-        ps_set_cmn(decoder_, own.c_str());
-    }
-
-private:
-    ps_decoder_t* decoder_;
-    std::string mean_;
-};
-#endif
 
 /// Tells whether an utterance is hardly louder than the room, by the quietest tenth of a second in it and around it.
 bool is_noisy(std::span<const std::int16_t> samples) {
@@ -269,7 +183,7 @@ private:
     bool finds(const char* search, const std::vector<std::int16_t>& samples) {
         choose_search(decoder_, search);
         const Mean mean(decoder_);
-        mean.restore();  // From here on it counts as mean_without() has it.
+        mean.restore();  // From here on it counts as leave_out() has it.
         hear_again(samples);
         mean.leave_out(ps_get_n_frames(decoder_));
         hear_again(samples);
@@ -324,73 +238,6 @@ private:
     bool waits_ = false;                 // says that it is the wake word that is waited for
     std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood
 };
-
-// Add to the acoustic model's settings: no second pass over the words, and beams narrow enough for a board.
-constexpr float kLanguageWeight = 1.0F;
-constexpr double kBeam = 1e-80;
-constexpr double kWordBeam = 1e-60;
-constexpr int kMostActive = 1500;  // phones a frame
-
-#if __has_include(<ps_search.h>)
-
-/// Makes a decoder of PocketSphinx 5prealpha, Debian 13's and before; null when the acoustic model can't be read.
-ps_decoder_t* new_decoder(const std::string& acoustic_model) {
-    cmd_ln_t* const config = cmd_ln_init(nullptr, ps_args(), TRUE, "-hmm", acoustic_model.c_str(), nullptr);
-    if (config == nullptr) {
-        return nullptr;
-    }
-    cmd_ln_set_boolean_r(config, "-bestpath", FALSE);
-    cmd_ln_set_float_r(config, "-lw", kLanguageWeight);
-    cmd_ln_set_float_r(config, "-beam", kBeam);
-    cmd_ln_set_float_r(config, "-pbeam", kBeam);
-    cmd_ln_set_float_r(config, "-wbeam", kWordBeam);
-    cmd_ln_set_int_r(config, "-maxhmmpf", kMostActive);
-    cmd_ln_set_float_r(config, "-kws_plp", kPhoneLoop);
-    ps_decoder_t* const decoder = ps_init(config);
-    cmd_ln_free_r(config);  // the decoder keeps its own
-    return decoder;
-}
-
-/// Does what ps_set_jsgf_string() does, which never frees what it has parsed: 60 KB for each wish of a small board.
-bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
-    jsgf_t* const parsed = jsgf_parse_string(grammar, nullptr);
-    jsgf_rule_t* const rule = parsed != nullptr ? jsgf_get_public_rule(parsed) : nullptr;
-    fsg_model_t* const model =
-        rule != nullptr ? jsgf_build_fsg(parsed, rule, ps_get_logmath(decoder), kLanguageWeight) : nullptr;
-    const bool set =
-        model != nullptr && ps_set_fsg(decoder, kWishSearch, model) == 0 && choose_search(decoder, kWishSearch);
-    fsg_model_free(model);
-    jsgf_grammar_free(parsed);
-    return set;
-}
-
-#else
-
-/// Makes a decoder of PocketSphinx 5.
-ps_decoder_t* new_decoder(const std::string& acoustic_model) {
-    ps_config_t* const config = ps_config_init(nullptr);
-    if (config == nullptr) {
-        return nullptr;
-    }
-    ps_config_set_str(config, "hmm", acoustic_model.c_str());
-    ps_config_set_bool(config, "bestpath", FALSE);
-    ps_config_set_float(config, "lw", kLanguageWeight);
-    ps_config_set_float(config, "beam", kBeam);
-    ps_config_set_float(config, "pbeam", kBeam);
-    ps_config_set_float(config, "wbeam", kWordBeam);
-    ps_config_set_int(config, "maxhmmpf", kMostActive);
-    ps_config_set_float(config, "kws_plp", kPhoneLoop);
-    ps_config_set_bool(config, "remove_noise", TRUE);  // as 5prealpha does
-    ps_decoder_t* const decoder = ps_init(config);
-    ps_config_free(config);
-    return decoder;
-}
-
-bool set_grammar(ps_decoder_t* decoder, const char* grammar) {
-    return ps_add_jsgf_string(decoder, kWishSearch, grammar) == 0 && choose_search(decoder, kWishSearch);
-}
-
-#endif
 
 /// Returns the grammar with its rule of names.
 std::string whole_grammar() {
@@ -476,7 +323,8 @@ Result<std::unique_ptr<Recogniser>> open_recogniser(const std::string& acoustic_
         return Failure{kExitBadData, unreadable};
     }
     std::unique_ptr<Recogniser> recogniser = std::make_unique<PocketSphinx>(decoder);
-    if (!add_words(decoder) || !add_wake_word(decoder, wake_word) || !set_grammar(decoder, whole_grammar().c_str())) {
+    if (!add_words(decoder) || !add_wake_word(decoder, wake_word) ||
+        !set_grammar(decoder, kWishSearch, whole_grammar().c_str())) {
         return Failure{kExitBadData, say(Message::kOtherPhones, {acoustic_model})};
     }
     return recogniser;
