@@ -22,6 +22,7 @@ from codegen.weights import convert
 from storyteller.forbidden import find_forbidden, forbidden_beside, read_forbidden
 from storyteller.memory import memory_text
 from storyteller.wishes import find_topics, lacking_words, read_dictionary, topics_beside, wishes_for, write_wishes
+from storyteller.words import words_beside, words_of
 
 
 def run(args: argparse.Namespace, arguments: list[str]) -> None:
@@ -34,12 +35,14 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
     dictionary = read_dictionary(Path(args.dictionary), wishes.words) if args.dictionary else None
     guarded = find_forbidden(Path(args.model))
     forbidden = read_forbidden(guarded)
+    words = words_of(Path(args.model))
     if args.command == "wishes":
-        write_wishes(wishes, dictionary, forbidden, Path(args.output))
+        write_wishes(wishes, dictionary, forbidden, words, Path(args.output))
         return
     if args.save:
         dictionaries = [Path(args.dictionary)] if args.dictionary else []
-        watched = [*topics_beside(Path(args.model)), guarded, *forbidden_beside(Path(args.model))]
+        watched = [*topics_beside(Path(args.model)), guarded, *forbidden_beside(Path(args.model)),
+                   *words_beside(Path(args.model))]  # fmt: skip
         save(Path(args.save), arguments, [path, *watched, *dictionaries])
     if dictionary is not None and (lacking := lacking_words(wishes, dictionary)):
         print(lacking, file=sys.stderr)

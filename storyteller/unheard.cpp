@@ -55,8 +55,10 @@ std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler&
             return failed;
         }
         const std::size_t unfit = guard_.find(rehearsed.text) ? kUnfit : 0;
-        if (const std::size_t lacking = words_lacking(story.wish, rehearsed.text) + unfit; lacking < fewest) {
-            fewest = lacking;
+        const std::size_t wrong =
+            words_lacking(story.wish, rehearsed.text) + words_garbled(story.wish, rehearsed.text) + unfit;
+        if (wrong < fewest) {
+            fewest = wrong;
             story.seed = seed;
             best = rehearsed.text;
             ends = rehearsed.ends;

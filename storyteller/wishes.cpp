@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <vector>
 
 #include "storyteller/sentences.hpp"
@@ -210,6 +211,33 @@ bool says(std::string_view text, std::string_view words) {
         }
     }
     return false;
+}
+
+std::size_t words_garbled(std::string_view wish, std::string_view story) {
+    if (kWishes.words.empty()) {
+        return 0;
+    }
+    const std::vector<Word> wished = words_of(wish);
+    const auto given = [&](std::string_view word) {
+        return std::binary_search(kWishes.words.begin(), kWishes.words.end(), word) ||
+               std::any_of(wished.begin(), wished.end(), [&](const Word& one) { return one.small == word; });
+    };
+    std::set<std::string_view> garbled;
+    const std::vector<Word> told = words_of(story);
+    for (const Word& one : told) {
+        std::string_view word = one.small;
+        word.remove_prefix(std::min(word.find_first_not_of("'-"), word.size()));
+        word.remove_suffix(word.size() - 1 - std::min(word.find_last_not_of("'-"), word.size() - 1));
+        const bool number = word.empty() || (word[0] >= '0' && word[0] <= '9');
+        bool known = number || given(word);
+        for (const std::string_view ending : {"'s", "s", "es"}) {
+            known = known || (word.ends_with(ending) && given(word.substr(0, word.size() - ending.size())));
+        }
+        if (!known) {
+            garbled.insert(word);
+        }
+    }
+    return garbled.size();
 }
 
 std::optional<Wish> understand(std::string_view text) {

@@ -50,6 +50,7 @@ using Phrases = std::span<const char* const>;
 struct WishFacts {
     Phrases topics;
     Phrases forbidden;  // as Guard::forbid() takes them
+    Phrases words;      // are those that the model has learned, in the order of their bytes; none: not known
     Phrases asks;
     Phrases stories;
     Phrases others;
@@ -88,6 +89,10 @@ std::optional<Wish> understand(std::string_view text);
 /// Returns how many of the words that matter in a wish a story lacks: of "a dragon with a kite" dragon and kite, in any
 /// of their forms, and a name twice. The story's first sentence does not count, as it may just repeat the wish.
 std::size_t words_lacking(std::string_view wish, std::string_view story);
+
+/// Returns how many different words of a story the model has neither learned nor been given with the wish, in any of
+/// their forms: it has garbled them. 0 where it is not known what it has learned.
+std::size_t words_garbled(std::string_view wish, std::string_view story);
 
 /// Tells whether a text says some words, in small letters with a space between them, one after the other.
 bool says(std::string_view text, std::string_view words);

@@ -11,6 +11,7 @@ needs neither the file nor the memory.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,8 @@ def wishes_for(path: Path, trained: bool, chat: bool) -> Wishes:
     return Wishes(creatures, "Once upon a time, there was ", "", told=True)
 
 
-def write_wishes(wishes: Wishes, dictionary: Dictionary | None, forbidden: Forbidden, folder: Path) -> None:
+def write_wishes(wishes: Wishes, dictionary: Dictionary | None, forbidden: Forbidden, words: Sequence[str],
+                 folder: Path) -> None:  # fmt: skip
     """Writes wishes.cpp; without a dictionary for a storyteller without ears."""
     pronunciations = []
     for word in wishes.words if dictionary is not None else ():
@@ -154,6 +156,7 @@ def write_wishes(wishes: Wishes, dictionary: Dictionary | None, forbidden: Forbi
         wishes=wishes,
         phrases=phrases,
         forbidden=tuple(dict.fromkeys(word for words in forbidden.values() for word in words)),
+        words=words,
         pronunciations=pronunciations,
         program_bytes=PROGRAM_BYTES,
         decoder_bytes=decoder_bytes(wishes.topics),

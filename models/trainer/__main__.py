@@ -161,7 +161,8 @@ def run(args: argparse.Namespace) -> int:
         except loop.Diverged as error:
             raise BakeError(f"{error}: stopped; {args.work / loop.STATE} has the last good state: go on with a lower --peak "
                             "from a model that it exports", SELF_TEST) from error  # fmt: skip
-    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), args.out, NAME)
+    words = data.known_words(engine.document, args.seed, trainer.step * args.batch)
+    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), words, args.out, NAME)
     loss = loop.mean_loss(trainer.network, trainer.steps, trainer.held_out)
     print(f"{trainer.step} steps, {trainer.tokens} tokens, {trainer.seconds / 60:.0f} minutes, held-out loss {loss:.4f}")
     return 0

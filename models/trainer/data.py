@@ -32,8 +32,12 @@ ODD_SHARE = 0.35
 OWN_SAMPLE = 1000
 OWN_SHARE = 0.03
 ODD_DROPPED = 0.5
+# Count the documents whose words the model is said to know, and those that have to tell a word.
+KNOWN_SAMPLE = 12_000
+KNOWN_FROM = 3
 _NAMES = re.compile(r"(?<=[^.!?:\"“”\n] )[^\W\d_a-z][^\W\d_]+")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
+_KNOWN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
 class Document(Protocol):
@@ -95,6 +99,18 @@ class Own:
     def words(self, text: str) -> set[str]:
         """Finds words of a text that are its own and come more than once."""
         return {word for word, number in Counter(_WORDS.findall(text)).items() if number > 1} - self.common
+
+
+def known_words(source: Source, seed: int, count: int) -> list[str]:
+    """Lists the words, in small letters, that several of the first `count` documents tell of themselves: names and nouns that come
+    from the prompt or from a beginning are not among them."""
+    found: Counter[str] = Counter()
+    for index in range(min(count, KNOWN_SAMPLE)):
+        document = source(seed, index)
+        told = set(_KNOWN.findall(document.text[max(len(document.prompt), getattr(document, "given", 0)) :].lower()))
+        copied = {word.lower() for word in getattr(document, "copied", ())} if document.prompt else set[str]()
+        found.update(word for word in told if not {word, word.removesuffix("'s"), word.removesuffix("s")} & copied)
+    return sorted(word for word, number in found.items() if number >= KNOWN_FROM)
 
 
 def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence[int]] | None = None,

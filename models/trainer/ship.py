@@ -94,8 +94,8 @@ def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
 
 
 def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer, log: Sequence[dict[str, float]],
-         topics: Sequence[str], out: Path, name: str) -> None:  # fmt: skip
-    """Writes the float16 master, the int8 checkpoint made of it, tokenizer, topics and loss curve to `out`.
+         topics: Sequence[str], words: Sequence[str], out: Path, name: str) -> None:  # fmt: skip
+    """Writes the float16 master, the int8 checkpoint made of it, tokenizer, topics, words and loss curve to `out`.
 
     The master is a checkpoint as llama2.c's train.py saves them, half as large: a run goes on from it as it is, and
     float16 keeps three more bits of a weight than training, which multiplies in bfloat16, has used.
@@ -105,7 +105,8 @@ def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer
     torch.save({"model": _llama2c(half, config), "model_args": _arguments(config)}, out / f"{name}.pt")
     export(trained, out / f"{name}_q8.bin", "v2", GROUP_SIZE)
     tokenizer.write(out / f"{name}.tokenizer.bin")
-    (out / f"{name}.topics.txt").write_text("\n".join(topics) + "\n", encoding="utf-8")
+    for what, lines in (("topics", topics), ("words", words)):
+        (out / f"{name}.{what}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (out / f"{name}.svg").write_text(report.loss_curve(log, f"{name}: loss while training"), encoding="utf-8")
 
 

@@ -110,6 +110,16 @@ TEST(WordsLacking, AreThoseOfTheWishInAnyForm) {
     EXPECT_EQ(words_lacking("", "A dog ran."), 0U);
 }
 
+TEST(WordsGarbled, AreNeitherLearnedNorGiven) {
+    EXPECT_EQ(
+        words_garbled("", "The dog played. \"It's a well-known box,\" the dog played - 7 boxes, 'dogs' the dog's."),
+        0U);
+    EXPECT_EQ(words_garbled("a dog named Quentin", "A dog named Quentin played. Quentin's dog played."), 0U);
+    EXPECT_EQ(words_garbled("a dog named Quentin", "A dog named Quitin played. Quitin the dog played a bix."), 2U);
+    EXPECT_EQ(words_garbled("", ""), 0U);
+    EXPECT_EQ(words_garbled("", "--- ' -'"), 0U);
+}
+
 TEST(Sequel, HasTheSamePersons) {
     const std::string told =
         "There was once a cat named Molly. Molly met Theo. \"Hello, Molly,\" said Theo. \"Hi, Theo. I am Molly,\" said "

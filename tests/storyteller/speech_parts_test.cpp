@@ -22,6 +22,7 @@ namespace storybake::speech {
 // The tests' own, in place of the generated ones.
 namespace {
 constexpr const char* kTopics[] = {"a dragon", "saying please"};
+constexpr const char* kWords[] = {"a", "box", "dog", "it's", "named", "played", "the", "well-known"};
 constexpr const char* kAsks[] = {"tell me", "can you tell me", "i want"};
 constexpr const char* kStories[] = {"a story", "story", "one"};
 constexpr const char* kOthers[] = {"another story", "another one"};
@@ -37,6 +38,7 @@ constexpr CommandWords kCommands[] = {{"again", Command::kAgain},
 }  // namespace
 const WishFacts kWishes = {.topics = kTopics,
                            .forbidden = {},
+                           .words = kWords,
                            .asks = kAsks,
                            .stories = kStories,
                            .others = kOthers,

@@ -22,6 +22,7 @@ from storyteller.memory import memory_text
 from storyteller.wishes import (
     DEFAULT_TOPICS, MAX_DICTIONARY_BYTES, OWN_WORDS, find_topics, read_dictionary, read_topics, wishes_for, write_wishes,
 )  # fmt: skip
+from storyteller.words import read_words
 
 OWN = "".join(f"{word} AH\n" for word in OWN_WORDS if word != "a")
 DICTIONARY = ";;; no word\na AH\na(2) EY\n" + OWN + "dragon D R AE G AH N\nhorse HH AO R S\nsea S IY\nunicorn Y UW N\n"
@@ -140,7 +141,7 @@ def test_ears_without_a_word_of_their_own(tmp_path: Path) -> None:
     """Flite says how what no dictionary has is said; a storyteller without ears has no words to hear."""
     wishes = wishes_for(DEFAULT_TOPICS, True, False)
     for dictionary, line in (({}, '    {"dragon", ""},\n'), (None, "")):
-        write_wishes(wishes, dictionary, {}, tmp_path)
+        write_wishes(wishes, dictionary, {}, (), tmp_path)
         text = (tmp_path / "wishes.cpp").read_text()
         assert line in text and ('"dragon"' in text) == bool(line)
 
@@ -184,7 +185,7 @@ def test_the_arguments_are_kept_with_what_to_watch(files: tuple[Path, Path], tmp
     model, kept = tmp_path / "@OUTDIR@" / "my.bin", tmp_path / "topics.json"
     assert main(["topics", str(model), "--dictionary", str(files[1]), "--save", str(kept)]) == 0
     saved = json.loads(kept.read_text())
-    beside = [model.with_name(f"my.{what}.txt") for what in ("topics", "forbidden")]
+    beside = [model.with_name(f"my.{what}.txt") for what in ("topics", "forbidden", "words")]
     assert set(saved["files"]) == {str(path) for path in (DEFAULT_TOPICS, DEFAULT_FORBIDDEN, files[1], *beside)} and saved["folders"] == []
     assert main(["wishes", "--bake", str(kept), "--output", str(tmp_path)]) == 0
     assert '"dragon", "D R AE G AH N"' in (tmp_path / "wishes.cpp").read_text()
@@ -220,6 +221,38 @@ def test_the_core_does_not_know_the_storyteller() -> None:
             if path.suffix in (".py", ".cpp", ".hpp", ".jinja"):
                 for line in path.read_text().splitlines():
                     assert not line.lstrip().startswith(("import storyteller", "from storyteller", '#include "storyteller/')), path
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"\xff\xfe", "list of words: not UTF-8 at byte 0"),
+    (b"kite\nTom\n", "my.words.txt: line 2: found 'Tom', expected a word of at most 40 small letters"),
+    (b"a kite\n", "line 1: found 'a kite'"),
+    (b"x" * 41, "line 1: found 'xxx"),
+    (b"-\n", "line 1: found '-'"),
+    ("".join(f"{'abcdefghij'[i % 10]}{'x' * (i // 2500)}{chr(97 + i // 10 % 10)}{chr(97 + i // 100 % 25)}\n"
+             for i in range(60_000)).encode(), "words, expected at most 50000"),
+    (b"kite\n" * 300_000, "my.words.txt: expected at most 1048576 bytes"),
+], ids=["binary", "a name", "two words", "too long", "no letter", "too many", "too large"])  # fmt: skip
+def test_what_is_no_list_of_words_is_refused(content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my.words.txt").write_bytes(content)
+    for step in ("topics", "wishes"):
+        assert main([step, str(tmp_path / "my.bin"), "--output", str(tmp_path)]) == 65
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
+
+
+def test_words_beside_the_model_are_baked(tmp_path: Path) -> None:
+    assert main(["wishes", str(tmp_path / "my_q8.bin"), "--output", str(tmp_path)]) == 0
+    assert "    .words = {},\n" in (tmp_path / "wishes.cpp").read_text()
+    mine = tmp_path / "my.words.txt"
+    mine.write_bytes("\ufeff# mine\r\nzebra\r\n\r\nit's\r\ngh\u00f6st\r\nzebra\r\nwell-known\r\n".encode())
+    assert read_words(mine) == ("gh\u00f6st", "it's", "well-known", "zebra")
+    saved = tmp_path / "topics.json"
+    assert main(["topics", str(tmp_path / "my_q8.bin"), "--save", str(saved)]) == 0
+    assert {str(mine), str(tmp_path / "my_q8.words.txt")} <= set(json.loads(saved.read_text())["files"])
+    assert main(["wishes", "--bake", str(saved), "--output", str(tmp_path)]) == 0
+    text = (tmp_path / "wishes.cpp").read_text()
+    assert '    "gh\u00f6st",\n    "it\'s",\n    "well-known",\n    "zebra",\n' in text and "    .words = kWords,\n" in text
 
 
 def test_a_story_that_lacks_what_was_wished_for_is_not_told(tmp_path: Path) -> None:

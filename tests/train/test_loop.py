@@ -117,8 +117,9 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "4 steps" in done.stdout and "left" in done.stderr
     assert json.loads((work / loop.LOG).read_text().splitlines()[-1])["step"] == 4
-    for name in ("tinytales.pt", "tinytales_q8.bin", "tinytales.tokenizer.bin", "tinytales.topics.txt", "tinytales.svg"):
-        assert (work / name).stat().st_size
+    for name in (".pt", "_q8.bin", ".tokenizer.bin", ".topics.txt", ".svg"):
+        assert (work / f"tinytales{name}").stat().st_size
+    assert (work / "tinytales.words.txt").is_file()
     # Another shape is refused, and so is another seed; from the shipped file a new run begins.
     for other in (("--layers", 3), ("--seed", 2)):
         refused = train(work, "--steps", 4, *other)

@@ -14,6 +14,7 @@ from codegen.model import VECTOR_TENSORS
 from codegen.tensor import Quantized
 from codegen.tokenizer import find_tokenizer
 from codegen.weights import convert
+from storyteller.words import WORD, read_words
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -153,6 +154,24 @@ def test_a_beginning_that_is_given_is_not_learned(pieces: tokenizer.Tokenizer) -
     assert not weights[0, :given].any() and weights[0, given:].all()
 
 
+def test_words_are_known_that_documents_tell_of_themselves() -> None:
+    @dataclass(frozen=True)
+    class Given:
+        prompt: str
+        text: str
+        copied: tuple[str, ...] = ()
+        given: int = 0
+
+    told = [
+        Given("About Zorblax.", "About Zorblax.\nZorblax's kite didn't fly. Zorblaxs ran.", ("Zorblax",)),
+        Given("", "Said Mia: the well-known Kite did fly.", ("Mia",)),
+        Given("", "Xaver had a kite. It did fly 7 times.", (), 17),
+    ]
+    expected = ["did", "didn't", "fly", "it", "kite", "mia", "ran", "said", "the", "times", "well-known"]
+    assert data.known_words(lambda _, index: told[index % 3], 1, 9) == expected
+    assert data.known_words(lambda _, index: told[index % 3], 1, 2) == []
+
+
 def test_odd_pieces_are_the_same_throughout_a_document(pieces: tokenizer.Tokenizer) -> None:
     import random
 
@@ -191,6 +210,14 @@ def test_shipped_files_fit_together() -> None:
     files = ("tinytales.pt", "tinytales_q8.bin", "tinytales.tokenizer.bin")
     assert sum((MODELS / name).stat().st_size for name in files) < 12_000_000
     assert np.isfinite(float_model.tensor("token_embedding_table")).all()
+
+
+def test_shipped_words_are_those_of_stories() -> None:
+    known = set(read_words(MODELS / "tinytales.words.txt"))
+    told = [engine.document(77, index) for index in range(100)]
+    plain = [one for one in told if not one.prompt and not one.given]
+    strange = [word for one in plain for word in set(WORD.findall(one.story.lower())) if not {word, word.removesuffix("'s")} & known]
+    assert len(plain) > 10 and len(strange) <= 3, strange
 
 
 def test_the_int8_twin_has_the_weights_of_the_float_one() -> None:
