@@ -225,10 +225,7 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
     }
     topic_ = wanted;
     last_ = story_about(topic_, length);
-    last_->wish = topic_;
-    std::optional<Failure> failed = tell();
-    seed_ = last_->seed + 1;
-    return failed;
+    return tell_new();
 }
 
 /// Tells a story of its own choice in place of one that must not be told.
@@ -239,7 +236,17 @@ std::optional<Failure> Robot::tell_another(int length) {
     }
     topic_.clear();  // is remembered, and told to hooks
     last_ = story_about("", length);
-    return tell();
+    return tell_new();
+}
+
+/// Tells last_, for which its seed may not do.
+std::optional<Failure> Robot::tell_new() {
+    if (!topic_.empty() || options_.topics.empty()) {  // else the seed says which topic it is
+        last_->wish = topic_;
+    }
+    std::optional<Failure> failed = tell();
+    seed_ = last_->seed + 1;
+    return failed;
 }
 
 std::optional<Failure> Robot::say_aloud(const std::string& words) {

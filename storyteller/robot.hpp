@@ -48,6 +48,7 @@ private:
     Result<Answer> read_line(std::optional<Wish>& wish, bool press_is_enough);
     Result<std::optional<std::size_t>> choose_way(const Ways& ways);
     std::optional<Failure> tell();
+    std::optional<Failure> tell_new();
     Story story_about(const std::string& topic, int length);
     static Story ask_for(const std::string& topic);
     bool take_at_once(const std::string& line);

@@ -201,7 +201,7 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
         narrator.say(announcement);
     }
     Sampler sampler(kModel.vocab_size, options_.temperature, options_.topp, story.seed, options_.sampling);
-    const bool rehearses = options_.rehearsals > 0 && !story.wish.empty();
+    const bool rehearses = options_.rehearsals > 0 && story.wish;
     Collector rehearsed(controls_, limits.sentences);
     TextSink& first = rehearses ? static_cast<TextSink&>(rehearsed) : narrator;
     Session session(engine_, *model_.tokenizer, sampler, first, nullptr, std::min(positions, kModel.seq_len),
@@ -209,7 +209,7 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
     narrator.write(story.opening);
     const std::optional<Failure> failed =
         rehearses ? rehearse(story, session, sampler, rehearsed, narrator) : write(story, session);
-    story.wish.clear();
+    story.wish.reset();
     broke_off_ = narrator.full() && !narrator.closed() && !controls_.cut && stop_signal == 0;
     const std::optional<Failure> unheard = narrator.end();
     told_ = narrator.told();

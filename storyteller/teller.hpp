@@ -33,7 +33,8 @@ struct Story {
     std::string opening = {};  // ends the prompt, and is told where the prompt is not
     int length = 0;            // -1: a short one; 1: with a second part
     bool by_chat = false;      // tells whether the prompt is said as a user says it in a chat
-    std::string wish = {};     // has to be in it: tell() looks for a seed with which it is
+    std::optional<std::string> wish =
+        {};  // has to be in it: tell() looks for a seed with which it is; none: takes its own
 };
 
 /// Holds two sentences with which a story may go on.
@@ -52,8 +53,8 @@ public:
                                                 std::function<void()> begun);
 
     /// Says each of `announcements`, then tells the story, until controls().cut. `since` is when it was wished for. A
-    /// story with a wish is rehearsed first, with its seed and those after it, until the wish is in it, or options'
-    /// rehearsals are used up; its seed becomes that of the story that is told, and its wish empty.
+    /// story with a wish, which may be empty, is rehearsed first, with its seed and those after it, until nothing is
+    /// amiss, or options' rehearsals are used up; its seed becomes that of the story that is told, and its wish none.
     /// `choose`, unless it is null, is asked in the middle of a story that is long enough, may go on in two ways, and
     /// is no chat's. Fails with 65 when the model is damaged, 69 and 74, and as `choose` does.
     std::optional<Failure> tell(Story& story, std::span<const std::string> announcements,

@@ -56,7 +56,7 @@ std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler&
         }
         const std::size_t unfit = guard_.find(rehearsed.text) ? kUnfit : 0;
         const std::size_t wrong =
-            words_lacking(story.wish, rehearsed.text) + words_garbled(story.wish, rehearsed.text) + unfit;
+            words_lacking(*story.wish, rehearsed.text) + words_garbled(*story.wish, rehearsed.text) + unfit;
         if (wrong < fewest) {
             fewest = wrong;
             story.seed = seed;

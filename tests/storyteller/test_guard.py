@@ -18,6 +18,7 @@ from storyteller.forbidden import DEFAULT_FORBIDDEN, MAX_BYTES, MAX_WORDS, find_
 REFUSED = "I don't know stories about that. Here is another one.\n"
 LEFT_OUT = re.compile(r'warning: left out a sentence with "(.*)"')
 SEED = "5"
+UNREHEARSED = ("--rehearsals", "0")  # a story that loses a sentence is told all the same
 SOME = ("--mute", "-s", SEED)
 ALL = pattern(tuple(word for words in read_forbidden(DEFAULT_FORBIDDEN).values() for word in words))
 
@@ -35,7 +36,7 @@ def sentences(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def own_choice() -> str:
-    return story().stdout
+    return story(*UNREHEARSED).stdout
 
 
 # ---- Wishes
@@ -121,11 +122,11 @@ def rare(text: str) -> list[str]:
 
 def test_a_sentence_is_left_out_and_two_end_the_story(own_choice: str) -> None:
     first, second, *_ = rare(own_choice)
-    result = story("--forbidden-words", first)
+    result = story("--forbidden-words", first, *UNREHEARSED)
     assert LEFT_OUT.findall(result.stderr) == [first]
     lost = [one for one in sentences(own_choice) if one not in result.stdout]
     assert len(lost) == 1 and first in lost[0] and result.stdout == own_choice.replace(" " + lost[0], "", 1)
-    result = story("--forbidden-words", f"{first}, {second}")
+    result = story("--forbidden-words", f"{first}, {second}", *UNREHEARSED)
     assert LEFT_OUT.findall(result.stderr) == [first, second] and result.stdout.endswith(" The end.\n")
     kept = result.stdout.removesuffix(" The end.\n")
     assert own_choice.replace(" " + lost[0], "", 1).startswith(kept) and second not in kept
@@ -136,7 +137,7 @@ def test_a_sentence_that_is_left_out_is_not_heard(tmp_path: Path, own_choice: st
     lengths = []
     for words in ((), ("--forbidden-words", first)):
         path = tmp_path / "said.wav"
-        result = tell(on_this_machine(), "--wav", path, "-s", SEED, "--voice", "kal", *words, stdin=subprocess.DEVNULL)
+        result = tell(on_this_machine(), "--wav", path, "-s", SEED, "--voice", "kal", *words, *UNREHEARSED, stdin=subprocess.DEVNULL)
         lengths.append((len(samples(path)), len(result.stdout)))
     assert 0.5 < (lengths[1][0] / lengths[0][0]) / (lengths[1][1] / lengths[0][1]) < 1.5 and lengths[1][0] < lengths[0][0]
 
@@ -158,7 +159,7 @@ def test_what_happens_next_knows_nothing_of_it(own_choice: str, tmp_path: Path) 
     parts = []
     first, then = "tell me a story", "what happens next"
     for memory, seed, lines in (("one", SEED, (first, then)), ("two", SEED, (first,)), ("two", "6", (then,))):
-        words = ("--memory", tmp_path / memory, "--rules", tmp_path / "rules.txt", "-s", seed)
+        words = ("--memory", tmp_path / memory, "--rules", tmp_path / "rules.txt", "-s", seed, *UNREHEARSED)
         running = Running(tmp_path, "--loop", "--wish", "-", "--mute", *words)
         for n, line in enumerate(lines, 1):
             running.wait_for("type a wish", times=n)
