@@ -99,6 +99,7 @@ std::optional<Failure> Robot::once() {
     }
     if (options_.prompt) {
         last_ = Story{*options_.prompt, Echo::kYes, seed_};
+        last_->wish = last_->prompt;
         return tell();
     }
     std::optional<Wish> wish = Wish{};

@@ -55,8 +55,12 @@ std::optional<Failure> Teller::rehearse(Story& story, Session& session, Sampler&
             return failed;
         }
         const std::size_t unfit = guard_.find(rehearsed.text) ? kUnfit : 0;
-        const std::size_t wrong =
-            words_lacking(*story.wish, rehearsed.text) + words_garbled(*story.wish, rehearsed.text) + unfit;
+        const std::string_view text = rehearsed.text;
+        const bool begun = story.wish == story.prompt;  // by somebody: what follows has to go on with it
+        const std::size_t lacking =
+            begun ? names_lacking(*story.wish, text.substr(std::min(story.prompt.size(), text.size())))
+                  : words_lacking(*story.wish, text);
+        const std::size_t wrong = lacking + words_garbled(*story.wish, text) + unfit;
         if (wrong < fewest) {
             fewest = wrong;
             story.seed = seed;

@@ -213,6 +213,27 @@ bool says(std::string_view text, std::string_view words) {
     return false;
 }
 
+std::size_t names_lacking(std::string_view beginning, std::string_view rest) {
+    const std::vector<Word> told = words_of(rest);
+    const std::vector<Word> begun = words_of(beginning);
+    std::set<std::string_view> names;
+    for (const Word& word : begun) {
+        const char first = beginning[word.begin];
+        const std::string_view before = beginning.substr(0, word.begin);
+        const bool inside = before.ends_with(' ') && before.size() > 1 &&
+                            (is_of_word(before[before.size() - 2]) || before.ends_with(", "));
+        const bool learned =
+            std::binary_search(kWishes.words.begin(), kWishes.words.end(), std::string_view(word.small));
+        if (first >= 'A' && first <= 'Z' && word.end - word.begin > 1 &&
+            (inside || (!learned && !kWishes.words.empty()))) {
+            names.insert(word.small);
+        }
+    }
+    return static_cast<std::size_t>(std::count_if(names.begin(), names.end(), [&](std::string_view name) {
+        return std::none_of(told.begin(), told.end(), [&](const Word& one) { return stem(one.small) == stem(name); });
+    }));
+}
+
 std::size_t words_garbled(std::string_view wish, std::string_view story) {
     if (kWishes.words.empty()) {
         return 0;

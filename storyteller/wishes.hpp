@@ -90,6 +90,10 @@ std::optional<Wish> understand(std::string_view text);
 /// of their forms, and a name twice. The story's first sentence does not count, as it may just repeat the wish.
 std::size_t words_lacking(std::string_view wish, std::string_view story);
 
+/// Returns how many names in somebody's own beginning what follows it lacks. A word that the model has learned is taken
+/// for a name only inside of a sentence.
+std::size_t names_lacking(std::string_view beginning, std::string_view rest);
+
 /// Returns how many different words of a story the model has neither learned nor been given with the wish, in any of
 /// their forms: it has garbled them. 0 where it is not known what it has learned.
 std::size_t words_garbled(std::string_view wish, std::string_view story);

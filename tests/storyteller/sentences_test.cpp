@@ -110,6 +110,15 @@ TEST(WordsLacking, AreThoseOfTheWishInAnyForm) {
     EXPECT_EQ(words_lacking("", "A dog ran."), 0U);
 }
 
+TEST(NamesLacking, AreThoseOfABeginningAlone) {
+    EXPECT_EQ(names_lacking("The dog Quentin met Ada, Bo and Quentin.", "Ada ran. Quentin's Bo ran."), 0U);
+    EXPECT_EQ(names_lacking("The dog Quentin met Ada, Bo and Quentin.", "Quitin ran with Ada."), 2U);
+    EXPECT_EQ(names_lacking("Zorblax played. It's a box. The dog played.", "It ran."), 1U)
+        << "words that begin sentences are none";
+    EXPECT_EQ(names_lacking("A dog said I am", "a box"), 0U);
+    EXPECT_EQ(names_lacking("", ""), 0U);
+}
+
 TEST(WordsGarbled, AreNeitherLearnedNorGiven) {
     EXPECT_EQ(
         words_garbled("", "The dog played. \"It's a well-known box,\" the dog played - 7 boxes, 'dogs' the dog's."),

@@ -87,7 +87,7 @@ def test_a_story_that_breaks_off_is_given_an_end() -> None:
         result = tell(on_this_machine(), "-i", "and " * count, "--mute", "-n", "0")
         assert result.returncode in (0, 2), result.stderr
         least, most = (count, most) if result.returncode == 0 else (least, count)
-    ends = [tell(on_this_machine(), "-i", "and " * (least - room), "--mute", "-n", "0", "-s", "5").stdout[-20:]
+    ends = [tell(on_this_machine(), "-i", "and " * (least - room), "--mute", "-n", "0", "-s", "5", "--rehearsals", "0").stdout[-20:]
             for room in range(12)]  # fmt: skip
     assert any(end.endswith("... The end.\n") for end in ends), ends
 
