@@ -133,9 +133,14 @@ def test_where_nothing_can_be_written_every_tool_says_so_in_one_line(words: str,
     folder = checkout(tmp_path / "checkout")
     (folder / "generated/README.md").with_name("extra.cpp").write_text("nothing emits this\n")  # for tools/regen to remove
     tool, *arguments = words.split()
-    command(tmp_path / "bin", "debootstrap", "exit 1")  # tools/fresh looks for it first
+    command(tmp_path / "bin", "debootstrap", "exit 1")  # tools/fresh looks for it and its suites first, figures for a QEMU with plugins
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/trixie").touch()
+    if (ROOT / ".toolchain/qemu").is_dir():
+        (folder / ".toolchain").mkdir(exist_ok=True)
+        (folder / ".toolchain/qemu").symlink_to(ROOT / ".toolchain/qemu")
     told = run("unshare", "--mount", "bash", "-c", READ_ONLY, folder, folder / "tools" / tool, *arguments, cwd=folder,
-               env=environment(PATH=f"{tmp_path / 'bin'}:{PATH}", STORYBAKE_MODELS=""))  # fmt: skip
+               env=environment(PATH=f"{tmp_path / 'bin'}:{PATH}", STORYBAKE_MODELS="", DEBOOTSTRAP_DIR=str(tmp_path)))  # fmt: skip
     assert str(folder) in one_line(told, 74) or "Read-only" in told.stderr
 
 

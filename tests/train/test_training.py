@@ -38,19 +38,19 @@ def pieces(documents: list[engine.Document]) -> tokenizer.Tokenizer:
 
 def test_batches_depend_on_seed_and_number_alone(pieces: tokenizer.Tokenizer) -> None:
     run = data.Run(batch=4)
-    first = data.window(engine.document, pieces, run, 3, 512)
+    first = data.window(engine.document, pieces, run, 3, 640)
     assert [len(batch) for batch in first] == [4] * data.WINDOW
 
     def tokens(batches: list[list[data.Example]]) -> list[list[int]]:
         return [one.tokens.tolist() for batch in batches for one in batch]
 
-    assert tokens(first) == tokens(data.window(engine.document, pieces, run, 3, 512))
-    assert tokens(first) != tokens(data.window(engine.document, pieces, replace(run, seed=2), 3, 512))
+    assert tokens(first) == tokens(data.window(engine.document, pieces, run, 3, 640))
+    assert tokens(first) != tokens(data.window(engine.document, pieces, replace(run, seed=2), 3, 640))
     inputs, _, _ = zip(*map(data.pad, first))
     real = sum(len(one.tokens) - 1 for batch in first for one in batch)
     assert 0.95 < real / sum(array.size for array in inputs) <= 1
     # A run that goes on at a step has the batches that it would have had.
-    whole, later = data.batches(engine.document, pieces, run, 512), data.batches(engine.document, pieces, run, 512, 23)
+    whole, later = data.batches(engine.document, pieces, run, 640), data.batches(engine.document, pieces, run, 640, 23)
     for _ in range(23):
         next(whole)
     assert tokens([next(whole)]) == tokens([next(later)])
