@@ -25,7 +25,7 @@ except ModuleNotFoundError:
     pytestmark = pytest.mark.skip("no python3-torch here; run: tools/setup train")
 else:
     torch.set_num_threads(1)
-    SMALL = Config(dim=64, hidden_dim=96, n_layers=2, n_heads=2, n_kv_heads=1, vocab_size=800, seq_len=512)
+    SMALL = Config(dim=64, hidden_dim=96, n_layers=2, n_heads=2, n_kv_heads=1, vocab_size=800, seq_len=640)
 SIZES = "--dim 64 --hidden 96 --layers 2 --heads 2 --kv-heads 1 --context 640 --vocabulary 800 --batch 2 --warmup 5".split()
 
 
