@@ -32,8 +32,8 @@ from checks.results import BUILD, ROOT, Counts, pytest
 from checks.style import check_style, check_tidy
 
 # What was measured: the whole took 55.3 minutes of processor time, 28.4 on two cores, with objects of earlier runs in the compiler's
-# cache, and 40.6 with few of them and other work beside; --quick took 5.9 of processor time with none.
-USUALLY = "30 to 40 minutes on two cores of 3 GHz"
+# cache (20.9 in Debian 13), and 40.6 with few of them and other work beside; --quick took 5.9 of processor time with none.
+USUALLY = "20 to 40 minutes on two cores of 3 GHz"
 USUALLY_QUICK = "three minutes on two cores of 3 GHz"
 
 # The programs of tests/storyteller, tests/aarch64 and tests/docs, which the builds of these names have made by then.
