@@ -23,13 +23,18 @@ WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*\*?")
 Forbidden = dict[str, tuple[str, ...]]  # has the words of each category
 
 
+def list_text(path: Path, what: str) -> str:
+    """Reads the text of a list beside a model. Raises BakeError when it can't be read, is too large or no UTF-8."""
+    try:
+        return read_small(path, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BakeError(f"{path}: {what}: not UTF-8 at byte {error.start}") from error
+
+
 def read_forbidden(path: Path) -> Forbidden:
     """Reads a list, each word in small letters. Raises BakeError with the line's number when it is none, and 66 when it can't be
     read: an empty one would leave a robot without a guard that seems to have one."""
-    try:
-        text = read_small(path, MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BakeError(f"{path}: list of what must not be told: not UTF-8 at byte {error.start}") from error
+    text = list_text(path, "list of what must not be told")
     found: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):

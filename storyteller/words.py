@@ -10,23 +10,18 @@ import re
 from pathlib import Path
 
 from codegen.errors import BakeError, shown
-from codegen.input import read_small
 from codegen.tokenizer import stems
+from storyteller.forbidden import list_text
 
 MAX_WORDS = 50_000
-MAX_BYTES = 1 << 20
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
 def read_words(path: Path) -> tuple[str, ...]:
     """Reads a list, in the order of the bytes of its words. Raises BakeError with the line's number when it is none, and 66 when it
     can't be read."""
-    try:
-        text = read_small(path, MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BakeError(f"{path}: list of words: not UTF-8 at byte {error.start}") from error
     found = set()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(list_text(path, "list of words").splitlines(), 1):
         word = line.strip()
         if word and not word.startswith("#"):
             if not WORD.fullmatch(word) or word != word.lower() or len(word) > 40:
