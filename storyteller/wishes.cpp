@@ -160,6 +160,15 @@ std::string_view stem(std::string_view word) {
     return word.substr(0, word.size() - (vowel && word.size() > kShortest ? 1 : 0));
 }
 
+/// Counts how often a text has a word in any of its forms.
+std::ptrdiff_t times_told(Words told, std::string_view word) {
+    return std::count_if(told.begin(), told.end(), [&](const Word& one) { return stem(one.small) == stem(word); });
+}
+
+bool is_learned(std::string_view word) {
+    return std::binary_search(kWishes.words.begin(), kWishes.words.end(), word);
+}
+
 /// Reads "a story", or what stands in its place; a wish's length and whether it is another one.
 struct Asked {
     std::size_t count = 0;
@@ -195,11 +204,10 @@ std::size_t words_lacking(std::string_view wish, std::string_view story) {
     const std::vector<Word> told = words_of(story);
     const std::vector<Word> wished = words_of(wish);
     return static_cast<std::size_t>(std::count_if(wished.begin(), wished.end(), [&](const Word& word) {
-        const auto times = std::count_if(told.begin(), told.end(),
-                                         [&](const Word& one) { return stem(one.small) == stem(word.small); });
         const bool name = wish[word.begin] >= 'A' && wish[word.begin] <= 'Z';
         const bool small = std::find(kSmallWords.begin(), kSmallWords.end(), word.small) != kSmallWords.end();
-        return !small && !is_one_of(word, kWishes.links) && !is_one_of(word, kWishes.named) && times < (name ? 2 : 1);
+        return !small && !is_one_of(word, kWishes.links) && !is_one_of(word, kWishes.named) &&
+               times_told(told, word.small) < (name ? 2 : 1);
     }));
 }
 
@@ -222,16 +230,13 @@ std::size_t names_lacking(std::string_view beginning, std::string_view rest) {
         const std::string_view before = beginning.substr(0, word.begin);
         const bool inside = before.ends_with(' ') && before.size() > 1 &&
                             (is_of_word(before[before.size() - 2]) || before.ends_with(", "));
-        const bool learned =
-            std::binary_search(kWishes.words.begin(), kWishes.words.end(), std::string_view(word.small));
         if (first >= 'A' && first <= 'Z' && word.end - word.begin > 1 &&
-            (inside || (!learned && !kWishes.words.empty()))) {
+            (inside || (!is_learned(word.small) && !kWishes.words.empty()))) {
             names.insert(word.small);
         }
     }
-    return static_cast<std::size_t>(std::count_if(names.begin(), names.end(), [&](std::string_view name) {
-        return std::none_of(told.begin(), told.end(), [&](const Word& one) { return stem(one.small) == stem(name); });
-    }));
+    return static_cast<std::size_t>(
+        std::count_if(names.begin(), names.end(), [&](std::string_view name) { return times_told(told, name) == 0; }));
 }
 
 std::size_t words_garbled(std::string_view wish, std::string_view story) {
@@ -240,7 +245,7 @@ std::size_t words_garbled(std::string_view wish, std::string_view story) {
     }
     const std::vector<Word> wished = words_of(wish);
     const auto given = [&](std::string_view word) {
-        return std::binary_search(kWishes.words.begin(), kWishes.words.end(), word) ||
+        return is_learned(word) ||
                std::any_of(wished.begin(), wished.end(), [&](const Word& one) { return one.small == word; });
     };
     std::set<std::string_view> garbled;

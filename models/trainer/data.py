@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.trainer.tokenizer import BOS, Tokenizer
+from storyteller.words import WORD
 
 # Counts the batches of a window inside which stories are sorted by length, which keeps padding below two percent.
 WINDOW = 20
@@ -37,7 +38,6 @@ KNOWN_SAMPLE = 12_000
 KNOWN_FROM = 3
 _NAMES = re.compile(r"(?<=[^.!?:\"“”\n] )[^\W\d_a-z][^\W\d_]+")
 _WORDS = re.compile(r"[^\W\d_]{3,}")
-_KNOWN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
 class Document(Protocol):
@@ -107,7 +107,7 @@ def known_words(source: Source, seed: int, count: int) -> list[str]:
     found: Counter[str] = Counter()
     for index in range(min(count, KNOWN_SAMPLE)):
         document = source(seed, index)
-        told = set(_KNOWN.findall(document.text[max(len(document.prompt), getattr(document, "given", 0)) :].lower()))
+        told = set(WORD.findall(document.text[max(len(document.prompt), getattr(document, "given", 0)) :].lower()))
         copied = {word.lower() for word in getattr(document, "copied", ())} if document.prompt else set[str]()
         found.update(word for word in told if not {word, word.removesuffix("'s"), word.removesuffix("s")} & copied)
     return sorted(word for word, number in found.items() if number >= KNOWN_FROM)
