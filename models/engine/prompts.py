@@ -15,7 +15,7 @@ from .world import World
 NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknown", "child", "odd", "bad"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.10), (OWN, 0.12), (WISH, 0.34), (UNKNOWN, 0.18), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.13))
+_SHARES = ((NOTHING, 0.10), (OWN, 0.12), (WISH, 0.28), (UNKNOWN, 0.24), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.13))
 # Say how many of the names asked for are made up, and of those how many out of pieces of any words, the others of syllables.
 _MADE_UP = {WISH: 0.3, CHILD: 0.3, UNKNOWN: 0.85, OWN: 0.8}
 _COINED = 0.6

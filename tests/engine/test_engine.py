@@ -158,7 +158,7 @@ def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Docu
     """A girl's name is one of the list, unless a prompt gives one: which names are girls' can be learned."""
     names = engine.lexicon.load().names
     persons = [person for document in documents if document.about != "own" for person in document.told.world.persons.values()
-               if person.name not in document.prompt]
+               if person.name.lower() not in document.prompt.lower()]
     gendered = [person for person in persons if person.kind.gender and person.name]
     assert len(gendered) > 500 and all(person.name in names[person.gender] for person in gendered)
 
