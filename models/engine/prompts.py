@@ -172,7 +172,7 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
         return Wording(_odd(rng))
     if wish.manner == BAD:
         return Wording(_bad(rng), (), BAD, rng.choice(_INSTEAD))
-    if wish.manner == CHILD and rng.random() < 0.35:
+    if wish.manner == CHILD and wish.about != "name" and rng.random() < 0.35:
         where, roles = _where(world, plot, story, rng)
         if where:
             return Wording(rng.choice(_WHERE).format(where), roles, "where")
