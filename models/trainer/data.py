@@ -101,6 +101,11 @@ class Own:
         return {word for word, number in Counter(_WORDS.findall(text)).items() if number > 1} - self.common
 
 
+def _given(document: Document) -> str:
+    """Returns what a document is given: its prompt, else the part of the text that somebody else began it with."""
+    return document.prompt or document.text[: getattr(document, "given", 0)]
+
+
 def known_words(source: Source, seed: int, count: int) -> list[str]:
     """Lists the words, in small letters, that several of the first `count` documents tell of themselves: names and nouns that come
     from the prompt or from a beginning are not among them."""
@@ -131,7 +136,7 @@ def example(document: Document, tokenizer: Tokenizer, odd: Mapping[str, Sequence
             seen.add(plain)
             at, character = at + len(pieces), character + len(word)
     # The newline after the prompt is still part of what is given; the first learned target follows it.
-    given = document.prompt or document.text[: getattr(document, "given", 0)]
+    given = _given(document)
     prompt = 1 + len(tokenizer.encode(given, odd)) if given else 1
     return Example(np.array(ids, np.int32), prompt, binds)
 
@@ -152,14 +157,15 @@ def starts(tokenizer: Tokenizer, own: Own) -> tuple[list[int], list[int]]:
 
 
 def odd_pieces(document: Document, tokenizer: Tokenizer, rng: random.Random) -> dict[str, list[int]]:
-    """Splits names and asked words of a document into pieces that merging would not give, the same throughout the document.
+    """Splits names and asked words that a document is given into pieces that merging would not give, the same throughout it.
 
-    A model that meets them learns to copy any word piece by piece, be it one that no story of its training had.
+    A model that meets them learns to copy any word piece by piece, be it one that no story of its training had.  Words that nobody
+    gives are left whole: a model that spells its own names out garbles some.
     """
-    copied = getattr(document, "copied", None)
-    words = set(_NAMES.findall(document.text)) | set(_WORDS.findall(document.prompt)) if copied is None else set(copied)
+    given, copied = _given(document), getattr(document, "copied", None)
+    words = set(_NAMES.findall(given)) | set(_WORDS.findall(document.prompt)) if copied is None else set(copied)
     found = {}
-    for word in sorted(words):
+    for word in sorted(word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", given)):
         for form in (word, " " + word):
             found[form] = tokenizer.encode_word(form, lambda: rng.random() < ODD_DROPPED)
     return found

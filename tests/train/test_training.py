@@ -175,12 +175,28 @@ def test_words_are_known_that_documents_tell_of_themselves() -> None:
 def test_odd_pieces_are_the_same_throughout_a_document(pieces: tokenizer.Tokenizer) -> None:
     import random
 
-    line = Line("A story about Zorblax and a kaleidoscope", "One day, Zorblax lost a kaleidoscope. Poor Zorblax!")
+    prompt = "A story about Zorblax and a kaleidoscope"
+    line = Line(prompt, "One day, Zorblax lost a kaleidoscope. Poor Zorblax! And Wilhelmina?")
     odd = data.odd_pieces(line, pieces, random.Random(3))
     assert {" Zorblax", "Zorblax", " kaleidoscope"} <= odd.keys() and " day" not in odd
+    assert " Wilhelmina" not in odd, "nobody gave it"
     text = pieces.decode(data.example(line, pieces, odd).tokens[1:-1].tolist())
     assert text == line.text
     assert data.example(line, pieces, odd).tokens.tolist() != data.example(line, pieces).tokens.tolist()
+
+
+def test_only_words_that_are_given_are_spelt_in_odd_pieces(pieces: tokenizer.Tokenizer) -> None:
+    """A model that spells out the names that it gives by itself garbles one in a hundred."""
+    import random
+
+    found = {True: 0, False: 0}
+    for index in range(120):
+        document = engine.document(1, index)
+        given = document.prompt or document.text[: document.given]
+        odd = data.odd_pieces(document, pieces, random.Random(index))
+        assert all(word.strip() in given for word in odd), (given, odd)
+        found[bool(odd)] += 1
+    assert min(found.values()) > 10
 
 
 def test_fingerprint_tells_stories_and_vocabularies_apart(pieces: tokenizer.Tokenizer) -> None:
