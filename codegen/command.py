@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,22 @@ from codegen.errors import IO
 NOWHERE = "/dev/full"  # a device that takes nothing, where there is one
 
 
-def fill_closed_descriptors() -> None:
+class Unfailing(io.FileIO):
+    """Takes what is said on standard error; what can't be written there is lost, as there is nobody to tell, and the command ends
+    with the code of what it did."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            written = super().write(data)
+        except OSError:  # of a full device, or of a pipe whose reader has left
+            written = None
+        return len(memoryview(data)) if written is None else written
+
+
+def prepare_descriptors() -> None:
     """Gives a closed descriptor 0, 1 or 2 a place, so that no file gets its number, and the text that was meant for it in it: from
-    standard input nothing is read, on standard output writing fails, what is said on standard error is lost."""
+    standard input nothing is read, on standard output writing fails, what is said on standard error is lost, as it is wherever it
+    can't be written."""
     for number, place in enumerate((os.devnull, NOWHERE if os.path.exists(NOWHERE) else os.devnull, os.devnull)):
         try:
             os.fstat(number)
@@ -23,13 +37,15 @@ def fill_closed_descriptors() -> None:
             os.set_inheritable(number, True)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+    said = io.BufferedWriter(Unfailing(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(said, encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
 def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
     """Ends the process with what `main` returns for the command line: with 74, and one line with the command's `name`, where it can't
     write, and with 0 where the reader of its text has left, as the programs do that it bakes."""
-    fill_closed_descriptors()
+    prepare_descriptors()
     code: object = 0
     try:
         try:

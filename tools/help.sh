@@ -27,6 +27,16 @@ for word do
 done
 unset line word
 
+# say TEXT…: tells something on standard error, in one line with the script's name; where it can't be written it is lost, and neither
+# `set -e` nor the signal of a reader that has left ends the script for that.
+say() (
+    trap '' PIPE
+    printf 'tools/%s: %s\n' "${0##*/}" "$*" >&2 || :
+)
+
+# fail CODE TEXT…: ends the script with what went wrong.
+fail() { code=$1; shift; say "$*"; exit "$code"; }
+
 # complaint_of TEXT: prints the first of the errors in what apt-get said, or its last line.
 complaint_of() { printf '%s\n' "$1" | sed -n -e '/^E: /{s///;s/ *\[IP: .*//;p;q;}' -e '$p'; }
 

@@ -134,6 +134,34 @@ def test_json_that_nobody_gets_is_an_error(binary: str) -> None:
     assert result.returncode == 74
 
 
+def test_a_standard_error_that_takes_nothing(binary: str, tmp_path: Path) -> None:
+    """Full, or without a reader: the story and the file are whole, a refusal keeps its code; with standard output full too it is 74."""
+    plain, path = run(binary, *STORY, "--logits", str(tmp_path / "whole")), tmp_path / "file"
+    whole = (tmp_path / "whole").read_bytes()
+    gone, into = os.pipe()
+    os.close(gone)
+
+    def ran(closing: str, *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE) -> tuple[int, bytes, bytes]:
+        script = ["sh", "-c", f'exec "$@" {closing}', "sh", *RUNNER, binary, *words]
+        done = subprocess.run(script, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False, timeout=120)
+        return done.returncode, done.stdout or b"", done.stderr or b""
+
+    for closing, stderr in (("2>/dev/full", subprocess.PIPE), ("", into)):
+        path.unlink(missing_ok=True)
+        assert ran(closing, *STORY, "-p", "7", "--logits", str(path), stderr=stderr) == (0, plain.stdout, b"")
+        assert path.read_bytes() == whole
+        for words, code in ((["-t", "x"], 2), (["-f", str(tmp_path / "none")], 66), (["-z", str(path)], 65)):
+            assert ran(closing, *words, stderr=stderr) == (code, b"", b""), words
+        assert ran(closing, *STORY, "--json", stderr=stderr)[0] == 74, "a report that nobody gets"
+        assert ran(closing, "--info", stderr=stderr) == (0, run(binary, "--info").stdout, b"")
+    path.unlink()
+    for words in (STORY, [*STORY, "--logits", str(path)], ["--help"], ["--info"], ["--selftest"], ["-m", "chat", "-y", ""]):
+        assert ran(">/dev/full 2>&1", *words) == (74, b"", b"") or words[0] == "-m", words
+    assert not path.exists(), "whole, or not there"
+    assert ran("", *STORY, stdout=into, stderr=into) == (0, b"", b""), "both readers have left"
+    os.close(into)
+
+
 def on_a_terminal(*command: str) -> bytes:
     """What a terminal is sent by a command. Its own line discipline makes \\r\\n of \\n."""
     reader, writer = pty.openpty()

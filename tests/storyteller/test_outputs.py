@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,31 @@ def test_closed_descriptors(closed: tuple[int, ...], whole: bytes, tmp_path: Pat
         assert result.returncode == 0, result.stderr
         assert path.read_bytes() == whole
     assert set(tmp_path.iterdir()) <= {path}
+
+
+def test_a_standard_error_that_takes_nothing(whole: bytes, tmp_path: Path) -> None:
+    """Full, or without a reader: the story is told and spoken as ever, a refusal keeps its code; with a full standard output it is 74."""
+    path, gone, into = tmp_path / "story.wav", *os.pipe()
+    os.close(gone)
+
+    def ran(closing: str, *words: object, stderr: int = subprocess.PIPE) -> tuple[int, str, str]:
+        script = ["sh", "-c", f'exec "$@" {closing}', "sh", str(on_this_machine()), *map(str, words)]
+        done = subprocess.run(
+            script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=60
+        )
+        return done.returncode, done.stdout, done.stderr or ""
+
+    told = tell(on_this_machine(), *STORY, "--wav", path).stdout
+    assert told
+    for closing, stderr in (("2>/dev/full", subprocess.PIPE), ("", into)):
+        path.unlink()
+        assert ran(closing, *STORY, "--report", "--wav", path, stderr=stderr) == (0, told, "")
+        assert path.read_bytes() == whole
+        for words, code in ((("--nonsense",), 2), (("--wish", "!!!"), 2), (("--mic-command", "false"), 69), (("-z", "/no/such"), 66)):
+            assert ran(closing, *words, stderr=stderr)[0] == code, words
+    os.close(into)
+    assert ran(">/dev/full 2>&1", *STORY, "--wav", path) == (74, "", "")
+    assert len(samples(path)) > 0, "what was spoken until then, or the recording of before"
 
 
 def test_a_reader_of_the_text_that_leaves_is_not_the_listener(whole: bytes, tmp_path: Path) -> None:

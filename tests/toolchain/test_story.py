@@ -93,6 +93,18 @@ def test_it_builds_its_program_alone_and_installs_what_a_story_needs(tell: Tell,
     assert result.stderr.splitlines()[1:] == ["tools/story: [1/2]", "tools/story: [2/2]"], "plain lines"
 
 
+def test_a_standard_error_that_takes_nothing_stops_no_build(checkout: Path, environment: dict[str, str]) -> None:
+    """Full, or without a reader."""
+    gone, into = os.pipe()
+    os.close(gone)
+    for closing, stderr in (("2>/dev/full", subprocess.PIPE), ("", into)):
+        shutil.rmtree(checkout / "build-story", ignore_errors=True)
+        script = ["sh", "-c", f'exec "$0" -s 42 {closing}', checkout / "tools/story"]
+        done = subprocess.run(script, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "told: -t 0.8 -n 0 -s 42\n")
+    os.close(into)
+
+
 def test_the_options_of_the_build_are_passed_on_and_configure_again_when_they_change(tell: Tell, checkout: Path) -> None:
     model, tokenizer = str(checkout / "models/my other.model.bin"), str(checkout / "models/tale.tokenizer.bin")
     words = ["--model", model, f"--tokenizer={tokenizer}", "--weights", "q4", "--target=portable"]
