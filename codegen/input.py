@@ -24,17 +24,22 @@ def read_bytes(path: Path, count: int) -> bytes:
 
 def read_small(path: Path, largest: int = LARGEST) -> bytes:
     """Reads a whole file of at most `largest` bytes; BakeError 66 when it is missing, 65 when it is longer."""
+    data = read_whole(path, largest + 1)
+    if len(data) > largest:
+        raise BakeError(f"{path.name}: expected at most {largest} bytes, found more; is it the right file?")
+    return data
+
+
+def read_whole(path: Path, count: int = -1) -> bytes:
+    """Reads a whole regular file, or its first `count` bytes; BakeError 66 when it can't be read."""
     try:
         if not path.is_file():
             reason = "is not a regular file" if path.exists() else "no such file"
             raise BakeError(f"{path}: {reason}", MISSING_FILE)
         with path.open("rb") as file:
-            data = file.read(largest + 1)
+            return file.read(count)
     except OSError as error:
         raise BakeError(f"{path}: can't be read: {error.strerror}", MISSING_FILE) from error
-    if len(data) > largest:
-        raise BakeError(f"{path.name}: expected at most {largest} bytes, found more; is it the right file?")
-    return data
 
 
 def read_span(path: Path, offset: int, count: int, label: str) -> bytes:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 import struct
-import sys
 from pathlib import Path
 
+from codegen.command import run_command
 from codegen.errors import BakeError, refuse
 from codegen.fingerprint import fingerprint
+from codegen.input import read_whole
 from codegen.output import write_if_changed
 
 MARK = b"storybake seal\x8f\xa6"
@@ -26,11 +27,14 @@ def loaded_end(data: bytes, name: str) -> int:
     """Finds where the last segment of a little-endian 64-bit ELF file ends."""
     if data[:6] != b"\x7fELF\x02\x01":
         raise BakeError(f"{name}: expected a little-endian 64-bit ELF program, found {data[:6].hex()}; link one for Linux")
-    (start,) = struct.unpack_from("<Q", data, 32)
-    size, count = struct.unpack_from("<2H", data, 54)
-    segments = [struct.unpack_from("<2I5Q", data, start + i * size) for i in range(count)]
+    try:
+        (start,) = struct.unpack_from("<Q", data, 32)
+        size, count = struct.unpack_from("<2H", data, 54)
+        segments = [struct.unpack_from("<2I5Q", data, start + i * size) for i in range(count)]
+    except struct.error:
+        raise BakeError(f"{name}: expected the headers of a program, found that they are cut short; link it again") from None
     ends: list[int] = [offset + in_file for kind, _, offset, _, _, in_file, _ in segments if kind == LOAD]
-    return max(ends)
+    return max(ends, default=0)
 
 
 def seal(data: bytes, name: str) -> bytes:
@@ -53,13 +57,12 @@ def seal(data: bytes, name: str) -> bytes:
 def main(argv: list[str]) -> int:
     linked, program = (Path(word) for word in argv)
     try:
-        sealed = seal(linked.read_bytes(), linked.name)
+        write_if_changed(program, seal(read_whole(linked), linked.name))
     except BakeError as error:
         return refuse("storybake", error)
-    write_if_changed(program, sealed)
     shutil.copymode(linked, program)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command("storybake", main)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 
@@ -26,8 +27,8 @@ TICK = 100_000_000
 
 def files_of(watched: dict[str, list[str]]) -> list[str]:
     """Returns the names of all files that are watched, those of a folder among them."""
-    names = list(watched["files"])
-    for folder in watched["folders"]:
+    names = list(watched.get("files", ()))
+    for folder in watched.get("folders", ()):
         try:
             names += (entry.path for entry in os.scandir(folder) if entry.is_file())
         except OSError:
@@ -48,9 +49,11 @@ def state_of(name: str) -> State:
 
 
 def fingerprint(name: str) -> str | None:
-    """Computes the hash of a file's bytes; None when it can't be read."""
+    """Computes the hash of a file's bytes; None when it can't be read, or is a pipe or a device, which may never end."""
     digest = hashlib.blake2b(digest_size=16)
     try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            return None
         with open(name, "rb", buffering=0) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -63,17 +66,31 @@ def read(name: str) -> dict[str, Any]:
     """Reads a JSON object that this program wrote; an empty one when there is none."""
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as file:
-            value: dict[str, Any] = json.load(file)
-            return value
+            value = json.load(file)
     except (OSError, ValueError):
-        return {}
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 def write(name: str, value: object) -> None:
-    """Writes a JSON object whole or not at all."""
-    with open(f"{name}.part", "w", encoding="utf-8", errors="surrogateescape") as file:
-        json.dump(value, file, indent=0)
-    os.replace(f"{name}.part", name)
+    """Writes a JSON object whole or not at all. OSError where it can't be written."""
+    try:
+        with open(f"{name}.part", "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(value, file, indent=0)
+        os.replace(f"{name}.part", name)
+    except OSError:
+        if os.path.isfile(f"{name}.part"):
+            os.unlink(f"{name}.part")
+        raise
+
+
+def refuse(name: str, why: str | None) -> int:
+    """Says, in one line, that a file can't be written; returns the exit code, 74."""
+    try:
+        os.write(2, f"storybake: {name}: can't be written: {why}; check the folder and free space\n".encode(errors="replace"))
+    except OSError:
+        pass  # nobody can be told
+    return 74
 
 
 def main(watched: str, stamp: str) -> int:
@@ -85,10 +102,13 @@ def main(watched: str, stamp: str) -> int:
         now[name] = state_of(name)
         same = name in prints and now[name] is not None and before.get(name) == now[name]
         found[name] = prints[name] if same else fingerprint(name)
-    if found != prints or not os.path.exists(stamp):
-        write(stamp, found)
-    if now != before:
-        write(seen, now)
+    try:
+        if found != prints or not os.path.exists(stamp):
+            write(stamp, found)
+        if now != before:
+            write(seen, now)
+    except OSError as error:
+        return refuse(stamp, error.strerror)
     return 0
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import jinja2
 
 from codegen.command import run_command
+from codegen.errors import BakeError, refuse
+from codegen.output import write_if_changed
 from manual.table import Option, escape_man, read_table, short
 
 TEMPLATES = Path(__file__).resolve().parent
@@ -61,11 +63,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--shared", type=Path)
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args(argv)
-    options = read_table(args.table)
-    if args.shared:
-        options += [option for option in read_table(args.shared) if not option.own]
-    for file, text in render(args.name, args.version, options, args.shared is not None).items():
-        (args.output / file).write_text(text, encoding="utf-8")
+    try:
+        options = read_table(args.table)
+        if args.shared:
+            options += [option for option in read_table(args.shared) if not option.own]
+        for file, text in render(args.name, args.version, options, args.shared is not None).items():
+            write_if_changed(args.output / file, text.encode())
+    except BakeError as error:
+        return refuse("storybake", error)
     return 0
 
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen.input import read_small
+
 # What a help text names that only the program itself knows.
 FACTS = {
     "{seq_len}": "that the model has",
@@ -46,7 +48,7 @@ def read_table(path: Path) -> list[Option]:
     """Reads the options of a table in its order. ValueError with the line of what is no row."""
     options = []
     heading = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_small(path).decode().splitlines(), 1):
         if not line or line.startswith("//"):
             continue
         if found := HEADING.fullmatch(line):

@@ -18,19 +18,17 @@ from evaluation.judge.asks import Ask, Program, Storyteller, Told, Topics
 from evaluation.judge.bars import Bar, Verdict, asked, bars, judge
 from evaluation.programs import ROOT
 from models.engine import lexicon
+from storyteller.forbidden import list_text
 
 # Begins the seeds of the program's sampler, apart from those that people try first.
 FIRST_SEED = 1000
 
 
-def topics_of(path: Path) -> Topics:
-    """Reads the topics of a model.  Raises BakeError 66 when the list can't be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise BakeError(f"{path}: can't be read: {error.strerror}: expected a list of topics, one a line", 66) from error
+def topics_of(path: Path) -> tuple[list[str], Topics]:
+    """Reads the topics of a model, as they are listed and by what they are.  Raises BakeError when the list can't be read."""
+    lines = [line for line in list_text(path, "list of topics").splitlines() if line]
     known = lexicon.load()
-    return Topics.of([line for line in lines if line], frozenset(known.kinds), frozenset(known.nouns), frozenset(known.places))
+    return lines, Topics.of(lines, frozenset(known.kinds), frozenset(known.nouns), frozenset(known.places))
 
 
 def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
@@ -49,7 +47,7 @@ def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
 
 def quality(args: argparse.Namespace, progress: Progress) -> int:
     """Prints the table; returns 0 when every bar is met at every temperature, else 1."""
-    topics, words = topics_of(args.topics), knowledge.words()
+    (_, topics), words = topics_of(args.topics), knowledge.words()
     settings = [(float(text), 0.9) for text in args.temperatures.split(",")]
     columns: list[tuple[str, list[Bar], dict[str, float]]] = []
     verdicts: dict[str, Verdict] = {}
@@ -97,10 +95,10 @@ def write_stories(path: Path, name: str, told: Sequence[Told], free: Sequence[To
 
 def passing(args: argparse.Namespace, progress: Progress) -> int:
     """Lists the topics that a model tells of in at least the share of its bar, one a line, in the order of the list."""
-    topics, words = topics_of(args.topics), knowledge.words()
+    (lines, topics), words = topics_of(args.topics), knowledge.words()
     program = Program.of(args.program, 0.8, 0.9)
     wanted: list[tuple[str, Ask]] = []
-    for line in args.topics.read_text(encoding="utf-8").splitlines():
+    for line in lines:
         noun = line.split(" ", 1)[-1] if line.startswith(("a ", "an ", "the ")) else line
         place = line.startswith("the ") and noun in topics.places
         about = "place" if place else "kind" if noun in topics.kinds else "thing" if noun in topics.things else "theme"

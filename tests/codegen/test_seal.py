@@ -47,6 +47,7 @@ def test_a_program_of_macos_stays_as_it_is_signed() -> None:
     (elf(2 * (MARK + bytes(FIELDS.size))), "expected one place for a seal, found 2"),
     (elf(b"x" + MARK + bytes(FIELDS.size)), "at a multiple of 4"),
     (elf(b"", behind=MARK + bytes(FIELDS.size)), "in a loaded segment"),
+    (elf()[:32] + struct.pack("<Q", 1 << 20) + elf()[40:], "expected the headers of a program, found that they are cut short"),
 ])  # fmt: skip
 def test_what_has_no_place_for_a_seal_is_refused(data: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "linked").write_bytes(data + (MARK + bytes(FIELDS.size) if data.startswith(b"#!") else b""))

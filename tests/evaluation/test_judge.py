@@ -316,11 +316,15 @@ def test_safety_command_asks_the_storyteller_too(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
+    latin = tmp_path / "latin"
+    latin.write_bytes("a f\u00eate\n".encode("latin-1"))
     for arguments, code, words in (
         ((tmp_path / "none",), 66, "can't be run"),
         (("/bin/true",), 65, "expected a baked program"),
         ((program(tmp_path, "x", 3), "--stories", 10), 65, "exit code 3 for -t"),
-        ((program(tmp_path, "x"), "--topics", tmp_path / "none"), 66, "expected a list of topics"),
+        ((program(tmp_path, "x"), "--topics", tmp_path / "none"), 66, "none: no such file"),
+        ((program(tmp_path, "x"), "--topics", "/dev/zero"), 66, "/dev/zero: is not a regular file"),
+        ((program(tmp_path, "x"), "--passing", "--topics", latin), 65, "latin: list of topics: not UTF-8 at byte 3"),
     ):
         done = judge(*arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
