@@ -99,8 +99,8 @@ int write_all(int fd, std::span<const std::byte> bytes) {
     return 0;
 }
 
-Result<InputFile> InputFile::open(const std::string& path, const char* what) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+Result<InputFile> InputFile::open(const std::string& path, const char* what, bool waits) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | (waits ? 0 : O_NONBLOCK));
     struct stat status {};
     if (fd < 0 || ::fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
         const char* const reason = fd < 0 ? std::strerror(errno) : "not a file";

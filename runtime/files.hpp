@@ -23,9 +23,10 @@ int write_all(int fd, std::span<const std::byte> bytes);
 /// Reads a file that is open.
 class InputFile {
 public:
-    /// Opens a file. `what` is its role, for messages: "tokenizer", "weights". Fails with 66 when it cannot be opened
-    /// or is a folder.
-    static Result<InputFile> open(const std::string& path, const char* what);
+    /// Opens a file. `what` is its role, for messages: "tokenizer", "weights". A pipe is waited for until somebody
+    /// writes into it, unless `waits` is false: what has to have a length never comes from one. Fails with 66 when it
+    /// cannot be opened or is a folder.
+    static Result<InputFile> open(const std::string& path, const char* what, bool waits = true);
 
     InputFile(InputFile&& other) noexcept;
     InputFile& operator=(InputFile&&) = delete;

@@ -28,6 +28,24 @@ std::string cut(std::string_view text) {
     return std::string(text.substr(0, kMostShown)) + (text.size() > kMostShown ? "..." : "");
 }
 
+/// Names what getopt_long does not know: an option; a letter among others, behind which it has not gone on yet; or a
+/// value that an option does not take.
+Failure unknown(int argc, char* const* argv) {
+    const auto has = [](std::string_view word) {
+        return word.size() > 1 && word[0] == '-' && word[1] != '-' &&
+               word.find(static_cast<char>(optopt), 1) != std::string_view::npos;
+    };
+    const bool inside = optopt != 0 && optind < argc && has(argv[optind]);
+    const std::string_view word = inside ? argv[optind] : argv[optind - 1];
+    if (word.starts_with("--") && optopt != 0) {
+        const std::string name(word.substr(0, word.find('=')));
+        return failure(kExitUsage, "%s: expected no value: see --help", cut(name).c_str());
+    }
+    const bool among_others = optopt > ' ' && optopt < '\x7f' && word.size() > 2 && word[1] != '-';
+    const std::string letter = among_others ? std::string("-") + static_cast<char>(optopt) + " in " : "";
+    return failure(kExitUsage, "unknown option or value %s%s: see --help", letter.c_str(), cut(word).c_str());
+}
+
 /// Puts a help text's facts in place of their words.
 std::string filled(const char* help, std::span<const HelpFact> facts) {
     std::string text = help;
@@ -69,9 +87,7 @@ std::optional<Failure> read_arguments(int argc, char* const* argv, std::span<con
             return failure(kExitUsage, "%s needs a value: see --help", argv[optind - 1]);
         }
         if (code == '?') {
-            const char letter[] = {'-', static_cast<char>(optopt), '\0'};
-            const bool is_letter = optopt > 0 && optopt < kFirstLongCode;
-            return failure(kExitUsage, "unknown option or value %s: see --help", is_letter ? letter : argv[optind - 1]);
+            return unknown(argc, argv);
         }
         const auto row = code < kFirstLongCode
                              ? std::find_if(rows.begin(), rows.end(), [&](auto& known) { return known.letter == code; })

@@ -231,6 +231,9 @@ Result<Options> parse_options(int argc, char* const* argv) {
         return *failed;
     }
     if (!operands.empty()) {
+        if (*operands[0] == '\0') {
+            return failure(kExitUsage, "checkpoint \"\": expected the name of a file, or no argument: see --help");
+        }
         options.checkpoint = operands[0];
     }
     if (operands.size() > 1) {

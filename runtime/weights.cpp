@@ -170,7 +170,7 @@ Result<Weights> Weights::load(const PackedData& packed, const char* model_name, 
         return inside(packed.weights, size, how);
     }
     const std::string name = path.empty() ? executable_folder() + model_name + ".weights" : path;
-    Result<InputFile> file = InputFile::open(name, "weights");
+    Result<InputFile> file = InputFile::open(name, "weights", false);
     if (!file) {
         return file.failure();
     }
@@ -226,7 +226,7 @@ std::optional<Failure> Weights::changed(const PackedData& packed) const {
 }
 
 std::optional<Failure> check_checkpoint(const std::string& path, const PackedData& packed, const char* model_name) {
-    Result<InputFile> file = InputFile::open(path, "checkpoint");
+    Result<InputFile> file = InputFile::open(path, "checkpoint", false);
     if (!file) {
         return file.failure();
     }

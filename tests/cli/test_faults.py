@@ -57,6 +57,12 @@ USAGE = {
     "--seed without value": Fault(("--seed",), "--seed needs a value"),
     "-x": Fault(("-x",), "unknown option or value -x"),
     "--nonsense": Fault(("--nonsense",), "unknown option or value --nonsense"),
+    "a value that none is for": Fault(("--quiet=yes",), "--quiet: expected no value"),
+    "a value in letters": Fault(("-q=1",), "unknown option or value -= in -q=1"),
+    "an unknown letter among others": Fault(("-qxn", "4"), "unknown option or value -x in -qxn"),
+    "a letter that is none": Fault(("-\u00ed", "4"), "unknown option or value -\u00ed:"),
+    "a letter that is none, at the end": Fault(("-q\u00ed",), "unknown option or value -q\u00ed:"),
+    "no checkpoint": Fault(("",), 'checkpoint "": expected the name of a file'),
     "two checkpoints": Fault(("a.bin", "b.bin"), 'unexpected argument "b.bin"'),
     "-m talk": Fault(("-m", "talk"), "expected generate, chat or ask"),
     "-i - with -m chat": Fault(("-i", "-", "-m", "chat"), "-m chat"),
@@ -190,6 +196,10 @@ def test_damaged_weights_are_refused_however_they_are_loaded(how: str, binary: s
         refused(run(binary, "--weights", str(bad), "--load", how), 65, f"bad.weights: {len(data)} bytes, those of")
     refused(run(binary, "--weights", str(tmp_path), "--load", how), 66, "not a file")
     refused(run(binary, "--weights", "/dev/zero", "--load", how), 65, "/dev/zero: 0 bytes")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words in (("--weights", str(pipe), "--load", how), (str(pipe),)):
+        refused(run(binary, *words), 65, "pipe: 0 bytes, those of")
 
 
 # ---- outputs, signals, surroundings
