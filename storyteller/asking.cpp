@@ -45,7 +45,7 @@ public:
         } else if (wish && way_of(*wish)) {
             way_ = way_of(*wish);
         } else if (!empty) {
-            Robot::tell_user(say(Message::kNotUnderstood));
+            show(say(Message::kNotUnderstood));
         }
     }
 
@@ -72,7 +72,7 @@ private:
 /// Asks in which way the story goes on: said, typed, or by one press or two; the first when nobody says.
 Result<std::optional<std::size_t>> Robot::choose_way(const Ways& ways) {
     telling_ = false;
-    tell_user(say(Message::kChoice, {ways[0], ways[1]}));
+    show(say(Message::kChoice, {ways[0], ways[1]}));
     const bool says = options_.listens() && !ears_->exhausted();
     const std::string how = says && !options_.after_press() ? kSayWhichWords : kPressWhichWords;
     if (auto failed = say_aloud("What happens next? One: " + ways[0] + " Two: " + ways[1] + how)) {
@@ -97,7 +97,7 @@ Result<std::optional<std::size_t>> Robot::choose_way(const Ways& ways) {
             return heard.failure();
         }
         if (heard->kind == Heard::Kind::kWords) {
-            tell_user(say(Message::kHeard, {heard->words}));
+            show(say(Message::kHeard, {heard->words}));
             decision.take(heard->words);
         }
     }
@@ -105,7 +105,7 @@ Result<std::optional<std::size_t>> Robot::choose_way(const Ways& ways) {
     }
     static_cast<void>(decision.made(true));
     if (const std::optional<std::size_t> way = decision.way(); way && stop_signal == 0) {
-        tell_user(say(Message::kChosen, {std::to_string(*way + 1)}));
+        show(say(Message::kChosen, {std::to_string(*way + 1)}));
     }
     telling_ = true;
     return stop_signal == 0 ? decision.way() : std::nullopt;
@@ -115,7 +115,7 @@ Result<std::optional<std::size_t>> Robot::choose_way(const Ways& ways) {
 /// understood, or nothing when there is nobody to ask any more.
 std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
     if (options_.waits_for_wake_word()) {
-        tell_user(say(Message::kWaiting, {options_.wake_word}));
+        show(say(Message::kWaiting, {options_.wake_word}));
         const Result<bool> woken = ears_->wait_for_wake_word([this] { return over(); });
         if (!woken || !*woken) {
             return woken ? std::nullopt : std::optional(woken.failure());
@@ -138,7 +138,7 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
                                     ? say(Message::kNothingHeard, {std::to_string(static_cast<int>(Ears::kSilence))})
                                     : say(Message::kNotUnderstood);
         hooks_.run(Event::kError, why);
-        tell_user(why);
+        show(why);
         if (i + 1 < kAsk) {
             if (auto failed = say_aloud(nothing ? kNothingHeardWords : kAskAgainWords)) {
                 return failed;
@@ -146,7 +146,7 @@ std::optional<Failure> Robot::ask(std::optional<Wish>& wish) {
         }
     }
     if (!over()) {
-        tell_user(say(Message::kStoryOfOwnChoice));
+        show(say(Message::kStoryOfOwnChoice));
         wish = Wish{};
         return say_aloud(kOwnChoiceWords);
     }
@@ -159,11 +159,11 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
         hooks_.run(Event::kListen);
     }
     if (!options_.listens()) {
-        tell_user(say(Message::kTypeWish));
+        show(say(Message::kTypeWish));
         return read_line(wish, false);
     }
     if (options_.after_press()) {
-        tell_user(say(Message::kPushToTalk));
+        show(say(Message::kPushToTalk));
         Result<Answer> pressed = read_line(wish, true);
         if (!pressed || *pressed == Answer::kEnded || wish) {
             return pressed;
@@ -173,7 +173,7 @@ Result<Robot::Answer> Robot::listen(std::optional<Wish>& wish) {
     if (ears_->exhausted()) {
         return Answer::kEnded;
     }
-    tell_user(say(Message::kListening, {"tell me a story about "}));
+    show(say(Message::kListening, {"tell me a story about "}));
     return hear_speech(wish);
 }
 
@@ -220,7 +220,7 @@ Result<Robot::Answer> Robot::hear_speech(std::optional<Wish>& wish) {
             break;
     }
     wished_ = heard->ended;
-    tell_user(say(Message::kHeard, {heard->words}));
+    show(say(Message::kHeard, {heard->words}));
     wish = understand(heard->words);
     return wish ? Answer::kWish : Answer::kNotUnderstood;
 }

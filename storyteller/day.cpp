@@ -61,7 +61,8 @@ void StoryCount::restore(Moment moment, int stories) {
 }
 
 int StoryCount::at(Moment moment) {
-    const bool new_day = last_ && last_->clock == moment.clock && moment.day > last_->day;
+    const bool far_back = last_ && moment.day < last_->day - 1;  // The day of before was of a clock that was wrong.
+    const bool new_day = last_ && last_->clock == moment.clock && (moment.day > last_->day || far_back);
     if (new_day) {
         count_ = 0;
     }

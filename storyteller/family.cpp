@@ -1,7 +1,6 @@
 #include "storyteller/family.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
 #include <iterator>
 
@@ -76,10 +75,10 @@ Family::Family(const SpeechOptions& options) : options_(options), guard_(guard_o
 std::string Family::mistakes() const {
     for (const RuleMistake& mistake : options_.rule_mistakes) {
         const std::string line = mistake.line > 0 ? ", " + say(Message::kLine, {std::to_string(mistake.line)}) : "";
-        std::fprintf(stderr, "%s%s: %s\n", options_.rules.c_str(), line.c_str(), mistake.what.c_str());
+        show(options_.rules + line + ": " + mistake.what);
     }
     if (options_.quiet_hours && !now().clock) {
-        std::fprintf(stderr, "%s\n", say(Message::kNoClock).c_str());
+        show(say(Message::kNoClock));
     }
     return mistakes_words(options_.rule_mistakes);
 }
@@ -97,11 +96,11 @@ int Family::loudest() {
 
 std::string Family::refusal() {
     if (options_.quiet_hours && options_.night_volume == 0 && options_.quiet_hours->has(now().minute)) {
-        std::fprintf(stderr, "%s\n", say(Message::kQuietHours).c_str());
+        show(say(Message::kQuietHours));
         return kSleepWords;
     }
     if (options_.stories_a_day > 0 && stories_.at(now()) >= options_.stories_a_day) {
-        std::fprintf(stderr, "%s\n", say(Message::kStoriesTold, {std::to_string(options_.stories_a_day)}).c_str());
+        show(say(Message::kStoriesTold, {std::to_string(options_.stories_a_day)}));
         return kEnoughWords;
     }
     return "";

@@ -1,7 +1,10 @@
 #include "storyteller/messages.hpp"
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
+
+#include "text_output.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -170,6 +173,10 @@ std::string say(Message message, std::initializer_list<std::string_view> values)
         pattern.remove_prefix(at == std::string_view::npos ? pattern.size() : at + 2);
     }
     return text + std::string(pattern);
+}
+
+void show(const std::string& line) {
+    std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 }  // namespace storybake::speech

@@ -86,4 +86,7 @@ void set_language(Language language);
 /// Returns the message in the user's language, its {} replaced by the values, one after the other.
 std::string say(Message message, std::initializer_list<std::string_view> values = {});
 
+/// Shows a line to whoever looks on, on standard error; nothing in it steers a terminal.
+void show(const std::string& line);
+
 }  // namespace storybake::speech

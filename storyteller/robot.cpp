@@ -1,7 +1,6 @@
 #include "storyteller/robot.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <random>
 #include <utility>
@@ -22,10 +21,6 @@ constexpr std::size_t kNamedTopics = 5;  // are named of those it can tell about
 constexpr double kStoryLike = 5e-4;  // a token: so likely are words that stories say, mostly more; others are a third
 
 }  // namespace
-
-void Robot::tell_user(const std::string& message) {
-    std::fprintf(stderr, "%s\n", message.c_str());
-}
 
 Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
     std::unique_ptr<Robot> robot(new Robot(options));
@@ -83,7 +78,11 @@ Result<std::unique_ptr<Robot>> Robot::open(const SpeechOptions& options) {
 
 std::optional<Failure> Robot::run() {
     wished_ = Clock::now();
-    std::optional<Failure> failed = options_.loop ? loop() : once();
+    const std::string wrong = family_.mistakes();
+    std::optional<Failure> failed = options_.loop && !wrong.empty() ? say_aloud(wrong) : std::nullopt;
+    if (!failed) {
+        failed = options_.loop ? loop() : once();
+    }
     const std::optional<Failure> unfinished = teller_->finish();
     failed = failed ? failed : unfinished;
     if (failed) {
@@ -134,11 +133,6 @@ std::optional<Failure> Robot::once() {
 
 std::optional<Failure> Robot::loop() {
     int unasked = 0;
-    if (const std::string wrong = family_.mistakes(); !wrong.empty()) {
-        if (auto failed = say_aloud(wrong)) {
-            return failed;
-        }
-    }
     while (stop_signal == 0 && !bedtime() && unasked < kUnasked) {
         std::optional<Wish> wish;
         if (auto failed = ask(wish)) {
@@ -156,7 +150,7 @@ std::optional<Failure> Robot::loop() {
     if (stop_signal != 0) {
         return std::nullopt;
     }
-    tell_user(say(Message::kAsleep));
+    show(say(Message::kAsleep));
     return say_aloud(kGoodNightWords);
 }
 
@@ -172,14 +166,14 @@ std::optional<Failure> Robot::answer(const Wish& wish) {
             change(*wish.command);
             return say_aloud(length_ > 0 ? kLongWords : length_ < 0 ? kShortWords : kUsualWords);
         case Command::kTopics:
-            tell_user(say(Message::kTopics, {five_topics()}));
+            show(say(Message::kTopics, {five_topics()}));
             return say_aloud(kTopicsWords + five_topics() + ".");
         case Command::kHelp:
-            tell_user(say(Message::kHelp));
+            show(say(Message::kHelp));
             return say_aloud(kHelpWords);
         case Command::kStop:
         case Command::kGoodNight:
-            tell_user(say(Message::kAsleep));
+            show(say(Message::kAsleep));
             return say_aloud(kGoodNightWords);
         case Command::kAgain:
         case Command::kContinue:
@@ -214,14 +208,14 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
     const bool nobody = lower(topic) == "me" && options_.child.empty();
     const std::string wanted = nobody ? "" : family_.with_child(topic);
     if (too_long(wanted)) {
-        tell_user(say(Message::kTooLong, {std::to_string(wanted.size())}));
+        show(say(Message::kTooLong, {std::to_string(wanted.size())}));
         return say_aloud(kTooLongWords);
     }
     if (family_.guard().find(wanted)) {
         return tell_another(length);
     }
     if (!family_.allows(topic)) {
-        tell_user(say(Message::kNotAllowed, {wanted}));
+        show(say(Message::kNotAllowed, {wanted}));
         return say_aloud(kNotAllowedWords + five_topics() + ".");
     }
     topic_ = wanted;
@@ -231,7 +225,7 @@ std::optional<Failure> Robot::tell_about(const std::string& topic, int length) {
 
 /// Tells a story of its own choice in place of one that must not be told.
 std::optional<Failure> Robot::tell_another(int length) {
-    tell_user(say(Message::kForbidden));
+    show(say(Message::kForbidden));
     if (auto failed = say_aloud(kForbiddenWords)) {
         return failed;
     }
@@ -268,7 +262,7 @@ std::optional<Failure> Robot::tell() {
     teller_->controls().ceiling = family_.loudest();
     telling_ = true;  // whoever reads the next line may answer it at once
     if (!topic_.empty()) {
-        tell_user(say(Message::kStoryAbout, {topic_}));
+        show(say(Message::kStoryAbout, {topic_}));
     }
     const Choose choose = [this](const Ways& ways) { return choose_way(ways); };
     std::optional<Failure> failed = teller_->tell(*last_, announcements, wished_, options_.choices ? choose : Choose());
@@ -334,9 +328,7 @@ bool Robot::take_at_once(const std::string& line) {
 bool Robot::change(Command command) {
     if (command == Command::kLonger || command == Command::kShorter) {
         length_ = std::clamp(length_ + (command == Command::kLonger ? 1 : -1), -1, 1);
-        tell_user(say(length_ > 0   ? Message::kLongStories
-                      : length_ < 0 ? Message::kShortStories
-                                    : Message::kUsualStories));
+        show(say(length_ > 0 ? Message::kLongStories : length_ < 0 ? Message::kShortStories : Message::kUsualStories));
         return true;
     }
     if (command != Command::kLouder && command != Command::kSofter) {
@@ -345,7 +337,7 @@ bool Robot::change(Command command) {
     std::atomic<int>& volume = teller_->controls().volume;
     const double wanted = command == Command::kLouder ? volume * kLouder : volume / kLouder;
     volume = std::max(kMinVolume, std::min(static_cast<int>(wanted), teller_->controls().ceiling.load()));
-    tell_user(say(Message::kVolume, {std::to_string(volume)}));
+    show(say(Message::kVolume, {std::to_string(volume)}));
     return true;
 }
 

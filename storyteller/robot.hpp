@@ -34,8 +34,6 @@ private:
     enum class Answer { kWish, kNotUnderstood, kNothing, kEnded };
     class Decision;
 
-    static void tell_user(const std::string& message);
-
     explicit Robot(const SpeechOptions& options)
         : options_(options), hooks_(options.on), family_(options), length_(options.length) {}
 

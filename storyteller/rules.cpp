@@ -164,7 +164,10 @@ std::vector<RuleMistake> parse_rules(std::string_view text, const SetRule& set) 
 std::vector<RuleMistake> read_rules(const std::string& path, const SetRule& set) {
     const Result<std::string> text = read_text(path, "rules", kMaxFile);
     if (!text) {
-        return {{0, text.failure().message}};
+        std::string message = text.failure().message;  // begins with what whoever tells of it names
+        const std::string named = "rules " + path + ": ";
+        message.erase(0, message.starts_with(named) ? named.size() : 0);
+        return {{0, message + ": expected a rules file"}};
     }
     if (text->size() > kMaxFile) {
         return {{0, "more than " + std::to_string(kMaxFile) + " bytes: expected a rules file"}};

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "storyteller/guard.hpp"
 #include "storyteller/speaker.hpp"
 #include "storyteller/spoken.hpp"
 #include "storyteller/wishes.hpp"
@@ -163,12 +164,15 @@ std::optional<Failure> set_remember(Options& options, const OptionRow& row, cons
     return set_one_of(own(options).remember, {{"on", 1}, {"off", 0}}, "on or off", row, text);
 }
 
+bool is_letter(char c) {
+    return std::isalpha(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
+}
+
 /// Tells whether a text has letters, spaces, hyphens and apostrophes alone, and not too many; letters of any language.
 bool is_name(std::string_view text, std::size_t most) {
-    return !text.empty() && text.size() <= most && std::all_of(text.begin(), text.end(), [](char c) {
-        return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == ' ' || c == '-' || c == '\'' ||
-               static_cast<unsigned char>(c) >= 0x80;
-    });
+    return text.size() <= most && std::any_of(text.begin(), text.end(), is_letter) &&
+           std::all_of(text.begin(), text.end(),
+                       [](char c) { return is_letter(c) || c == ' ' || c == '-' || c == '\''; });
 }
 
 std::optional<Failure> set_child(Options& options, const OptionRow& row, const char* text) {
@@ -176,6 +180,8 @@ std::optional<Failure> set_child(Options& options, const OptionRow& row, const c
         return not_a("a name: Mia", row, text);
     }
     own(options).child = text;
+    char& first = own(options).child.front();
+    first = static_cast<char>(std::toupper(static_cast<unsigned char>(first)));
     return std::nullopt;
 }
 
@@ -200,8 +206,11 @@ std::vector<std::string> split_list(std::string_view list) {
 
 std::optional<Failure> set_topics(Options& options, const OptionRow& row, const char* text) {
     std::vector<std::string> topics = split_list(text);
-    if (!std::all_of(topics.begin(), topics.end(), [](const std::string& topic) { return is_name(topic, 80); })) {
-        return not_a("topics with commas between them: a dragon, the sea", row, text);
+    for (std::string& topic : topics) {
+        if (!is_name(topic, 80) || !understand(topic)) {
+            return not_a("topics with commas between them: a dragon, the sea", row, text);
+        }
+        topic = topic_of(topic);
     }
     own(options).topics = std::move(topics);
     return std::nullopt;
@@ -212,8 +221,13 @@ std::optional<Failure> set_guard(Options& options, const OptionRow& row, const c
 }
 
 /// Tells whether a text is a word for the guard, perhaps with a star at its end, but not behind one or two letters
-/// alone.
+/// alone; and whether the guard finds it.
 bool is_forbidden_word(std::string_view word) {
+    Guard guard;
+    guard.forbid(word);
+    if (!guard.find(word)) {
+        return false;
+    }
     const bool any_ending = word.ends_with('*');
     word.remove_suffix(any_ending ? 1 : 0);
     return is_name(word, 40) && word.size() >= (any_ending ? 3 : 1);

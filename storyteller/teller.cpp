@@ -227,7 +227,7 @@ std::optional<Failure> Teller::tell_part(Story& story, StoryLimits limits, int p
     if (const auto first = speaker.first_sound()) {
         char seconds[16];
         std::snprintf(seconds, sizeof seconds, "%.2f", std::chrono::duration<double>(*first - since).count());
-        std::fprintf(stderr, "%s\n", speech::say(Message::kFirstSound, {seconds}).c_str());
+        show(speech::say(Message::kFirstSound, {seconds}));
     }
     return std::nullopt;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "storyteller/sentences.hpp"
+#include "utf8.hpp"
 
 namespace storybake::speech {
 namespace {
@@ -124,27 +125,102 @@ bool says_stop(Words words) {
     return false;
 }
 
-/// Returns the text of a topic, with capitals for names that a recogniser has heard.
-std::string topic_text(std::string_view text, Words words) {
-    std::string topic(text.substr(words.front().begin, words.back().end - words.front().begin));
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        const std::string_view before = i == 0 ? "" : std::string_view(words[i - 1].small);
-        const bool described = before == "a" || before == "an" || before == "the" || before == "some";
-        const bool called = i > 0 && is_one_of(words[i - 1], kWishes.named);
-        char& first = topic[words[i].begin - words.front().begin];
-        if ((called || (!described && is_one_of(words[i], kWishes.names))) && first >= 'a' && first <= 'z') {
-            first = static_cast<char>(first - ('a' - 'A'));
-        }
-    }
-    return topic;
-}
-
 // Hold a wish together, and need not be in its story.
 constexpr std::array<std::string_view, 46> kSmallWords = {
     "a",     "an",   "the",  "some", "my",   "your",  "his",   "her",  "their", "its",  "i",   "he",
     "she",   "it",   "they", "and",  "or",   "but",   "with",  "in",   "on",    "at",   "of",  "to",
     "for",   "from", "by",   "who",  "that", "where", "which", "when", "is",    "are",  "was", "be",
     "being", "has",  "have", "had",  "gets", "goes",  "wants", "very", "not",   "there"};
+
+/// Writes a text with the marks of a keyboard for those of a printer, a space for white space of any length and kind,
+/// and without what nobody sees: controls, a file's mark, what turns the direction.
+std::string typed(std::string_view text) {
+    std::string plain;
+    while (!text.empty()) {
+        const Decoded next = decode_utf8(text);
+        const std::string_view character = text.substr(0, next.size);
+        const std::uint32_t code = next.code;
+        text.remove_prefix(next.size);
+        const bool unseen = code == kNoCharacter || code < ' ' || (code >= 0x7f && code < 0xa0) || code == 0xad ||
+                            (code >= 0x200b && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
+                            (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+        if (is_white_space(code) || code == 0x2026) {
+            plain += plain.ends_with(' ') ? "" : " ";
+        } else if (code >= 0x2018 && code <= 0x201b) {
+            plain += '\'';
+        } else if ((code >= 0x201c && code <= 0x201f) || code == 0xab || code == 0xbb) {
+            plain += '"';
+        } else if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212) {
+            plain += '-';
+        } else if (!unseen) {
+            plain += character;
+        }
+    }
+    return plain;
+}
+
+bool is_learned(std::string_view word) {
+    return std::binary_search(kWishes.words.begin(), kWishes.words.end(), word);
+}
+
+/// Tells whether a word is one of the model's topics, or holds them together: no name.
+bool is_plain_word(const Word& word) {
+    return std::find(kSmallWords.begin(), kSmallWords.end(), word.small) != kSmallWords.end() ||
+           std::any_of(kWishes.topics.begin(), kWishes.topics.end(),
+                       [&](std::string_view topic) { return says(topic, word.small); });
+}
+
+/// Returns the article that makes a topic of the model's of what a text begins with up to "and", "with" or "named":
+/// "a" of "dragon and cat"; nothing where it is a topic, or none.
+std::string_view missing_article(Words words) {
+    const auto end = std::find_if(words.begin(), words.end(), [](const Word& word) {
+        return word.small == "and" || is_one_of(word, kWishes.links) || is_one_of(word, kWishes.named);
+    });
+    const Words part = words.first(static_cast<std::size_t>(end - words.begin()));
+    if (part.empty() || is_topic(part) || is_one_of(part.front(), kWishes.names)) {
+        return "";
+    }
+    for (const std::string_view topic : kWishes.topics) {
+        const std::string_view first = topic.substr(0, topic.find(' '));
+        const bool article = first == "a" || first == "an" || first == "the";
+        if (article && first.size() < topic.size() && is(part, topic.substr(first.size() + 1))) {
+            return first;
+        }
+    }
+    return "";
+}
+
+/// Returns the text of a topic as stories have it: capitals for names alone, and the articles that the model's topics
+/// have.
+std::string topic_text(std::string_view text, Words words) {
+    std::string topic;
+    const bool shouted =
+        lower(text) != text && std::none_of(text.begin(), text.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view before = i == 0 ? "" : std::string_view(words[i - 1].small);
+        const bool described = before == "a" || before == "an" || before == "the" || before == "some";
+        const bool called = i > 0 && is_one_of(words[i - 1], kWishes.named);
+        const bool name = called || (!described && is_one_of(words[i], kWishes.names));
+        std::string word(text.substr(words[i].begin, words[i].end - words[i].begin));
+        if (i > 0) {
+            topic += text.substr(words[i - 1].end, words[i].begin - words[i - 1].end);
+        }
+        if (i == 0 || before == "and" || is_one_of(words[i - 1], kWishes.links)) {
+            const std::string_view article = missing_article(words.subspan(i));
+            topic.append(article).append(article.empty() ? 0 : 1, ' ');
+        }
+        if (shouted || (!name && is_plain_word(words[i]))) {
+            word = words[i].small;
+        }
+        const bool known = is_plain_word(words[i]) || is_learned(words[i].small) || is_one_of(words[i], kWishes.named);
+        const bool capital = name || (shouted && !known);
+        if (capital && word[0] >= 'a' && word[0] <= 'z') {
+            word[0] = static_cast<char>(word[0] - ('a' - 'A'));
+        }
+        topic += word;
+    }
+    return topic;
+}
 
 /// Returns what two words have in common that are forms of one: "sharing", "shares" and "shared", "puppy" and
 /// "puppies".
@@ -163,10 +239,6 @@ std::string_view stem(std::string_view word) {
 /// Counts how often a text has a word in any of its forms.
 std::ptrdiff_t times_told(Words told, std::string_view word) {
     return std::count_if(told.begin(), told.end(), [&](const Word& one) { return stem(one.small) == stem(word); });
-}
-
-bool is_learned(std::string_view word) {
-    return std::binary_search(kWishes.words.begin(), kWishes.words.end(), word);
 }
 
 /// Reads "a story", or what stands in its place; a wish's length and whether it is another one.
@@ -266,7 +338,14 @@ std::size_t words_garbled(std::string_view wish, std::string_view story) {
     return garbled.size();
 }
 
-std::optional<Wish> understand(std::string_view text) {
+std::string topic_of(std::string_view written) {
+    const std::string text = typed(written);
+    const std::vector<Word> words = words_of(text);
+    return words.empty() ? "" : topic_text(text, words);
+}
+
+std::optional<Wish> understand(std::string_view written) {
+    const std::string text = typed(written);
     if (std::none_of(text.begin(), text.end(), is_letter)) {
         return std::nullopt;
     }

@@ -82,9 +82,13 @@ struct Wish {
 
 /// Reads a wish, recognised or typed: a command, or a request, a topic, or both ("Tell me a story about a dragon,
 /// please."). What is said before and after counts as little as in `kWishes.polite`, and "stop" is understood wherever
-/// it is no part of a topic. A topic that was typed need not be one of the model's. Names are given their capital.
-/// Returns nothing for a text without letters.
-std::optional<Wish> understand(std::string_view text);
+/// it is no part of a topic. A topic that was typed need not be one of the model's; it is as topic_of() has it. Returns
+/// nothing for a text without letters.
+std::optional<Wish> understand(std::string_view written);
+
+/// Returns a topic that somebody wrote, as stories have it: names with their capital, no other word of the model's with
+/// one, the articles that its topics have ("Dragon" is "a dragon"), the marks of a keyboard, one space between words.
+std::string topic_of(std::string_view written);
 
 /// Returns how many of the words that matter in a wish a story lacks: of "a dragon with a kite" dragon and kite, in any
 /// of their forms, and a name twice. The story's first sentence does not count, as it may just repeat the wish.

@@ -190,6 +190,11 @@ TEST(StoryCount, BeginsAnewWithTheDayAndNoJumpOfTheClock) {
     EXPECT_EQ(count.at({true, 99, 9}), 2) << "the clock went back";
     EXPECT_EQ(count.at({true, 100, 9}), 2) << "and forth";
     EXPECT_EQ(count.at({true, 101, 0}), 0);
+    StoryCount wrong;
+    wrong.restore({true, 30000, 0}, 5);  // as a clock had it that was years ahead
+    EXPECT_EQ(wrong.at({true, 100, 9}), 0) << "the clock was set right";
+    wrong.add({true, 100, 10});
+    EXPECT_EQ(wrong.at({true, 100, 11}), 1);
     StoryCount unset;
     unset.add({false, 0, 0});
     EXPECT_EQ(unset.at({true, 20000, 0}), 1) << "the clock was set";

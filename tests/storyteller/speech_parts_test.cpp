@@ -101,8 +101,8 @@ TEST(Loudness, ComesWithoutAClickAndRoundsPeaksOff) {
 }
 
 TEST(Wishes, NameATopicInManyWays) {
-    for (const auto& [text, topic] : std::initializer_list<std::pair<const char*, const char*>>{
-             {"Tell me a story about a Dragon, please.", "a Dragon"},
+    for (const auto& [text, topic] : std::initializer_list<std::pair<std::string_view, const char*>>{
+             {"Tell me a story about a Dragon, please.", "a dragon"},
              {"a dragon", "a dragon"},
              {"please, can you tell me a story about a dog and a cat now", "a dog and a cat"},
              {"tell me about a boy named tom", "a boy named Tom"},
@@ -115,6 +115,26 @@ TEST(Wishes, NameATopicInManyWays) {
              {"a story about saying please, please", "saying please"},
              {"the story of a crab", "the story of a crab"},
              {"a caf\xc3\xa9", "a caf\xc3\xa9"},
+             {"A dragon", "a dragon"},
+             {"A DRAGON", "a dragon"},
+             {"TELL ME ABOUT A DOG NAMED TOM AND PEPPA!", "a dog named Tom and Peppa"},
+             {"Dragon", "a dragon"},
+             {"dragon and daisy", "a dragon and Daisy"},
+             {"Tom and the dragon", "Tom and the dragon"},
+             {"a dog with Dragon named dragon", "a dog with a dragon named Dragon"},
+             {"Peppa and a Box", "Peppa and a Box"},
+             {"Saying Please", "saying please"},
+             {"a  dragon\t\r\nand\xc2\xa0 Tom", "a dragon and Tom"},
+             {"\xef\xbb\xbf"
+              "a dragon",
+              "a dragon"},
+             {"\xe2\x80\x9c"
+              "a dragon\xe2\x80\x9d who can\xe2\x80\x99t",
+              "a dragon\" who can't"},
+             {"a\x1b[31m \xe2\x80\xae"
+              "dragon\x7f",
+              "a[31m dragon"},
+             {std::string_view("a dr\0agon", 10), "a dragon"},
              {"one day in summer", "one day in summer"}}) {
         const std::optional<Wish> wish = understand(text);
         ASSERT_TRUE(wish) << text;
@@ -183,6 +203,12 @@ TEST(Messages, AreThereInBothLanguagesWithTheSameValues) {
             EXPECT_NE(chinese[i].find(option), std::string::npos) << chinese[i];
         }
     }
+}
+
+TEST(Messages, SteerNoTerminal) {
+    testing::internal::CaptureStderr();
+    show("a\x1b[31m\nb\xe2\x80\xae c\xc2\x9b");
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "a?[31m?b c\n");
 }
 
 TEST(Messages, TakeTheirValuesInBothLanguages) {

@@ -104,6 +104,34 @@ def test_mistakes_are_told_and_nothing_comes_of_them(rules: str | bytes, message
     assert {entry.name for entry in tmp_path.iterdir()} == {"rules.txt"}
 
 
+@pytest.mark.parametrize("words", [TYPED, ("--wish", "a dog", "--mute", "--max-sentences", "1"), ("-i", "A dog", "--mute")], ids=str)
+def test_mistakes_are_told_however_a_story_is_asked_for(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "rules.txt").write_text("forbidden words = spider, --\n")
+    for rules, message in (("rules.txt", "rules.txt, line 1: forbidden-words: "), ("none.txt", "none.txt: cannot be read: No such file"),
+                           (".", ": cannot be read: not a file: expected a rules file")):
+        result = tell(on_this_machine(), *words, "--rules", tmp_path / rules, input="")
+        assert result.returncode == 0 and result.stderr.count(message) == 1, result.stderr
+
+
+def test_topics_are_those_that_are_meant(tmp_path: Path) -> None:
+    """However they are written; what nobody can ask for is a mistake."""
+    for rules, message in (("topics = Dragon, the sea", "a story about a dragon"), ("topics = A DRAGON", "a story about a dragon"),
+                           ("topics = the sea", 'the rules have no topic "a dragon"'), ("topics = \u9f99", "line 1: topics: "),
+                           ("topics = a cat, --", "line 1: topics: "), ("child = -", "line 1: child: ")):
+        (tmp_path / "rules.txt").write_text(rules + "\n")
+        result = tell(on_this_machine(), "--wish", "A Dragon", "--mute", "--max-sentences", "1", "--rules", tmp_path / "rules.txt")
+        assert result.returncode == 0 and message in result.stderr, result.stderr
+
+
+def test_what_is_typed_steers_no_terminal_and_no_memory(tmp_path: Path) -> None:
+    words = ("--mute", "--max-sentences", "1", "--memory", tmp_path / "memory", "-s", "5")
+    result = tell(on_this_machine(), *words, "--wish", "a \x1b[31m\u202edragon\nstories 9")
+    assert result.returncode == 0 and result.stderr == "a story about a [31mdragon stories 9\n"
+    assert "topic a [31mdragon stories 9\nseed 5\n" in (tmp_path / "memory").read_text()
+    (tmp_path / "memory").write_text("storyteller 1\ntopic a \x1b[2Jcat\nseed 5\nlength 0\nday 0\nstories 0\nend\n")
+    assert "\x1b" not in tell(on_this_machine(), *words, "--wish", "again").stderr
+
+
 def test_mistakes_are_said(tmp_path: Path) -> None:
     """By voice too: longer than good night alone by a sentence."""
     lengths = []
