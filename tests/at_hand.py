@@ -4,6 +4,7 @@ the public models, where STORYBAKE_MODELS names a folder that has them (tools/mo
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import os
@@ -11,6 +12,7 @@ import shutil
 import struct
 import sys
 import tempfile
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,19 @@ def model(name: str) -> Path:
     path = seeded.write(_folder(), name)
     if (golden := GOLDEN.get(name)) and sha256(path.read_bytes()) != golden["checkpoint"]:
         raise AssertionError(f"{name}: this NumPy's generator gives other weights than those that tests/golden is of")
+    return path
+
+
+def silent_pipe(path: Path) -> Path:
+    """Makes a named pipe that nobody writes to. Who opens it all the same finds its end, so that a test fails and doesn't wait."""
+
+    def end_every_reading() -> None:
+        with contextlib.suppress(OSError):  # it was removed
+            while True:
+                os.close(os.open(path, os.O_WRONLY))
+
+    os.mkfifo(path)
+    threading.Thread(target=end_every_reading, daemon=True).start()
     return path
 
 

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import model_files as files
 import numpy as np
 import pytest
@@ -221,7 +222,7 @@ def test_missing_files_are_66(name: str, tmp_path: Path, refused: Refused) -> No
     elif name == "n" * 300:
         words = "File name too long"
     elif name == "fifo":
-        os.mkfifo(path)
+        at_hand.silent_pipe(path)
     elif name == "unreadable":
         if os.geteuid() == 0:
             pytest.skip("root reads every file")

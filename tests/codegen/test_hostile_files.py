@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import at_hand
 import byte_level_files
 import model_files as files
 import pytest
@@ -213,7 +214,6 @@ def test_values_are_shown_in_plain_words() -> None:
 
 
 def test_a_fifo_and_a_device_are_no_files(tmp_path: Path, refused: Refused) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", Path("/dev/zero")):
+    for path in (at_hand.silent_pipe(tmp_path / "fifo"), Path("/dev/zero")):
         with pytest.raises(BakeError, match="is not a regular file"):
             open_tokenizer(path)

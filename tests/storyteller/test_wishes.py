@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from functools import partial
 from pathlib import Path
 
+import at_hand
 import programs
 import pytest
 
@@ -157,8 +157,7 @@ def test_a_dictionary_that_is_none_by_its_size_is_not_read(
 
 @pytest.mark.parametrize("option", ["--topics", "--dictionary"])
 def test_what_is_no_file_is_not_read(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+    for path in (at_hand.silent_pipe(tmp_path / "fifo"), Path("/dev/zero"), tmp_path):
         assert main(["topics", MODEL, option, str(path)]) == 66
         assert f"{option[2:]}: {path}: is not a regular file; " in capsys.readouterr().err
 
