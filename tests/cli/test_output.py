@@ -117,6 +117,15 @@ def test_closed_descriptors(name: str, closed: tuple[int, ...], binary: str, tmp
     assert set(tmp_path.iterdir()) <= {whole, path}
 
 
+def test_a_warning_that_nobody_gets_is_in_no_file(binary: str, tmp_path: Path) -> None:
+    """That of too many positions comes when the file is open."""
+    words = ["-s", "7", "-n", "999999", "--logits"]
+    assert b"warning: -n 999999" in run(binary, *words, str(tmp_path / "whole")).stderr
+    script = ["sh", "-c", 'exec "$@" 2>&-', "sh", *RUNNER, binary, *words, str(tmp_path / "file")]
+    assert subprocess.run(script, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 @pytest.mark.parametrize("question", ["--help", "--version", "--info", "--sbom", "--selftest"])
 def test_answers_without_a_standard_output(question: str, binary: str) -> None:
     result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *RUNNER, binary, question], capture_output=True, check=False)
