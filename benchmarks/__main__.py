@@ -17,7 +17,6 @@ from benchmarks.measure import (
     Kernel,
     Run,
     Spread,
-    count,
     kernels,
     peak_resident,
     program_of,
@@ -25,7 +24,7 @@ from benchmarks.measure import (
     run_once,
 )
 from benchmarks.report import Row, svg, text
-from codegen.command import run_command
+from codegen.command import count, listed, run_command
 
 
 def fact(program: Path, name: str) -> int:
@@ -85,17 +84,13 @@ def main(argv: list[str]) -> int:
                         "stories15M_q8, stories42M_q8, ...")  # fmt: skip
     parser.add_argument("--runs", type=count, default=9, help="runs of each program (default 9)")
     parser.add_argument("--tokens", type=count, default=256, help="positions a run (default 256)")
-    parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
+    parser.add_argument("--threads", type=listed(count), default="1,2", help="thread counts, separated by commas (default 1,2)")
     parser.add_argument("--peer", type=words, default=[], metavar="CMD",
                         help="a command that prints achieved tok/s, run in turn")  # fmt: skip
     parser.add_argument("--timeout", type=count, default=600, metavar="S", help="seconds a run may take (default 600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw them")
     args = parser.parse_args(argv)
-    try:
-        thread_counts = [count(part) for part in args.threads.split(",")]
-    except argparse.ArgumentTypeError as error:
-        parser.error(f"--threads: {error}")
     try:
         rows: list[Row] = []
         tables: dict[str, dict[str, Kernel]] = {}
@@ -106,7 +101,7 @@ def main(argv: list[str]) -> int:
                 build, buildings[name] = shapes.build(name, shapes.ROOT / "build-bench")
             program = program_of(build)
             tables[program.name] = kernels(build)
-            rows += [measure(program, threads, tables[program.name], args) for threads in thread_counts]
+            rows += [measure(program, threads, tables[program.name], args) for threads in args.threads]
         print(text(rows, tables, shlex.join(args.peer), buildings), end="")
         if args.json:
             figures = {

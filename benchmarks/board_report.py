@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.measure import BenchError, count, program_of, prompt_within
-from codegen.command import run_command
+from benchmarks.measure import BenchError, program_of, prompt_within
+from codegen.command import count, run_command
 
 NAME = "tools/board-report"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -83,6 +83,9 @@ def report(run: Report, system: list[tuple[str, str]], tokens: int, place: str) 
     "emulator") can't tell is left out: loading from a card that is none, times that are the emulator's, cycles without a
     clock."""
     info = run("--info")
+    if figure(r"^model +(.+)", info) == UNKNOWN:
+        print(f"{NAME}: --info gave no model: expected a baked program", file=sys.stderr)
+        sys.exit(65)
     own = ["-t", "0", "-n", str(tokens)]
     loads = [("weights, `--load " + how + "`", loading(run, how)) for how in ("read", "map") if place == "board"]
     story = run(*own)

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import BenchError, Spread, count, run_once
+from benchmarks.measure import BenchError, Spread, run_once
 from benchmarks.report import spread
 from benchmarks.shapes import ROOT, run
 from codegen.build_folder import set_up
-from codegen.command import run_command
+from codegen.command import count, listed, run_command, word
 from tests import seeded
 from tools.simulator.figures import guess_always
 
@@ -138,20 +138,18 @@ def cost_of_two(command: list[str]) -> float:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks.hosts", description="Measures shapes in turn with others' programs.")
-    parser.add_argument("--shapes", default="stories15M,stories42M,stories110M", help="recipes of tests/seeded.py (all three)")
-    parser.add_argument("--types", default="float32,int8,int4", help="types of weights (all three)")
-    parser.add_argument("--threads", default="1,2", help="thread counts, separated by commas (default 1,2)")
+    parser.add_argument("--shapes", type=listed(word), default="stories15M,stories42M,stories110M", help="of tests/seeded.py (all three)")
+    parser.add_argument("--types", type=listed(word), default="float32,int8,int4", help="types of weights (all three)")
+    parser.add_argument("--threads", type=listed(count), default="1,2", help="thread counts, separated by commas (default 1,2)")
     parser.add_argument("--rounds", type=count, default=5, help="rounds that are counted (default 5)")
     parser.add_argument("--llama2c", type=Path, metavar="FOLDER", help="where run.c and runq.c are")
     parser.add_argument("--build-only", action="store_true", help="build what will be measured")
     args = parser.parse_args(argv)
     try:
-        threads = [count(part) for part in args.threads.split(",")]
-        shapes = args.shapes.split(",")
+        threads, shapes, types = args.threads, args.shapes, args.types
         for shape in shapes:
             if shape not in seeded.STORIES:
                 raise BenchError(f"{shape}: expected {', '.join(seeded.STORIES)}", 2)
-        types = args.types.split(",")
         for label in types:
             if label not in (known := [kind[0] for kind in TYPES]):
                 raise BenchError(f"{label}: expected {', '.join(known)}", 2)

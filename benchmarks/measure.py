@@ -6,7 +6,6 @@ A program is anything that prints llama2.c's "achieved tok/s: X", or is llama.cp
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -38,13 +37,6 @@ class BenchError(Exception):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-
-
-def count(value: str) -> int:
-    """Reads a positive number of an option."""
-    if not value.isdigit() or not 1 <= int(value) <= 100000:
-        raise argparse.ArgumentTypeError(f"expected 1 to 100000, found {value!r}")
-    return int(value)
 
 
 def prompt_within(seq_len: int, tokens: int) -> str:

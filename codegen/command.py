@@ -1,15 +1,18 @@
-"""Runs a command of Python's as the process that it is: what becomes of its descriptors, and of text that can't be written."""
+"""Runs a command of Python's as the process that it is: what becomes of its descriptors, of text that can't be written, of an
+interrupt. Reads what options of several commands have: numbers and lists."""
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from codegen.errors import IO
+from codegen.errors import INTERRUPTED, IO
 
+T = TypeVar("T")
 NOWHERE = "/dev/full"  # a device that takes nothing, where there is one
 
 
@@ -44,7 +47,7 @@ def prepare_descriptors() -> None:
 
 def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
     """Ends the process with what `main` returns for the command line: with 74, and one line with the command's `name`, where it can't
-    write, and with 0 where the reader of its text has left, as the programs do that it bakes."""
+    write, with 0 where the reader of its text has left, as the programs do that it bakes, and with 130 when it is interrupted."""
     prepare_descriptors()
     code: object = 0
     try:
@@ -55,12 +58,34 @@ def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         give_up_standard_output()
+    except KeyboardInterrupt:
+        give_up_standard_output()
+        code = INTERRUPTED
     except OSError as error:
         what = f"{error.filename}: " if error.filename else "standard output: writing failed: "
         print(f"{name}: {what}{error.strerror}", file=sys.stderr)
         give_up_standard_output()
         code = IO
     sys.exit(code)  # type: ignore[arg-type]
+
+
+def count(text: str) -> int:
+    """Reads a positive number of an option."""
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and 1 <= int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"expected 1 to 100000, found {text!r}")
+    return int(text)
+
+
+def word(text: str) -> str:
+    """Reads a word of an option, which may not be empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a word, found {text!r}")
+    return text
+
+
+def listed(of: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Makes what reads a list of an option, separated by commas, of what `of` reads: never an empty one, nor an empty part."""
+    return lambda text: [of(part) for part in text.split(",")]
 
 
 def give_up_standard_output() -> None:

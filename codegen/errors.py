@@ -15,6 +15,7 @@ BAD_DATA = 65
 MISSING_FILE = 66
 UNAVAILABLE = 69
 IO = 74
+INTERRUPTED = 130  # is how a shell reports SIGINT
 
 # What every program says where nothing more can be written, whatever it was about to do.
 UNWRITABLE = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))

@@ -17,6 +17,7 @@ from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER
 from codegen.command import run_command
 from codegen.describe import weights_text
+from codegen.errors import INTERRUPTED as INTERRUPTED  # is the trainer's too
 from codegen.errors import USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.frame import LLAMA2C
@@ -30,7 +31,6 @@ from codegen.weights import convert
 
 FORMATS = ("v0", "v1", "v2")
 INT8_NAME = re.compile(r"(?i)(?<![a-z0-9])(q8(_0)?|q80|int8)(?![a-z0-9])")  # matches llama2.c's own model_q80.bin
-INTERRUPTED = 130  # is how a shell reports SIGINT
 
 
 def export(

@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from codegen.__main__ import tokenizer_of
-from codegen.command import run_command
+from codegen.command import listed, run_command, word
 from codegen.describe import types_text
-from codegen.errors import IO, BakeError
-from codegen.export import INTERRUPTED
+from codegen.errors import INTERRUPTED, IO, BakeError
 from codegen.formats import open_model
 from codegen.model import Model
 from codegen.weight_types import WEIGHT_TYPES
@@ -108,8 +107,7 @@ def run(args: argparse.Namespace) -> None:
     # Look now, so that a wrong one is refused with the exit code of its kind, before anything is built.
     source = open_model(args.model)
     tokenizer_of(source, "" if args.tokenizer is None else str(args.tokenizer))
-    types = [name for name in args.types.split(",") if name]
-    variants = [named(Variant.of(name), source.model) for name in dict.fromkeys([REFERENCE, *types])]
+    variants = [named(Variant.of(name), source.model) for name in dict.fromkeys([REFERENCE, *args.types])]
     progress = Progress()
     folders = [configure(args.model, args.tokenizer, variant, args.build) for variant in variants]
     paths = []
@@ -149,7 +147,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("text", metavar="TEXT", type=Path, help="stories in UTF-8 that the model has not seen, with blank "
                         "lines or lines of <|endoftext|> between them")  # fmt: skip
     parser.add_argument("--tokenizer", type=Path, help="the model's tokenizer, when it does not lie beside it")
-    parser.add_argument("--types", default=",".join(WEIGHT_TYPES), metavar="LIST", help="weight types, auto too, with "
+    parser.add_argument("--types", type=listed(word), default=",".join(WEIGHT_TYPES), metavar="LIST", help="weight types, auto too, with "
                         "build options after colons: q8,q4:classifier=q8 (default: %(default)s; f32 always comes first)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     parser.add_argument("--build", type=Path, default=ROOT / "build-evaluate", help="folder for the builds")

@@ -12,8 +12,7 @@ import numpy as np
 from codegen import draft
 from codegen.__main__ import tokenizer_of
 from codegen.command import run_command
-from codegen.errors import USAGE, BakeError
-from codegen.export import INTERRUPTED
+from codegen.errors import INTERRUPTED, USAGE, BakeError
 from codegen.formats import open_model, sayable
 from codegen.output import atomic_output
 from evaluation.programs import ROOT, Variant, compiled, configure

@@ -127,6 +127,13 @@ def positive(text: str) -> int:
     return int(text[:9])
 
 
+def names(text: str) -> list[str]:
+    """The names of a list, one at least: without any, everything would be run, and deleted before."""
+    if found := [name for name in text.split(",") if name]:
+        return found
+    raise argparse.ArgumentTypeError(f"expected names of steps with commas between them, found {text!r}")
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -134,7 +141,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         epilog=f"example: tools/check --quick before a commit. The whole takes {USUALLY}; --quick {USUALLY_QUICK}.",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="style, the default build, one of each backend, runtime, generator")
-    parser.add_argument("--only", default="", metavar="NAMES", help="only these steps, separated by commas")
+    parser.add_argument("--only", type=names, default=[], metavar="NAMES", help="only these steps, separated by commas")
     parser.add_argument("--no-skips", action="store_true", help="a skipped test that is not expected is a failure")
     parser.add_argument("--keep", action="store_true", help="use the build folders that are there")
     parser.add_argument("--fuzz", action="store_true", help="let every fuzz target search too, a minute each")
@@ -146,13 +153,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def chosen(options: argparse.Namespace, steps: list[Step]) -> list[Step]:
     """The steps that the command line asks for; ValueError, naming all, for a name that none has."""
-    names = [name for name in options.only.split(",") if name]
-    for name in names:
+    for name in options.only:
         if name not in [step.name for step in steps]:
             raise ValueError(f"--only {name}: expected steps among {' '.join(step.name for step in steps)}")
     asked = {"fuzz": options.fuzz, "coverage": options.coverage, "conditions": options.coverage}
-    if names:
-        return [step for step in steps if step.name in names or asked.get(step.name)]
+    if options.only:
+        return [step for step in steps if step.name in options.only or asked.get(step.name)]
     return [step for step in steps if asked.get(step.name, step.quick or not options.quick)]
 
 

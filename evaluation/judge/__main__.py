@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from codegen.command import run_command
-from codegen.errors import IO, BakeError
-from codegen.export import INTERRUPTED
+from codegen.command import count, listed, run_command
+from codegen.errors import INTERRUPTED, IO, BakeError
 from evaluation.__main__ import Progress
 from evaluation.judge import asks, determined, knowledge, safety
 from evaluation.judge.asks import Ask, Program, Storyteller, Told, Topics
@@ -48,7 +48,7 @@ def table(columns: Sequence[tuple[str, list[Bar], dict[str, float]]]) -> str:
 def quality(args: argparse.Namespace, progress: Progress) -> int:
     """Prints the table; returns 0 when every bar is met at every temperature, else 1."""
     (_, topics), words = topics_of(args.topics), knowledge.words()
-    settings = [(float(text), 0.9) for text in args.temperatures.split(",")]
+    settings = [(one, 0.9) for one in args.temperatures]
     columns: list[tuple[str, list[Bar], dict[str, float]]] = []
     verdicts: dict[str, Verdict] = {}
     places = determined.places(args.places)
@@ -56,8 +56,7 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
     programs = [Program.of(args.program, *setting) for setting in settings]
     programs += [Storyteller.of(args.storyteller, *setting) for setting in settings if args.storyteller]
     for program in programs:
-        temperature = program.temperature
-        name = f"-t {temperature:g} -p {program.top_p:g}" + (", the storyteller" if isinstance(program, Storyteller) else "")
+        name = f"-t {program.temperature:g} -p {program.top_p:g}" + (", the storyteller" if isinstance(program, Storyteller) else "")
         wanted = asks.asks(topics, args.stories, args.seed)
         told = program.all(wanted, FIRST_SEED, args.jobs, partial(progress.show, name))
         own = asks.openings()[: args.openings]
@@ -65,7 +64,7 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
         progress.show("12-grams of training stories", 0, 1)
         copied = partial(knowledge.copied, seed=args.training_seed, count=args.training_stories)
         verdicts[name] = judge(told, free, words, greedy, copied)
-        columns.append((name, bars(temperature), verdicts[name].figures))
+        columns.append((name, bars(program.temperature), verdicts[name].figures))
         if args.stories_out:
             write_stories(args.stories_out, name, told, free, verdicts[name])
     progress.clear()
@@ -115,6 +114,14 @@ def passing(args: argparse.Namespace, progress: Progress) -> int:
     return 0
 
 
+def temperature(text: str) -> float:
+    """Reads a temperature of an option."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 100:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected numbers from 0 to 100 with commas between them, found {text!r}")
+
+
 def parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
     made = argparse.ArgumentParser(
@@ -125,18 +132,19 @@ def parser() -> argparse.ArgumentParser:
         "failed; 66 missing file; 69 no word list; 74 nothing can be written.",
     )
     made.add_argument("program", metavar="PROGRAM", type=Path, help="a baked program, such as build/tinytales_q8")
-    made.add_argument("--stories", type=int, default=1000, metavar="N", help="stories a temperature (default: %(default)s)")
-    made.add_argument("--openings", type=int, default=200, metavar="N", help="own beginnings (default: %(default)s)")
-    made.add_argument("--places", type=int, default=150, metavar="N", help="determined places of held-out stories, of each kind "
+    made.add_argument("--stories", type=count, default=1000, metavar="N", help="stories a temperature (default: %(default)s)")
+    made.add_argument("--openings", type=count, default=200, metavar="N", help="own beginnings (default: %(default)s)")
+    made.add_argument("--places", type=count, default=150, metavar="N", help="determined places of held-out stories, of each kind "
                       "(default: %(default)s)")  # fmt: skip
-    made.add_argument("--temperatures", default="0.8,1", metavar="LIST", help="default: %(default)s, each with -p 0.9")
+    made.add_argument("--temperatures", type=listed(temperature), default="0.8,1", metavar="LIST", help="default: %(default)s, "
+                      "each with -p 0.9")  # fmt: skip
     made.add_argument("--topics", type=Path, default=ROOT / "models" / "tinytales.topics.txt", metavar="FILE", help="what the "
                       "model can be asked for")  # fmt: skip
     made.add_argument("--seed", type=int, default=1, metavar="N", help="of what is asked for (default: %(default)s)")
     made.add_argument("--training-seed", type=int, default=1, metavar="N", help="of the stories the model learned from")
-    made.add_argument("--training-stories", type=int, default=100_000, metavar="N", help="how many of these its runs of 12 "
+    made.add_argument("--training-stories", type=count, default=100_000, metavar="N", help="how many of these its runs of 12 "
                       "words are looked for in (default: %(default)s)")  # fmt: skip
-    made.add_argument("--jobs", type=int, default=1, metavar="N", help="stories at a time (default: %(default)s)")
+    made.add_argument("--jobs", type=count, default=1, metavar="N", help="stories at a time (default: %(default)s)")
     made.add_argument("--stories-out", type=Path, metavar="FILE", help="append the stories and what was found in them")
     made.add_argument("--json", action="store_true", help="the figures as JSON")
     action = made.add_mutually_exclusive_group()
@@ -146,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--storyteller", type=Path, metavar="PROGRAM", help="the same model's: judge what it tells too "
                       "(for --safety the one beside the program)")  # fmt: skip
     made.add_argument("--own", type=int, metavar="N", help="stories of its own choice for --safety (default: ten times --stories)")
-    made.add_argument("--each", type=int, default=5, metavar="N", help="stories a topic for --passing (default: %(default)s)")
+    made.add_argument("--each", type=count, default=5, metavar="N", help="stories a topic for --passing (default: %(default)s)")
     made.add_argument("--share", type=float, default=0.8, metavar="X", help="share of them that must tell of it (default: "
                       "%(default)s)")  # fmt: skip
     return made

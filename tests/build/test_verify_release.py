@@ -68,6 +68,8 @@ def test_what_is_no_release(tmp_path: Path) -> None:
     refused(run(ROOT / "tools/verify-release", tmp_path / "s.tar", "/bin/sh"), 65, "is no tarball that can be unpacked")
     refused(run(ROOT / "tools/verify-release", tmp_path / "t.tar", "/bin/sh"), 66, "t.tar: no such file")
     refused(run(ROOT / "tools/verify-release", tmp_path / "s.tar", tmp_path / "p"), 66, "p: can't be read: No such file")
+    for files in (("/dev/zero", "/bin/sh"), (tmp_path, "/bin/sh"), (tmp_path / "s.tar", "/dev/zero"), (tmp_path / "s.tar", tmp_path)):
+        refused(run(ROOT / "tools/verify-release", *files), 66, "can't be read: is not a regular file")
     with tarfile.open(tmp_path / "s.tar", "w"):
         pass
     refused(run(ROOT / "tools/verify-release", tmp_path / "s.tar", "/bin/sh"), 65, "expected one folder with a meson.build, found 0")

@@ -194,3 +194,11 @@ def test_goldens_are_compared_written_and_tidied(
         with pytest.raises(SystemExit) as stopped:
             goldens.main(arguments)
         assert stopped.value.code == 2 and "tools/regen: error: " in capsys.readouterr().err
+
+
+def test_an_interrupt_is_no_traceback(tmp_path: Path) -> None:
+    """Of any command, also of one that looks for none itself."""
+    main = "def main(words):\n    print('half')\n    raise KeyboardInterrupt\n"
+    script = f"from codegen.command import run_command\n{main}run_command('x', main)"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "")

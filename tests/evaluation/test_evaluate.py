@@ -240,7 +240,8 @@ def test_bad_models_and_types(model: Path, builds: Path, tmp_path: Path) -> None
         ((model, text, "--types", "f32:context=no"), 65, "f32:context=no: can't be baked"),
         ((model, text, "--tokenizer", tmp_path / "none"), 66, "none: no such file"),
         ((model, text, "--tokenizer", text), 65, "is the file cut short, or another vocabulary's?"),
-        ((model, text, "--types", "f33"), 65, "f33: can't be baked"),
+        ((model, text, "--types", "f33"), 65, "f33: can't be baked"), ((model, text, "--types", ""), 2, "--types: expected a word"),
+        ((model, text, "--types", "q8,"), 2, "--types: expected a word"),
         ((model,), 2, "TEXT"),
     ):  # fmt: skip
         done = evaluate(*arguments, "--build", builds)

@@ -330,6 +330,10 @@ def test_what_is_refused(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
         assert words in done.stderr
     assert judge().returncode == 2
+    for option in ("--temperatures=", "--temperatures=x", "--temperatures=0.8,", "--temperatures=nan", "--stories=-1", "--jobs=0",
+                   "--places=0", "--each=\u0663"):
+        done = judge(program(tmp_path, "x"), option)
+        assert (done.returncode, done.stdout) == (2, "") and "expected" in done.stderr.splitlines()[-1], done.stderr
     with pytest.raises(BakeError, match="run tools/setup train") as caught:
         knowledge.dictionary(tmp_path / "none")
     assert caught.value.exit_code == 69

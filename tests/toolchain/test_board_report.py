@@ -129,6 +129,9 @@ def test_a_program_that_fails(tmp_path: Path, tale: Path) -> None:
     (tale / "tale").write_text("#!/bin/sh\nexit 71\n")
     ran = report(tmp_path, tale)
     assert (ran.returncode, ran.stderr.count("\n")) == (71, 1) and "tale ended with 71" in ran.stderr
+    (tale / "tale").write_text("#!/bin/sh\necho of another kind\n")
+    ran = report(tmp_path, tale)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (65, "", "tools/board-report: --info gave no model: expected a baked program\n")
 
 
 def test_usage_and_missing_builds(tmp_path: Path, tale: Path) -> None:

@@ -169,6 +169,14 @@ def test_no_server(models: ModuleType, tmp_path: Path, capsys: pytest.CaptureFix
     assert [path.name for path in tmp_path.rglob("*")] == ["before"]
 
 
+@pytest.mark.parametrize("site", ["", "nonsense", "file:///etc", "http://", "http://[::1", "http://a b", "http://a:b", "http://a:99999"])
+def test_what_is_no_address_of_a_server(site: str, models: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        models.main(["one", "--to", str(tmp_path / "new"), "--from", site])
+    assert ended.value.code == 2 and "--from: expected an address such as https://" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_room_and_no_place(
     models: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
