@@ -1,5 +1,6 @@
 #include "engine.hpp"
 
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -83,6 +85,27 @@ int most_threads() {
 #else
     return 1;
 #endif
+}
+
+int startable_threads(int wanted) {
+    std::vector<::pthread_t> threads;
+    ::pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    const auto wait = [](void* at) -> void* {
+        ::pthread_mutex_lock(static_cast<::pthread_mutex_t*>(at));
+        ::pthread_mutex_unlock(static_cast<::pthread_mutex_t*>(at));
+        return nullptr;
+    };
+    ::pthread_mutex_lock(&gate);
+    for (::pthread_t thread{}; static_cast<int>(threads.size()) + 1 < wanted; threads.push_back(thread)) {
+        if (::pthread_create(&thread, nullptr, wait, &gate) != 0) {
+            break;
+        }
+    }
+    ::pthread_mutex_unlock(&gate);
+    for (const ::pthread_t thread : threads) {
+        ::pthread_join(thread, nullptr);
+    }
+    return static_cast<int>(threads.size()) + 1;
 }
 
 int available_cores() {

@@ -28,6 +28,10 @@ Result<Threads> choose_threads(std::optional<int> requested, const char* environ
 /// Returns the most threads that this build can run: kModel.max_threads, or 1 without OpenMP.
 int most_threads();
 
+/// Tries how many of `wanted` threads the system lets this process have at once, its own one included. OpenMP ends the
+/// process where it can't start one that it needs; what was tried leaves it their stacks.
+int startable_threads(int wanted);
+
 /// Counts the cores that this process may run on.
 int available_cores();
 

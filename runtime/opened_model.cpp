@@ -42,7 +42,12 @@ Result<ThreadsAndBatch> choose_threads_and_batch(const Options& options) {
     if (batch < 1 || batch > kModel.max_batch) {
         return failure(kExitUsage, "--batch %d: expected 1 to %d", batch, kModel.max_batch);
     }
-    return ThreadsAndBatch{threads->count, batch};
+    const int count = startable_threads(threads->count);
+    if (count < threads->count) {
+        warn(message("the system lets this program start %d of %d threads (ulimit -u, -v): running %d", count,
+                     threads->count, count));
+    }
+    return ThreadsAndBatch{count, batch};
 }
 
 /// Opens the user's tokenizer, else the baked one. `blob` keeps the former's memory.

@@ -1,5 +1,6 @@
 #include "program.hpp"
 
+#include <cxxabi.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,9 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <span>
 #include <string>
+#include <system_error>
+#include <typeinfo>
 
 #include "fail.hpp"
 #include "files.hpp"
@@ -42,6 +46,19 @@ void lost_page(int signal, siginfo_t* info, void* /*context*/) {
     std::_Exit(kExitNoMemory);
 }
 
+/// Ends the process for an exception: a thread can't be started, which the library tells in no other way. Any other is
+/// a defect of the program, which dies of it.
+[[noreturn]] void no_thread() {
+    const std::type_info* const type = abi::__cxa_current_exception_type();
+    if (type == nullptr || *type != typeid(std::system_error)) {
+        std::abort();
+    }
+    discard_unfinished_files();
+    std::fprintf(stderr, "%s: no thread can be started: close other programs, or allow more (ulimit -u, -v)\n",
+                 program_name());
+    std::_Exit(kExitNoMemory);
+}
+
 /// Takes the descriptors 0 to 2 that are closed: the next file would get them, and the story or the messages with it.
 /// Each is opened the wrong way round, so that reading and writing fail as they do on a closed one.
 void fill_standard_descriptors() {
@@ -68,7 +85,9 @@ void catch_signals() {
 void prepare_process(const char* name) {
     name_program(name);
     fill_standard_descriptors();
+    std::atexit(discard_unfinished_files);  // or a library that ends the process, as Flite does, would leave them
     std::set_new_handler(out_of_memory);
+    std::set_terminate(no_thread);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
     struct sigaction action {};

@@ -303,6 +303,29 @@ def test_too_little_memory_is_71(binary: str) -> None:
 
 
 @pytest.mark.usefixtures("not_sanitized")
+def test_threads_that_the_system_does_not_give(binary: str, info: dict[str, str]) -> None:
+    """Room for the program and one stack or two of eight: the same story, with as many as there are."""
+    if int(info["threads at most"]) == 1 or os.environ.get("STORYBAKE_RUN"):
+        pytest.skip("this program was built for one thread, or runs in an emulator, whose memory is more than the program's")
+    words = [binary, "-n", "9", "-s", "1", "--threads", "2"]
+    whole, codes, told = run(*words).stdout, set(), b""
+    for megabytes in range(8, 400, 4):
+        limit = megabytes << 20
+        result = subprocess.run(
+            words, capture_output=True, check=False,
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )  # fmt: skip
+        codes.add(result.returncode)
+        told += result.stderr
+        if result.returncode == 0:
+            assert result.stdout == whole
+            if b"threads (ulimit" not in result.stderr:
+                break
+    assert 0 in codes and codes <= {0, 71, -signal.SIGSEGV, -signal.SIGKILL}, codes  # a program that can't even be loaded is killed
+    assert b"the system lets this program start 1 of 2 threads" in told and b"libgomp" not in told, told
+
+
+@pytest.mark.usefixtures("not_sanitized")
 def test_a_cpu_without_the_targets_extensions_is_refused(binary: str, info: dict[str, str]) -> None:
     target = find_target(info["target"])
     if not target.cpu:

@@ -113,6 +113,11 @@ TEST(ChooseThreads, ByTheEnvironment) {
     EXPECT_EQ(choose_threads({}, "nonsense", 2, 1, kLarge)->warning, "") << "there is nothing to choose";
 }
 
+TEST(StartableThreads, AreAsManyAsTheSystemGives) {
+    EXPECT_EQ(startable_threads(1), 1);
+    EXPECT_EQ(startable_threads(3), 3);
+}
+
 TEST(ChooseThreads, ByCoresAndWork) {
     EXPECT_EQ(choose_threads({}, nullptr, 8, 4, kLarge)->count, 4);
     EXPECT_EQ(choose_threads({}, nullptr, 2, 4, kLarge)->count, 2);

@@ -226,6 +226,24 @@ def test_two_at_once() -> None:
 # ---- Disks
 
 
+def test_threads_that_can_not_be_started(tmp_path: Path) -> None:
+    """The memory for a story's voice, and not for the threads that say it: one line, and no part of a file."""
+    codes = set()
+    for megabytes in range(24, 120, 4):
+        limit = megabytes << 20
+        result = tell(
+            on_this_machine(), "--wish", "a dragon", "--max-sentences", "1", "--wav", tmp_path / "said.wav", "-s", "1",
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )  # fmt: skip
+        codes.add(result.returncode)
+        if result.returncode == 71:
+            assert result.stderr.splitlines()[-1].startswith(("storyteller: no thread can be started: ", "storyteller: out of memory"))
+        if result.returncode == 0:
+            break
+        assert result.returncode < 0 or not list(tmp_path.iterdir())
+    assert {0, 71} <= codes <= {0, 71, 255, -signal.SIGSEGV, -signal.SIGKILL}, codes  # killed is what can't be loaded; 255 is Flite's
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     result = run("--wish", "a dragon", "--wav", "/dev/full")
     assert result.returncode == 74 and "No space left on device" in result.stderr
