@@ -4,30 +4,41 @@
 #include <cmath>
 #include <complex>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <numbers>
 #include <utility>
+
+#include "storyteller/wav.hpp"
 
 namespace storybake::speech {
 namespace {
 
 constexpr std::size_t kFrame = Denoiser::kFrame;
+constexpr std::size_t kBands = Denoiser::kBands;
+constexpr std::size_t kBins = kFrame / 2 + 1;
 
-constexpr float kKept = 0.98F;         // of the decision about the frame before
-constexpr float kMore = 1.5F;          // than the average of the noise, which is louder half of the time
+constexpr float kKept = 0.9F;          // of the decision about the frame before
 constexpr float kLeastSpeech = 3e-3F;  // of the noise
 constexpr float kLeastGain = 0.1F;
 constexpr float kRoom =
     4e4F;  // is what may stay: a recogniser expects a room, and one of some steps of 16 bits is silent
-constexpr float kLeastNoise = 20.0F;   // is that of samples which are rounded
-constexpr std::ptrdiff_t kSmooth = 2;  // bands on either side
+constexpr float kLeastNoise = 20.0F;  // is that of samples which are rounded
+constexpr float kLeastPower = 1e-8F;  // of the noise: the logarithm of nothing is none
 
 using Spectrum = std::array<std::complex<float>, kFrame>;
 
-/// Holds what every frame is multiplied with: the root of Hann's window, and the turns of the transform.
+using Powers = std::array<float, kBands>;
+
+/// Holds what every frame is multiplied with: the root of Hann's window, the turns of the transform, and for each bin
+/// the lower of the two bands that it lies between, and its share of the upper one. Bands are as far apart as on the
+/// mel scale.
 struct Tables {
     std::array<float, kFrame> window{};
     std::array<std::complex<float>, kFrame / 2> turns{};
+    std::array<std::size_t, kBins> band{};
+    std::array<float, kBins> share{};
+    Powers bins{};  // are how many of them each band has
 
     Tables() {
         for (std::size_t i = 0; i < kFrame; ++i) {
@@ -35,6 +46,16 @@ struct Tables {
         }
         for (std::size_t i = 0; i < kFrame / 2; ++i) {
             turns[i] = std::polar(1.0F, -2.0F * std::numbers::pi_v<float> * static_cast<float>(i) / kFrame);
+        }
+        const auto mel = [](std::size_t bin) {
+            return std::log1p(static_cast<float>(bin) * kSampleRate / kFrame / 700.0F);
+        };
+        for (std::size_t bin = 0; bin < kBins; ++bin) {
+            const float at = mel(bin) / mel(kBins - 1) * (kBands - 1);
+            band[bin] = std::min(static_cast<std::size_t>(at), kBands - 2);
+            share[bin] = at - static_cast<float>(band[bin]);
+            bins[band[bin]] += 1.0F - share[bin];
+            bins[band[bin] + 1] += share[bin];
         }
     }
 };
@@ -83,6 +104,18 @@ Spectrum spectrum_of(std::span<const Sample, kFrame> frame) {
     return x;
 }
 
+/// Returns the mean power of each band.
+Powers powers_of(const Spectrum& x) {
+    Powers powers{};
+    for (std::size_t bin = 0; bin < kBins; ++bin) {
+        const std::size_t band = tables().band[bin];
+        const float power = std::norm(x[bin]);
+        powers[band] += (1.0F - tables().share[bin]) * power / tables().bins[band];
+        powers[band + 1] += tables().share[bin] * power / tables().bins[band + 1];
+    }
+    return powers;
+}
+
 }  // namespace
 
 Denoiser::Denoiser(std::span<const std::int16_t> before) {
@@ -91,23 +124,14 @@ Denoiser::Denoiser(std::span<const std::int16_t> before) {
     }
     learned_ = true;
     const std::span<const std::int16_t> room = before.last(kBefore).first(kLearned);
-    std::array<float, kBands> power{};
     float frames = 0.0F;
     for (std::size_t at = 0; at + kFrame <= room.size(); at += kHop, frames += 1.0F) {
-        const Spectrum x = spectrum_of<std::int16_t>(room.subspan(at).first<kFrame>());
-        for (std::size_t band = 0; band < kBands; ++band) {
-            power[band] += std::norm(x[band]);
-        }
+        const Powers powers = powers_of(spectrum_of<std::int16_t>(room.subspan(at).first<kFrame>()));
+        std::transform(powers.begin(), powers.end(), noise_.begin(), noise_.begin(), std::plus<>());
     }
-    for (std::ptrdiff_t band = 0; band < std::ssize(power); ++band) {
-        float sum = 0.0F;
-        for (std::ptrdiff_t near = band - kSmooth; near <= band + kSmooth; ++near) {
-            sum += power[static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(near, 0, kBands - 1))];
-        }
-        const float mean = sum / (2 * kSmooth + 1) / frames;
-        noise_[static_cast<std::size_t>(band)] = std::max(kMore * mean, kLeastNoise);
-        least_[static_cast<std::size_t>(band)] =
-            std::clamp(std::sqrt(kRoom / noise_[static_cast<std::size_t>(band)]), kLeastGain, 1.0F);
+    for (std::size_t band = 0; band < kBands; ++band) {
+        noise_[band] = std::max(noise_[band] / frames, kLeastNoise);
+        least_[band] = std::clamp(std::sqrt(kRoom / noise_[band]), kLeastGain, 1.0F);
     }
     speech_.fill(1.0F);
 }
@@ -136,15 +160,22 @@ void Denoiser::filter_frame() {
     std::fill(sum_.end() - kHop, sum_.end(), 0.0F);
     Spectrum x = spectrum_of<float>(frame_);
     std::copy(frame_.begin() + kHop, frame_.end(), frame_.begin());
+    const Powers powers = powers_of(x);
+    Powers gains{};
     for (std::size_t band = 0; band < kBands; ++band) {
-        const float whole = std::norm(x[band]) / noise_[band];
+        const float whole = std::max(powers[band] / noise_[band], kLeastPower);
         const float speech =
             std::max(kKept * speech_[band] + (1.0F - kKept) * std::max(whole - 1.0F, 0.0F), kLeastSpeech);
-        const float gain = speech / (1.0F + speech);
+        const float wiener = speech / (1.0F + speech);
+        const float gain = std::min(wiener * std::exp(-0.5F * std::expint(-wiener * whole)), 1.0F);
         speech_[band] = gain * gain * whole;
-        x[band] *= std::max(gain, least_[band]);
-        if (band > 0 && band < kFrame / 2) {
-            x[kFrame - band] = std::conj(x[band]);
+        gains[band] = std::max(gain, least_[band]);
+    }
+    for (std::size_t bin = 0; bin < kBins; ++bin) {
+        const std::size_t band = tables().band[bin];
+        x[bin] *= gains[band] + tables().share[bin] * (gains[band + 1] - gains[band]);
+        if (bin > 0 && bin < kFrame / 2) {
+            x[kFrame - bin] = std::conj(x[bin]);
         }
     }
     for (std::complex<float>& value : x) {  // the transform of what is conjugated is the way back
