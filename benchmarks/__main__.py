@@ -25,6 +25,8 @@ from benchmarks.measure import (
 )
 from benchmarks.report import Row, svg, text
 from codegen.command import count, listed, run_command
+from codegen.errors import BakeError
+from codegen.output import write_if_changed
 
 
 def fact(program: Path, name: str) -> int:
@@ -113,15 +115,12 @@ def main(argv: list[str]) -> int:
                 "building": {name: dataclasses.asdict(building) for name, building in buildings.items()},
                 "peer": shlex.join(args.peer),
             }
-            args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            write_if_changed(args.json, (json.dumps(figures, indent=2) + "\n").encode())
         if args.svg:
-            args.svg.write_text(svg(rows), encoding="utf-8")
-    except BenchError as error:
+            write_if_changed(args.svg, svg(rows).encode())
+    except (BenchError, BakeError) as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"tools/bench: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
-        return 74
     return 0
 
 

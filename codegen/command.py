@@ -8,12 +8,24 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from codegen.errors import INTERRUPTED, IO
 
 T = TypeVar("T")
 NOWHERE = "/dev/full"  # a device that takes nothing, where there is one
+UNWRITTEN = "standard output: writing failed"  # is the name of the file in an error of standard output
+
+
+class Output(io.FileIO):
+    """Takes the text of standard output; an error says that it is of this."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = UNWRITTEN
+            raise
 
 
 class Unfailing(io.FileIO):
@@ -22,10 +34,15 @@ class Unfailing(io.FileIO):
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
         try:
-            written = super().write(data)
+            return super().write(data) or len(memoryview(data))
         except OSError:  # of a full device, or of a pipe whose reader has left
-            written = None
-        return len(memoryview(data)) if written is None else written
+            return len(memoryview(data))
+
+
+def text_stream(raw: io.FileIO, before: TextIO | None, line_buffering: bool) -> io.TextIOWrapper:
+    """Makes a stream that writes text as the one before it did, which is none where its descriptor was closed."""
+    encoding, errors = (before.encoding, before.errors) if before else ("utf-8", "backslashreplace")
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=line_buffering)
 
 
 def prepare_descriptors() -> None:
@@ -39,10 +56,9 @@ def prepare_descriptors() -> None:
             os.open(place, os.O_RDWR if number else os.O_RDONLY)  # takes the first number that is free, which is this one
             os.set_inheritable(number, True)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
-    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
-    said = io.BufferedWriter(Unfailing(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(said, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    at_once = isinstance(sys.stdout, io.TextIOWrapper) and (sys.stdout.line_buffering or sys.stdout.write_through)
+    sys.stdout = text_stream(Output(1, "w", closefd=False), sys.stdout, at_once)
+    sys.stderr = text_stream(Unfailing(2, "w", closefd=False), sys.stderr, True)
 
 
 def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
@@ -56,16 +72,15 @@ def run_command(name: str, main: Callable[[list[str]], int]) -> NoReturn:
         except SystemExit as end:  # argparse's
             code = end.code
         sys.stdout.flush()
-    except BrokenPipeError:
-        give_up_standard_output()
     except KeyboardInterrupt:
         give_up_standard_output()
         code = INTERRUPTED
     except OSError as error:
-        what = f"{error.filename}: " if error.filename else "standard output: writing failed: "
-        print(f"{name}: {what}{error.strerror}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError) or error.filename != UNWRITTEN:
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"{name}: {where}{' '.join((error.strerror or str(error)).split())}", file=sys.stderr)
+            code = IO
         give_up_standard_output()
-        code = IO
     sys.exit(code)  # type: ignore[arg-type]
 
 

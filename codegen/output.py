@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from codegen.errors import IO, USAGE, BakeError
 
@@ -47,6 +47,16 @@ def atomic_output(out: Path) -> Iterator[BinaryIO]:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def appended(out: Path) -> Iterator[TextIO]:
+    """Opens a text file to write behind what it has. BakeError 74 on I/O errors."""
+    try:
+        with out.open("a", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise BakeError(f"{out}: can't be written: {error.strerror}; check the folder and free space", IO) from error
 
 
 def write_if_changed(path: Path, content: bytes) -> bool:

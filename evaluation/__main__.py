@@ -13,7 +13,7 @@ from pathlib import Path
 from codegen.__main__ import tokenizer_of
 from codegen.command import listed, run_command, word
 from codegen.describe import types_text
-from codegen.errors import INTERRUPTED, IO, BakeError
+from codegen.errors import INTERRUPTED, BakeError
 from codegen.formats import open_model
 from codegen.model import Model
 from codegen.weight_types import WEIGHT_TYPES
@@ -154,13 +154,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         run(args)
-        sys.stdout.flush()
     except BakeError as error:
         print(f"tools/evaluate: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"tools/evaluate: {error.strerror}: the figures can't be written", file=sys.stderr)
-        return IO
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from codegen.command import count, listed, run_command
-from codegen.errors import INTERRUPTED, IO, BakeError
+from codegen.errors import INTERRUPTED, BakeError
+from codegen.output import appended
 from evaluation.__main__ import Progress
 from evaluation.judge import asks, determined, knowledge, safety
 from evaluation.judge.asks import Ask, Program, Storyteller, Told, Topics
@@ -86,7 +87,7 @@ def write_stories(path: Path, name: str, told: Sequence[Told], free: Sequence[To
     for what, places in verdict.faults.items():
         for number, where in places:
             found.setdefault(number, []).append(f"{what}: {where}")
-    with path.open("a", encoding="utf-8") as file:
+    with appended(path) as file:
         for number, one in enumerate([*told, *free]):
             file.write(f"--- {name} {number} [{one.ask.about}] {one.ask.prompt}\n{one.text}\n")
             file.writelines(f"  ! {line}\n" for line in (found.get(number, []) if number < len(told) else []))
@@ -178,9 +179,6 @@ def main(argv: list[str]) -> int:
         progress.clear()
         print(f"tools/judge-stories: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"tools/judge-stories: {error.filename}: can't be written: {error.strerror}", file=sys.stderr)
-        return IO
     except KeyboardInterrupt:
         return INTERRUPTED
 

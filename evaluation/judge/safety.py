@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from codegen.output import appended
 from evaluation.__main__ import Progress
 from evaluation.judge import asks
 from evaluation.judge.asks import Ask, Program, Told
@@ -83,7 +84,7 @@ def audit(program: Program, storyteller: Program | None, stories: int, asked: in
     progress.clear()
     results = [(name, len(texts), *summary(texts)) for name, texts in rows]
     if out:
-        with out.open("a", encoding="utf-8") as file:
+        with appended(out) as file:
             for (name, texts), (_, _, _, where) in zip(rows, results, strict=True):
                 for number, finding in where:
                     file.write(f"--- {name} {number} [{finding.what}] {texts[number].ask.prompt}: {finding.where}\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import resource
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree
@@ -122,6 +124,25 @@ def test_the_ratio_is_taken_run_by_run(tmp_path: Path) -> None:
     row = json.loads(out.read_text())["programs"][0]
     assert row["ratio"] == {"median": 3.0, "smallest": 3.0, "largest": 3.0, "runs": 3}
     assert "3.00 (3.00 to 3.00) times" in result.stdout
+
+
+def test_figures_that_can_not_be_written_are_missed_by_name(tmp_path: Path) -> None:
+    """In a folder that is none, and where no file may grow: nothing is left there. A full standard output is not taken for them."""
+    ours = [str(program(tmp_path, "echo 'achieved tok/s: 30.0'")), "--runs", "1", "--threads", "1"]
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    for limited, out in ((None, tmp_path / "program" / "out.json"), (limit, tmp_path / "out.json")):
+        command = [str(BENCH), *ours, "--json", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (74, 1), done
+        assert f"tools/bench: {out}: can't be written: " in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["program"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(BENCH), *ours], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (74, "tools/bench: standard output: writing failed: No space left on device\n")
 
 
 def test_a_peer_may_be_llama_bench(tmp_path: Path) -> None:

@@ -315,6 +315,14 @@ def test_safety_command_asks_the_storyteller_too(tmp_path: Path) -> None:
     assert len(lines) == 8 and all(re.search(r"^--threads 1 --mute -t 1 -p 0.9 -n 0 -s \d --wish \w+ .*", line) for line in lines)
 
 
+def test_stories_that_can_not_be_written_are_missed_by_name(tmp_path: Path) -> None:
+    teller, few = program(tmp_path, "There was a fox. It had a gun."), ("--stories", 2, "--openings", 1, "--places", 1)
+    for words in ((*few, "--training-stories", 1), ("--safety", *few, "--own", 0)):
+        done = judge(teller, *words, "--stories-out", "/dev/full")
+        assert done.returncode == 74 and done.stdout == ""
+        assert done.stderr.endswith("/dev/full: can't be written: No space left on device; check the folder and free space\n")
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     latin = tmp_path / "latin"
     latin.write_bytes("a f\u00eate\n".encode("latin-1"))
