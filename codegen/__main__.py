@@ -28,7 +28,7 @@ from codegen.command import run_command
 from codegen.errors import MISSING_FILE, BakeError, refuse
 from codegen.explain import explain, explain_json
 from codegen.formats import TOKENIZERS, open_model, open_tokenizer, sayable
-from codegen.formats.beside import FILES as BESIDE
+from codegen.formats.beside import ALL_FILES as BESIDE
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.formats.keys import Tell, ignore
 from codegen.input import read_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from codegen.errors import BakeError
+from codegen.errors import BakeError, shown
 from codegen.weight_types import F16, F32, WEIGHT_TYPES, WeightType
 
 # Names the tensors that are vectors, float32 always.
@@ -197,7 +197,7 @@ def check_dims(model: Model, source: str) -> Model:
         least = 3 if field == "vocab_size" else 1  # llama2.c's ids of <unk>, BOS and EOS are fixed
         if not least <= value <= limit:
             raise BakeError(
-                f"{source}: {field}: expected {least} to {limit}, found {value}; is this a llama2.c checkpoint?"
+                f"{source}: {field}: expected {least} to {limit}, found {shown(value)}; is this a llama2.c checkpoint?"
             )
     if model.n_heads % model.n_kv_heads:
         raise BakeError(

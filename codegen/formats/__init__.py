@@ -8,7 +8,7 @@ from pathlib import Path
 from codegen.checkpoint import open_checkpoint
 from codegen.errors import MISSING_FILE, BakeError, shown
 from codegen.formats import byte_level_json, gguf, gguf_tokenizer, huggingface, safetensors, sentencepiece, tokenizer_json, torch_pt
-from codegen.formats.beside import FILES, Beside, read_beside
+from codegen.formats.beside import ALL_FILES, Beside, read_beside
 from codegen.formats.gguf_file import MAGIC as GGUF_MAGIC
 from codegen.formats.json_file import parse_object
 from codegen.formats.keys import Tell, ignore
@@ -123,7 +123,7 @@ def _open_file(path: Path, rows: int | None, tell: Tell) -> Vocabulary:
 
 def _beside(path: Path, tell: Tell) -> Beside:
     """Reads what lies beside a tokenizer that is a model's of a folder."""
-    return read_beside(path.parent, tell) if any((path.parent / name).is_file() for name in FILES) else Beside()
+    return read_beside(path.parent, tell) if any((path.parent / name).is_file() for name in ALL_FILES) else Beside()
 
 
 MOST_WITHOUT_A_ROW = 4096  # limits the added tokens, which a fine-tune may have more of than its model has rows

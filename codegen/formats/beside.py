@@ -14,6 +14,8 @@ from codegen.frame import MOST_ENDS, Added
 from codegen.input import read_small
 
 FILES = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
+ADDED, TEMPLATES = "added_tokens.json", ("chat_template.jinja", "chat_template.json")
+ALL_FILES = (*FILES, ADDED, *TEMPLATES)
 TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 # Names transformers' classes that put BOS in front unless they are told otherwise, whatever tokenizer.json says.
 LLAMA_CLASSES = ("LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast")
@@ -53,7 +55,7 @@ class Beside:
 
 
 def read_beside(folder: Path, tell: Tell = ignore) -> Beside:
-    """Reads what lies in a folder: FILES and a chat template, any of which may be missing."""
+    """Reads what lies in a folder: ALL_FILES, any of which may be missing."""
     read: dict[str, Object] = {}
     for name in FILES:
         read[name] = read_object(folder / name) if (folder / name).is_file() else {}
@@ -74,7 +76,7 @@ def read_beside(folder: Path, tell: Tell = ignore) -> Beside:
         typed(config, "add_bos_token", bool, source),
         typed(config, "add_eos_token", bool, source),
         typed(config, "add_prefix_space", bool, source),
-        _added(config, source),
+        _added(folder, config, [*tokens.values(), *_more_tokens(config), *_more_tokens(read["special_tokens_map.json"])], source),
         config.get("tokenizer_class") in LLAMA_CLASSES,
         _template(folder, config, tokens),
     )
@@ -117,10 +119,23 @@ def added_token(token: Object, source: str) -> Added:
         raise BakeError(f"{label}: expected text, found a lone surrogate; download the file again") from error
 
 
-def _added(config: Object, source: str) -> dict[int, Added]:
-    """Reads added_tokens_decoder: tokens by their ids as texts."""
+def _more_tokens(config: Object) -> list[str]:
+    """Returns the texts of special tokens that have no name."""
+    listed = config.get("additional_special_tokens")
+    texts = [one.get("content") if isinstance(one, dict) else one for one in listed] if isinstance(listed, list) else []
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _added(folder: Path, config: Object, special: list[str], source: str) -> dict[int, Added]:
+    """Reads added_tokens_decoder: tokens by their ids as texts; where there is none, nor a tokenizer.json, the file that had them
+    before, by their texts, of which `special` says what they are."""
     found = {}
     label = f"{source}: added_tokens_decoder"
+    if "added_tokens_decoder" not in config and (folder / ADDED).is_file() and not (folder / "tokenizer.json").is_file():
+        for text, at in read_object(folder / ADDED).items():
+            if type(at) is not int or not 0 <= at < 1 << 30 or at in found:
+                raise BakeError(f"{ADDED}: {shown(text)}: expected an id of its own, found {shown(at)}; download the file again")
+            found[at] = added_token({"content": text, "special": text in special, "normalized": text not in special}, ADDED)
     for key, token in (typed(config, "added_tokens_decoder", dict, source) or {}).items():
         if not key.isascii() or not key.isdigit() or len(key) > 9 or not isinstance(token, dict):
             raise BakeError(f"{label}: expected tokens by id, found {shown(key)}: {shown(token)}; download the file again")
@@ -130,15 +145,15 @@ def _added(config: Object, source: str) -> dict[int, Added]:
 
 def _template(folder: Path, config: Object, tokens: dict[str, str]) -> Template | None:
     """Reads the chat template: of a file of its own, else of tokenizer_config.json, the default one of several."""
-    file = folder / "chat_template.jinja"
+    file = folder / TEMPLATES[0]
     if file.is_file():
         try:
             return Template(file.name, read_small(file, LARGEST_CONFIG).decode("utf-8"), tokens)
         except UnicodeDecodeError as error:
             raise BakeError(f"{file.name}: expected UTF-8; download the file again, or bake with -Dchat=none") from error
     source, value = "tokenizer_config.json: chat_template", config.get("chat_template")
-    if value is None and (folder / "chat_template.json").is_file():
-        source, value = "chat_template.json", read_object(folder / "chat_template.json").get("chat_template")
+    if value is None and (folder / TEMPLATES[1]).is_file():
+        source, value = TEMPLATES[1], read_object(folder / TEMPLATES[1]).get("chat_template")
     if isinstance(value, list):
         listed = objects(config, "chat_template", "tokenizer_config.json")
         templates = {one["name"]: one.get("template") for one in listed if isinstance(one.get("name"), str)}

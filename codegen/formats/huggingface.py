@@ -48,6 +48,7 @@ POST_NORMS = {
     "rms_post_att_weight": "model.layers.{}.post_attention_layernorm.weight",
     "rms_post_ffn_weight": "model.layers.{}.post_feedforward_layernorm.weight",
 }
+ADAPTER = "adapter_config.json"  # transformers loads what it describes on top of the model
 # Matches a table that old versions stored; transformers computes it from rope_theta, as we do.
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
@@ -58,6 +59,8 @@ PREFIX = "model."
 def read_folder(folder: Path, tell: Tell = ignore) -> StoredCheckpoint:
     """Opens a folder with config.json and safetensors. Refuses by name what does not bake."""
     source = f"{folder.name}/config.json"
+    if (folder / ADAPTER).exists():
+        raise BakeError(f"{folder.name}/{ADAPTER}: expected a whole model, found an adapter beside it; merge it (PEFT: merge_and_unload)")
     config = read_object(folder / "config.json")
     family = find_family(config.get("model_type"), f"{source}: model_type")
     check_keys("config.json", config, source, tell, of=family.keys)

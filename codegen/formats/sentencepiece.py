@@ -80,7 +80,7 @@ def _frame(pieces: list[Piece], ids: dict[str, int], dummy_prefix: bool, beside:
         if at > len(pieces) or (at < len(pieces) and pieces[at].text != token.text.decode()):
             found = shown(pieces[at].text) if at < len(pieces) else "a gap in the ids"
             raise BakeError(
-                f"tokenizer_config.json: added_tokens_decoder: {at}: expected {shown(token.text)} as in {source}, found {found}; "
+                f"added tokens: {at}: expected {shown(token.text)} as in {source}, found {found}; "
                 "download both again"
             )
         if at == len(pieces):

@@ -135,6 +135,9 @@ def index(where: Any) -> Callable[[Path], object]:
 
 PARTS = dict.fromkeys(ENTRIES, "part.safetensors")
 FOLDERS: list[Case] = [
+    ("adapter", lambda folder: (folder / "adapter_config.json").write_text("{}"), "adapter_config.json: expected a whole model, found an"),
+    ("hidden_size_of_400_digits", config(hidden_size=10**400), "dim: expected 1 to 32768, found a number of 1329 bits"),
+    ("layers_of_400_digits", config(num_hidden_layers=-(10**400)), "n_layers: expected 1 to 1024, found a number of 1329 bits"),
     ("rope_scaling", config(rope_scaling={"rope_type": "llama3", "factor": 8.0}),
      "rope_scaling: low_freq_factor: expected a number above 0"),
     ("llama3_factor_0", config(rope_scaling=LLAMA3 | {"factor": 0}), "rope_scaling: factor: expected a number above 0"),

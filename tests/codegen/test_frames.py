@@ -319,6 +319,43 @@ def test_without_nfc_nothing_is_composed(tokens: Tokens, tmp_path: Path) -> None
     assert not opened(tmp_path, byte_level_files.tokenizer_json(tokenizer, normalizer=empty)).frame.nfc
 
 
+# --- tokens that were added before tokenizer.json was ---
+
+
+def with_added(folder: Path, tokens: Any, **beside: Json) -> Vocabulary:
+    """SentencePiece's vocabulary and the file that transformers wrote of tokens that were added to it."""
+    (folder / "tokenizer.model").write_bytes(given.sentencepiece_model(TINY))
+    for name, value in {"added_tokens": tokens, **beside}.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    return open_tokenizer(folder)
+
+
+def test_added_tokens_of_a_file_of_their_own(tokens: Tokens, tmp_path: Path) -> None:
+    config = {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+    data = with_added(tmp_path, {"<|im_end|>": END, "<|im_start|>": START, "<note>": PAD}, special_tokens_map=config)
+    assert len(data.pieces) == SIZE + 3 and END in data.frame.ends and PAD not in data.frame.ends
+    assert [data.frame.added[at].special for at in (START, END, PAD)] == [True, True, False]
+    assert tokens(data, "<|im_start|>b<note>a") == [1, START, SIZE - 1, PAD, A]
+    stated = {str(START): {"content": "<x>", "special": True}}  # comes instead, in newer folders
+    data = with_added(tmp_path, {"<|im_start|>": START}, tokenizer_config={"added_tokens_decoder": stated}, special_tokens_map={})
+    assert data.frame.added[START].text == b"<x>"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([], "expected a JSON object"), ({"<x>": "1"}, "added_tokens.json: '<x>': expected an id of its own, found '1'"),
+        ({"<x>": True}, "found true"), ({"<x>": -1}, "found -1"), ({"<x>": SIZE, "<y>": SIZE}, "'<y>': expected an id of its own"),
+        ({"": SIZE}, "content: expected a text"), ({"<x>": 10**9}, "found a gap in the ids"),
+        ({"<x>": 3}, "expected '<x>' as in tokenizer.model, found '<0x00>'"), ({"\ud800": SIZE}, "lone surrogate"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_of_added_tokens(found: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(BakeError) as refused:
+        with_added(tmp_path, found)
+    assert words in str(refused.value)
+
+
 # --- rows and pieces ---
 
 
