@@ -10,11 +10,12 @@ import byte_level_files as given
 import pytest
 from byte_level_files import ByteLevel
 from conftest import Refused
-from model_files import ARRAY, F32, STRING, U32
+from model_files import ARRAY, BOOL, F32, STRING, U32
 
-from codegen.byte_level import ByteLevelData
+from codegen.byte_level import ByteLevelData, make
 from codegen.errors import BakeError
 from codegen.formats import open_tokenizer
+from codegen.frame import Frame
 
 pytestmark = pytest.mark.filterwarnings("error")
 PIECES = [bytes([byte]) for byte in range(256)] + [b"th", b"the"]
@@ -201,6 +202,23 @@ def test_what_looks_odd_and_is_read(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": false}')
     found = open_tokenizer(tmp_path / "tokenizer.json")
     assert isinstance(found, ByteLevelData) and found.has_all_bytes and found.frame.spaces == "none"
+
+
+def test_more_pieces_or_merges_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GGUF's arrays may be longer than the tables of a program."""
+    frame = Frame(0, ())
+    for size in (0, 2**20 + 1):
+        with pytest.raises(BakeError, match=f"x: expected 1 to 1048576 pieces, found {size}"):
+            make({}, size, [], "gpt2", frame, "x")
+    monkeypatch.setattr("codegen.byte_level.MOST_MERGES", 1)
+    with pytest.raises(BakeError, match="x: expected at most 1 merges, found 2"):
+        make({0: "a"}, 1, [("a", "a")] * 2, "gpt2", frame, "x")
+
+
+def test_gguf_says_that_a_space_is_put_in_front(tmp_path: Path) -> None:
+    for asked, spaces in ((False, "none"), (True, "each without")):
+        (tmp_path / "m.gguf").write_bytes(given.gguf(GOOD, add_space_prefix=(BOOL, asked)))
+        assert open_tokenizer(tmp_path / "m.gguf").frame.spaces == spaces
 
 
 def test_an_added_token_of_one_byte_is_no_byte_of_a_word(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ SMOLLM3 = {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"]}
 Q = "model.layers.0.self_attn.q_proj"
 WHOLE = files.safetensors(ENTRIES)
 SAFETENSORS: list[Case] = [
+    ("named_twice", weights(files.safetensors(ENTRIES | {f"{Q}.weight".removeprefix("model."): ENTRIES[f"{Q}.weight"]})),
+     "expected once, found it with and without 'model.'"),
     ("empty", weights(b""), "expected at least 8 bytes, found 0"),
     ("header_of_2_63", weights(struct.pack("<Q", 1 << 63) + b"{}"), "expected at most 33554432 bytes"),
     ("header_of_101_mb", weights(struct.pack("<Q", 101 << 20) + b"{}"), "expected at most 33554432 bytes"),

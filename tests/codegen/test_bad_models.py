@@ -5,6 +5,7 @@ import os
 import struct
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,14 @@ def test_pt(data: bytes, words: str, tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(data)
     refused(path, words)
+
+
+def test_what_train_py_saves_beside_its_tensors_is_left_out(tmp_path: Path) -> None:
+    """Tables that a model of its time had as buffers."""
+    buffers = {name: files.PtTensor("0", (40, 32), 1280) for name in ("freqs_cos", "_orig_mod.freqs_sin", "layers.0.attention.mask")}
+    for name, changes in (("plain", None), ("buffers", buffers)):
+        (tmp_path / name).write_bytes(pt(changes))
+    assert read_pt(tmp_path / "buffers").model == replace(read_pt(tmp_path / "plain").model, name="buffers")
 
 
 def test_a_classifier_of_another_type_is_not_the_embedding(tmp_path: Path) -> None:

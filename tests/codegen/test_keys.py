@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import model_files as files
+import numpy as np
 import pytest
+import vocabulary_files as given
+from byte_level_files import ByteLevel
+from byte_level_files import tokenizer_json as byte_level_json
 from model_files import ARRAY, F32, STRING, U32
 
 from codegen.errors import BakeError
-from codegen.formats import open_model
+from codegen.formats import open_model, open_tokenizer
 from codegen.formats.beside import read_beside
 from codegen.formats.keys import RULES, check_keys, table
 
@@ -132,13 +136,42 @@ def test_harmless_keys_of_gguf(tmp_path: Path) -> None:
         ("special_tokens_map.json", {"eos_token": []}, "eos_token: expected the text of a token, found []"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder: expected tokens by id, found 'x'"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"5": {"content": "y", "rstrip": 1}}}, "rstrip: expected true or false"),
+        ("chat_template.jinja", b"\xff", "chat_template.jinja: expected UTF-8; download the file again"),
     ],
 )  # fmt: skip
 def test_files_beside_a_tokenizer(name: str, value: Any, words: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(json.dumps(value))
+    (tmp_path / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
     with pytest.raises(BakeError) as caught:
         read_beside(tmp_path)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "words"),
+    [
+        ("llama", {"add_prefix_space": False}, "add_prefix_space: found false, but tokenizer.json says otherwise"),
+        ("byte level", {"add_prefix_space": True}, "add_prefix_space: expected false with this pre_tokenizer, found true"),
+        ("llama", {"added_tokens_decoder": {"5": {"content": "y"}}}, "added_tokens_decoder: 5: expected '"),
+        ("byte level", {"added_tokens_decoder": {"5": {"content": "y"}}}, "added_tokens_decoder: 5: expected '"),
+    ],
+)  # fmt: skip
+def test_files_beside_that_say_another_thing_than_the_tokenizer(kind: str, beside: Any, words: str, tmp_path: Path) -> None:
+    byte_level = ByteLevel("llama3", [bytes([byte]) for byte in range(256)], [], {"<|endoftext|>": True})
+    root = given.tokenizer_json(given.tiny_pieces()) if kind == "llama" else byte_level_json(byte_level)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(root))
+    open_tokenizer(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(beside))
+    with pytest.raises(BakeError) as caught:
+        open_tokenizer(tmp_path / "tokenizer.json")
+    assert words in str(caught.value)
+
+
+def test_neutral_values_of_ggufs_own_types() -> None:
+    """Bytes are a text, an array is a list."""
+    check_keys("config.json", {"num_experts": np.zeros(2, np.int32), "hidden_act": b"silu"}, "x", pytest.fail)
+    for values in ({"num_experts": np.ones(2, np.int32)}, {"hidden_act": b"relu"}):
+        with pytest.raises(BakeError, match="this model can't be baked"):
+            check_keys("config.json", values, "x", lambda _: None)
 
 
 def test_a_boolean_is_no_number() -> None:

@@ -154,6 +154,12 @@ def test_bad_files_are_refused(
     assert (result.returncode, f"storybake: {result.stderr.decode()}\n") == (65, printed.err)
 
 
+def test_pieces_too_many_are_counted_only_so_far() -> None:
+    """Where a C++ loop counts all that a file of the largest size has, Python would take seconds."""
+    with pytest.raises(BakeError, match="x: found more than 65798 pieces, the model has 261: give the tokenizer of this model"):
+        parse(file_of([*PIECES, *(b"%d" % at for at in range(70_000))]), 261, "x")
+
+
 def test_vocabularies_that_are_odd_but_defined(runtime_tokens: RuntimeTokens) -> None:
     """No byte tokens, equal pieces, and what only looks like a byte token: by the rules, not by chance."""
 
