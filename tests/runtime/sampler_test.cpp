@@ -330,6 +330,20 @@ TEST(Sampling, WhatIsForbiddenIsNeverTaken) {
     }
 }
 
+TEST(Sampling, TheLargestCoinTakesTheLastThatMayBeTaken) {
+    // As above: the coin is beyond the sum of twelve rounded twelfths, and three tokens behind them are left out.
+    std::vector<float> logits(15, 1.0F);
+    std::fill(logits.begin() + 12, logits.end(), -50.0F);
+    for (const Sampling& s : {Sampling{12, 0.0F, 1.0F, 64}, Sampling{0, 0.5F, 1.0F, 64}, Sampling{}}) {
+        Sampler sampler(15, 1.0F, 1.0F, 0xa8d395be4b19cce8U, s);
+        if (s.top_k == 0 && s.min_p == 0.0F) {
+            const int never[] = {12, 13, 14};
+            sampler.forbid(never);
+        }
+        EXPECT_EQ(sampler.sample(logits), 11) << s.top_k << " " << s.min_p;
+    }
+}
+
 TEST(Sampling, ATextBeginsAnew) {
     Sampler sampler(2, 0.0F, 0.9F, 1, {0, 0.0F, 2.0F, 0});
     sampler.accept(1);
