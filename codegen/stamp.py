@@ -32,7 +32,7 @@ def files_of(watched: dict[str, list[str]]) -> list[str]:
         try:
             names += (entry.path for entry in os.scandir(folder) if entry.is_file())
         except OSError:
-            names.append(folder)  # it is gone, which is a change
+            pass  # it is gone, and its files with it
     return sorted(set(names))
 
 

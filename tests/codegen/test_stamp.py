@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,11 +85,25 @@ def another_option(watch: Watch) -> None:
     watch.watched.write_text(watch.watched.read_text().replace('"arguments": []', '"arguments": ["--context", "64"]'))
 
 
-CHANGES = (older, moved, linked, same_date_and_size, later, later_tokenizer, gone, another_option)
+def whole_folder(watch: Watch) -> None:
+    shutil.rmtree(watch.folder)
+
+
+CHANGES = (older, moved, linked, same_date_and_size, later, later_tokenizer, gone, whole_folder, another_option)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_change_is_seen_once(change: object, watch: Watch) -> None:
+    change(watch)  # type: ignore[operator]
+    assert watch.changed() and not watch.changed()
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_change_of_what_has_long_been_there_is_seen(change: object, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what is kept of each file alone: none changed so lately that it is read again in any case."""
+    monkeypatch.setattr(stamp, "TICK", 0)
+    watch.changed()
+    time.sleep(0.05)  # until a system's clock of files has ticked
     change(watch)  # type: ignore[operator]
     assert watch.changed() and not watch.changed()
 
