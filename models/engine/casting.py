@@ -16,7 +16,7 @@ STAND_IN = "fox"  # says what a person of an unknown kind may do: what a fox may
 # model learns whose names those are.
 _MADE_UP = 0.06
 _COMMON, _FIRST = 0.8, 24
-_GENDERED = 0.25  # is the share of the persons whom nobody asks for that are a girl, a king, whoever has a gender of its own
+_GENDERED = 0.4  # is the share of the persons whom nobody asks for that are a girl, a king, whoever has a gender of its own
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Cast:
         """Draws one of the kinds; freely, those come more often that only some names fit, which else are hardly ever learned."""
         gendered = [kind for kind in kinds if kind.gender]
         if freely and gendered and self.rng.random() < _GENDERED:
-            return self.rng.choices(gendered, [6 if kind.group == "child" else 1 for kind in gendered])[0]
+            return self.rng.choices(gendered, [3 if kind.group == "child" else 1 for kind in gendered])[0]
         return self.rng.choice(kinds)
 
     def _person(self, role: str, kind: Kind, bare: bool, lex: Lexicon, taken: set[str]) -> None:
