@@ -337,6 +337,21 @@ def test_a_name_that_no_build_can_hold(model: Path, tmp_path: Path) -> None:
     assert result.returncode != 0 and len(errors) == 1 and "found '\\n' in a name" in errors[0], result.stdout
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("-Dname=-x", "name '-x': expected a letter"), ("-Dname=--target", "name '--target': expected a letter"),
+        ("-Dtarget=--help", "target: expected native or one of portable"), ("-Dmodel=", "-Dmodel=: expected a path, found nothing"),
+        ("-Ddraft= ", "-Ddraft=: expected a path, found nothing"),
+    ],
+)  # fmt: skip
+def test_a_value_is_a_value_whatever_it_begins_with(option: str, words: str, model: Path, tmp_path: Path) -> None:
+    result = meson("setup", tmp_path / "build", f"-Dmodel={model}", option)
+    errors = [line for line in result.stdout.splitlines() if "ERROR: " in line]
+    assert result.returncode != 0 and len(errors) == 1 and words in errors[0], result.stdout
+    assert "usage: " not in result.stdout
+
+
 def test_another_option_bakes_anew(model: Path, tmp_path: Path) -> None:
     """Though no file has changed."""
     build = tmp_path / "b"
