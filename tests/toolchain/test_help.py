@@ -86,7 +86,25 @@ def test_every_option_is_told(tool: str) -> None:
     assert options <= set(re.findall(r"--[a-z][a-z-]+", told))
 
 
-def test_the_wrong_shell_hands_over_to_the_right_one(bare: Path) -> None:
-    for tool in ("story", "setup", "toolchain", "run-riscv", "fresh"):
-        assert in_bare(bare, "sh", f"tools/{tool}", "--help") == in_bare(bare, f"tools/{tool}", "--help")
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_wrong_shell_hands_over_to_the_right_one(tool: str, bare: Path) -> None:
+    """Also to Python, whose import a shell would take for a program of ImageMagick's."""
+    told = in_bare(bare, f"tools/{tool}", "--help")
+    for shell in ("sh", "bash"):
+        assert in_bare(bare, shell, f"tools/{tool}", "--help") == told
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_link_leads_to_the_tool(tool: str, tmp_path: Path) -> None:
+    """From a folder of a person's own in PATH: a link, also to a link, with a space in its name."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / tool).symlink_to(ROOT / "tools" / tool)
+    (tmp_path / "my own").symlink_to(f"a b/{tool}")
+    told = run(ROOT / "tools" / tool, "--help")
+    for words in ((tmp_path / "a b" / tool,), (tmp_path / "my own",), ("sh", tmp_path / "my own")):
+        linked = run(*words, "--help", cwd=tmp_path)
+        assert (linked.returncode, linked.stderr, linked.stdout) == (0, "", told.stdout), linked
+
+
+def test_what_a_shell_says_of_a_wrong_word(bare: Path) -> None:
     assert "unknown subset" in one_line(run("sh", bare / "tools/setup", "everything"), 2)
