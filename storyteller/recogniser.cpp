@@ -47,14 +47,16 @@ namespace {
 // never said.
 constexpr double kLeastOfAll = -50.0;
 constexpr double kLeastOfBare = -48.0;
-constexpr double kLeastOfPair = -44.0;
+constexpr double kLeastOfPair = -38.0;
 constexpr double kLeastOfLowered = -42.0;
 constexpr double kLeastOfBareLowered = -40.0;
+constexpr double kLeastOfStop = -60.0;  // is to be understood above all
 constexpr double kLeastOfWord = -80.0;
-constexpr int kLongWord = 15;         // frames
-constexpr double kSure = -33.0;       // above it nothing else is tried
-constexpr double kLoweredMore = 6.0;  // is what a lowered one has to be better by
-constexpr double kNone = -1000.0;     // is the score of nothing
+constexpr double kLeastOfSilence = -50.0;  // lower is speech that the grammar has no words for
+constexpr int kLong = 15;                  // frames
+constexpr double kSure = -33.0;            // above it nothing else is tried
+constexpr double kLoweredMore = 6.0;       // is what a lowered one has to be better by
+constexpr double kNone = -1000.0;          // is the score of nothing
 
 /// Says how a child's voice is lowered to a grown-up's, for whom the acoustic model was made: it is heard as if it were
 /// recorded at so much less of its rate.
@@ -95,21 +97,25 @@ struct Guess {
     std::string words;
     double score = kNone;  // is that of all frames of words, a frame
     double worst = 0.0;    // is that of the long words
+    double silence = 0.0;  // is that of the worst long silence
 
     [[nodiscard]] bool has(const char* phrase) const { return words.find(phrase) != std::string::npos; }
 
     /// Tells whether it was said. A grammar makes words of any sound; those that were said are near to the best that
     /// the acoustic model could make of each hundredth of a second, whatever the grammar says. Lowered, many a sentence
-    /// sounds like two topics.
+    /// sounds like two topics. What stands beside a wish must be silent: only "stop" is heard with any words around it.
     [[nodiscard]] bool is_likely(bool lowered) const {
         const std::optional<Wish> wish = understand(words);
         const bool asks = has("story") || has("about ") || (wish && wish->command);
         const bool pair = has(" and ") || has(" named ") || has(" called ");
-        const double least = lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
-                             : asks  ? kLeastOfAll
-                             : pair  ? kLeastOfPair
-                                     : kLeastOfBare;
-        return score > least && worst > kLeastOfWord && (asks || !pair || !lowered);
+        const bool stop = wish && wish->command == Command::kStop;
+        const double least = stop      ? kLeastOfStop
+                             : lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
+                             : asks    ? kLeastOfAll
+                             : pair    ? kLeastOfPair
+                                       : kLeastOfBare;
+        return score > least && worst > kLeastOfWord && (silence > kLeastOfSilence || stop) &&
+               (asks || !pair || !lowered);
     }
 };
 
@@ -217,14 +223,13 @@ private:
             ps_seg_frames(word, &first, &last);
             ps_seg_prob(word, &acoustic, &language, &backoff);
             const char* const name = ps_seg_word(word);
-            if (*name == '<' || *name == '(' || *name == '[') {
-                continue;  // silence and noise are no words
-            }
+            const bool silent = *name == '<' || *name == '(' || *name == '[';  // silence and noise are no words
             const int length = last - first + 1;
-            frames += length;
-            total += acoustic;
-            found.worst =
-                length < kLongWord ? found.worst : std::min(found.worst, static_cast<double>(acoustic) / length);
+            frames += silent ? 0 : length;
+            total += silent ? 0 : acoustic;
+            if (double& least = silent ? found.silence : found.worst; length >= kLong) {
+                least = std::min(least, static_cast<double>(acoustic) / length);
+            }
         }
         if (frames > 0) {
             found.words = words;

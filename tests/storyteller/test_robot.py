@@ -43,6 +43,18 @@ def test_what_is_no_wish_is_seldom_taken_for_one(tmp_path: Path) -> None:
     assert len(list(hearing.taken_for_wishes("slt", tmp_path, hearing.SENTENCES[::17]))) <= 1
 
 
+def test_a_wish_within_other_words_is_none(tmp_path: Path) -> None:
+    """A part of these is said like a wish, "that man" like "that one again"; the rest is no silence."""
+    assert not list(hearing.taken_for_wishes("awb", tmp_path, hearing.SENTENCES[63:80:4]))
+
+
+@pytest.mark.parametrize("voice", hearing.VOICES)
+def test_stop_is_understood(voice: str, tmp_path: Path) -> None:
+    for text in ("stop", "stop it please"):
+        heard = hearing.hear([text], voice, hearing.CONDITIONS["quiet"], tmp_path)
+        assert "stop" in heard[0].words and heard[0].lines.endswith("good night\n"), (text, heard)
+
+
 def test_a_said_wish_becomes_a_spoken_story(tell: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     recording = record(tmp_path / "wish.wav", 0.5, said(f"tell me a story about {HERO}", "slt", tmp_path), 1.5)
     result = tell("--mic-wav", recording, "--wav", tmp_path / "story.wav", "-s", "3")
