@@ -81,7 +81,7 @@ def page(run: Run, system: Sequence[tuple[str, str]], timed: bool, program: Path
             failures.append(f"- `{' '.join(arguments)}` first differs in the bytes {at} to {at + PIECE - 1}\n")
     passed = len(told) - len(failures)
     regression = f"{passed} of {len(told)} stories are llama2.c's, {100 * passed / len(told):.1f} %" if told else (
-        "no stories are kept of this checkpoint: python3 -m benchmarks.contest MODEL makes them")  # fmt: skip
+        "no stories are kept of this checkpoint: /usr/bin/python3 -m benchmarks.contest MODEL makes them")  # fmt: skip
     rows = [
         ("what", "found"),
         ("model", " ".join(re.findall(r"^(?:model|target) +(.+)", info, re.M))),

@@ -26,7 +26,10 @@ def remove_left_over(out: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_output(out: Path) -> Iterator[BinaryIO]:
-    """Opens a file that becomes `out` when the block ends well, and vanishes when it doesn't. BakeError 74 on I/O errors."""
+    """Opens a file that becomes `out`, or what that is a link to, when the block ends well, and vanishes when it doesn't. BakeError 74
+    on I/O errors."""
+    if out.is_symlink():
+        out = Path(os.path.realpath(out))
     if out.exists() and not out.is_file():
         raise BakeError(f"{out}: expected a file name to write to, found a directory or device", USAGE)
     remove_left_over(out)

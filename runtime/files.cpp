@@ -53,21 +53,6 @@ void replace_unfinished(const char* from, const char* to) {
     }
 }
 
-/// Finds the file that a path stands for: through symbolic links, also to one that is not there yet.
-std::string followed(std::string path) {
-    constexpr int kMostLinks = 40;  // is Linux's own limit
-    for (int i = 0; i < kMostLinks; ++i) {
-        char link[4096];
-        const ssize_t size = ::readlink(path.c_str(), link, sizeof link);
-        if (size <= 0 || size == static_cast<ssize_t>(sizeof link)) {
-            break;  // it is no symbolic link
-        }
-        const std::size_t folder = link[0] == '/' ? 0 : path.rfind('/') + 1;
-        path.replace(folder, std::string::npos, link, static_cast<std::size_t>(size));
-    }
-    return path;
-}
-
 }  // namespace
 
 std::string executable_folder() {
@@ -83,6 +68,25 @@ std::string executable_folder() {
     }
     const std::string_view view(path, static_cast<std::size_t>(size));
     return std::string(view.substr(0, view.rfind('/') + 1));
+}
+
+std::string followed(std::string path) {
+    constexpr int kMostLinks = 40;  // is Linux's own limit
+    for (int i = 0; i < kMostLinks; ++i) {
+        char link[4096];
+        const ssize_t size = ::readlink(path.c_str(), link, sizeof link);
+        if (size <= 0 || size == static_cast<ssize_t>(sizeof link)) {
+            break;  // it is no symbolic link
+        }
+        const std::size_t folder = link[0] == '/' ? 0 : path.rfind('/') + 1;
+        path.replace(folder, std::string::npos, link, static_cast<std::size_t>(size));
+    }
+    return path;
+}
+
+bool is_special(const std::string& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
 }
 
 int write_all(int fd, std::span<const std::byte> bytes) {
@@ -189,8 +193,7 @@ Result<std::string> read_text(const std::string& path, const char* what, std::si
 }
 
 Result<OutputFile> OutputFile::create(const std::string& path) {
-    struct stat status {};
-    const bool special = ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+    const bool special = is_special(path);
     const std::string target = special ? path : followed(path);
     Name temporary;
     if (!special) {

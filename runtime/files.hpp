@@ -20,6 +20,13 @@ std::string executable_folder();
 /// failure.
 int write_all(int fd, std::span<const std::byte> bytes);
 
+/// Finds the file that a path stands for: through symbolic links, also to one that is not there yet.
+std::string followed(std::string path);
+
+/// Tells whether there is something at a path that is no regular file, and may not be replaced by one: a device, a
+/// pipe, a folder.
+bool is_special(const std::string& path);
+
 /// Reads a file that is open.
 class InputFile {
 public:

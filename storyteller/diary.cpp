@@ -51,6 +51,9 @@ Result<std::optional<Remembered>> read_diary(const std::string& path) {
     if (::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
         return std::optional<Remembered>();
     }
+    if (is_special(path)) {  // of which a pipe would be waited for
+        return failure(kExitMissingFile, "memory %s: cannot be read: not a file", path.c_str());
+    }
     const Result<std::string> file = read_text(path, "memory", kMaxFile);
     if (!file) {
         return file.failure();
@@ -78,7 +81,11 @@ std::optional<Failure> write_diary(const std::string& path, const Remembered& re
             std::to_string(remembered.length) + "\nday " + std::to_string(remembered.day) + "\nstories " +
             std::to_string(remembered.stories) + "\n";
     text += kEnd;
-    const std::string beside = path + ".new";  // of a fixed name: what a power cut has left is written over
+    if (is_special(path)) {
+        return failure(kExitIo, "%s: cannot be written: not a file", path.c_str());
+    }
+    const std::string target = followed(path);
+    const std::string beside = target + ".new";  // of a fixed name: what a power cut has left is written over
     Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!file) {
         return io_failure(path, errno);
@@ -87,13 +94,13 @@ std::optional<Failure> write_diary(const std::string& path, const Remembered& re
     error = error == 0 && ::fsync(file.get()) != 0 ? errno : error;
     const int fd = file.release();
     error = ::close(fd) != 0 && error == 0 ? errno : error;
-    error = error == 0 && ::rename(beside.c_str(), path.c_str()) != 0 ? errno : error;
+    error = error == 0 && ::rename(beside.c_str(), target.c_str()) != 0 ? errno : error;
     if (error != 0) {
         ::unlink(beside.c_str());
         return io_failure(path, error);
     }
-    const std::size_t slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    const std::size_t slash = target.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : target.substr(0, slash);
     if (const Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); directory) {
         ::fsync(directory.get());  // has the new name reach the card too, where the file system needs it
     }

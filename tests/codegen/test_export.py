@@ -309,6 +309,20 @@ def test_float32_under_the_name_of_int8_is_warned_of(
     assert len(before) == warned and all("for int8 add --format v2" in line for line in before)
 
 
+def test_of_a_link_the_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/out.bin")
+    for _ in range(2):  # which is not there yet, and is
+        with atomic_output(tmp_path / "link") as file:
+            file.write(b"whole")
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "folder/out.bin").read_bytes() == b"whole"
+        assert [path.name for path in tmp_path.rglob("*.part")] == []
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(BakeError, match="found a directory or device"), atomic_output(tmp_path / "null"):
+        pass
+    assert Path("/dev/null").is_char_device()
+
+
 def test_what_is_overwritten_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.bin"
     for place in ("", ", in place of a file of 4 bytes"):

@@ -1,6 +1,7 @@
 // A family's rules, its day, and what the robot remembers.
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -233,6 +234,18 @@ TEST(Diary, IsReadBackAndNoPartOfIt) {
         const Result<std::optional<Remembered>> cut = read_diary(path);
         EXPECT_TRUE(cut && !*cut) << size;
     }
+    std::filesystem::create_symlink("memory",
+                                    folder / "link");  // is written through, to what is there and what is not yet
+    for (int seed = 1; seed < 3; ++seed) {
+        EXPECT_FALSE(write_diary(folder / "link", {"a cat", static_cast<std::uint64_t>(seed), 0, 0, 0}));
+        EXPECT_EQ((**read_diary(path)).seed, seed);
+        EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+        std::filesystem::remove(path);
+    }
+    ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);  // stands for devices too: nothing is put in their place
+    EXPECT_EQ(write_diary(folder / "pipe", {})->exit_code, 74);
+    EXPECT_EQ(read_diary(folder / "pipe").failure().exit_code, 66);
+    EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
     EXPECT_EQ(write_diary("/nonexistent/memory", {})->exit_code, 74);
     EXPECT_EQ(read_diary(folder).failure().exit_code, 66) << "a folder";
     std::filesystem::remove_all(folder);
