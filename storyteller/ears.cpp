@@ -91,9 +91,9 @@ Result<Microphone*> Ears::start(std::optional<Microphone>& started) {
 void Ears::begin(Recogniser::For what, std::span<const std::int16_t> before) {
     after_.clear();
     recogniser_->begin(what);
-    // A wake word is found only with what surrounds it, and better in noise as it is: PocketSphinx lowers that too.
+    denoiser_.emplace(before);
+    // A wake word is found only with what surrounds it.
     const bool whole = what == Recogniser::For::kWakeWord;
-    denoiser_.emplace(whole ? std::span<const std::int16_t>() : before);
     heard_after_ = whole ? kSilence : kHeardAfter;
     recogniser_->hear(denoiser_->filter(whole ? before : before.last(std::min(before.size(), kHeardBefore))));
 }

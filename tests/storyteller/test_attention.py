@@ -81,9 +81,10 @@ def test_wake_words_that_stories_say(tmp_path: Path) -> None:
         assert len(warned) == (words in told) and all(f'"{words}"' in line for line in warned), (words, warned)
 
 
-@pytest.mark.parametrize("condition", ["quiet", "noise 20 dB"])
-def test_every_voice_wakes_it(condition: str, tmp_path: Path) -> None:
-    assert not list(hearing.missed_wakes(hearing.VOICES, hearing.WAKE_WORDS[:2], condition, tmp_path))
+@pytest.mark.parametrize(("condition", "most"), [("quiet", 0), ("noise 20 dB", 0), ("noise 10 dB", 1)])
+def test_every_voice_wakes_it(condition: str, most: int, tmp_path: Path) -> None:
+    missed = list(hearing.missed_wakes(hearing.VOICES, hearing.WAKE_WORDS[:2], condition, tmp_path))
+    assert len(missed) <= most, missed
 
 
 def test_the_lamp_tells_listening_from_waiting(tmp_path: Path) -> None:
