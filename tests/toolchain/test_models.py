@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             begin = int(asked.removeprefix("bytes=").removesuffix("-"))
             status, headers = 206, headers | {"Content-Range": f"bytes {begin}-{len(body) - 1}/{len(body)}"}
             body = body[begin:]
-        self.send_response(status)
+        self.send_response(status, headers.pop("Reason", None))
         length = headers.pop("Cut", None) or len(body)
         for name, value in ({"Content-Type": "application/octet-stream", "Content-Length": str(length)} | headers).items():
             self.send_header(name, value)
@@ -133,10 +133,20 @@ def test_a_file_that_was_changed_or_cut_is_fetched_again(models: ModuleType, tmp
         assert (tmp_path / "model.bin").read_bytes() == DATA
 
 
+@pytest.mark.parametrize("length", ["many", "-5", "", "5, 5", "\u00b2"])
+def test_a_length_that_is_none(length: str, models: ModuleType, server: Server, tmp_path: Path) -> None:
+    """The file's own counts then."""
+    server.paths["/a/model.bin"] = (200, {"Content-Length": length}, DATA, False)
+    assert models.main(["one", "--to", str(tmp_path)]) == 0
+    assert (tmp_path / "model.bin").read_bytes() == DATA
+
+
 @pytest.mark.parametrize(("answer", "code", "words"), [
     ((200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>log in</html>", False), 69, "found a web page (text/html)"),
     ((404, {}, b"", False), 69, "answers 404"),
     ((503, {}, b"", False), 69, "answers 503"),
+    ((503, {"Reason": "\x1b[2J gone \x9b"}, b"", False), 69, "answers 503 ?[2J gone ?;"),
+    ((200, {"Content-Type": "text/html\x1b[2J"}, b"", False), 65, "expected 256000 bytes, the server says 0"),
     ((302, {"Location": "/a/model.bin"}, b"", False), 69, "302"),
     ((200, {}, DATA[:-1], False), 65, "expected 256000 bytes, the server says 255999"),
     ((200, {}, DATA[:-1] + b"\0", False), 65, "expected a SHA-256 of "),
