@@ -305,8 +305,10 @@ def test_too_little_memory_is_71(binary: str) -> None:
 @pytest.mark.usefixtures("not_sanitized")
 def test_threads_that_the_system_does_not_give(binary: str, info: dict[str, str]) -> None:
     """Room for the program and one stack or two of eight: the same story, with as many as there are."""
-    if int(info["threads at most"]) == 1 or os.environ.get("STORYBAKE_RUN"):
-        pytest.skip("this program was built for one thread, or runs in an emulator, whose memory is more than the program's")
+    if info["threads at most"] == "1":
+        pytest.skip("built for one thread: there is none to start")
+    if b"__kmp_" in Path(binary).read_bytes():
+        pytest.skip("LLVM's OpenMP needs more memory before it is asked for a thread, and ends without it")
     words = [binary, "-n", "9", "-s", "1", "--threads", "2"]
     whole, codes, told = run(*words).stdout, set(), b""
     for megabytes in range(8, 400, 4):

@@ -229,7 +229,7 @@ def test_two_at_once() -> None:
 def test_threads_that_can_not_be_started(tmp_path: Path) -> None:
     """The memory for a story's voice, and not for the threads that say it: one line, and no part of a file."""
     codes = set()
-    for megabytes in range(24, 120, 4):
+    for megabytes in range(24, 800, 4):
         limit = megabytes << 20
         result = tell(
             on_this_machine(), "--wish", "a dragon", "--max-sentences", "1", "--wav", tmp_path / "said.wav", "-s", "1",
