@@ -208,6 +208,14 @@ def test_the_program_of_the_image_tells(variable: str, runner: list[Path], image
     assert "no acoustic model" not in info.stdout and info.returncode == 0, "it has its ears beside it"
 
 
+def test_names_that_begin_with_a_dash(build: Path, tmp_path: Path) -> None:
+    build.rename(tmp_path / "-b")
+    (tmp_path / "-card").mkdir()
+    made = subprocess.run([CARD, "-card", "-b"], cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert made.returncode == 0 and "./-card: has the storyteller" in made.stdout, made
+    assert {path.name for path in (tmp_path / "-card").iterdir()} == {"storyteller.sum", "storyteller.tar", "storyteller.txt"}
+
+
 def test_a_program_of_another_machine_is_named(build: Path, tmp_path: Path) -> None:
     """It would not start, or a shell would read it as a script; one that is a script, or a RISC-V program, is for the board."""
     boot = tmp_path / "boot"
