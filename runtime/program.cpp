@@ -46,11 +46,14 @@ void lost_page(int signal, siginfo_t* info, void* /*context*/) {
     std::_Exit(kExitNoMemory);
 }
 
+std::terminate_handler usual_end = nullptr;  // tells what the exception was
+
 /// Ends the process for an exception: a thread can't be started, which the library tells in no other way. Any other is
 /// a defect of the program, which dies of it.
 [[noreturn]] void no_thread() {
     const std::type_info* const type = abi::__cxa_current_exception_type();
     if (type == nullptr || *type != typeid(std::system_error)) {
+        usual_end();
         std::abort();
     }
     discard_unfinished_files();
@@ -87,7 +90,7 @@ void prepare_process(const char* name) {
     fill_standard_descriptors();
     std::atexit(discard_unfinished_files);  // or a library that ends the process, as Flite does, would leave them
     std::set_new_handler(out_of_memory);
-    std::set_terminate(no_thread);
+    usual_end = std::set_terminate(no_thread);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
     struct sigaction action {};
