@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from codegen.memory import MB, memory_of
 from codegen.plan import Plan
 from codegen.templating import thousands as n
-from storyteller.phrases import friends
+from storyteller.phrases import ARTICLES, friends
 
 # Count what was measured on the Duo's program, all of its pages (tests/storyteller/programs.py), and a
 # little more. A voice: its tables, a sentence of 200 letters at its own speed, which is the longest, and 16 s that wait for
@@ -23,7 +23,7 @@ ACOUSTIC_MODEL_BYTES = 6_610_000
 
 def decoder_bytes(topics: Sequence[str]) -> int:
     """Counts what hearing takes beside the acoustic model."""
-    words = [sum(len(topic.split()) for topic in some) for some in (topics, friends(topics))]
+    words = [sum(len(topic.split()) - topic.startswith(ARTICLES) for topic in some) for some in (topics, friends(topics))]
     return DECODER_BYTES + TOPIC_WORD_BYTES * words[0] + FRIEND_WORD_BYTES * words[1]
 
 

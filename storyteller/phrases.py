@@ -43,7 +43,9 @@ NAMES = (
 )  # fmt: skip
 
 # Limits the topics that may be heard behind "and".
-MAX_FRIENDS = 100
+MAX_FRIENDS = 140
+
+ARTICLES = ("a ", "an ", "the ")
 
 # Stand at either end of what somebody says, and mean nothing.
 POLITE = ("please", "now", "then", "okay", "yes", "hey", "hello", "hi", "robot", "well", "thanks", "so", "and", "um", "uh")
@@ -112,6 +114,17 @@ def any_of(phrases: Iterable[str]) -> str:
     return choice({phrase: OFTEN.get(phrase, 1) for phrase in phrases if phrase not in UNHEARD})
 
 
+def any_topic(topics: Sequence[str]) -> str:
+    """Writes one of some topics, as any_of() does, but those with an article share it: a board pays for each word that may come."""
+    total = sum(OFTEN.get(topic, 1) for topic in topics)
+    found: dict[str, list[str]] = {}
+    for topic in topics:
+        article = next((article for article in ARTICLES if topic.startswith(article)), "")
+        found.setdefault(article, []).append(f"/{weight(OFTEN.get(topic, 1) / total)}/ {topic.removeprefix(article)}")
+    groups = [f"{article}({' | '.join(words)})" for article, words in found.items()]
+    return f"({' | '.join(groups)})"
+
+
 def grammar(topics: tuple[str, ...]) -> list[str]:
     """Returns the lines of the grammar, in JSGF, but for the names, which the program adds: <name> = tom | lily;
 
@@ -136,8 +149,8 @@ def grammar(topics: tuple[str, ...]) -> list[str]:
         f"<asked> = {choice({'<ask>': 3, '<NULL>': 1})} <what>;",
         f"<called> = (/{weight(1 / len(NAMES))}/ <NULL>) <name>;",
         f"<more> = {choice(more)};",
-        *([f"<friend> = {any_of(some)};"] if some else []),
-        f"<topic> = {any_of(topics)};",
+        *([f"<friend> = {any_topic(some)};"] if some else []),
+        f"<topic> = {any_topic(topics)};",
         f"<command> = {choice({'<told>': 1, '<NULL>': 3})} {any_of(words for words, _ in COMMANDS)};",
         f"<told> = {choice({'tell me': 3, 'can you tell me': 1})};",
     ]
