@@ -53,7 +53,8 @@ constexpr double kLeastOfBareLowered = -40.0;
 constexpr double kLeastOfStop = -60.0;  // is to be understood above all
 constexpr double kLeastOfWord = -80.0;
 constexpr double kLeastOfSilence = -50.0;  // lower is speech that the grammar has no words for
-constexpr int kLong = 15;                  // frames
+constexpr int kLongWord = 15;              // frames
+constexpr int kLongSilence = 30;           // a shorter one ends a word, over noise badly
 constexpr double kSure = -33.0;            // above it nothing else is tried
 constexpr double kLoweredMore = 6.0;       // is what a lowered one has to be better by
 constexpr double kNone = -1000.0;          // is the score of nothing
@@ -227,7 +228,7 @@ private:
             const int length = last - first + 1;
             frames += silent ? 0 : length;
             total += silent ? 0 : acoustic;
-            if (double& least = silent ? found.silence : found.worst; length >= kLong) {
+            if (double& least = silent ? found.silence : found.worst; length >= (silent ? kLongSilence : kLongWord)) {
                 least = std::min(least, static_cast<double>(acoustic) / length);
             }
         }
