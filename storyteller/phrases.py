@@ -116,12 +116,16 @@ def any_of(phrases: Iterable[str]) -> str:
 
 def any_topic(topics: Sequence[str]) -> str:
     """Writes one of some topics, as any_of() does, but those with an article share it: a board pays for each word that may come."""
-    total = sum(OFTEN.get(topic, 1) for topic in topics)
-    found: dict[str, list[str]] = {}
-    for topic in topics:
-        article = next((article for article in ARTICLES if topic.startswith(article)), "")
-        found.setdefault(article, []).append(f"/{weight(OFTEN.get(topic, 1) / total)}/ {topic.removeprefix(article)}")
-    groups = [f"{article}({' | '.join(words)})" for article, words in found.items()]
+    shares = {topic: OFTEN.get(topic, 1) for topic in topics}
+    groups = []
+    for article in (*ARTICLES, ""):
+        found = {topic: share for topic, share in shares.items() if topic.startswith(article or ARTICLES) == bool(article)}
+        if not found:
+            continue
+        # Weigh at the article as much as can be: a search that learns it late follows too many.
+        most = max(found.values()) if article else sum(shares.values())
+        words = " | ".join(f"/{weight(share / most)}/ {topic.removeprefix(article)}" for topic, share in found.items())
+        groups.append(f"/{weight(most / sum(shares.values()))}/ {article}({words})" if article else words)
     return f"({' | '.join(groups)})"
 
 
