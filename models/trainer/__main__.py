@@ -7,7 +7,9 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from codegen.command import run_command
 from codegen.errors import IO, BakeError
@@ -23,13 +25,42 @@ VOCAB_SIZE = 2048
 TOKENIZER_STORIES = 20_000
 UNAVAILABLE = 69
 SELF_TEST = 70
+Number = TypeVar("Number", int, float)
 
 
 def not_negative(text: str) -> float:
     """Reads a number from 0 on, for argparse."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0 on")
+    return _number(text, float, 0, "a number from 0 on")
+
+
+def positive(text: str) -> float:
+    """Reads a number above 0, for argparse."""
+    return _number(text, float, math.ulp(0), "a number above 0")
+
+
+def count(text: str) -> int:
+    """Reads a whole number from 0 on, for argparse."""
+    return _number(text, int, 0, "a whole number from 0 on")
+
+
+def one_or_more(text: str) -> int:
+    """Reads a whole number from 1 on, for argparse."""
+    return _number(text, int, 1, "a whole number from 1 on")
+
+
+def rates(text: str) -> list[float]:
+    """Reads numbers above 0 with commas between them, for argparse."""
+    return [positive(rate) for rate in text.split(",")]
+
+
+def _number(text: str, kind: Callable[[str], Number], least: float, expected: str) -> Number:
+    """Reads a number of that kind; NaN and infinity are none.  Raises ArgumentTypeError for others than expected."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind("-1")
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
     return value
 
 
@@ -50,30 +81,30 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, default=ROOT / "models", metavar="DIR", help="finished files (default: models)")
     made.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="begin with the weights and the tokenizer "
                       "of a model file; its dimensions count")  # fmt: skip
-    made.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of stories and weights (default: %(default)s)")
-    made.add_argument("--steps", type=int, default=default.steps, metavar="N", help="default: %(default)s")
-    made.add_argument("--decay", type=int, metavar="N", help="last steps, over which the rate falls to 0 (default: a quarter)")
-    made.add_argument("--warmup", type=int, default=default.warmup, metavar="N", help="first steps, over which it rises "
+    made.add_argument("--seed", type=count, default=default.seed, metavar="N", help="of stories and weights (default: %(default)s)")
+    made.add_argument("--steps", type=one_or_more, default=default.steps, metavar="N", help="default: %(default)s")
+    made.add_argument("--decay", type=count, metavar="N", help="last steps, over which the rate falls to 0 (default: a quarter)")
+    made.add_argument("--warmup", type=count, default=default.warmup, metavar="N", help="first steps, over which it rises "
                       "(default: %(default)s)")  # fmt: skip
-    made.add_argument("--batch", type=int, default=default.batch, metavar="N", help="stories a step (default: %(default)s)")
-    made.add_argument("--peak", type=float, default=default.peak, metavar="RATE", help="learning rate (default: %(default)s)")
+    made.add_argument("--batch", type=one_or_more, default=default.batch, metavar="N", help="stories a step (default: %(default)s)")
+    made.add_argument("--peak", type=positive, default=default.peak, metavar="RATE", help="learning rate (default: %(default)s)")
     for name, what in (("dim", "width"), ("hidden", "hidden width"), ("layers", "layers"), ("heads", "heads"),
                        ("kv-heads", "key/value heads"), ("context", "positions")):  # fmt: skip
-        made.add_argument(f"--{name}", type=int, metavar="N", help=f"{what} (default: that of the shipped model)")
+        made.add_argument(f"--{name}", type=one_or_more, metavar="N", help=f"{what} (default: that of the shipped model)")
     made.add_argument("--weight-decay", type=not_negative, default=default.weight_decay, metavar="D", help="AdamW's, of "
                       "matrices (default: %(default)s)")  # fmt: skip
-    made.add_argument("--vocabulary", type=int, default=VOCAB_SIZE, metavar="N", help="pieces (default: %(default)s)")
+    made.add_argument("--vocabulary", type=one_or_more, default=VOCAB_SIZE, metavar="N", help="pieces (default: %(default)s)")
     made.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.bin of --vocabulary pieces, instead of "
                       "learning one")  # fmt: skip
-    made.add_argument("--threads", type=int, default=1, metavar="N", help="threads on a processor (default: %(default)s)")
+    made.add_argument("--threads", type=one_or_more, default=1, metavar="N", help="threads on a processor (default: %(default)s)")
     made.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default: a GPU if PyTorch sees one)")
     made.add_argument("--plain", action="store_true", help="do without the steps that a C++ compiler fuses")
     action = made.add_mutually_exclusive_group()
-    action.add_argument("--print", type=int, metavar="N", help="print N stories with their prompts and stop")
-    action.add_argument("--print-held-out", type=int, metavar="N", help="print N stories that the run never learns and stop")
-    action.add_argument("--sweep", metavar="RATES", help="compare peak rates, such as 2e-3,4e-3, on --tokens each, and stop")
+    action.add_argument("--print", type=count, metavar="N", help="print N stories with their prompts and stop")
+    action.add_argument("--print-held-out", type=count, metavar="N", help="print N stories that the run never learns and stop")
+    action.add_argument("--sweep", type=rates, metavar="RATES", help="compare peak rates, such as 2e-3,4e-3, on --tokens each, and stop")
     action.add_argument("--export", action="store_true", help="write the files from the state as it is and stop")
-    made.add_argument("--tokens", type=float, default=5e6, metavar="N", help="of a rate in --sweep (default: %(default)g)")
+    made.add_argument("--tokens", type=positive, default=5e6, metavar="N", help="of a rate in --sweep (default: %(default)g)")
     return made
 
 
@@ -112,12 +143,12 @@ def pick_device(name: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Does what the command line asks for."""
-    count = args.print or args.print_held_out
-    if count is not None:
-        seed = args.seed + (data.HELD_OUT_SEED if args.print_held_out else 0)
-        for index in range(count):
-            document = engine.document(seed, index)
-            print(document.story if args.print_held_out else document.text, end="\n\n")
+    held_out = args.print_held_out is not None
+    shown = args.print_held_out if held_out else args.print
+    if shown is not None:
+        for index in range(shown):
+            document = engine.document(args.seed + (data.HELD_OUT_SEED if held_out else 0), index)
+            print(document.story if held_out else document.text, end="\n\n")
         return 0
     try:
         from models.trainer import loop, ship
@@ -141,8 +172,7 @@ def run(args: argparse.Namespace) -> int:
     decay = args.steps // 4 if args.decay is None else args.decay
     wanted = data.Run(args.seed, args.batch, args.steps, args.warmup, decay, args.peak, weight_decay=args.weight_decay)
     if args.sweep is not None:
-        rates = [float(rate) for rate in args.sweep.split(",")]
-        found = loop.sweep(wanted, config, material, rates, int(args.tokens), args.work, device, args.threads)
+        found = loop.sweep(wanted, config, material, args.sweep, int(args.tokens), args.work, device, args.threads)
         print("\n".join(f"{peak:g} {loss:.4f}" for peak, loss in found))
         return 0
     trainer = loop.Trainer(wanted, config, material, args.work, device, args.threads, args.plain)
@@ -183,7 +213,7 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         message, code = str(error), 65
     except OSError as error:
-        if args.print or args.print_held_out:  # writes to standard output alone
+        if args.print is not None or args.print_held_out is not None:  # writes to standard output alone
             raise
         message, code = f"{error.filename or args.work}: can't be written: {error.strerror}; what was saved before stays", IO
     except KeyboardInterrupt:

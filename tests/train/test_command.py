@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,3 +33,15 @@ def test_stories_are_printed() -> None:
 def test_usage() -> None:
     done = train("--print", "3", "--export")
     assert done.returncode == 2 and "not allowed with" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--steps", "0"), ("--batch", "-8"), ("--threads", "two"), ("--peak", "nan"), ("--peak", "0"), ("--sweep", "x"), ("--sweep", "2e-3,"),
+     ("--tokens", "inf"), ("--layers", "0"), ("--print", "-1"), ("--decay", "1.5"), ("--weight-decay", "-1")],
+)  # fmt: skip
+def test_a_number_that_is_none_is_refused_before_anything_begins(arguments: tuple[str, str], tmp_path: Path) -> None:
+    done = train(*arguments, "--work", str(tmp_path / "work"))
+    error = done.stderr.splitlines()[-1]
+    assert (done.returncode, done.stdout) == (2, "") and "expected" in error and arguments[0] in error, done
+    assert not (tmp_path / "work").exists()
