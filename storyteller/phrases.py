@@ -43,7 +43,7 @@ NAMES = (
 )  # fmt: skip
 
 # Limits the topics that may be heard behind "and".
-MAX_FRIENDS = 140
+MAX_FRIENDS = 240
 
 ARTICLES = ("a ", "an ", "the ")
 

@@ -213,7 +213,7 @@ def test_another_model_in_the_same_file_is_baked(build: Path, model: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words", "code"),
     (
-        (("-Dmodel=",), "without config.json", 66),
+        (("-Dmodel=docs",), "without config.json", 66),
         (("-Dmodel=no/such.bin",), "no such file", 66),
         (("-Dmodel={short}",), "at least 28 bytes", 65),
         (("-Dmodel={model}", "-Dtarget=nonsense"), "expected native or one of", 2),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,7 +87,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / path.name).symlink_to(path)
     (folder / "tools").mkdir()
     for name in ("story", "help.sh"):
-        (folder / "tools" / name).symlink_to(ROOT / "tools" / name)
+        shutil.copy(ROOT / "tools" / name, folder / "tools")  # by a link it would find the checkout that is linked to
     setup = folder / "tools" / "setup"
     setup.write_text("#!/bin/sh\n")
     setup.chmod(0o755)

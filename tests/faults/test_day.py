@@ -104,7 +104,7 @@ def test_a_clock_that_jumps_makes_no_new_day_but_forward(robot: Robot) -> None:
     noon = FIRST + 10 * DAY + 12 * HOUR
     robot.set(noon, MINUTE)
     assert [robot.wish() for _ in range(4)] == [TOLD, TOLD, TOLD, NO_MORE]
-    for hours, answer in ((-5, NO_MORE), (-13, QUIET), (-24, NO_MORE), (-10 * 24, NO_MORE), (1, NO_MORE), (9, QUIET), (1, NO_MORE)):
+    for hours, answer in ((-5, NO_MORE), (-13, QUIET), (-24, NO_MORE), (1, NO_MORE), (9, QUIET), (1, NO_MORE)):
         robot.set(noon + hours * HOUR, MINUTE)
         assert robot.wish() == answer, hours
     robot.set(noon + 40 * DAY, MINUTE)

@@ -75,7 +75,7 @@ def test_wake_words_that_are_none(words: str, message: str) -> None:
 def test_wake_words_that_stories_say(tmp_path: Path) -> None:
     """Are warned of in one line; by what the model expects, so that a model of other stories warns of others."""
     silence = record(tmp_path / "silence.wav", 0.5)
-    told = ("once upon a time", "one sunny day", "in the forest")
+    told = ("once upon a time", "one sunny day", "a long time ago")
     for words in (*told, *hearing.WAKE_WORDS):
         warned = [line for line in listened(silence, "--wake-word", words)[1].splitlines() if "stories say it too" in line]
         assert len(warned) == (words in told) and all(f'"{words}"' in line for line in warned), (words, warned)

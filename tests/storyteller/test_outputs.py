@@ -57,7 +57,8 @@ def test_a_standard_error_that_takes_nothing(whole: bytes, tmp_path: Path) -> No
         path.unlink()
         assert ran(closing, *STORY, "--report", "--wav", path, stderr=stderr) == (0, told, "")
         assert path.read_bytes() == whole
-        for words, code in ((("--nonsense",), 2), (("--wish", "!!!"), 2), (("--mic-command", "false"), 69), (("-z", "/no/such"), 66)):
+        wrong = ((("--nonsense",), 2), (("--mute", "--wish", "!!!"), 2), (("--mic-command", "false"), 69), (("-z", "/no/such"), 66))
+        for words, code in wrong:
             assert ran(closing, *words, stderr=stderr)[0] == code, words
     os.close(into)
     assert ran(">/dev/full 2>&1", *STORY, "--wav", path) == (74, "", "")
