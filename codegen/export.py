@@ -17,8 +17,7 @@ from codegen.byte_level import ByteLevelData
 from codegen.checkpoint import MAGIC, V0_ORDER, V1_HEADER, V1_ORDER
 from codegen.command import run_command
 from codegen.describe import weights_text
-from codegen.errors import INTERRUPTED as INTERRUPTED  # is the trainer's too
-from codegen.errors import USAGE, BakeError
+from codegen.errors import INTERRUPTED, USAGE, BakeError
 from codegen.formats import is_tokenizer, open_model, open_tokenizer
 from codegen.frame import LLAMA2C
 from codegen.model import Model

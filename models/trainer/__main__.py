@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from codegen.command import run_command
-from codegen.errors import IO, BakeError
-from codegen.export import INTERRUPTED
+from codegen.command import listed, run_command
+from codegen.errors import INTERRUPTED, IO, BakeError
 from codegen.formats import open_model
 from codegen.tokenizer import find_tokenizer
 from models import engine
@@ -46,11 +45,6 @@ def count(text: str) -> int:
 def one_or_more(text: str) -> int:
     """Reads a whole number from 1 on, for argparse."""
     return _number(text, int, 1, "a whole number from 1 on")
-
-
-def rates(text: str) -> list[float]:
-    """Reads numbers above 0 with commas between them, for argparse."""
-    return [positive(rate) for rate in text.split(",")]
 
 
 def _number(text: str, kind: Callable[[str], Number], least: float, expected: str) -> Number:
@@ -102,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
     action = made.add_mutually_exclusive_group()
     action.add_argument("--print", type=count, metavar="N", help="print N stories with their prompts and stop")
     action.add_argument("--print-held-out", type=count, metavar="N", help="print N stories that the run never learns and stop")
-    action.add_argument("--sweep", type=rates, metavar="RATES", help="compare peak rates, such as 2e-3,4e-3, on --tokens each, and stop")
+    action.add_argument("--sweep", type=listed(positive), metavar="RATES", help="compare peak rates, such as 2e-3,4e-3, on "
+                        "--tokens each, and stop")  # fmt: skip
     action.add_argument("--export", action="store_true", help="write the files from the state as it is and stop")
     made.add_argument("--tokens", type=positive, default=5e6, metavar="N", help="of a rate in --sweep (default: %(default)g)")
     return made

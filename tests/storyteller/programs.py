@@ -106,6 +106,10 @@ def command(path: Path, text: str) -> str:
     return str(path)
 
 
+TYPED = ("--loop", "--wish", "-", "--mute", "-s", "5")
+TYPE_A_WISH = "type a wish"
+
+
 class Running:
     """A storyteller of this machine, or another one that is named, that runs, with a terminal's lines to type into; what it says is
     in two files."""
@@ -139,6 +143,22 @@ class Running:
         code: int = self.process.wait(timeout=60)
         until(lambda: not members(self.process.pid), lambda: f"processes that are left: {members(self.process.pid)}")
         return code
+
+
+def evening(folder: Path, *lines: str, words: tuple[str | Path, ...] = TYPED, rules: str | bytes | None = None) -> tuple[str, str]:
+    """Types lines to a robot, each when it has answered the one before; what it told and what it said."""
+    path = folder / "rules.txt"
+    if rules is not None:
+        path.write_bytes(rules if isinstance(rules, bytes) else rules.encode())
+        words = (*words, "--rules", path)
+    running = Running(folder, *words)
+    for n, line in enumerate(lines, 1):
+        running.wait_for(TYPE_A_WISH, times=n)
+        running.type(line)
+    if lines:
+        running.wait_for(TYPE_A_WISH, times=len(lines) + 1)
+    assert running.end() == 0, running.text()
+    return running.text("stdout"), running.text()
 
 
 def members(session: int) -> list[str]:

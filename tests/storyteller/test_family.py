@@ -8,26 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import Running, on_this_machine, samples, tell
-
-TYPED = ("--loop", "--wish", "-", "--mute", "-s", "5")
-TYPE_A_WISH = "type a wish"
-
-
-def evening(folder: Path, *lines: str, words: tuple[str | Path, ...] = TYPED, rules: str | bytes | None = None) -> tuple[str, str]:
-    """Types lines to a robot, each when it has answered the one before; what it told and what it said."""
-    path = folder / "rules.txt"
-    if rules is not None:
-        path.write_bytes(rules if isinstance(rules, bytes) else rules.encode())
-        words = (*words, "--rules", path)
-    running = Running(folder, *words)
-    for n, line in enumerate(lines, 1):
-        running.wait_for(TYPE_A_WISH, times=n)
-        running.type(line)
-    if lines:
-        running.wait_for(TYPE_A_WISH, times=len(lines) + 1)
-    assert running.end() == 0, running.text()
-    return running.text("stdout"), running.text()
+from programs import TYPED, TYPE_A_WISH, Running, evening, on_this_machine, samples, tell
 
 
 def test_rules_are_kept(tmp_path: Path) -> None:

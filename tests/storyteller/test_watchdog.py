@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import Running, command, on_this_machine, tell, until
-
-TYPE_A_WISH = "type a wish"
+from programs import TYPE_A_WISH, Running, command, on_this_machine, tell, until
 
 
 def test_a_number_grows_as_long_as_something_comes_of_the_work(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import at_hand
 import programs
 import pytest
-from test_family import evening
 
 from codegen.model import Model
 from codegen.plan import make_plan
@@ -271,7 +270,8 @@ def test_a_story_that_lacks_what_was_wished_for_is_not_told(tmp_path: Path) -> N
     memory = ("--memory", tmp_path / "memory")
     typed = ("--wish", "-", "--loop", *memory)
     assert tell("--wish", wish, "-s", seed, stdin=subprocess.DEVNULL).stdout == stories[best]
-    typed_in_turn = partial(evening, tmp_path, words=("--mute", *typed, "-s", str(seed)))  # a line that comes while it rehearses cuts that
+    # Type each line when the one before is answered: one that comes while it rehearses cuts that.
+    typed_in_turn = partial(programs.evening, tmp_path, words=("--mute", *typed, "-s", str(seed)))
     assert typed_in_turn(wish, "that one again")[0] == 2 * stories[best]
     assert tell(*typed, input="that one again\n").stdout == stories[best]
     other = tell("--wish", wish, "-s", best + 1, stdin=subprocess.DEVNULL).stdout
