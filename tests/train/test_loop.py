@@ -165,8 +165,8 @@ def test_a_tokenizer_is_brought_along(work: Path, tmp_path: Path) -> None:
         (65, "brought.bin: found 800 pieces, the model has 801", "--tokenizer", brought, "--vocabulary", 801),
         (66, "none.bin: no such file", "--tokenizer", tmp_path / "none.bin"),
         (2, "--from brings its own along", "--tokenizer", brought, "--from", work / "tinytales.pt"),
-        (2, "found -1, expected a number from 0 on", "--weight-decay", -1),
-        (2, "found nan, expected a number from 0 on", "--weight-decay", "nan"),
+        (2, "found '-1', expected a number from 0 on", "--weight-decay", -1),
+        (2, "found 'nan', expected a number from 0 on", "--weight-decay", "nan"),
     ):
         refused = train(work, "--steps", 2, *more)
         assert (refused.returncode, said in refused.stderr.splitlines()[-1]) == (code, True), refused.stderr
