@@ -5,6 +5,7 @@ The readers are codegen.formats.byte_level_json and gguf_tokenizer; the layout i
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 import unicodedata
@@ -136,7 +137,8 @@ def _merge(pair: tuple[str, str], ids: dict[str, int], source: str) -> tuple[int
     return ids[left], ids[right], ids[left + right]
 
 
-def char_kinds() -> list[tuple[int, int]]:
+@functools.cache
+def char_kinds() -> tuple[tuple[int, int], ...]:
     """Returns (first code point, kind) of every run of characters of one kind: Unicode's letters (L) and numbers (N) as this
     Python's unicodedata has them, white space as regular expressions have it (White_Space), and all others."""
     spaces = {*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
@@ -144,7 +146,7 @@ def char_kinds() -> list[tuple[int, int]]:
     def kind(code: int) -> int:
         return SPACE if code in spaces else {"L": LETTER, "N": NUMBER}.get(unicodedata.category(chr(code))[0], OTHER)
 
-    return [(next(codes), found) for found, codes in itertools.groupby(range(0x110000), kind)]
+    return tuple((next(codes), found) for found, codes in itertools.groupby(range(0x110000), kind))
 
 
 def bake(data: ByteLevelData) -> bytes:
