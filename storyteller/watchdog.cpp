@@ -42,7 +42,8 @@ std::string named(const std::string& path) {
 Result<std::unique_ptr<Watchdog>> Watchdog::open(const std::string& path) {
     Fd file;
     if (!path.empty()) {
-        file = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+        // Refuses a pipe that nobody reads, on which a robot would wait forever.
+        file = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644));
         if (!file) {
             return Failure{kExitIo, say(Message::kNoWatchdog, {named(path), std::strerror(errno)})};
         }

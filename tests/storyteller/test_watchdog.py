@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -46,12 +45,10 @@ def test_a_robot_that_hangs_shows_no_life(tmp_path: Path) -> None:
 def test_a_device_is_fed_and_stopped(tmp_path: Path) -> None:
     """A pipe takes one number after the other, as /dev/watchdog does, and V as the last."""
     os.mkfifo(tmp_path / "device")
-    taken: list[str] = []
-    reader = threading.Thread(target=lambda: taken.append((tmp_path / "device").read_text()))
-    reader.start()
+    device = os.open(tmp_path / "device", os.O_RDONLY | os.O_NONBLOCK)
     result = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", "--watchdog", tmp_path / "device")
-    reader.join()
-    numbers = taken[0].split()
+    numbers = os.read(device, 65536).decode().split()
+    os.close(device)
     assert result.returncode == 0 and numbers[-1] == "V"
     assert numbers[:-1] == [str(n) for n in range(1, len(numbers))] and len(numbers) > 1
 
@@ -91,5 +88,8 @@ def test_systemd_is_told(tmp_path: Path, abstract: bool) -> None:
 def test_a_watchdog_that_is_not_there(tmp_path: Path) -> None:
     result = tell(on_this_machine(), "--wish", "a story", "--mute", "--watchdog", tmp_path / "none/alive")
     assert result.returncode == 74 and f"--watchdog {tmp_path}/none/alive: can't be written: No such file" in result.stderr
+    os.mkfifo(tmp_path / "nobody reads")
+    waits = tell(on_this_machine(), "--wish", "a story", "--mute", "--watchdog", tmp_path / "nobody reads")
+    assert waits.returncode == 74 and "nobody reads: can't be written: No such device or address" in waits.stderr
     full = tell(on_this_machine(), "--wish", "a story", "--mute", "-n", "8", "--watchdog", "/dev/full")
     assert full.returncode == 0 and full.stdout and full.stderr.count("No space left on device") == 1, full.stderr
