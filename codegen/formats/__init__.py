@@ -145,9 +145,8 @@ def _fit(data: Vocabulary, rows: int | None, source: str, tell: Tell) -> Vocabul
 
 def _check_count(data: Vocabulary, rows: int, source: str, tell: Tell) -> None:
     """Raises BakeError for a tokenizer of another number of pieces than a padded model, or a fine-tune's, may have."""
-    pieces = len(data.pieces)
-    beyond = [at for at in range(rows, pieces) if at not in data.frame.added and at not in data.frame.never]
-    if beyond or pieces < rows - max(rows // 8, 64):
+    pieces, without_a_row = len(data.pieces), {*data.frame.added, *data.frame.never}
+    if any(at not in without_a_row for at in range(rows, pieces)) or pieces < rows - max(rows // 8, 64):
         raise BakeError(
             f"{source}: expected the model's {rows} pieces, found {pieces}; give the tokenizer of this model"
         )

@@ -58,9 +58,9 @@ def first_byte(texts: list[str]) -> int:
 
 
 def _convert(at: int, piece: Piece, first: int, source: str) -> bytes:
-    what = f"{source}: piece {at}: {shown(piece.text)}"
     if piece.kind in (NONE, UNUSED):
         return b""
+    what = f"{source}: piece {at}: {shown(piece.text)}"
     expected: tuple[int, ...] = (BYTE,)
     if not first <= at < first + 256:
         expected = (NORMAL, CONTROL, USER_DEFINED)

@@ -137,6 +137,13 @@ def many_merges(root: Any, merge: Any) -> bytes:
     return json.dumps(root, separators=(",", ":")).encode()
 
 
+def far(root: Any) -> bytes:
+    """A piece whose id is a million from the others', with no piece between."""
+    vocab = root["model"]["vocab"]
+    vocab[next(reversed(vocab))] = 1_000_000
+    return json.dumps(root).encode()
+
+
 def many_tensors(folder: Path) -> Path:
     path = config()(folder)
     entries = {f"t{at}": {"dtype": "F32", "shape": [1], "data_offsets": [4 * at, 4 * at + 4]} for at in range(90_000)}
@@ -172,13 +179,15 @@ FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "denormal constants": (config(rope_theta=5e-324), "rope_theta: expected a number above 0"),
     "merges of the llama kind": (file(many_merges(given.tokenizer_json(TINY), ["a", "b"])), "not made from a SentencePiece model"),
     "merges of the byte-level kind": (file(many_merges(byte_level_files.tokenizer_json(BYTE_LEVEL), "t h")), "found it twice"),
+    "a far piece of the llama kind": (file(far(given.tokenizer_json(TINY))), "512 pieces, found 1000001"),
+    "a far piece of the byte-level kind": (file(far(byte_level_files.tokenizer_json(BYTE_LEVEL))), "512 pieces, found 1000001"),
     "ninety thousand tensors": (many_tensors, "token_embedding_table), found none"),
     "a hundred megabytes of JSON": (large(b'{"a":', 100 << 20), "expected at most 33554432 bytes, found more"),
     "a hundred megabytes of a tokenizer.model": (large(b"\n\2\n\0" * 9, 100 << 20), "expected at most 33554432 bytes, found more"),
     "a hundred megabytes of empty strings": (large(GGUF_STRINGS, 100 << 20), "the file at 104857600; download it again"),
     "a tokenizer of thirty gigabytes": (sparse, "expected at most 67108864 bytes, found more"),
 }
-MEMORY = 200 << 20  # bytes, of which Python and NumPy take 40 million
+MEMORY = 256 << 20  # bytes, of which Python and NumPy take 40 million
 SECONDS = 2.0  # of the processor; 0.9 at most on one of 3 GHz
 MEASURED = """
 import gc, resource, sys
