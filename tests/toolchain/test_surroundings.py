@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,42 @@ def test_fresh_leaves_nothing_of_a_system_that_it_could_not_make(tmp_path: Path)
     assert "has 9000 MB left: expected 10240" in one_line(fresh(tmp_path, "--at", str(at), "trixie"), 74)
     (tmp_path / "file").touch()
     assert "can't make" in one_line(fresh(tmp_path, "--at", str(tmp_path / "file/at"), "trixie"), 74)
+
+
+def test_a_stopped_fresh_takes_its_system_along(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("making a system is root's")
+    if not KEYRING.exists():
+        pytest.skip("Debian's keyring is not here; run: tools/setup cross")
+    repository, room = tmp_path / "repository", tmp_path / "at/trixie"
+    for name in ("fresh", "help.sh"):
+        (repository / "tools").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "tools" / name, repository / "tools")
+    git = ["git", "-C", str(repository), "-c", "user.name=x", "-c", "user.email=x"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    (room / "etc/apt/apt.conf.d").mkdir(parents=True)
+    subprocess.run(["git", "clone", "-q", repository, room / "root/storybake"], check=True)
+    command(tmp_path / "bin", "debootstrap", "exit 1")
+    command(tmp_path / "bin", "unshare", f"echo $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 600")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/trixie").touch()
+    settings = environment(PATH=f"{tmp_path}/bin:{PATH}", DEBOOTSTRAP_DIR=str(tmp_path))
+    with subprocess.Popen([repository / "tools/fresh", "--keep", "--at", tmp_path / "at", "trixie"], env=settings,
+                          stderr=subprocess.DEVNULL) as stopped:  # fmt: skip
+        wait_for((tmp_path / "pid").exists)
+        stopped.terminate()
+    inside = Path("/proc", (tmp_path / "pid").read_text(encoding="utf-8").strip(), "cmdline")
+    wait_for(lambda: not inside.exists() or not inside.read_bytes())  # what is dead and not waited for yet has none
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Waits until something is so, for a minute at most."""
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
 
 
 def test_a_read_only_checkout_is_told(tmp_path: Path) -> None:
