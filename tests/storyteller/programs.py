@@ -176,8 +176,8 @@ def members(session: int) -> list[str]:
 
 
 def until(condition: Callable[[], bool], message: Callable[[], str]) -> None:
-    """Waits until something is so; half a minute on a busy machine, a moment else."""
-    end = time.monotonic() + 30
+    """Waits until something is so; two minutes on a busy machine, a moment else."""
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, message()
         time.sleep(0.01)

@@ -57,7 +57,8 @@ def test_a_standard_error_that_takes_nothing(whole: bytes, tmp_path: Path) -> No
         path.unlink()
         assert ran(closing, *STORY, "--report", "--wav", path, stderr=stderr) == (0, told, "")
         assert path.read_bytes() == whole
-        wrong = ((("--nonsense",), 2), (("--mute", "--wish", "!!!"), 2), (("--mic-command", "false"), 69), (("-z", "/no/such"), 66))
+        lost = ("--wish", "a story", "-z", "/no/such")
+        wrong = ((("--nonsense",), 2), (("--mute", "--wish", "!!!"), 2), (("--mic-command", "false"), 69), (lost, 66))
         for words, code in wrong:
             assert ran(closing, *words, stderr=stderr)[0] == code, words
     os.close(into)
