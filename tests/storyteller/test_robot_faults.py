@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import FRIEND, HERO, Running, command, on_this_machine, record, said, tell, until
+from programs import FRIEND, HERO, Running, command, evening, on_this_machine, record, said, tell, until
 
 ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
 SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
@@ -204,9 +204,9 @@ def test_a_player_that_comes_back_is_heard_again(tmp_path: Path) -> None:
         f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0)\necho $((n + 1)) >{tmp_path}/n\n"
         '[ "$n" -lt 2 ] || [ "$n" -gt 4 ] || exit 1\n[ "$n" = 1 ] && exec head -c 100000 >/dev/null\nexec cat >/dev/null',
     )
-    result = tell(on_this_machine(), "--loop", "--wish", "-", "--snd-command", player, "-s", "3", input="louder\na dragon\nsofter\nstop\n")
-    assert result.returncode == 0 and result.stderr.count("the story goes on as text") == 1, result.stderr
-    assert "good night" in result.stderr
+    words = ("--loop", "--wish", "-", "--snd-command", player, "-s", "3")
+    _, complaints = evening(tmp_path, "louder", "a dragon", "softer", words=words)
+    assert complaints.count("the story goes on as text") == 1 and "good night" in complaints, complaints
 
 
 def test_a_player_that_ends_badly(tmp_path: Path) -> None:
@@ -300,12 +300,13 @@ def test_the_last_hook_is_given_its_time(tmp_path: Path) -> None:
 
 def test_hooks_that_fail_are_told_once_and_the_story_goes_on(tmp_path: Path) -> None:
     plain = run("--wish", "a dragon", "--mute", *SHORT)
-    result = tell(
-        on_this_machine(), "--loop", "--wish", "-", "--wav", tmp_path / "s.wav", "--on-listen", "/nonexistent/lamp", "--on-think", "false",
-        "--on-speak", command(tmp_path / "hook", "kill -SEGV $$"), *SHORT, input="a dragon\nagain\nstop\n",
+    words = (
+        "--loop", "--wish", "-", "--wav", tmp_path / "s.wav", "--on-listen", "/nonexistent/lamp", "--on-think", "false",
+        "--on-speak", command(tmp_path / "hook", "kill -SEGV $$"), *SHORT,
     )  # fmt: skip
-    assert result.returncode == 0 and result.stdout == 2 * plain.stdout
-    warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+    told, complaints = evening(tmp_path, "a dragon", "again", words=words)
+    assert told == 2 * plain.stdout
+    warnings = [line for line in complaints.splitlines() if "warning" in line]
     assert sorted(warnings) == [
         'storyteller: warning: --on-listen: "/nonexistent/lamp" can\'t be started: No such file or directory',
         f'storyteller: warning: --on-speak: "{tmp_path}/hook" ended with 139, expected 0',
