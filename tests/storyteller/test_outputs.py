@@ -57,7 +57,7 @@ def test_a_standard_error_that_takes_nothing(whole: bytes, tmp_path: Path) -> No
         path.unlink()
         assert ran(closing, *STORY, "--report", "--wav", path, stderr=stderr) == (0, told, "")
         assert path.read_bytes() == whole
-        lost = ("--wish", "a story", "-z", "/no/such")
+        lost = ("--mute", "--wish", "a story", "-z", "/no/such")
         wrong = ((("--nonsense",), 2), (("--mute", "--wish", "!!!"), 2), (("--mic-command", "false"), 69), (lost, 66))
         for words, code in wrong:
             assert ran(closing, *words, stderr=stderr)[0] == code, words
