@@ -187,7 +187,7 @@ FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a hundred megabytes of empty strings": (large(GGUF_STRINGS, 100 << 20), "the file at 104857600; download it again"),
     "a tokenizer of thirty gigabytes": (sparse, "expected at most 67108864 bytes, found more"),
 }
-MEMORY = 256 << 20  # bytes, of which Python and NumPy take 40 million
+MEMORY = 200 << 20  # bytes, of which Python and NumPy take 40 million
 SECONDS = 2.0  # of the processor; 0.9 at most on one of 3 GHz
 MEASURED = """
 import gc, resource, sys
