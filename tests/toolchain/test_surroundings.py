@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
 from riscv_tools import PATH, ROOT, environment, need, need_mounts, one_line, run
+
+sys.path.insert(0, str(ROOT / "tests" / "storyteller"))
+
+from programs import until  # noqa: E402
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -132,19 +135,11 @@ def test_a_stopped_fresh_takes_its_system_along(tmp_path: Path) -> None:
     settings = environment(PATH=f"{tmp_path}/bin:{PATH}", DEBOOTSTRAP_DIR=str(tmp_path))
     with subprocess.Popen([repository / "tools/fresh", "--keep", "--at", tmp_path / "at", "trixie"], env=settings,
                           stderr=subprocess.DEVNULL) as stopped:  # fmt: skip
-        wait_for((tmp_path / "pid").exists)
+        until((tmp_path / "pid").exists, lambda: "the system was not entered")
         stopped.terminate()
     inside = Path("/proc", (tmp_path / "pid").read_text(encoding="utf-8").strip(), "cmdline")
-    wait_for(lambda: not inside.exists() or not inside.read_bytes())  # what is dead and not waited for yet has none
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Waits until something is so, for a minute at most."""
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
+    # What is dead and not waited for yet has no command line.
+    until(lambda: not inside.exists() or not inside.read_bytes(), lambda: f"{inside} is at work still")
 
 
 def test_a_read_only_checkout_is_told(tmp_path: Path) -> None:
