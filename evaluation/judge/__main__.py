@@ -56,14 +56,17 @@ def quality(args: argparse.Namespace, progress: Progress) -> int:
     greedy = determined.shares(Program.of(args.program, 0.0, 0.9), places, partial(progress.show, "greedy"))
     programs = [Program.of(args.program, *setting) for setting in settings]
     programs += [Storyteller.of(args.storyteller, *setting) for setting in settings if args.storyteller]
+    stories: list[tuple[str, Program, list[Told], list[Told]]] = []
     for program in programs:
         name = f"-t {program.temperature:g} -p {program.top_p:g}" + (", the storyteller" if isinstance(program, Storyteller) else "")
         wanted = asks.asks(topics, args.stories, args.seed)
         told = program.all(wanted, FIRST_SEED, args.jobs, partial(progress.show, name))
         own = asks.openings()[: args.openings]
         free = program.all(own, FIRST_SEED, args.jobs, partial(progress.show, f"{name}, beginnings"))
-        progress.show("12-grams of training stories", 0, 1)
-        copied = partial(knowledge.copied, seed=args.training_seed, count=args.training_stories)
+        stories.append((name, program, told, free))
+    shares = knowledge.copied([[one.text for one in told] for _, _, told, _ in stories], args.training_seed, args.training_stories,
+                              show=partial(progress.show, "12-grams of training stories"))  # fmt: skip
+    for (name, program, told, free), copied in zip(stories, shares, strict=True):
         verdicts[name] = judge(told, free, words, greedy, copied)
         columns.append((name, bars(program.temperature), verdicts[name].figures))
         if args.stories_out:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.judge import knowledge
@@ -148,9 +148,9 @@ class Verdict:
 
 
 def judge(told: Sequence[Told], free: Sequence[Told], words: Words, greedy: tuple[float, float],
-          copied: Callable[[Sequence[str]], float]) -> Verdict:  # fmt: skip
+          copied: float) -> Verdict:  # fmt: skip
     """Computes the figures of stories (`told`) and of own beginnings (`free`); `greedy` are those of determined.shares,
-    `copied` gives the share of verbatim runs."""
+    `copied` that of knowledge.copied."""
     faults: dict[str, list[tuple[int, str]]] = {}
     unbound, improper = 0, 0
     right: dict[str, list[bool]] = {}
@@ -176,8 +176,7 @@ def judge(told: Sequence[Told], free: Sequence[Told], words: Words, greedy: tupl
     values.append(_share([kept(one, words) for one in free]))
     values += [len(faults.get(what, ())) / count for what in ("stranger", "gender", "pronoun")]
     values += [unbound / count, len(faults.get("non-word", ())) / count, len(faults.get("repeated", ())) / count]
-    texts = [one.text for one in told]
-    values += [1 - improper / count, *greedy, distinct(texts), copied(texts)]
+    values += [1 - improper / count, *greedy, distinct([one.text for one in told]), copied]
     return Verdict(dict(zip(names, values, strict=True)), faults, by_topic)
 
 

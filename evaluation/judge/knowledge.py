@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -104,13 +104,18 @@ def on_theme(story: str, theme: str) -> bool:
     return bool(plots_of().get(theme, frozenset()).intersection(themes().plots(story, 1)))
 
 
-def copied(texts: Sequence[str], seed: int, count: int, size: int = 12) -> float:
-    """Computes the share of the runs of `size` words that also stand in `count` training stories of a seed."""
-    wanted = [gram for text in texts for gram in grams(text, size)]
-    missing = set(wanted)
+def copied(sets: Sequence[Sequence[str]], seed: int, count: int, size: int = 12,
+           show: Callable[[int, int], None] = lambda done, of: None) -> list[float]:  # fmt: skip
+    """Computes for each set of texts which share of its runs of `size` words stands in `count` training stories of a seed too.
+
+    `show` is told how many of these have been read.
+    """
+    wanted = [[gram for text in texts for gram in grams(text, size)] for texts in sets]
+    missing = {gram for runs in wanted for gram in runs}
     for index in range(count):
         missing.difference_update(grams(engine.document(seed, index).story, size))
-    return sum(gram not in missing for gram in wanted) / max(len(wanted), 1)
+        show(index + 1, count)
+    return [sum(gram not in missing for gram in runs) / max(len(runs), 1) for runs in wanted]
 
 
 def grams(text: str, size: int) -> list[tuple[str, ...]]:

@@ -159,8 +159,7 @@ def test_endings_and_runs() -> None:
     assert not bars.ends_properly(Told(Ask(""), "He laughed.", 512, False))
     assert bars.distinct(["a b c d e", "a b c d f"]) == 3 / 4
     own = engine.document(3, 7).story
-    assert knowledge.copied([own], 3, 8) == 1 and knowledge.copied([own], 3, 7) < 0.5
-    assert knowledge.copied(["x y z " * 10], 3, 8) == 0
+    assert knowledge.copied([[own], ["x y z " * 10]], 3, 8) == [1, 0] and knowledge.copied([[own]], 3, 7)[0] < 0.5
 
 
 def test_determined_places_name_what_was_asked_or_told(tmp_path: Path) -> None:
