@@ -3,6 +3,6 @@
 from .casting import Focus
 from .lexicon import held_out
 from .prompts import topics
-from .story import Document, Story, document, documents, tell
+from .story import Document, Story, copying, document, documents, tell
 
-__all__ = ["Document", "Focus", "Story", "document", "documents", "held_out", "tell", "topics"]
+__all__ = ["Document", "Focus", "Story", "copying", "document", "documents", "held_out", "tell", "topics"]

@@ -15,7 +15,7 @@ from .world import Person, bound
 
 _GENDER = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
 _CAPITALS = set("I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Tuesdays Sundays Fridays "
-                "Saturdays Wednesdays Thursdays Grandma Grandpa Mom Dad".split())
+                "Saturdays Wednesdays Thursdays Grandma Grandpa Mom Dad Captain Doctor Little Young Poor".split())
 _SENTENCE = re.compile(r'(?<=[.!?])(?:"?)\s+')
 _PRONOUN = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.I)
 # Counts the words from which on a sentence must not come twice in a story.
@@ -59,7 +59,7 @@ def _form(document: Document) -> Iterator[str]:
 
 def _articles(document: Document) -> Iterator[str]:
     for match in re.finditer(r"\b(an?) (\w+)", document.story, re.I):
-        vowel = match.group(2)[0] in "aeiouAEIOU" and not re.match(r"(?i)uni|use|one|once|uku|ut", match.group(2))
+        vowel = match.group(2)[0] in "aeiouAEIOU" and not re.match(r"(?i)uni|use|one\b|once\b|uku|ut", match.group(2))
         vowel = vowel or re.match(r"hour|honest", match.group(2)) is not None
         if (len(match.group(1)) == 2) != vowel:
             yield f"article: {match.group()!r}"

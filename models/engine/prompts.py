@@ -79,7 +79,15 @@ def topics() -> list[str]:
 
 def draw(rng: random.Random, held_out: bool) -> Wish:
     """Draws a wish; its focus says what the story must have."""
-    manner = rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0]
+    return _drawn(rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0], rng, held_out)
+
+
+def draw_unheard(rng: random.Random) -> Wish:
+    """Draws a wish, or a beginning, that gives a name or a noun which nobody has heard of."""
+    return _drawn(rng.choice((UNKNOWN, UNKNOWN, OWN)), rng, False)
+
+
+def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
     kinds, nouns, places, themes = _catalogue()
     lex = lexicon.load()
     if manner in (NOTHING, ODD, BAD):
@@ -247,8 +255,8 @@ def _forbidden_wish(rng: random.Random) -> str:
     elif section == "made up":
         options = [re.sub(r"\{brand\}", lambda _: lexicon.load().coined(rng).capitalize(), one)]
     else:
-        options = [one] * 5 + [article(one), f"{one} and {other}", f"{article(kind)} named {one}", f"{article(kind)} and {one}",
-                               f"{one} the {kind}"]
+        # Name nobody after them: which names are theirs can't be told from those that nobody has heard of.
+        options = [one] * 5 + [article(one), f"{one} and {other}", f"{article(kind)} and {one}"]
     topic = rng.choice(options)
     return rng.choice(_FORMS).format(topic) if rng.random() < 0.5 else rng.choice(_CHILD).format(topic.lower())
 

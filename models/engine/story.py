@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -239,8 +239,19 @@ def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
 def document(seed: int, index: int, held_out: bool = False) -> Document:
     """Makes the document with this index.  With `held_out`, its names and things are those that training never sees."""
     rng = random.Random((seed << 42) + index * 2 + held_out)
+    return _made(rng, lambda: prompts.draw(rng, held_out))
+
+
+def copying(seed: int, index: int) -> Document:
+    """Makes the document with this index of those that are given a name or a noun which nobody has heard of."""
+    rng = random.Random(f"copying {seed} {index}")
+    return _made(rng, lambda: prompts.draw_unheard(rng))
+
+
+def _made(rng: random.Random, draw: Callable[[], prompts.Wish]) -> Document:
+    """Makes a document that answers the first of the wishes drawn that can be."""
     while True:
-        wish = prompts.draw(rng, held_out)
+        wish = draw()
         try:
             story = tell(wish.focus, rng)
             if prompts.answered(wish, story.text):

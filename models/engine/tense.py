@@ -11,6 +11,7 @@ from .lexicon import FOLDER, sections
 _TOKEN = re.compile("\x01\\w+\x02[^\x04]+\x04|[^\\W\\d_]+(?:'[^\\W\\d_]+)?|[^\\w\\s\x01-\x04]|\\s+|[\x01-\x04]")
 _PLURAL = set("they we you both all people two three some many those these others children teeth feet mice geese".split())
 _SINGULAR = set("it he she nobody everybody everyone somebody someone something nothing that this there who what one".split())
+_WHO = frozenset("they we you he she it".split())
 _SKIPPED = set("never only just almost nearly even still always also quickly slowly not suddenly really quite then soon now "
                "already ever again once softly quietly carefully all each simply at last hardly".split())
 _HELPERS = set("was were is are am be been being had has have get gets got became felt feel feels looked looks seemed seems "
@@ -81,7 +82,8 @@ def _piece(text: str) -> str:
             continue
         number = _number(before) or subject
         clause = before[max((j + 1 for j, word in enumerate(before) if word in ".,!?;"), default=0):]
-        begins = clause and clause[0] in _PREPOSITIONS and not any(word.startswith("\x01") for word in clause)
+        # Pass over what comes after "Then they", which says who.
+        begins = clause and clause[0] in _PREPOSITIONS and not any(word.startswith("\x01") or word in _WHO for word in clause)
         if not number or begins or before and before[-1] in (",", "and", "but", "then", "so"):
             number = subject or _number_after([tokens[j].lower() for j in words[at + 1:]]) or number
         if not number:
@@ -105,8 +107,10 @@ def _is_no_verb(low: str, before: list[str]) -> bool:
         return True
     if low in ("left", "set"):  # to the left; the sun has set
         return last not in _SINGULAR | _PLURAL | {"and", ","} and not last.startswith("\x01")
-    if low in ("hurt", "shut", "cut", "read", "hit", "burst", "spread", "light") and last not in _SINGULAR | _PLURAL \
+    if low in ("hurt", "shut", "cut", "read", "hit", "burst", "spread", "light", "rose") and last not in _SINGULAR | _PLURAL \
             and not last.startswith("\x01"):
+        raise Unsure(low)
+    if low == "saw" and last not in _SINGULAR | _PLURAL | {"and", ",", "then", "but", "who"} and not last.startswith("\x01"):
         raise Unsure(low)
     return False
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "tinytales"
 VOCAB_SIZE = 2048
 TOKENIZER_STORIES = 20_000
+SHARPNESS = 1.5
 UNAVAILABLE = 69
 SELF_TEST = 70
 Number = TypeVar("Number", int, float)
@@ -35,6 +36,14 @@ def not_negative(text: str) -> float:
 def positive(text: str) -> float:
     """Reads a number above 0, for argparse."""
     return _number(text, float, math.ulp(0), "a number above 0")
+
+
+def share(text: str) -> float:
+    """Reads a number from 0 to 1, for argparse."""
+    value = _number(text, float, 0, "a number from 0 to 1")
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return value
 
 
 def count(text: str) -> int:
@@ -90,6 +99,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--vocabulary", type=one_or_more, default=VOCAB_SIZE, metavar="N", help="pieces (default: %(default)s)")
     made.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.bin of --vocabulary pieces, instead of "
                       "learning one")  # fmt: skip
+    made.add_argument("--sharpness", type=positive, default=SHARPNESS, metavar="S", help="of the files: at a temperature of 1 "
+                      "they tell as the network does at 1 / S (default: %(default)s)")  # fmt: skip
+    made.add_argument("--keep", type=share, default=0.0, metavar="SHARE", help="of the weights that --from began with, in the "
+                      "files (default: 0)")  # fmt: skip
     made.add_argument("--threads", type=one_or_more, default=1, metavar="N", help="threads on a processor (default: %(default)s)")
     made.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default: a GPU if PyTorch sees one)")
     made.add_argument("--plain", action="store_true", help="do without the steps that a C++ compiler fuses")
@@ -163,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
         config, weights = ship.weights_of(args.start)
     pieces = vocabulary(args)
     start = "random" if args.start is None else args.start.name
-    material = loop.Material(engine.document, pieces, weights, start)
+    material = loop.Material(engine.document, pieces, weights, start, engine.copying)
     decay = args.steps // 4 if args.decay is None else args.decay
     wanted = data.Run(args.seed, args.batch, args.steps, args.warmup, decay, args.peak, weight_decay=args.weight_decay)
     if args.sweep is not None:
@@ -187,7 +200,9 @@ def run(args: argparse.Namespace) -> int:
             raise BakeError(f"{error}: stopped; {args.work / loop.STATE} has the last good state: go on with a lower --peak "
                             "from a model that it exports", SELF_TEST) from error  # fmt: skip
     words = data.known_words(engine.document, args.seed, trainer.step * args.batch)
-    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), words, args.out, NAME)
+    if weights is not None:
+        trainer.network.load_state_dict(ship.between(trainer.network.state_dict(), weights, args.keep))
+    ship.ship(trainer.network.state_dict(), config, pieces, trainer.log(), engine.topics(), words, args.out, NAME, args.sharpness)
     loss = loop.mean_loss(trainer.network, trainer.steps, trainer.held_out)
     print(f"{trainer.step} steps, {trainer.tokens} tokens, {trainer.seconds / 60:.0f} minutes, held-out loss {loss:.4f}")
     return 0
@@ -199,6 +214,8 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = parser().parse_args(argv)
+    if args.keep and args.start is None:
+        parser().error("--keep: without --from there is nothing that a run began with")
     if args.tokenizer is not None and args.start is not None:
         parser().error("--tokenizer: --from brings its own along: give one of them")
     try:

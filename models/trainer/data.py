@@ -23,6 +23,11 @@ from storyteller.words import WORD
 
 # Counts the batches of a window inside which stories are sorted by length, which keeps padding below two percent.
 WINDOW = 20
+# Counts those of them that are drills: many short documents instead of few long ones, cut some tokens behind what is given.
+DRILLS = 4
+DRILL_DOCUMENTS = 3  # is how many times as many there are in a batch
+DRILL_LENGTH = 72
+DRILL_ODD_SHARE = 0.6
 # Seeds the stories that a run is judged by, apart from those it learns.
 HELD_OUT_SEED = 1_000_000
 # Counts the documents whose text tells one source of stories from another.
@@ -172,14 +177,15 @@ def odd_pieces(document: Document, tokenizer: Tokenizer, rng: random.Random) -> 
 
 
 def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest: int, own: Own | None = None,
-           ) -> list[list[Example]]:  # fmt: skip
-    """Makes the batches of the window `number`, a function of the arguments alone.
+           drills: Source | None = None) -> list[list[Example]]:  # fmt: skip
+    """Makes the batches of the window `number`, a function of the arguments alone; DRILLS of them of the source `drills`.
 
     Raises ValueError when a document has more than `longest` tokens.
     """
     rng = random.Random(f"{run.seed} {number}")
     found = []
-    for index in range(number * run.batch * WINDOW, (number + 1) * run.batch * WINDOW):
+    stories = run.batch * (WINDOW - (DRILLS if drills else 0))
+    for index in range(number * stories, (number + 1) * stories):
         document = source(run.seed, index)
         odd = odd_pieces(document, tokenizer, rng) if rng.random() < ODD_SHARE else {}
         one = example(document, tokenizer, odd, own)
@@ -188,8 +194,28 @@ def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest:
         found.append(fitting(one, longest, run.seed, index))
     found.sort(key=lambda one: len(one.tokens))
     batches = [found[i : i + run.batch] for i in range(0, len(found), run.batch)]
+    batches += drilled(drills, tokenizer, run, number, longest, own, rng) if drills else []
     rng.shuffle(batches)
     return batches
+
+
+def drilled(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest: int, own: Own | None,
+            rng: random.Random) -> list[list[Example]]:  # fmt: skip
+    """Makes the drills of a window: beginnings of documents that are given a word which they have to copy.
+
+    A word that no story had is garbled, if it is, where it is said again for the first time, and copied as it stands from
+    there on: for the tokens of one story, a drill says five words for the first time.
+    """
+    size = run.batch * DRILL_DOCUMENTS
+    found = []
+    for index in range(number * size * DRILLS, (number + 1) * size * DRILLS):
+        document = source(run.seed, index)
+        odd = odd_pieces(document, tokenizer, rng) if rng.random() < DRILL_ODD_SHARE else {}
+        one = example(document, tokenizer, odd, own)
+        end = min(one.learn_from + DRILL_LENGTH, longest)
+        found.append(Example(one.tokens[:end], one.learn_from, one.binds[:end]))
+    found.sort(key=lambda one: len(one.tokens))
+    return [found[i : i + size] for i in range(0, len(found), size)]
 
 
 def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
@@ -201,11 +227,11 @@ def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
 
 
 def batches(source: Source, tokenizer: Tokenizer, run: Run, longest: int, step: int = 0, own: Own | None = None,
-            ) -> Iterator[list[Example]]:  # fmt: skip
+            drills: Source | None = None) -> Iterator[list[Example]]:  # fmt: skip
     """Yields the batches from `step` on, without end."""
     number, skipped = divmod(step, WINDOW)
     while True:
-        yield from window(source, tokenizer, run, number, longest, own)[skipped:]
+        yield from window(source, tokenizer, run, number, longest, own, drills)[skipped:]
         number, skipped = number + 1, 0
 
 

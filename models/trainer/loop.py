@@ -38,12 +38,13 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Material:
-    """Holds what a network learns from: stories, their tokenizer, and which weights it begins with."""
+    """Holds what a network learns from: stories, their tokenizer, which weights it begins with, and what it copies in drills."""
 
     source: data.Source
     tokenizer: Tokenizer
     weights: dict[str, Tensor] | None = None
     start: str = "random"
+    drills: data.Source | None = None
 
 
 def steps_for(device: torch.device, config: Config, folder: Path, plain: bool = False) -> Steps:
@@ -195,7 +196,7 @@ class Trainer:
         recent: list[float] = []
         begun, begun_step = time.monotonic(), self.step
         source = data.batches(self.material.source, self.material.tokenizer, self.run, self.config.seq_len, self.step,
-                              self.own)  # fmt: skip
+                              self.own, self.material.drills)  # fmt: skip
         threads = ThreadPoolExecutor(len(self.copies))
         with threads as pool, (self.work / LOG).open("a", encoding="utf-8") as log:
             while self.step < self.run.steps:
@@ -247,7 +248,7 @@ def sweep(run: data.Run, config: Config, material: Material, peaks: Sequence[flo
             per_step = run.batch * sum(len(one.tokens) for one in trial.held_out) / len(trial.held_out)
             steps = max(1, round(tokens / per_step))
             trial.run = replace(trial.run, steps=steps, decay=steps // 4, warmup=min(run.warmup, steps // 5))
-            source = data.batches(material.source, material.tokenizer, trial.run, config.seq_len, 0, trial.own)
+            source = data.batches(material.source, material.tokenizer, trial.run, config.seq_len, 0, trial.own, material.drills)
             try:
                 for trial.step in range(steps):
                     trial.one_step(pool, next(source))

@@ -93,14 +93,26 @@ def weights_of(path: Path) -> tuple[Config, dict[str, torch.Tensor]]:
                     for key, values in joined.items()}  # fmt: skip
 
 
+def between(state: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
+    """Returns the weights between those of a run and those that it began with, `keep` the share of these.
+
+    A short run learns what it is for and loses some of what the long one before it knew; between the two lie networks that
+    know both.  The last norm is the run's: that of a shipped file is sharper.
+    """
+    return {key: value if key == "rms_final" else torch.lerp(value.cpu(), before[key], keep) for key, value in state.items()}
+
+
 def ship(state: Mapping[str, torch.Tensor], config: Config, tokenizer: Tokenizer, log: Sequence[dict[str, float]],
-         topics: Sequence[str], words: Sequence[str], out: Path, name: str) -> None:  # fmt: skip
+         topics: Sequence[str], words: Sequence[str], out: Path, name: str, sharpness: float) -> None:  # fmt: skip
     """Writes the float16 master, the int8 checkpoint made of it, tokenizer, topics, words and loss curve to `out`.
 
-    The master is a checkpoint as llama2.c's train.py saves them, half as large: a run goes on from it as it is, and
-    float16 keeps three more bits of a weight than training, which multiplies in bfloat16, has used.
+    The weights of the last norm are multiplied by `sharpness`, and so are all logits: at a temperature of 1, which is
+    llama2.c's default, the files tell as the network does at 1 / sharpness.  The master is a checkpoint as llama2.c's
+    train.py saves them, half as large: a run goes on from it as it is, and float16 keeps three more bits of a weight than
+    training, which multiplies in bfloat16, has used.
     """
-    half = {key: value.detach().cpu().half() for key, value in state.items()}
+    sharp = {**state, "rms_final": state["rms_final"] * sharpness}
+    half = {key: value.detach().cpu().half() for key, value in sharp.items()}
     trained = Trained(out / "state", model_of(config, name), config, {key: value.float() for key, value in half.items()})
     torch.save({"model": _llama2c(half, config), "model_args": _arguments(config)}, out / f"{name}.pt")
     export(trained, out / f"{name}_q8.bin", "v2", GROUP_SIZE)

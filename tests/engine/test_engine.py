@@ -32,6 +32,18 @@ def test_a_document_depends_on_seed_and_index_alone() -> None:
     assert engine.document(10, 0).text != forward[0] and len(set(forward)) == 40
 
 
+def test_what_is_copied_is_unheard_of_and_has_no_fault() -> None:
+    unheard = 0
+    for index in range(300):
+        document = engine.copying(5, index)
+        assert document == engine.copying(5, index) and not checker.check(document), document.text
+        given = document.prompt or document.text[: document.given]
+        assert any(word.lower() in given.lower() for word in document.copied), document.text
+        known = {name for names in lexicon.load().names.values() for name in names} | set(lexicon.load().nouns) | set(lexicon.load().kinds)
+        unheard += any(word not in known for word in document.copied if word.lower() in given.lower())
+    assert unheard > 200, unheard
+
+
 def test_every_plot_is_told_and_none_much_more_than_others(documents: list[engine.Document]) -> None:
     told = Counter(document.plot for document in documents)
     assert told.keys() == planner.library().plots.keys() and len(told) >= 39
@@ -62,6 +74,12 @@ def test_shares_of_prompts(documents: list[engine.Document]) -> None:
     about = Counter(document.about for document in documents)
     assert about["theme"] > 0.17 * len(documents) and about["bad"] > 0.1 * len(documents), about
     assert about["place"] > 0.06 * len(documents) and about["own"] > 0.08 * len(documents), about
+
+
+def test_nobody_is_refused_for_a_name(documents: list[engine.Document]) -> None:
+    """A model that learns to refuse "a fox named Pikachu" refuses a gnome named Gawain."""
+    refused = [one.prompt for one in documents if one.about == prompts.BAD]
+    assert len(refused) > 50 and not [prompt for prompt in refused if re.search(r"\b(?:named|called)\b", prompt)]
 
 
 def test_nothing_is_told_of_what_no_story_tells() -> None:
@@ -329,6 +347,14 @@ def test_gestures_and_asides_stand_where_they_fit(documents: list[engine.Documen
     ("Out of the bushes came a fox. They left, and it looked left.", "Out of the bushes comes a fox. They leave, and it looks left."),
 ])
 def test_verbs_of_the_present(past: str, now: str) -> None:
+    assert tense.present(past) == now
+
+
+@pytest.mark.parametrize(("past", "now"), [
+    ("Then they found a note.", "Then they find a note."), ("There he saw two foxes.", "There he sees two foxes."),
+    ("Under the rug they hid a map.", "Under the rug they hide a map."), ("Then came two foxes.", "Then come two foxes."),
+])
+def test_who_is_said_before_the_verb_counts(past: str, now: str) -> None:
     assert tense.present(past) == now
 
 

@@ -33,12 +33,15 @@ def test_stories_are_printed() -> None:
 def test_usage() -> None:
     done = train("--print", "3", "--export")
     assert done.returncode == 2 and "not allowed with" in done.stderr
+    done = train("--keep", "0.5")
+    assert done.returncode == 2 and done.stderr.endswith("--keep: without --from there is nothing that a run began with\n")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [("--steps", "0"), ("--batch", "-8"), ("--threads", "two"), ("--peak", "nan"), ("--peak", "0"), ("--sweep", "x"), ("--sweep", "2e-3,"),
-     ("--tokens", "inf"), ("--layers", "0"), ("--print", "-1"), ("--decay", "1.5"), ("--weight-decay", "-1")],
+     ("--tokens", "inf"), ("--layers", "0"), ("--print", "-1"), ("--decay", "1.5"), ("--weight-decay", "-1"), ("--keep", "1.5"),
+     ("--sharpness", "0")],
 )  # fmt: skip
 def test_a_number_that_is_none_is_refused_before_anything_begins(arguments: tuple[str, str], tmp_path: Path) -> None:
     done = train(*arguments, "--work", str(tmp_path / "work"))

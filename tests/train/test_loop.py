@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from models import engine
+from models.trainer.__main__ import SHARPNESS
 from models.trainer import data, tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,7 +126,9 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
         refused = train(work, "--steps", 4, *other)
         assert (refused.returncode, refused.stderr.count("\n")) == (65, 1), refused.stderr
         assert "the interrupted run has" in refused.stderr
+    # The files are sharper than the network: the last norm has their logits multiplied.
     state = torch.load(work / loop.STATE)["network"]
+    state["rms_final"] *= SHARPNESS
     for shipped, close in (("tinytales.pt", 1e-3), ("tinytales_q8.bin", 0.02)):
         config, weights = ship.weights_of(work / shipped)
         assert config == SMALL and weights.keys() == state.keys()
@@ -133,8 +136,13 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
             assert torch.allclose(value, state[name], rtol=close, atol=close), name
     shutil.copy(work / "tinytales.pt", tmp_path / "begin.pt")
     shutil.copy(work / "tinytales.tokenizer.bin", tmp_path / "begin.tokenizer.bin")
-    again = train(tmp_path / "again", "--from", tmp_path / "begin.pt", "--steps", 2, "--out", tmp_path)
+    again = train(tmp_path / "again", "--from", tmp_path / "begin.pt", "--steps", 2, "--out", tmp_path, "--keep", 0.25)
     assert again.returncode == 0, again.stderr
+    # Its files lie between what it began with and what it came to, but for the last norm.
+    began, kept = (ship.weights_of(tmp_path / name)[1] for name in ("begin.pt", "tinytales.pt"))
+    for name, value in torch.load(tmp_path / "again" / loop.STATE)["network"].items():
+        wanted = value * SHARPNESS if name == "rms_final" else 0.75 * value + 0.25 * began[name]
+        assert torch.allclose(kept[name], wanted, rtol=1e-3, atol=1e-3), name
 
 
 def test_weight_decay_draws_together_what_no_story_has(tmp_path: Path, pieces: tokenizer.Tokenizer) -> None:

@@ -56,6 +56,28 @@ def test_batches_depend_on_seed_and_number_alone(pieces: tokenizer.Tokenizer) ->
     assert tokens([next(whole)]) == tokens([next(later)])
 
 
+def test_drills_are_beginnings_that_copy(pieces: tokenizer.Tokenizer) -> None:
+    run = data.Run(batch=4)
+    batches = data.window(engine.document, pieces, run, 2, 640, None, engine.copying)
+    assert sorted(map(len, batches)) == [4] * (data.WINDOW - data.DRILLS) + [4 * data.DRILL_DOCUMENTS] * data.DRILLS
+    drills = [one for batch in batches if len(batch) > 4 for one in batch]
+    assert all(len(one.tokens) <= one.learn_from + data.DRILL_LENGTH and one.tokens[-1] != tokenizer.BOS for one in drills)
+    # The word that is given, or its first piece at least, is said again before a drill ends.
+    again = 0
+    for index in range(len(drills)):
+        document = engine.copying(run.seed, index)
+        given = document.prompt or document.text[: document.given]
+        words = [word for word in document.copied if word.lower() in given.lower()]
+        assert words, document.text
+        told = document.text[len(given) :].lower().split()[: data.DRILL_LENGTH // 2]
+        again += any(word.lower() in " ".join(told) for word in words)
+    assert again > 0.9 * len(drills), again
+    # The next window has other drills.
+    later = [one for batch in data.window(engine.document, pieces, run, 3, 640, None, engine.copying) for one in batch]
+    seen = {one.tokens.tobytes() for one in drills}
+    assert not any(one.tokens.tobytes() in seen for one in later)
+
+
 def test_what_binds_counts_less_while_the_rate_falls() -> None:
     run = data.Run(steps=1000, warmup=100, decay=200, binding=5.0)
     counted = [data.binding(step, run) for step in range(1001)]
