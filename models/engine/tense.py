@@ -105,12 +105,11 @@ def _is_no_verb(low: str, before: list[str]) -> bool:
     last = back[-1] if back else ""
     if last in _HELPERS or last.startswith("\x01") and last.strip("\x04").endswith(("'s", "\x02his", "\x02her", "\x02my")):
         return True
+    somebody = last in _SINGULAR | _PLURAL or last.startswith("\x01")
     if low in ("left", "set"):  # to the left; the sun has set
-        return last not in _SINGULAR | _PLURAL | {"and", ","} and not last.startswith("\x01")
-    if low in ("hurt", "shut", "cut", "read", "hit", "burst", "spread", "light", "rose") and last not in _SINGULAR | _PLURAL \
-            and not last.startswith("\x01"):
-        raise Unsure(low)
-    if low == "saw" and last not in _SINGULAR | _PLURAL | {"and", ",", "then", "but", "who"} and not last.startswith("\x01"):
+        return not somebody and last not in ("and", ",")
+    if low in ("hurt", "shut", "cut", "read", "hit", "burst", "spread", "light", "rose") and not somebody \
+            or low == "saw" and not somebody and last not in ("and", ",", "then", "but", "who"):
         raise Unsure(low)
     return False
 

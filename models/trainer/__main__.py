@@ -40,10 +40,7 @@ def positive(text: str) -> float:
 
 def share(text: str) -> float:
     """Reads a number from 0 to 1, for argparse."""
-    value = _number(text, float, 0, "a number from 0 to 1")
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
-    return value
+    return _number(text, float, 0, "a number from 0 to 1", most=1)
 
 
 def count(text: str) -> int:
@@ -56,13 +53,13 @@ def one_or_more(text: str) -> int:
     return _number(text, int, 1, "a whole number from 1 on")
 
 
-def _number(text: str, kind: Callable[[str], Number], least: float, expected: str) -> Number:
+def _number(text: str, kind: Callable[[str], Number], least: float, expected: str, most: float = math.inf) -> Number:
     """Reads a number of that kind; NaN and infinity are none.  Raises ArgumentTypeError for others than expected."""
     try:
         value = kind(text)
     except ValueError:
         value = kind("-1")
-    if not least <= value < math.inf:
+    if not least <= value <= most or value == math.inf:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
     return value
 

@@ -187,16 +187,25 @@ def window(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest:
     stories = run.batch * (WINDOW - (DRILLS if drills else 0))
     for index in range(number * stories, (number + 1) * stories):
         document = source(run.seed, index)
-        odd = odd_pieces(document, tokenizer, rng) if rng.random() < ODD_SHARE else {}
-        one = example(document, tokenizer, odd, own)
+        one = spelt(document, tokenizer, ODD_SHARE, own, rng)
         if len(one.tokens) > longest:
             one = example(document, tokenizer, None, own)
         found.append(fitting(one, longest, run.seed, index))
-    found.sort(key=lambda one: len(one.tokens))
-    batches = [found[i : i + run.batch] for i in range(0, len(found), run.batch)]
+    batches = by_length(found, run.batch)
     batches += drilled(drills, tokenizer, run, number, longest, own, rng) if drills else []
     rng.shuffle(batches)
     return batches
+
+
+def spelt(document: Document, tokenizer: Tokenizer, odd_share: float, own: Own | None, rng: random.Random) -> Example:
+    """Makes the example of a document, so often with its given words in odd pieces."""
+    return example(document, tokenizer, odd_pieces(document, tokenizer, rng) if rng.random() < odd_share else {}, own)
+
+
+def by_length(examples: Sequence[Example], size: int) -> list[list[Example]]:
+    """Makes batches of examples that are about equally long."""
+    ordered = sorted(examples, key=lambda one: len(one.tokens))
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
 def drilled(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest: int, own: Own | None,
@@ -209,13 +218,10 @@ def drilled(source: Source, tokenizer: Tokenizer, run: Run, number: int, longest
     size = run.batch * DRILL_DOCUMENTS
     found = []
     for index in range(number * size * DRILLS, (number + 1) * size * DRILLS):
-        document = source(run.seed, index)
-        odd = odd_pieces(document, tokenizer, rng) if rng.random() < DRILL_ODD_SHARE else {}
-        one = example(document, tokenizer, odd, own)
+        one = spelt(source(run.seed, index), tokenizer, DRILL_ODD_SHARE, own, rng)
         end = min(one.learn_from + DRILL_LENGTH, longest)
         found.append(Example(one.tokens[:end], one.learn_from, one.binds[:end]))
-    found.sort(key=lambda one: len(one.tokens))
-    return [found[i : i + size] for i in range(0, len(found), size)]
+    return by_length(found, size)
 
 
 def fitting(one: Example, longest: int, seed: int, index: int) -> Example:
