@@ -62,7 +62,7 @@ def test_drills_are_beginnings_that_copy(pieces: tokenizer.Tokenizer) -> None:
     assert sorted(map(len, batches)) == [4] * (data.WINDOW - data.DRILLS) + [4 * data.DRILL_DOCUMENTS] * data.DRILLS
     drills = [one for batch in batches if len(batch) > 4 for one in batch]
     assert all(len(one.tokens) <= one.learn_from + data.DRILL_LENGTH and one.tokens[-1] != tokenizer.BOS for one in drills)
-    # The word that is given, or its first piece at least, is said again before a drill ends.
+    # The word that is given is said again before a drill ends.
     again = 0
     for index in range(len(drills)):
         document = engine.copying(run.seed, index)
