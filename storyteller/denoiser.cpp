@@ -136,6 +136,10 @@ Denoiser::Denoiser(std::span<const std::int16_t> before) {
     speech_.fill(1.0F);
 }
 
+bool Denoiser::noisy() const {
+    return learned_ && std::count(least_.begin(), least_.end(), kLeastGain) > static_cast<std::ptrdiff_t>(kBands / 2);
+}
+
 std::vector<std::int16_t> Denoiser::filter(std::span<const std::int16_t> samples) {
     if (!learned_) {
         return {samples.begin(), samples.end()};

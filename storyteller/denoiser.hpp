@@ -25,6 +25,9 @@ public:
     /// Learns the noise from the last samples before speech began; fewer than kBefore, and nothing is changed.
     explicit Denoiser(std::span<const std::int16_t> before);
 
+    /// Tells whether most of the bands may be lowered by as much as any: what is heard is no longer speech as it was.
+    [[nodiscard]] bool noisy() const;
+
     /// Returns the next samples, kFrame - kHop later than they came, and as many as make whole hops.
     std::vector<std::int16_t> filter(std::span<const std::int16_t> samples);
 

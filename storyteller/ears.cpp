@@ -90,8 +90,8 @@ Result<Microphone*> Ears::start(std::optional<Microphone>& started) {
 /// Has the recogniser listen to speech that has begun, from what came before on.
 void Ears::begin(Recogniser::For what, std::span<const std::int16_t> before) {
     after_.clear();
-    recogniser_->begin(what);
     denoiser_.emplace(before);
+    recogniser_->begin(what, denoiser_->noisy());
     // A wake word is found only with what surrounds it.
     const bool whole = what == Recogniser::For::kWakeWord;
     heard_after_ = whole ? kSilence : kHeardAfter;

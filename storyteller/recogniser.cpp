@@ -17,6 +17,7 @@
 #include "storyteller/wishes.hpp"
 
 #ifdef STORYBAKE_POCKETSPHINX
+#include "storyteller/over_noise.hpp"
 #include "storyteller/sphinx.hpp"
 #endif
 
@@ -46,6 +47,7 @@ namespace {
 // sentences mostly below -50, lowered ones below -42; bare topics, above all two of them, come nearest to what was
 // never said.
 constexpr double kLeastOfAll = -50.0;
+constexpr double kLeastOverNoise = -46.0;  // with the transform, whose variances are wider
 constexpr double kLeastOfBare = -48.0;
 constexpr double kLeastOfPair = -38.0;
 constexpr double kLeastOfLowered = -42.0;
@@ -105,14 +107,14 @@ struct Guess {
     /// Tells whether it was said. A grammar makes words of any sound; those that were said are near to the best that
     /// the acoustic model could make of each hundredth of a second, whatever the grammar says. Lowered, many a sentence
     /// sounds like two topics. What stands beside a wish must be silent: only "stop" is heard with any words around it.
-    [[nodiscard]] bool is_likely(bool lowered) const {
+    [[nodiscard]] bool is_likely(bool lowered, bool over_noise) const {
         const std::optional<Wish> wish = understand(words);
         const bool asks = has("story") || has("about ") || (wish && wish->command);
         const bool pair = has(" and ") || has(" named ") || has(" called ");
         const bool stop = wish && wish->command == Command::kStop;
         const double least = stop      ? kLeastOfStop
                              : lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
-                             : asks    ? kLeastOfAll
+                             : asks    ? (over_noise ? kLeastOverNoise : kLeastOfAll)
                              : pair    ? kLeastOfPair
                                        : kLeastOfBare;
         return score > least && worst > kLeastOfWord && (silence > kLeastOfSilence || stop) &&
@@ -125,10 +127,15 @@ public:
     explicit PocketSphinx(ps_decoder_t* decoder) : decoder_(decoder) {}
     ~PocketSphinx() override { ps_free(decoder_); }
 
-    void begin(For what) override {
+    void begin(For what, bool noisy) override {
         samples_.clear();
         waits_ = what == For::kWakeWord;
         woken_ = false;
+        // What wake words are compared with was measured without the transform.
+        if (const bool wanted = noisy && !waits_;
+            wanted != over_noise_ && set_transform(decoder_, wanted ? kOverNoise : no_transform())) {
+            over_noise_ = wanted;
+        }
         choose_search(decoder_, waits_ ? kWakeSearch : kWishSearch);
         ps_start_utt(decoder_);
     }
@@ -161,12 +168,12 @@ public:
             return words;
         }
         const Guess plain = guess();
-        Guess best = plain.is_likely(false) ? plain : Guess{};
+        Guess best = plain.is_likely(false, over_noise_) ? plain : Guess{};
         const bool sure = best.score > kSure;
         best.score += kLoweredMore;
         for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
             hear_again(stretched(samples_, kWarps[i]));
-            if (Guess other = guess(); other.is_likely(true) && other.score > best.score) {
+            if (Guess other = guess(); other.is_likely(true, over_noise_) && other.score > best.score) {
                 best = std::move(other);
             }
         }
@@ -240,6 +247,7 @@ private:
     }
 
     ps_decoder_t* decoder_;
+    bool over_noise_ = false;            // says that the acoustic model is adapted to noise
     bool woken_ = false;                 // says that it was heard before the end
     bool waits_ = false;                 // says that it is the wake word that is waited for
     std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood

@@ -22,9 +22,9 @@ public:
     Recogniser& operator=(const Recogniser&) = delete;
     virtual ~Recogniser() = default;
 
-    /// Says what is listened for: a wish, or the wake word alone.
+    /// Says what is listened for, a wish, or the wake word alone, and whether over noise, which was lowered.
     enum class For { kWish, kWakeWord };
-    virtual void begin(For what) = 0;
+    virtual void begin(For what, bool noisy) = 0;
 
     /// Takes the next samples, at kSampleRate.
     virtual void hear(std::span<const std::int16_t> samples) = 0;

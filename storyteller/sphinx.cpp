@@ -2,10 +2,18 @@
 
 #include "storyteller/sphinx.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
+#include <span>
+#include <string_view>
+
+#include "files.hpp"
 
 #if __has_include(<ps_search.h>)
+#include <ps_mllr.h>
 #include <sphinxbase/cmn.h>
 #include <sphinxbase/feat.h>
 #include <sphinxbase/jsgf.h>
@@ -24,7 +32,14 @@ constexpr int kMostActive = 1500;  // phones a frame
 // PocketSphinx's 0.1 anything is well made of many short ones, noise above all; with this one the wake word stands out.
 constexpr double kPhoneLoop = 1e-7;
 
+// Is how the features of a model have to be divided for a transform: PocketSphinx doesn't compare them.
+constexpr std::string_view kStreamsOfTransform = "0-12/13-25/26-38";
+
 #if __has_include(<ps_search.h>)
+const char* streams_of(ps_decoder_t* decoder) {
+    return cmd_ln_str_r(ps_get_config(decoder), "-svspec");
+}
+
 /// Returns the mean of what the decoder has heard.
 std::vector<float> mean_of(ps_decoder_t* decoder) {
     const cmn_t* const cmn = ps_get_feat(decoder)->cmn_struct;
@@ -37,6 +52,10 @@ void set_mean(ps_decoder_t* decoder, const std::vector<float>& mean) {
     cmn_live_set(ps_get_feat(decoder)->cmn_struct, mean.data());
 }
 #else
+const char* streams_of(ps_decoder_t* decoder) {
+    return ps_config_str(ps_get_config(decoder), "svspec");
+}
+
 /// Returns the mean of what the decoder has heard.
 std::vector<float> mean_of(ps_decoder_t* decoder) {
     std::vector<float> mean;
@@ -60,6 +79,19 @@ void set_mean(ps_decoder_t* decoder, const std::vector<float>& mean) {
 }
 #endif
 
+/// Reads a transform from a file in memory: PocketSphinx reads files only. Null where there are none.
+ps_mllr_t* read_transform(std::string_view transform) {
+    const int file = ::memfd_create("transform", MFD_CLOEXEC);
+    if (file < 0) {
+        return nullptr;
+    }
+    ps_mllr_t* const read = write_all(file, std::as_bytes(std::span(transform))) == 0
+                                ? ps_mllr_read(("/proc/self/fd/" + std::to_string(file)).c_str())
+                                : nullptr;
+    ::close(file);
+    return read;
+}
+
 /// Returns the mean of some frames, of that before them, which counts as 500, and that of both.
 float mean_without(float before, float both, int frames) {
     constexpr float kCounted = 500.0F;
@@ -81,6 +113,34 @@ void Mean::leave_out(int frames) const {
         own[i] = mean_without(mean_[i], own[i], frames);
     }
     set_mean(decoder_, own);
+}
+
+std::string no_transform() {
+    constexpr int kStreams = 3;
+    constexpr int kLength = 13;
+    std::string text = "1\n" + std::to_string(kStreams) + "\n";
+    for (int stream = 0; stream < kStreams; ++stream) {
+        text += std::to_string(kLength) + "\n";
+        for (int row = 0; row < kLength + 2; ++row) {  // those of the matrix, what is added, and the factors
+            for (int i = 0; i < kLength; ++i) {
+                text += row == i || row > kLength ? "1 " : "0 ";
+            }
+        }
+    }
+    return text;
+}
+
+bool set_transform(ps_decoder_t* decoder, const std::string& transform) {
+    const char* const streams = streams_of(decoder);
+    if (streams == nullptr || streams != kStreamsOfTransform) {
+        return false;
+    }
+    ps_mllr_t* const read = read_transform(transform);
+    const bool set = read != nullptr && ps_update_mllr(decoder, read) != nullptr;
+#if !__has_include(<ps_search.h>)
+    ps_mllr_free(read);  // the decoder keeps its own; 5prealpha's keeps this one
+#endif
+    return set;
 }
 
 #if __has_include(<ps_search.h>)

@@ -25,6 +25,13 @@ bool set_keyphrase(ps_decoder_t* decoder, const char* name, const char* phrase, 
 /// Chooses what is searched for from now on. Returns whether there is such a search.
 bool choose_search(ps_decoder_t* decoder, const char* name);
 
+/// Changes, between utterances, how the decoder expects speech to sound, by a transform as ps_mllr_read() reads it.
+/// Returns whether that worked: else, as for a model whose features are other ones, it goes on as before.
+bool set_transform(ps_decoder_t* decoder, const std::string& transform);
+
+/// Returns the transform that changes nothing.
+std::string no_transform();
+
 /// Keeps the mean of what was heard, which is learned from one utterance to the next.
 class Mean {
 public:

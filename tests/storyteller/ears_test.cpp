@@ -103,6 +103,12 @@ TEST(Denoiser, LowersTheNoiseAndKeepsWhatIsSaid) {
     EXPECT_EQ(filtered(before, spoken, 37), heard) << "however the samples come";
 }
 
+TEST(Denoiser, TellsNoiseFromAQuietRoom) {
+    EXPECT_TRUE(Denoiser(noise(Denoiser::kBefore, 500.0)).noisy());
+    EXPECT_FALSE(Denoiser(noise(Denoiser::kBefore, 50.0)).noisy());
+    EXPECT_FALSE(Denoiser(noise(Denoiser::kBefore - 1, 500.0)).noisy()) << "it is not known";
+}
+
 TEST(Denoiser, ChangesNothingBeforeItKnowsTheRoom) {
     const Samples room = noise(Denoiser::kBefore - 1, 500.0);
     const Samples sound = tone(0.1, 2000, 0);

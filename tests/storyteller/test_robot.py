@@ -39,6 +39,12 @@ def test_most_wishes_are_understood(condition: str, least: int, tmp_path: Path) 
     assert len(results) == 8 and sum(understood for _, understood, _ in results) >= least, results
 
 
+def test_noise_is_what_the_acoustic_model_is_adapted_to(tmp_path: Path) -> None:
+    """Without the transform it is 4 of these 11 that are understood."""
+    results = list(hearing.right_wishes("rms", hearing.CONDITIONS["noise 10 dB"], tmp_path, every=3))
+    assert len(results) == 11 and sum(understood for _, understood, _ in results) >= 7, results
+
+
 def test_what_is_no_wish_is_seldom_taken_for_one(tmp_path: Path) -> None:
     assert len(list(hearing.taken_for_wishes("slt", tmp_path, hearing.SENTENCES[::17]))) <= 1
 
