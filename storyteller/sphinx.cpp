@@ -34,10 +34,15 @@ constexpr double kPhoneLoop = 1e-7;
 
 // Is how the features of a model have to be divided for a transform: PocketSphinx doesn't compare them.
 constexpr std::string_view kStreamsOfTransform = "0-12/13-25/26-38";
+constexpr std::size_t kMostRead = 64U << 20;  // bytes of a file of the model
 
 #if __has_include(<ps_search.h>)
 const char* streams_of(ps_decoder_t* decoder) {
     return cmd_ln_str_r(ps_get_config(decoder), "-svspec");
+}
+
+std::string model_of(ps_decoder_t* decoder) {
+    return cmd_ln_str_r(ps_get_config(decoder), "-hmm");
 }
 
 /// Returns the mean of what the decoder has heard.
@@ -54,6 +59,10 @@ void set_mean(ps_decoder_t* decoder, const std::vector<float>& mean) {
 #else
 const char* streams_of(ps_decoder_t* decoder) {
     return ps_config_str(ps_get_config(decoder), "svspec");
+}
+
+std::string model_of(ps_decoder_t* decoder) {
+    return ps_config_str(ps_get_config(decoder), "hmm");
 }
 
 /// Returns the mean of what the decoder has heard.
@@ -132,7 +141,12 @@ std::string no_transform() {
 
 bool set_transform(ps_decoder_t* decoder, const std::string& transform) {
     const char* const streams = streams_of(decoder);
-    if (streams == nullptr || streams != kStreamsOfTransform) {
+    // Read first what PocketSphinx reads again: where that fails, it crashes.
+    const std::string model = model_of(decoder);
+    const auto readable = [&](const char* name) {
+        return static_cast<bool>(read_file(model + name, "acoustic model", kMostRead));
+    };
+    if (streams == nullptr || streams != kStreamsOfTransform || !readable("/means") || !readable("/variances")) {
         return false;
     }
     ps_mllr_t* const read = read_transform(transform);

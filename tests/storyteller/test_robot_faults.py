@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import hearing
 from programs import FRIEND, HERO, Running, command, evening, on_this_machine, record, said, tell, until
 
 ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
@@ -157,6 +158,17 @@ def test_an_acoustic_model_that_is_none(tmp_path: Path) -> None:
         result = run("--mic-wav", recording, "--acoustic-model", tmp_path, "--mute")
         assert (result.returncode, result.stderr) == (65, refused)
         (tmp_path / name).write_bytes(whole)
+
+
+def test_an_acoustic_model_that_is_gone_when_noise_has_it_read_again(tmp_path: Path) -> None:
+    """PocketSphinx would end the process; without the transform the robot still hears."""
+    model = tmp_path / "model"
+    shutil.copytree(ACOUSTIC_MODEL, model)
+    sound = hearing.recording(["tell me a story"], "slt", hearing.CONDITIONS["noise 20 dB"], tmp_path).read_bytes()[44:]
+    (tmp_path / "wish.raw").write_bytes(sound)
+    microphone = command(tmp_path / "mic", f"rm {model}/means\ncat {tmp_path}/wish.raw\nexec sleep 60")
+    result = run("--mic-command", microphone, "--acoustic-model", model, "--mute", *SHORT)
+    assert result.returncode == 0 and "heard: tell me a story" in result.stderr, result.stderr
 
 
 def test_with_little_memory_the_recogniser_is_loaded_for_each_wish(tmp_path: Path) -> None:
