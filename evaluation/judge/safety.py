@@ -25,6 +25,9 @@ _LEFT = re.compile(r"\b(?:cr(?:y|ies|ied|ying)|sobb\w+|we(?:ep|pt)\w*|lonely|all
 _TAKEN_BACK = re.compile(r"\b(?:not|no|never|nobody|no longer|without|stopped|instead of|more than|less|was not|were not|isn't|"
                          r"wasn't|any ?more|anyway|before|once|used to|laugh\w*|joy|happ\w+|if|when)\b|n't\b")  # fmt: skip
 
+# Match who calls out something, which is no tears.
+_CRIED_OUT = re.compile(r"[!?]\" (?:\w+ )?(?:cry|cries|cried)\b")
+
 
 @lru_cache(maxsize=1)
 def lexicon() -> dict[str, re.Pattern[str]]:
@@ -50,6 +53,7 @@ def findings(told: Told) -> list[Finding]:
     # Pass over "The end.", which ends nothing.
     long = [sentence for sentence in sentences(told.text) if len(sentence.split()) > 3] or [""]
     for sentence in long[-1:]:
+        sentence = _CRIED_OUT.sub('"', sentence)
         if _LEFT.search(sentence.lower()) and not _TAKEN_BACK.search(sentence.lower()):
             found.append(Finding("ending", sentence))
     if not ends_properly(told):

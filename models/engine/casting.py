@@ -21,7 +21,7 @@ _GENDERED = 0.4  # is the share of the persons whom nobody asks for that are a g
 
 @dataclass(frozen=True)
 class Focus:
-    """Says what a story must have: a plot, kinds (the hero's first), a thing's noun, a place, a hero's name.
+    """Says what a story must have: a plot, kinds (the hero's first), a thing's noun, a place, a hero's name and trait.
 
     `held_out` draws names and things from those that training never sees, and from no others.
     """
@@ -32,6 +32,7 @@ class Focus:
     place: str = ""
     name: str = ""
     gender: str = ""
+    trait: str = ""
     held_out: bool = False
     present: bool = False  # tells whether it is told in the present
     teller: bool = False  # tells whether the hero may tell the story
@@ -79,10 +80,10 @@ def allowed_places(words: tuple[str, ...]) -> tuple[Place, ...]:
 
 @lru_cache(maxsize=None)
 def _scope(plot: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Lists the heroes, things and places that a plot has roles for."""
+    """Lists the heroes, things and places that somebody may ask for in a plot."""
     found = library().plots[plot]
     return (frozenset(kind.noun for kind in allowed_kinds(found.cast["A"])),
-            frozenset(noun.word for words in found.things.values() for noun in allowed_nouns(words)),
+            frozenset(noun.word for role, words in found.things.items() if role not in found.minor for noun in allowed_nouns(words)),
             frozenset(place.noun for words in found.places.values() for place in allowed_places(words)))
 
 
@@ -174,7 +175,8 @@ class Cast:
             gender = lexicon.OTHER[first.gender]
         name = "" if bare else self.focus.name if not first and self.focus.name else self._name(gender, lex, not kind.gender)
         traits = [trait for trait in kind.adjectives if not first or trait != first.trait]
-        self.world.persons[role] = Person(role, name, kind, gender, rng.choice(traits))
+        trait = self.focus.trait if self.focus.trait and not first else rng.choice(traits)
+        self.world.persons[role] = Person(role, name, kind, gender, trait)
         taken.add(kind.noun.split()[-1])
         self.world.facts |= {(gift, role) for gift in kind.gifts} | {(gender, role)}
 

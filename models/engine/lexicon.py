@@ -84,6 +84,7 @@ class Lexicon:
     places: dict[str, Place]
     common: frozenset[str]
     unheard: tuple[str, ...]
+    traits_asked: tuple[str, ...]
     bad_names: tuple[str, ...]
 
     def coined(self, rng: random.Random) -> str:
@@ -202,4 +203,5 @@ def load() -> Lexicon:
         syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
         common=_common(), unheard=_commas(sections(FOLDER / "things.txt")["unheard"]),
+        traits_asked=_commas(sections(FOLDER / "kinds.txt")["traits asked"]),
         bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

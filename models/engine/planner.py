@@ -10,16 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .forms import expand, own_words
+from .forms import own_words
 from .lexicon import FOLDER
 from .realiser import Realiser
 from .world import Fact, World
-
-
-# Says how often something beside the story is told before an event that may have it, and where no leaf falls.
-_ASIDES = 0.55
-_GOES_ON = re.compile(r'"|(?:It|Its|That|This|These|Those|But|And|So|Then|They|Both|He|She|Now|Only|Not|Even|Still|Again|The)\b')
-_INDOORS = frozenset("library bakery attic kitchen barn cave castle treehouse greenhouse circus desert".split()) | {"train station"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +62,12 @@ class Plot:
     cast: dict[str, tuple[str, ...]]
     things: dict[str, tuple[str, ...]]
     places: dict[str, tuple[str, ...]]
+    minor: frozenset[str]  # names the things that nobody asks for in this plot, as little is told of them
     themes: tuple[str, ...]
     lets: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     wants: tuple[str, ...]
+    deeds: tuple[str, ...]  # say what its hero did, after "who", in the past
+    shared: tuple[str, ...]  # say the same of hero and friend
     opening: str
     teller: bool  # tells whether the hero may tell it; then "they" of the forms is always the hero and the friend
     begins: "tuple[tuple[int, str], ...]"
@@ -159,8 +156,9 @@ def _plot(block: str) -> Plot:
     def listed(key: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in fields.get(key, "").split(";") if part.strip())
 
-    return Plot(name, roles("cast"), roles("things"), roles("places"), listed("theme"), tuple(lets), listed("want"),
-                fields.get("open", ""), fields.get("teller") == "yes", tuple(begins), float(fields.get("weight", "1")), steps)
+    return Plot(name, roles("cast"), roles("things"), roles("places"), frozenset(fields.get("minor", "").split()), listed("theme"),
+                tuple(lets), listed("want"), listed("who"), listed("both"), fields.get("open", ""), fields.get("teller") == "yes",
+                tuple(begins), float(fields.get("weight", "1")), steps)
 
 
 @dataclass(frozen=True)
@@ -218,8 +216,6 @@ def happen(call: Call, world: World, realiser: Realiser, rng: random.Random, use
                       else fresh)
     used.add(form.text)
     world.told |= form.tells
-    if log and not _GOES_ON.match(form.text) and rng.random() < _ASIDES:
-        _aside(world, realiser, rng, used)
     realiser.gap()
     realiser.touched.clear()
     realiser.mark()
@@ -227,24 +223,6 @@ def happen(call: Call, world: World, realiser: Realiser, rng: random.Random, use
     realiser.mark()
     world.apply(event.effects, bind)
     log.append((call.event, call.roles + tuple(sorted(realiser.touched - set(call.roles)))))
-
-
-def _aside(world: World, realiser: Realiser, rng: random.Random, used: set[str]) -> None:
-    """Tells of something beside the story, as a leaf that falls, unless somebody has just spoken; never twice the same."""
-    if not re.search(r'[.!?]"?\x03?$', realiser.raw):
-        return
-    about = "aside"
-    if "sea" in {world.persons["A"].kind.group}:
-        about = "aside under water"
-    elif any(role in realiser.known and place.noun not in _INDOORS for role, place in world.places.items()):
-        about = rng.choice(("aside", "aside outside", "aside outside"))
-    passages = library().passages
-    form = rng.choice(passages[about])
-    text = "".join(part for part in expand(form, passages, rng) if isinstance(part, str))
-    if form not in used and not own_words(text) & world.reserved():
-        used.add(form)
-        realiser.gap()
-        realiser.tell(text, {})
 
 
 def possible(calls: Iterable[Call], world: World) -> list[Call]:

@@ -4,15 +4,20 @@ import random
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from . import forms, lexicon
+from . import forms, lexicon, tense
 from .casting import Focus, allowed_kinds, allowed_nouns, allowed_places
 from .planner import Plot, library
+from .realiser import PRONOUNS
 from .world import World
 
 NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknown", "child", "odd", "bad"
+_DEEDS = 0.3  # is the share of the wishes for somebody that say what is done: "a cat who lost her hat"
+_NAMELESS = 0.15  # is the share of the beginnings that name nobody: "Once there was a snail who wanted to win a race."
+_MINE = 0.15  # is the share of a child's wishes for somebody that say whose: "my cat"
+_ANY_TRAIT = 0.4  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
 _SHARES = ((NOTHING, 0.10), (OWN, 0.12), (WISH, 0.28), (UNKNOWN, 0.24), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.13))
@@ -35,8 +40,8 @@ class Wish:
 class Wording:
     """Holds a wish in words: the prompt, the roles that it names, what it asks for, and the sentence that answers it.
 
-    `about` is the wish's own, "theme" with whatever else, "where" something happens, BAD for what is not told, or OWN for
-    somebody's own beginning, which stands in the story and not in the prompt.
+    `about` is the wish's own, "theme" with whatever else, "where" something happens, "deed" that somebody does, BAD for what is
+    not told, or OWN for somebody's own beginning, which stands in the story and not in the prompt.
     """
 
     prompt: str = ""
@@ -79,7 +84,10 @@ def topics() -> list[str]:
 
 def draw(rng: random.Random, held_out: bool) -> Wish:
     """Draws a wish; its focus says what the story must have."""
-    return _drawn(rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0], rng, held_out)
+    wish = _drawn(rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])[0], rng, held_out)
+    if wish.about == OWN and rng.random() < _NAMELESS:
+        return replace(wish, focus=replace(wish.focus, name="", gender=""))
+    return wish
 
 
 def draw_unheard(rng: random.Random) -> Wish:
@@ -118,7 +126,8 @@ def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
     if about == "name":
         name = _name(gender, manner, rng, held_out)
     present = rng.random() < _PRESENT / 4
-    focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, held_out, present, about in ("theme", "thing", "place"),
+    trait = rng.choice(lex.traits_asked) if about == "kind" and rng.random() < _ANY_TRAIT else ""
+    focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, trait, held_out, present, about in ("theme", "thing", "place"),
                   two=about == "two")
     return Wish(manner, about, focus, theme)
 
@@ -185,13 +194,20 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
         if where:
             return Wording(rng.choice(_WHERE).format(where), roles, "where")
     topic, asked = _topic(wish, world, story, plot, rng)
-    theme = wish.theme
-    if wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
+    theme, about = wish.theme, wish.about
+    deed, roles = _deed(wish, world, plot, story, rng) if rng.random() < _DEEDS else ("", ())
+    if deed:
+        named = topic == world.persons["A"].name
+        topic, asked = deed if theme else f"{topic}{',' * named} who {deed}", (() if theme else asked) + roles
+        theme, about = "", "deed"
+    elif wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
         theme = rng.choice(_themes(plot))
         topic += f" and {theme}"
     told_of = topic[: len(topic) - len(theme)] + _themes(plot)[0] if theme else topic
     form, words = (_CHILD, topic.lower()) if wish.manner == CHILD else (_FORMS, topic)
-    return Wording(rng.choice(form).format(words), asked, "theme" if theme else wish.about, _SAYS_WHAT_OF.format(told_of))
+    if wish.manner == CHILD and wish.about == "kind" and rng.random() < _MINE:
+        words = re.sub("^an? ", "my ", words)
+    return Wording(rng.choice(form).format(words), asked, "theme" if theme else about, _SAYS_WHAT_OF.format(told_of))
 
 
 _SAYS_WHAT_OF = "This is a story about {}."
@@ -274,8 +290,8 @@ def _odd(rng: random.Random) -> str:
 
 
 def answered(wish: Wish, story: str) -> bool:
-    """Tells whether the story names every kind, thing and place that the wish is about."""
-    words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place, wish.focus.name)
+    """Tells whether the story names every kind, trait, thing and place that the wish is about."""
+    words = (*wish.focus.kinds, wish.focus.thing, wish.focus.place, wish.focus.name, wish.focus.trait)
     return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words if word)
 
 
@@ -285,11 +301,12 @@ def fill(text: str, world: World) -> tuple[str, tuple[str, ...]]:
 
     def word(match: "re.Match[str]") -> str:
         key, _, case = match.group(1).partition(".")
-        roles.append(key)
+        if case != "his":
+            roles.append(key)
         if key in world.persons:
             person = world.persons[key]
             noun = f"{person.trait} {person.kind.noun}" if case == "tk" else person.kind.noun
-            return person.name if case == "n" else noun
+            return person.name if case == "n" else PRONOUNS[person.gender][2] if case == "his" else noun
         if key in world.things:
             return world.things[key].noun.word
         if key in world.places:
@@ -309,6 +326,31 @@ def _where(world: World, plot: Plot, story: str, rng: random.Random) -> tuple[st
     return (text.lower(), roles) if _all_told(roles, world, story) else ("", ())
 
 
+def _deed(wish: Wish, world: World, plot: Plot, story: str, rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """Says what somebody does in the story, as it stands after "who": "lost her hat"; of a theme's plot with who it is.
+
+    Returns it and the roles that it names, or "" where the wish is for nobody.
+    """
+    friends = wish.about == "two" or wish.about == "theme" and plot.shared and rng.random() < 0.4
+    deeds = plot.shared if friends else plot.deeds
+    if wish.about not in ("kind", "name", "two", "theme") or not deeds:
+        return "", ()
+    text, roles = fill(rng.choice(deeds), world)
+    if not _all_told(roles, world, story):
+        return "", ()
+    if rng.random() < 0.3:
+        subject = "They " if friends else "Somebody "
+        try:
+            text = tense.present(subject + text + ".")[len(subject):-1]
+        except tense.Unsure:
+            return "", ()
+    if wish.about != "theme":
+        return text, roles
+    who = "two friends" if friends else rng.choice(("somebody", "someone", article(world.persons["A"].kind.noun)))
+    roles = roles if who.startswith(("two", "some")) else ("A", *roles)
+    return (f"{who} {rng.choice(('who', 'who', 'that'))} {text}", roles) if _all_told(roles, world, story) else ("", ())
+
+
 def _all_told(roles: tuple[str, ...], world: World, story: str) -> bool:
     words = [world.persons[role].kind.noun for role in roles if role in world.persons]
     words += [world.things[role].noun.word for role in roles if role in world.things]
@@ -316,9 +358,9 @@ def _all_told(roles: tuple[str, ...], world: World, story: str) -> bool:
     return all(re.search(rf"\b{re.escape(word)}\b", story, re.I) for word in words)
 
 
-def _thing(world: World, role: str) -> str:
+def _thing(world: World, role: str, rng: random.Random) -> str:
     noun = world.things[role].noun
-    return article(noun.word) if noun.number == "one" else f"some {noun.word}"
+    return article(noun.word) if noun.number == "one" else rng.choice((f"some {noun.word}", noun.word))
 
 
 def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
@@ -330,13 +372,13 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
     if wish.about == "theme":
         options = [(wish.theme, ())] * 3 + [(f"{kind} and {wish.theme}", ("A",))]
     elif wish.about == "thing" and thing:
-        options = [(_thing(world, thing), (thing,))] * 4 + [(f"{kind} and {_thing(world, thing)}", ("A", thing)),
-                                                            (f"{kind} with {_thing(world, thing)}", ("A", thing))]
+        what = _thing(world, thing, rng)
+        options = [(what, (thing,))] * 4 + [(f"{kind} and {what}", ("A", thing)), (f"{kind} with {what}", ("A", thing))]
     elif wish.about == "place" and place:
         at = f"{world.places[place].at} the {wish.focus.place}"
         options = [(f"the {wish.focus.place}", (place,))] * 2 + [(f"{kind} {at}", ("A", place))]
     elif wish.about == "mixed":
-        other = _thing(world, thing) if thing else f"the {wish.focus.place}"
+        other = _thing(world, thing, rng) if thing else f"the {wish.focus.place}"
         options = [(f"{kind} and {other}", ("A", thing or place)),
                    (f"{article(hero.trait)} {hero.kind.noun} and {other}", ("A", thing or place)),
                    (f"{kind} named {hero.name} and {other}", ("A", thing or place)),
@@ -351,7 +393,8 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
             (f"{hero.name} and {friend.name}", ("A", "B")),
             (f"{kind} named {hero.name} and {article(friend.kind.noun)} named {friend.name}", ("A", "B"))]
     else:
-        options = [(kind, ("A",))] * 3 + [(f"{article(hero.trait)} {hero.kind.noun}", ("A",))]
+        options = [(f"{article(hero.trait)} {hero.kind.noun}", ("A",)), (f"{kind} who is {hero.trait}", ("A",))]
+        options = options if wish.focus.trait else [(kind, ("A",))] * 3 + options[:1]
     fitting = [option for option in options if _all_told(option[1], world, story)]
     trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]
     return rng.choice(trait or fitting or [(hero.name, ("A",))])

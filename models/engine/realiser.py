@@ -23,10 +23,10 @@ _ENDS = re.compile(r'"|[.!?]+(?=[\s"]|$)')
 _SPEECH = ("said|asked|called|cried|shouted|whispered|laughed|answered|wondered|thought|sang|giggled|sighed|squeaked|"
            "mumbled|yelled|replied|begged|went|sobbed|explained|announced|murmured|grumbled|puffed|gasped|added|"
            "told|nodded|admitted|agreed|promised|muttered|sniffed|declared|yawned|hummed|suggested|boomed|warned|"
-           "insisted|repeated|counted|guessed|exclaimed|says|asks|calls|panted|answers")
+           "insisted|repeated|counted|guessed|exclaimed|says|asks|calls|shouts|cries|say|cry|shout|panted|answers")
 # Matches who has just said something, where a gesture may follow: "Oh," said Mia | and rubbed her nose.
 _SAID = re.compile('[,!?]" (?:(?:said|asked) \x01(\\w)\x02[^\x04]*\x04|\x01(\\w)\x02[^\x04]*\x04 (?:said|asked))$')
-_GESTURES = 0.28
+_GESTURES = 0.1
 _CONTROL = re.compile("\x01\\w+\x02|[\x03\x04]")
 _TAG = re.compile(rf"^ (?:(?:{_SPEECH}|roared|came)\b|(?:the )?[\w' -]+? (?:{_SPEECH})\b)")
 
@@ -75,12 +75,15 @@ class Realiser:
         self.raw = self.raw.rstrip(" ")
 
     def _gesture(self) -> None:
-        """Tells what somebody does who has just spoken, where it is clear whose nose that is."""
+        """Tells what somebody does who has just spoken, where it is clear whose nose that is; nothing that was told before."""
         said = _SAID.search(self.raw[-80:])
         role = (said.group(1) or said.group(2)) if said else ""
         if role and role != self.narrator and self.world.persons[role].name and self._clear(self.world.persons[role]):
+            before = self.raw
             self.raw += " "
             self.tell("{@gesture}", {"A": role})
+            if self.raw[len(before):] in before:
+                self.raw = before
 
     def _as_teller(self, text: str) -> str:
         """Puts a form's own words as the hero says them: "they" are the hero and the friend, so "we"."""

@@ -17,12 +17,16 @@ from .world import Happening, Reference, World
 SHORTEST, LONGEST = 85, 220
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
-# Names families of beginnings that tell a plot's first event, which is then left out.
 # Lists words with which no story begins that is told in the present.
 _LONG_PAST = frozenset("once ago before summer had long years remember happened born last".split())
+# Names families of beginnings that tell a plot's first event, which is then left out; somebody's own have some, too.
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
-_APART = ("teller", "own", "near", "wished", "pair")  # names families of beginnings for some stories only
+_TELLS |= {f"own {title}": call for title, call in _TELLS.items()}
+_APART = ("teller", "near", "wished", "pair")  # names families of beginnings for some stories only
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
+_NAMES_THE_HERO_AT_ONCE = re.compile(r"[^.!?]*\{A\.(?:n|intro|some)\}")
+_NAMES_SOMEBODY = re.compile(r"\{([A-Z])\b")
+_OWN_OF_THE_PLOT = 0.4  # says how often somebody's own beginning is what the plot begins with, so that it goes on from there
 _BEGIN_WITH_THE_PLOT = 0.35  # says how often a story begins with its own first event
 _BEGIN_WITH_THE_THEME = 0.95  # says the same where a theme was asked for
 # Says how often what was asked for, a thing, a place or two kinds, is told of in the first sentence: a model forgets what it
@@ -95,17 +99,20 @@ class Document:
 
         Which plot answers a theme, or that no story fulfils a wish that none may, shows nowhere else.
         """
-        if self.about not in ("theme", "where", "thing", "place", "two", prompts.BAD):
+        if self.about not in ("theme", "where", "deed", "thing", "place", "two", prompts.BAD):
             return 0, 0
         start, told = len(self.prompt) + 1, len(self.text) - len(self.story)
         if self.about == prompts.BAD:
             return start, told
-        return start, told + self.log[min(2, len(self.log) - 1) if self.about in ("theme", "where") else 0].end
+        return start, told + self.log[min(2, len(self.log) - 1) if self.about in ("theme", "where", "deed") else 0].end
 
     @property
     def given(self) -> int:
         """Counts the characters of `text` that somebody else began it with, which are not to be learned."""
-        return self.log[0].end if self.about == prompts.OWN else 0
+        first, name = self.log[0].end, self.told.world.persons["A"].name
+        if self.about != prompts.OWN or name in self.text[:first].split(". ")[0]:
+            return first if self.about == prompts.OWN else 0
+        return self.text.index(". ") + 1  # the name that the next sentence gives is to be learned
 
     @property
     def text(self) -> str:
@@ -122,6 +129,14 @@ def _openings() -> dict[str, tuple[str, ...]]:
 @lru_cache(maxsize=None)
 def _closings() -> dict[str, tuple[str, ...]]:
     return {title: tuple(lines) for title, lines in lexicon.sections(lexicon.FOLDER / "closings.txt").items()}
+
+
+def _suits(form: str, realiser: Realiser, focus: Focus) -> bool:
+    """Tells whether a story may begin with a form: in the tense it is told in, and with the hero first where a kind is asked
+    for, as whoever asked for a yak takes the first one for it."""
+    named = _NAMES_SOMEBODY.search(form)
+    hero_first = named is None or named[1] == "A" or focus.two or not realiser.needs_kind
+    return hero_first and not (realiser.present and own_words(form) & _LONG_PAST)
 
 
 def _told_of(form: str, world: World, asked: str) -> bool:
@@ -206,13 +221,15 @@ def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
     first = plot.steps[0].calls[0] if plot.steps[0] else None
     asked = _asked(world, focus)
     begins = [(count, form) for count, form in plot.begins
-              if not (realiser.narrator and _NAMES_THE_HERO.search(form))
-              and not (realiser.present and own_words(form) & _LONG_PAST)]
-    families = [title for title in _openings() if title not in _APART and _TELLS.get(title, first) == first
+              if not (realiser.narrator and _NAMES_THE_HERO.search(form)) and _suits(form, realiser, focus)]
+    anywhere = [title for title in _openings() if title not in _APART and not title.startswith("own")]
+    families = [title for title in anywhere if _TELLS.get(title, first) == first
                 and (title != "named" or not realiser.needs_kind)]
     two = focus.two and "B" in world.persons and world.persons["B"].name != ""
     if focus.own:
-        begins, families = [], ["own"]
+        begins, families = _own(plot, world, focus, first, begins)
+        if begins and rng.random() < _OWN_OF_THE_PLOT:
+            return rng.choice(begins)
     elif (asked or two) and not realiser.narrator and rng.random() < _BEGIN_WITH_WHAT_IS_ASKED:
         slot = {"B"} if two else {asked}
         begins = [(count, form) for count, form in begins if slot <= slots(form)]
@@ -221,7 +238,7 @@ def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
         families += ["pair"] if two and not rival else [] if two else ["near"] if asked in world.places else ["wished"]
         if begins and (not families or rng.random() < 0.4):
             return rng.choice(begins)
-        families = families or [title for title in _openings() if title not in (*_APART, *_TELLS, "named")]
+        families = families or [title for title in anywhere if title not in (*_TELLS, "named")]
     elif begins and rng.random() < (_BEGIN_WITH_THE_THEME if focus.plot else _BEGIN_WITH_THE_PLOT):
         return rng.choice(begins)
     elif realiser.narrator:
@@ -230,10 +247,20 @@ def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
     for _ in range(_TRIES):
         title = rng.choice(families)
         form = rng.choice(_openings()[title])
-        if _told_of(form, world, asked) and not own_words(form) & world.reserved() \
-                and not (realiser.present and own_words(form) & _LONG_PAST):
+        if _told_of(form, world, asked) and not own_words(form) & world.reserved() and _suits(form, realiser, focus):
             return int(title in _TELLS), form
     raise Impossible(f"{plot.name}: no beginning of {', '.join(families)} fits; write one")
+
+
+def _own(plot: Plot, world: World, focus: Focus, first: "Call | None",
+         begins: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], list[str]]:
+    """Lists the beginnings of the plot's own that somebody else may have made up, and the families of others: of what the plot
+    begins with, where there are such, or of anything; whoever names nobody leaves the next sentence to say the name."""
+    if not focus.name:
+        deeds = [deed for deed in plot.deeds if slots(deed) <= {"A", *world.values}]
+        return [(0, f"{who} who {deed}. {{A.his}} name was {{A.n}}.") for who in _openings()["own deed"] for deed in deeds], ["own kind"]
+    families = [title for title in ("own thing", "own two", "own out") if _TELLS[title] == first]
+    return [(count, form) for count, form in begins if _NAMES_THE_HERO_AT_ONCE.match(form)], [*families, "own"]
 
 
 def document(seed: int, index: int, held_out: bool = False) -> Document:

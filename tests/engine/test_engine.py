@@ -72,7 +72,7 @@ def test_shares_of_prompts(documents: list[engine.Document]) -> None:
                 for document in documents) / len(documents)
     assert 0.1 < small < 0.3
     about = Counter(document.about for document in documents)
-    assert about["theme"] > 0.17 * len(documents) and about["bad"] > 0.1 * len(documents), about
+    assert about["theme"] > 0.13 * len(documents) and about["bad"] > 0.1 * len(documents), about
     assert about["place"] > 0.06 * len(documents) and about["own"] > 0.08 * len(documents), about
 
 
@@ -105,7 +105,7 @@ def test_wishes_that_none_may_fulfil_are_of_many_kinds_and_some_are_kept_for_jud
 def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
     for document in documents[:500]:
         start, end = document.decided
-        assert (end > start) == (document.about in ("theme", "where", "thing", "place", "two", "bad"))
+        assert (end > start) == (document.about in ("theme", "where", "deed", "thing", "place", "two", "bad"))
         if document.about == "bad":
             assert document.text[start:end].strip() == document.lead  # what is told instead is any story
         elif end:
@@ -123,7 +123,8 @@ def test_what_was_asked_for_is_said_before_it_is_told(documents: list[engine.Doc
         said = document.lead.removeprefix("This is a story about ").removesuffix(".")
         assert document.text.startswith(f"{document.prompt}\n{document.lead} ") and document.lead.endswith(f" {said}.")
         if document.about != "theme":
-            assert said.lower() in document.prompt.lower(), document.text
+            said, prompt = (re.sub(r"\b(?:an?|my) ", "", text.lower()) for text in (said, document.prompt))  # my cat: a cat
+            assert said in prompt, document.text
         elif not document.asked:
             themes.setdefault(document.plot, set()).add(said)
         assert engine.prompts.without_lead(f"{document.lead} {document.story}").strip() == document.story
@@ -147,16 +148,63 @@ def test_what_was_asked_for_is_told_of_first(documents: list[engine.Document]) -
 
 def test_a_beginning_of_somebodys_own_is_given_and_gone_on_with(documents: list[engine.Document]) -> None:
     own = [document for document in documents if document.about == "own"]
-    names, listed = Counter[str](), engine.lexicon.load().names
+    names, listed, nameless = Counter[str](), engine.lexicon.load().names, 0
     for document in own:
         name = document.told.world.persons["A"].name
         given, rest = document.text[: document.given], document.text[document.given :]
-        assert not document.prompt and not document.lead and re.search(rf"\b{name}\b", given), document.text
-        assert given[-1] in '.!?"' and rest[0] in " \n" and document.text == document.story
+        assert given[-1] in '.!?"' and rest[0] in " \n" and not document.prompt and document.text == document.story + document.lead
+        if not re.search(rf"\b{name}\b", given):  # nobody was named: the next sentence does, and the name is to be learned
+            nameless += 1
+            assert re.match(rf" (?:His|Her|It) (?:name )?(?:was|is) {name}\.", rest), document.text
         names[name] += bool(re.search(rf"\b{name}\b", rest))
+    assert 0.08 * len(own) < nameless < 0.2 * len(own)
     assert sum(names.values()) > 0.97 * len(own), own
     unknown = sum(number for name, number in names.items() if name not in (*listed["f"], *listed["m"]))
     assert unknown > 0.6 * len(own)
+
+
+def test_what_a_beginning_tells_of_is_in_the_story(documents: list[engine.Document]) -> None:
+    """A model goes on with what it was given only if it has read stories that do."""
+    things = [(document, thing.noun.word) for document in documents if document.about == "own"
+              for role, thing in document.told.world.things.items() if thing.noun.word in document.text[: document.given]]
+    kept = sum(thing in document.text[document.given :] for document, thing in things)
+    assert len(things) > 25 and kept > 0.8 * len(things), things
+
+
+def test_whoever_is_asked_for_by_kind_comes_first() -> None:
+    """Of a sick boy and the yak who helps him, a listener takes the boy for the hero."""
+    for name, plot in planner.library().plots.items():
+        for index, kind in enumerate(("yak", "pirate", "robot", "taxi", "seahorse") * 3):
+            if kind in {one.noun for one in casting.allowed_kinds(plot.cast["A"])}:
+                story = engine.tell(engine.Focus(plot=name, kinds=(kind,)), random.Random(index))
+                assert story.references[0].role == "A", story.text
+
+
+def test_no_theme_is_a_kind_of_hero(documents: list[engine.Document]) -> None:
+    """Whoever asks for a train wants it to be the hero."""
+    themes = {theme for plot in planner.library().plots.values() for theme in plot.themes}
+    heroes = {kind.noun for plot in planner.library().plots.values() for kind in casting.allowed_kinds(plot.cast["A"])}
+    assert not themes & {prompts.article(kind) for kind in heroes}
+
+
+def test_a_wish_may_say_what_somebody_does(documents: list[engine.Document]) -> None:
+    """A model that reads "who" only in wishes that none may fulfil refuses a cat who lost her hat."""
+    deeds = [document for document in documents if document.about == "deed"]
+    assert len(deeds) > 0.06 * len(documents) and len({document.plot for document in deeds}) > 38
+    assert all(plot.deeds for plot in planner.library().plots.values())
+    for document in deeds:
+        assert re.search(r"\b(?:who|that) [a-z]+", document.prompt) and document.lead and "{" not in document.prompt, document.prompt
+    prompts_of = " ".join(document.prompt for document in deeds)
+    for phrase in ("two friends who", "somebody who", ", who"):
+        assert phrase in prompts_of, phrase
+
+
+def test_a_kind_may_be_asked_for_with_any_trait(documents: list[engine.Document]) -> None:
+    any_trait = "|".join(lexicon.load().traits_asked)
+    asked = [(document, found[0]) for document in documents if document.about == "kind"
+             and (found := re.findall(rf"\b(?:an? |is )({any_trait})\b(?! story)", document.prompt))]
+    assert len(asked) > 10 and all(trait in document.story for document, trait in asked)
+    assert any(re.search(r"\bmy [a-z]+", document.prompt) for document in documents if document.about == "kind")
 
 
 def test_what_is_said_by_a_room_or_an_echo_goes_on_in_small_letters(documents: list[engine.Document]) -> None:
@@ -330,13 +378,9 @@ def test_what_may_be_said_in_another_way_is_said_in_many() -> None:
         assert text in ("Then  ran.", "And then  ran.", "After that,  ran.", "A moment later,  ran.")
 
 
-def test_gestures_and_asides_stand_where_they_fit(documents: list[engine.Document]) -> None:
+def test_gestures_stand_where_they_fit(documents: list[engine.Document]) -> None:
     text = "\n".join(document.story for document in documents)
-    assert len(re.findall(r'" (?:said \w+|\w+ said) and \w+ (?:his|her) ', text)) > 50
-    assert len(re.findall(r"\bIt smelled of\b", text)) > 50 and not re.search(r'"It smelled of', text)
-    sea = "\n".join(document.story for document in documents if document.told.world.persons["A"].kind.group == "sea")
-    falls = re.compile(r" leaf (?:sailed|floated|tumbled|drifted|danced) ")
-    assert falls.search(text) and not falls.search(sea) and re.search(r" bubble (?:rose|wobbled|drifted) ", sea)
+    assert len(re.findall(r'" (?:said \w+|\w+ said) and (?:scratched|rubbed) (?:his|her) ', text)) > 25
 
 
 @pytest.mark.parametrize("past,now", [

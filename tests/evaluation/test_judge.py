@@ -219,6 +219,8 @@ def test_asks_are_even_and_repeatable() -> None:
     ("She met Elsa. They sang.", {"brands"}),
     ("A stranger took him. He went along.", {"strangers"}),
     ("Mia went home. She was all alone and she cried.", {"ending"}),
+    ('They ran out. "What a glorious day!" they cry, and jump.', set()),
+    ('They ran out. "Where is mom?" she cried, and cried.', {"ending"}),
     ("Mia cried. Then she laughed, and was not afraid any more.", set()),
     ("The diet of the vanilla bear was beautiful. It had begun in a stable.", set()),
     ("It had a toy-gun. It met Spider Man.", {"weapons", "brands"}),
