@@ -83,11 +83,11 @@ def test_a_story_that_breaks_off_is_given_an_end() -> None:
     least, most = 1, 4096  # words that fit, and that do not
     while most - least > 1:
         count = (least + most) // 2
-        result = tell(on_this_machine(), "-i", "story " * count, "--mute", "-n", "0")
+        result = tell(on_this_machine(), "-i", "the fox and " * count, "--mute", "-n", "0")
         assert result.returncode in (0, 2), result.stderr
         least, most = (count, most) if result.returncode == 0 else (least, count)
-    ends = [tell(on_this_machine(), "-i", "story " * (least - room), "--mute", "-n", "0", "-s", "5", "--rehearsals", "0").stdout[-20:]
-            for room in range(0, 60, 5)]  # fmt: skip
+    ends = [tell(on_this_machine(), "-i", "the fox and " * (least - room), "--mute", "-n", "0", "-s", "5", "--rehearsals", "0").stdout[-20:]
+            for room in range(20)]  # fmt: skip
     assert any(end.endswith("... The end.\n") for end in ends), ends
 
 
