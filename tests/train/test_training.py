@@ -71,7 +71,7 @@ def test_drills_are_beginnings_that_copy(pieces: tokenizer.Tokenizer) -> None:
         assert words, document.text
         told = document.text[len(given) :].lower().split()[: data.DRILL_LENGTH // 2]
         again += any(word.lower() in " ".join(told) for word in words)
-    assert again > 0.9 * len(drills), again
+    assert again > 0.85 * len(drills), again
     # The next window has other drills.
     later = [one for batch in data.window(engine.document, pieces, run, 3, 640, None, engine.copying) for one in batch]
     seen = {one.tokens.tobytes() for one in drills}
