@@ -123,9 +123,9 @@ double Teller::expects(const std::string& words) {
     std::string capital = words;
     capital[0] = static_cast<char>(capital[0] - ('a' - 'A'));
     // Count what a story of its own choice begins with, too: one that was asked for may say first what it is about.
-    return std::max({likelihood(capital.substr(0, first), words.substr(first)),
-                     likelihood(begin + capital.substr(0, first), words.substr(first)),
-                     likelihood(begin + "One day, " + words.substr(0, first), words.substr(first))});
+    const double chosen = likelihood(capital.substr(0, first), words.substr(first));
+    const double wished = asked ? likelihood(begin + capital.substr(0, first), words.substr(first)) : chosen;
+    return std::max({chosen, wished, likelihood(begin + "One day, " + words.substr(0, first), words.substr(first))});
 }
 
 /// Finds two sentences with which a text may go on, as the model would, that begin with other words; such as nobody
