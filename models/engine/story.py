@@ -109,10 +109,11 @@ class Document:
     @property
     def given(self) -> int:
         """Counts the characters of `text` that somebody else began it with, which are not to be learned."""
-        first, name = self.log[0].end, self.told.world.persons["A"].name
-        if self.about != prompts.OWN or name in self.text[:first].split(". ")[0]:
-            return first if self.about == prompts.OWN else 0
-        return self.text.index(". ") + 1  # the name that the next sentence gives is to be learned
+        if self.about != prompts.OWN:
+            return 0
+        end = self.log[0].end
+        named = self.told.world.persons["A"].name in self.text[:end].split(". ")[0]
+        return end if named else self.text.index(". ") + 1  # the name that the next sentence gives is to be learned
 
     @property
     def text(self) -> str:
@@ -259,7 +260,7 @@ def _own(plot: Plot, world: World, focus: Focus, first: "Call | None",
     if not focus.name:
         deeds = [deed for deed in plot.deeds if slots(deed) <= {"A", *world.values}]
         return [(0, f"{who} who {deed}. {{A.his}} name was {{A.n}}.") for who in _openings()["own deed"] for deed in deeds], ["own kind"]
-    families = [title for title in ("own thing", "own two", "own out") if _TELLS[title] == first]
+    families = [title for title, call in _TELLS.items() if title.startswith("own") and call == first]
     return [(count, form) for count, form in begins if _NAMES_THE_HERO_AT_ONCE.match(form)], [*families, "own"]
 
 
