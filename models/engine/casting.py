@@ -195,10 +195,10 @@ class Cast:
     def _things(self, lex: Lexicon) -> None:
         asked = self.focus.thing
         taken: set[str] = set()
-        kinds = {person.kind.noun for person in self.world.persons.values()}
+        persons = {word for person in self.world.persons.values() for word in (person.kind.noun, person.name.lower())}
         for role, words in self.plot.things.items():
             nouns = [noun for noun in allowed_nouns(words) if noun.word.split()[-1] not in taken
-                     and not kinds & set(noun.word.split())]
+                     and not persons & set(noun.word.split())]
             if asked and self.focus.thing_class in words:
                 noun, asked = Noun(asked, lex.by_class[self.focus.thing_class][0].kind, "one"), ""
             elif asked and any(noun.word == asked for noun in nouns):

@@ -59,7 +59,7 @@ def _form(document: Document) -> Iterator[str]:
 
 def _articles(document: Document) -> Iterator[str]:
     for match in re.finditer(r"\b(an?) (\w+)", document.story, re.I):
-        vowel = match.group(2)[0] in "aeiouAEIOU" and not re.match(r"(?i)uni|use|one\b|once\b|uku|ut", match.group(2))
+        vowel = match.group(2)[0] in "aeiouAEIOU" and not re.match(r"(?i)uni|use|one\b|once\b|uku", match.group(2))
         vowel = vowel or re.match(r"hour|honest", match.group(2)) is not None
         if (len(match.group(1)) == 2) != vowel:
             yield f"article: {match.group()!r}"

@@ -1,7 +1,8 @@
 """Reads the small language in which clause forms are written, and expands it into literals and slots.
 
-`[a|b|c]` chooses one branch (they nest; a branch may be empty), `~[a|b]` often says nothing at all, `{A.his}` is a
-slot that the realiser fills from the world, `{@name}` a shared passage.  A form is parsed once and expanded often.
+`[a|b|c]` chooses one branch (they nest; a branch may be empty), `[what=a|b|c]` remembers it as `{what}`, `~[a|b]` often says
+nothing at all, `{A.his}` is a slot that the realiser fills from the world, `{@name}` a shared passage.  A form is parsed once
+and expanded often.
 """
 
 import random
@@ -13,7 +14,7 @@ from typing import Union
 
 from .lexicon import FOLDER
 
-_TOKEN = re.compile(r"~?\[|[|\]]|\{[^{}]*\}|[^~\[|\]{}]+|[~{}]")
+_TOKEN = re.compile(r"~?\[(?:\w+=)?|[|\]]|\{[^{}]*\}|[^~\[|\]{}]+|[~{}]")
 _LEFT_OUT = 0.6  # says how often a "~[...]" says nothing
 
 
@@ -27,10 +28,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Holds a bracket: its branches, and whether it was marked with ~."""
+    """Holds a bracket: its branches, whether it was marked with ~, and what the one that is chosen is remembered as."""
 
     often_left_out: bool
     branches: "tuple[tuple[Part, ...], ...]"
+    name: str = ""
 
 
 Part = Union[str, Slot, _Choice]
@@ -63,16 +65,17 @@ def _varied(text: str) -> "Iterator[Part]":
 def parse(form: str) -> tuple[Part, ...]:
     """Parses a form into literals, slots and choices.  Raises ValueError when brackets or braces do not match."""
     stack: list[list[list[Part]]] = [[[]]]
-    marks: list[bool] = []
+    marks: list[str] = []
     for piece in _TOKEN.findall(form):
-        if piece in ("[", "~["):
+        if piece.startswith(("[", "~[")):
             stack.append([[]])
-            marks.append(piece == "~[")
+            marks.append(piece)
         elif piece == "|" and marks:
             stack[-1].append([])
         elif piece == "]" and marks:
             branches = tuple(tuple(branch) for branch in stack.pop())
-            stack[-1][-1].append(_Choice(marks.pop(), branches))
+            mark, _, name = marks.pop().rstrip("=").partition("[")
+            stack[-1][-1].append(_Choice(mark == "~", branches, name))
         elif piece in ("]", "|", "{", "}", "~"):
             raise ValueError(f"form {form!r}: {piece} stands alone; close every bracket and brace")
         elif piece.startswith("{"):
@@ -85,27 +88,31 @@ def parse(form: str) -> tuple[Part, ...]:
     return tuple(stack[0][0])
 
 
-def expand(form: str, passages: Mapping[str, tuple[str, ...]], rng: random.Random) -> "Iterator[str | Slot]":
-    """Yields the literals and slots of one reading of a form, passages included.
+def expand(form: str, passages: Mapping[str, tuple[str, ...]], rng: random.Random,
+           chosen: "dict[str, str] | None" = None) -> "Iterator[str | Slot]":
+    """Yields the literals and slots of one reading of a form, passages included; keeps what has a name in `chosen`.
 
     Raises ValueError for a passage that nobody wrote.
     """
-    yield from _expand(parse(form), passages, rng)
+    yield from _expand(parse(form), passages, rng, {} if chosen is None else chosen)
 
 
 def _expand(parts: tuple[Part, ...], passages: Mapping[str, tuple[str, ...]],
-            rng: random.Random) -> "Iterator[str | Slot]":
+            rng: random.Random, chosen: dict[str, str]) -> "Iterator[str | Slot]":
     for part in parts:
         if isinstance(part, str):
             yield part
         elif isinstance(part, _Choice):
             if not (part.often_left_out and rng.random() < _LEFT_OUT):
-                yield from _expand(part.branches[int(rng.random() * len(part.branches))], passages, rng)
+                said = list(_expand(part.branches[int(rng.random() * len(part.branches))], passages, rng, chosen))
+                if part.name:
+                    chosen[part.name] = "".join(one if isinstance(one, str) else f"{{{one.key}.{one.case}}}" for one in said)
+                yield from said
         elif part.key.startswith("@"):
             options = passages.get(part.key[1:])
             if not options:
                 raise ValueError(f"passage {part.key} is not written; add it to a file of passages")
-            yield from _expand(parse(options[int(rng.random() * len(options))]), passages, rng)
+            yield from _expand(parse(options[int(rng.random() * len(options))]), passages, rng, chosen)
         else:
             yield part
 
@@ -114,6 +121,12 @@ def _expand(parts: tuple[Part, ...], passages: Mapping[str, tuple[str, ...]],
 def own_words(form: str) -> frozenset[str]:
     """Lists the words that a form may say by itself, outside its slots."""
     return frozenset(re.findall(r"[^\W\d_]+", re.sub(r"\{[^{}]*\}", " ", form).lower()))
+
+
+@lru_cache(maxsize=None)
+def remembered(form: str) -> frozenset[str]:
+    """Lists the names under which a form remembers what it says."""
+    return frozenset(re.findall(r"\[(\w+)=", form))
 
 
 @lru_cache(maxsize=None)

@@ -85,6 +85,7 @@ class Lexicon:
     common: frozenset[str]
     unheard: tuple[str, ...]
     traits_asked: tuple[str, ...]
+    traits_passing: tuple[str, ...]
     bad_names: tuple[str, ...]
 
     def coined(self, rng: random.Random) -> str:
@@ -204,4 +205,5 @@ def load() -> Lexicon:
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
         common=_common(), unheard=_commas(sections(FOLDER / "things.txt")["unheard"]),
         traits_asked=_commas(sections(FOLDER / "kinds.txt")["traits asked"]),
+        traits_passing=_commas(sections(FOLDER / "kinds.txt")["traits passing"]),
         bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

@@ -20,7 +20,7 @@ _MINE = 0.15  # is the share of a child's wishes for somebody that say whose: "m
 _ANY_TRAIT = 0.4  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.10), (OWN, 0.12), (WISH, 0.28), (UNKNOWN, 0.24), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.13))
+_SHARES = ((NOTHING, 0.09), (OWN, 0.14), (WISH, 0.27), (UNKNOWN, 0.22), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.15))
 # Say how many of the names asked for are made up, and of those how many out of pieces of any words, the others of syllables.
 _MADE_UP = {WISH: 0.3, CHILD: 0.3, UNKNOWN: 0.85, OWN: 0.8}
 _COINED = 0.6
@@ -126,7 +126,7 @@ def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
     if about == "name":
         name = _name(gender, manner, rng, held_out)
     present = rng.random() < _PRESENT / 4
-    trait = rng.choice(lex.traits_asked) if about == "kind" and rng.random() < _ANY_TRAIT else ""
+    trait = rng.choice(lex.traits_asked + lex.traits_passing) if about == "kind" and rng.random() < _ANY_TRAIT else ""
     focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, trait, held_out, present, about in ("theme", "thing", "place"),
                   two=about == "two")
     return Wish(manner, about, focus, theme)
@@ -258,12 +258,13 @@ def _bad(rng: random.Random) -> str:
 
 def _forbidden_wish(rng: random.Random) -> str:
     found, kind = _forbidden(), rng.choice(_catalogue()[0])
-    section = rng.choices(("things", "adjectives", "brands", "where", "deeds", "made up"), (27, 7, 34, 8, 16, 8))[0]
+    section = rng.choices(("things", "adjectives", "brands", "where", "deeds", "made up"), (27, 6, 32, 6, 23, 6))[0]
     one, other = rng.sample(found[section], 2)
     if section == "where":
         return rng.choice(_WHERE).format(one)
     if section == "things":
-        options = [one] * 6 + [f"{article(kind)} and {one}", f"{one} and {other}", f"{article(kind)} with {one}"]
+        somebody = article(kind)
+        options = [one] * 5 + [f"{somebody} and {one}", f"{one} and {other}", f"{somebody} with {one}", f"{one} and {somebody}"]
     elif section == "adjectives":
         options = [article(f"{one} {kind}")]
     elif section == "deeds":

@@ -65,7 +65,7 @@ class Realiser:
 
     def tell(self, form: str, bind: Mapping[str, str]) -> None:
         """Adds one form, its letters standing for the roles in `bind`."""
-        for part in expand(form, self.passages, self.rng):
+        for part in expand(form, self.passages, self.rng, self.world.values):
             if isinstance(part, Slot):
                 self._slot(bind.get(part.key, part.key), part.case)
             else:

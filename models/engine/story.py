@@ -8,26 +8,29 @@ from functools import lru_cache
 
 from . import lexicon, prompts, tense
 from .casting import Cast, Focus, fitting_plots, stand_in
-from .forms import own_words, slots
+from .forms import own_words, remembered, slots
 from .planner import Call, Impossible, Plot, library, perform
 from .realiser import Realiser
 from .world import Happening, Reference, World
 
 # Bound the words of a story; what falls outside is told anew.
-SHORTEST, LONGEST = 85, 220
+SHORTEST, LONGEST = 85, 235
 _TRIES = 60
 _TOLD_BY_THE_HERO = 0.1
 # Lists words with which no story begins that is told in the present.
 _LONG_PAST = frozenset("once ago before summer had long years remember happened born last".split())
+BACK = "back"  # names, in a log, what comes back to the beginning
 # Names families of beginnings that tell a plot's first event, which is then left out; somebody's own have some, too.
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
 _TELLS |= {f"own {title}": call for title, call in _TELLS.items()}
 _APART = ("teller", "near", "wished", "pair")  # names families of beginnings for some stories only
+_FRAME = " >> "  # stands in a beginning before each of the sentences that may come back to it at the end
+_COMES_BACK = 0.6  # says how often a story's end comes back to a home or a hobby that its beginning tells of; it does to an asked trait
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _NAMES_THE_HERO_AT_ONCE = re.compile(r"[^.!?]*\{A\.(?:n|intro|some)\}")
 _NAMES_SOMEBODY = re.compile(r"\{([A-Z])\b")
 _OWN_OF_THE_PLOT = 0.4  # says how often somebody's own beginning is what the plot begins with, so that it goes on from there
-_BEGIN_WITH_THE_PLOT = 0.35  # says how often a story begins with its own first event
+_BEGIN_WITH_THE_PLOT = 0.5  # says how often a story begins with its own first event
 _BEGIN_WITH_THE_THEME = 0.95  # says the same where a theme was asked for
 # Says how often what was asked for, a thing, a place or two kinds, is told of in the first sentence: a model forgets what it
 # has not told of by then.
@@ -141,7 +144,10 @@ def _suits(form: str, realiser: Realiser, focus: Focus) -> bool:
 
 
 def _told_of(form: str, world: World, asked: str) -> bool:
-    """Tells whether the story has everything a form names; what is asked for is "x" or "p"."""
+    """Tells whether the story has everything a form names, and nothing under a name it remembers something by; what is asked
+    for is "x" or "p"."""
+    if remembered(form) & world.values.keys():
+        return False
     known = {"x" if asked in world.things else "p"} if asked else set()
     known |= world.persons.keys() | world.things.keys() | world.places.keys() | world.values.keys()
     return all(key in known or key.startswith("@") for key in slots(form))
@@ -178,8 +184,17 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
     world.values["name"] = world.persons["A"].name
     realiser.needs_kind = bool(focus.kinds)
     realiser.present = focus.present
-    opened, skip = _open(plot, world, realiser, rng, focus)
+    opened, skip, ends = _open(plot, world, realiser, rng, focus)
+    if focus.own and ends:  # says that it will come back to what somebody else began with
+        realiser.gap()
+        realiser.tell("{@meanwhile}", {})
     calls = perform(plot, world, realiser, rng, skip)
+    if ends:
+        calls.append((BACK, ("A",)))
+        realiser.gap()
+        realiser.mark()
+        realiser.tell(rng.choice(ends), {})
+        realiser.mark()
     if rng.random() < 0.12:
         realiser.gap()
         realiser.tell(rng.choice(_closings()["end"]), {})
@@ -191,12 +206,18 @@ def _perform(name: str, world: World, rng: random.Random, focus: Focus) -> Story
 
 
 def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
-          focus: Focus) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
+          focus: Focus) -> tuple[list[tuple[str, tuple[str, ...]]], int, list[str]]:
     """Tells the first sentences.
 
-    Returns the log of what they tell, and how many steps of the plan are told with them.
+    Returns the log of what they tell, how many steps of the plan are told with them, and the forms of which one comes back to
+    them at the end.
     """
     skip, form = _beginning(plot, world, realiser, rng, focus)
+    form, *ends = form.split(_FRAME)
+    if focus.trait:
+        ends = list(_closings()["passing trait" if focus.trait in lexicon.load().traits_passing else "trait"])
+    elif not ends and rng.random() < _COMES_BACK:
+        ends = [end for value in ("home", "hobby") if value in slots(form) for end in _closings()[value]]
     asked = _asked(world, focus)
     realiser.mark()
     realiser.tell(form, {"x": asked} if asked in world.things else {"p": asked} if asked else {})
@@ -207,7 +228,7 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
             log.append((step.calls[0].event, step.calls[0].roles))
             event = library().events[step.calls[0].event]
             world.apply(event.effects, dict(zip(event.letters, step.calls[0].roles)))
-    return log, skip
+    return log, skip, ends
 
 
 def _asked(world: World, focus: Focus) -> str:
@@ -248,7 +269,7 @@ def _beginning(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
     for _ in range(_TRIES):
         title = rng.choice(families)
         form = rng.choice(_openings()[title])
-        if _told_of(form, world, asked) and not own_words(form) & world.reserved() and _suits(form, realiser, focus):
+        if _told_of(form.split(_FRAME)[0], world, asked) and not own_words(form) & world.reserved() and _suits(form, realiser, focus):
             return int(title in _TELLS), form
     raise Impossible(f"{plot.name}: no beginning of {', '.join(families)} fits; write one")
 

@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 from models import engine
 from models.engine import casting, checker, forms, lexicon, planner, prompts, story, tense
-from models.engine.world import Person, Thing
 
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -65,148 +64,6 @@ def test_stories_differ(documents: list[engine.Document]) -> None:
     assert len({document.story for document in documents}) == len(documents)
 
 
-def test_shares_of_prompts(documents: list[engine.Document]) -> None:
-    none = sum(not document.prompt and not document.given for document in documents) / len(documents)
-    assert 0.07 < none < 0.2
-    small = sum(document.prompt != "" and document.prompt.islower() and not re.search(r"[.!?]$", document.prompt)
-                for document in documents) / len(documents)
-    assert 0.1 < small < 0.3
-    about = Counter(document.about for document in documents)
-    assert about["theme"] > 0.13 * len(documents) and about["bad"] > 0.1 * len(documents), about
-    assert about["place"] > 0.06 * len(documents) and about["own"] > 0.08 * len(documents), about
-
-
-def test_nobody_is_refused_for_a_name(documents: list[engine.Document]) -> None:
-    """A model that learns to refuse "a fox named Pikachu" refuses a gnome named Gawain."""
-    refused = [one.prompt for one in documents if one.about == prompts.BAD]
-    assert len(refused) > 50 and not [prompt for prompt in refused if re.search(r"\b(?:named|called)\b", prompt)]
-
-
-def test_nothing_is_told_of_what_no_story_tells() -> None:
-    """A wish that no story fulfils names no role, and is told a story of something else."""
-    bad = [document for document in (engine.document(3, index) for index in range(600)) if document.about == "bad"]
-    assert len(bad) > 30
-    for document in bad:
-        assert document.asked == ()
-        assert not re.search(r"\b(?:gun|knife|kill\w*|dead|beer|disney|pokemon|stranger)\b", document.story, re.I), document.text
-
-
-def test_wishes_that_none_may_fulfil_are_of_many_kinds_and_some_are_kept_for_judging(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = random.Random(1)
-    drawn = [prompts._bad(rng) for _ in range(3000)]
-    assert len(set(drawn)) > 2500 and not any("{" in prompt or "[" in prompt for prompt in drawn)
-    assert any(prompt.endswith(" the movie.") for prompt in drawn) and any("how to make" in prompt for prompt in drawn)
-    assert not any(map(prompts.kept_for_judging, drawn))
-    monkeypatch.setattr(prompts, "kept_for_judging", lambda prompt: prompt == drawn[0])
-    again = random.Random(1)
-    assert [prompts._bad(again) for _ in range(2)] == drawn[1:3]
-
-
-def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
-    for document in documents[:500]:
-        start, end = document.decided
-        assert (end > start) == (document.about in ("theme", "where", "deed", "thing", "place", "two", "bad"))
-        if document.about == "bad":
-            assert document.text[start:end].strip() == document.lead  # what is told instead is any story
-        elif end:
-            first = document.text[start:end].removeprefix(document.lead).lstrip()
-            assert first and document.story.startswith(first) and end < len(document.text)
-
-
-def test_what_was_asked_for_is_said_before_it_is_told(documents: list[engine.Document]) -> None:
-    """As the prompt says it, but for themes: one name a plot.  Another sentence answers what can't be told."""
-    themes: dict[str, set[str]] = {}
-    for document in documents:
-        assert bool(document.lead) == (document.about not in ("", "where", "own")), document.text
-        if document.about in ("", "where", "bad", "own"):
-            continue
-        said = document.lead.removeprefix("This is a story about ").removesuffix(".")
-        assert document.text.startswith(f"{document.prompt}\n{document.lead} ") and document.lead.endswith(f" {said}.")
-        if document.about != "theme":
-            said, prompt = (re.sub(r"\b(?:an?|my) ", "", text.lower()) for text in (said, document.prompt))  # my cat: a cat
-            assert said in prompt, document.text
-        elif not document.asked:
-            themes.setdefault(document.plot, set()).add(said)
-        assert engine.prompts.without_lead(f"{document.lead} {document.story}").strip() == document.story
-    assert len(themes) > 40 and all(len(found) == 1 for found in themes.values())
-    assert len(set.union(*themes.values())) == len(themes)
-
-
-def test_what_was_asked_for_is_told_of_first(documents: list[engine.Document]) -> None:
-    """A model forgets by the third sentence what the first did not tell of."""
-    hits: dict[str, list[bool]] = {}
-    for document in documents:
-        world, first = document.told.world, document.story[: document.log[0].end].lower()
-        found = [(world.things.get(role) or world.places.get(role) or world.persons.get(role)) for role in document.asked]
-        nouns = [one.kind.noun if isinstance(one, Person) else one.noun.word if isinstance(one, Thing) else one.noun
-                 for one in found if one]
-        if document.about in ("thing", "place", "two") and document.prompt and not document.told.narrator:
-            named = [noun for noun in nouns if noun in document.prompt]
-            hits.setdefault(document.about, []).append(all(noun in first for noun in named))
-    assert all(sum(found) > least * len(found) > 20 for found, least in ((hits["thing"], 0.75), (hits["place"], 0.75), (hits["two"], 0.6)))
-
-
-def test_a_beginning_of_somebodys_own_is_given_and_gone_on_with(documents: list[engine.Document]) -> None:
-    own = [document for document in documents if document.about == "own"]
-    names, listed, nameless = Counter[str](), engine.lexicon.load().names, 0
-    for document in own:
-        name = document.told.world.persons["A"].name
-        given, rest = document.text[: document.given], document.text[document.given :]
-        assert not document.prompt and not document.lead, document.text
-        assert given[-1] in '.!?"' and rest[0] in " \n" and document.text == document.story
-        if not re.search(rf"\b{name}\b", given):  # nobody was named: the next sentence does, and the name is to be learned
-            nameless += 1
-            assert re.match(rf" (?:His|Her|It) (?:name )?(?:was|is) {name}\.", rest), document.text
-        names[name] += bool(re.search(rf"\b{name}\b", rest))
-    assert 0.08 * len(own) < nameless < 0.2 * len(own)
-    assert sum(names.values()) > 0.97 * len(own), own
-    unknown = sum(number for name, number in names.items() if name not in (*listed["f"], *listed["m"]))
-    assert unknown > 0.6 * len(own)
-
-
-def test_what_a_beginning_tells_of_is_in_the_story(documents: list[engine.Document]) -> None:
-    """A model goes on with what it was given only if it has read stories that do."""
-    things = [(document, thing.noun.word) for document in documents if document.about == "own"
-              for role, thing in document.told.world.things.items() if thing.noun.word in document.text[: document.given]]
-    kept = sum(thing in document.text[document.given :] for document, thing in things)
-    assert len(things) > 25 and kept > 0.8 * len(things), things
-
-
-def test_whoever_is_asked_for_by_kind_comes_first() -> None:
-    """Of a sick boy and the yak who helps him, a listener takes the boy for the hero."""
-    for name, plot in planner.library().plots.items():
-        for index, kind in enumerate(("yak", "pirate", "robot", "taxi", "seahorse") * 3):
-            if kind in {one.noun for one in casting.allowed_kinds(plot.cast["A"])}:
-                story = engine.tell(engine.Focus(plot=name, kinds=(kind,)), random.Random(index))
-                assert story.references[0].role == "A", story.text
-
-
-def test_no_theme_is_a_kind_of_hero() -> None:
-    """Whoever asks for a train wants it to be the hero."""
-    kinds, _, _, themes = prompts._catalogue()
-    assert kinds and not {theme for theme, _ in themes} & set(map(prompts.article, kinds))
-
-
-def test_a_wish_may_say_what_somebody_does(documents: list[engine.Document]) -> None:
-    """A model that reads "who" only in wishes that none may fulfil refuses a cat who lost her hat."""
-    deeds = [document for document in documents if document.about == "deed"]
-    assert len(deeds) > 0.06 * len(documents) and len({document.plot for document in deeds}) > 38
-    assert all(plot.deeds for plot in planner.library().plots.values())
-    for document in deeds:
-        assert re.search(r"\b(?:who|that) [a-z]+", document.prompt) and document.lead and "{" not in document.prompt, document.prompt
-    prompts_of = " ".join(document.prompt for document in deeds)
-    for phrase in ("two friends who", "somebody who", ", who"):
-        assert phrase in prompts_of, phrase
-
-
-def test_a_kind_may_be_asked_for_with_any_trait(documents: list[engine.Document]) -> None:
-    any_trait = "|".join(lexicon.load().traits_asked)
-    asked = [(document, found[0]) for document in documents if document.about == "kind"
-             and (found := re.findall(rf"\b(?:an? |is )({any_trait})\b(?! story)", document.prompt))]
-    assert len(asked) > 10 and all(trait in document.story for document, trait in asked)
-    assert any(re.search(r"\bmy [a-z]+", document.prompt) for document in documents if document.about == "kind")
-
-
 def test_what_is_said_by_a_room_or_an_echo_goes_on_in_small_letters(documents: list[engine.Document]) -> None:
     text = "\n".join(document.story for document in documents)
     assert not re.search(r'[!?]" (?:Roared|Came the)', text) and re.search(r'[!?]" (?:roared|came the)', text)
@@ -227,15 +84,6 @@ def test_gendered_kinds_have_names_that_can_be_known(documents: list[engine.Docu
                if person.name.lower() not in document.prompt.lower()]
     gendered = [person for person in persons if person.kind.gender and person.name]
     assert len(gendered) > 500 and all(person.name in names[person.gender] for person in gendered)
-
-
-def test_a_name_that_is_asked_for_fits_its_noun(documents: list[engine.Document]) -> None:
-    """A tin man isn't told of as Nora, whoever asked for Nora."""
-    heroes = [document.told.world.persons["A"] for document in documents if document.about == "name"]
-    names = engine.lexicon.load().names
-    known = [person for person in heroes if person.name in (*names["f"], *names["m"])]
-    assert len(known) > 40 and len(known) < len(heroes)
-    assert all(person.name in names[person.gender] for person in known)
 
 
 def test_most_names_are_few_where_nobody_asks(documents: list[engine.Document]) -> None:
@@ -406,3 +254,12 @@ def test_a_word_that_may_be_no_verb_is_refused() -> None:
     with pytest.raises(tense.Unsure):
         tense.present("With eyes shut.")
     assert [tense.third_person(base) for base in ("go", "cry", "play", "fetch")] == ["goes", "cries", "plays", "fetches"]
+
+
+def test_a_form_remembers_what_it_chose() -> None:
+    chosen: dict[str, str] = {}
+    form = "{A} [did=lost|found] [what=a hat|{A.his} [one=red|old] hat]."
+    said = "".join(map(str, forms.expand(form, {}, random.Random(2), chosen)))
+    assert forms.remembered(form) == {"did", "what", "one"} >= chosen.keys() >= {"did", "what"}
+    assert chosen["did"] in ("lost", "found") and f" {chosen['did']} " in said
+    assert chosen["what"] in ("a hat", "{A.his} red hat", "{A.his} old hat")
