@@ -163,7 +163,8 @@ def run(args: argparse.Namespace) -> int:
             raise
         raise BakeError("PyTorch is not installed for /usr/bin/python3: run tools/setup train", UNAVAILABLE) from error
     device = pick_device(args.device)
-    args.work.mkdir(parents=True, exist_ok=True)
+    for folder in (args.work, args.out):  # before hours of training, not after
+        folder.mkdir(parents=True, exist_ok=True)
     weights = None
     if args.start is None:
         sizes = {"dim": args.dim, "hidden_dim": args.hidden, "n_layers": args.layers, "n_heads": args.heads,

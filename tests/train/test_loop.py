@@ -136,13 +136,19 @@ def test_command_trains_saves_and_goes_on(work: Path, tmp_path: Path) -> None:
             assert torch.allclose(value, state[name], rtol=close, atol=close), name
     shutil.copy(work / "tinytales.pt", tmp_path / "begin.pt")
     shutil.copy(work / "tinytales.tokenizer.bin", tmp_path / "begin.tokenizer.bin")
-    again = train(tmp_path / "again", "--from", tmp_path / "begin.pt", "--steps", 2, "--out", tmp_path, "--keep", 0.25)
+    again = train(tmp_path / "again", "--from", tmp_path / "begin.pt", "--steps", 2, "--out", tmp_path / "new" / "files", "--keep", 0.25)
     assert again.returncode == 0, again.stderr
     # Its files lie between what it began with and what it came to, but for the last norm.
-    began, kept = (ship.weights_of(tmp_path / name)[1] for name in ("begin.pt", "tinytales.pt"))
+    began, kept = (ship.weights_of(tmp_path / name)[1] for name in ("begin.pt", "new/files/tinytales.pt"))
     for name, value in torch.load(tmp_path / "again" / loop.STATE)["network"].items():
         wanted = value * SHARPNESS if name == "rms_final" else 0.75 * value + 0.25 * began[name]
         assert torch.allclose(kept[name], wanted, rtol=1e-3, atol=1e-3), name
+
+
+def test_a_folder_that_cannot_be_is_told_of_before_the_training(work: Path) -> None:
+    (work / "file").touch()
+    done = train(work, "--steps", 2, "--out", work / "file")
+    assert done.returncode == 74 and "file" in done.stderr.splitlines()[-1] and not (work / loop.STATE).exists(), done
 
 
 def test_weight_decay_draws_together_what_no_story_has(tmp_path: Path, pieces: tokenizer.Tokenizer) -> None:
