@@ -98,10 +98,12 @@ class Document:
     @property
     def decided(self) -> tuple[int, int]:
         """Finds the characters of `text` in which a prompt shows that isn't told of by name, or is soon forgotten: the first
-        sentences.
+        sentences; of somebody's own beginning those that come back to it.
 
         Which plot answers a theme, or that no story fulfils a wish that none may, shows nowhere else.
         """
+        if self.about == prompts.OWN and self.log[-1].event == BACK:
+            return self.log[-1].start - 1, self.log[-1].end
         if self.about not in ("theme", "where", "deed", "thing", "place", "two", prompts.BAD):
             return 0, 0
         start, told = len(self.prompt) + 1, len(self.text) - len(self.story)
