@@ -17,7 +17,7 @@
 #include "storyteller/wishes.hpp"
 
 #ifdef STORYBAKE_POCKETSPHINX
-#include "storyteller/over_noise.hpp"
+#include "storyteller/adaptations.hpp"
 #include "storyteller/sphinx.hpp"
 #endif
 
@@ -47,7 +47,9 @@ namespace {
 // sentences mostly below -50, lowered ones below -42; bare topics, above all two of them, come nearest to what was
 // never said.
 constexpr double kLeastOfAll = -50.0;
-constexpr double kLeastOverNoise = -46.0;  // with the transform, whose variances are wider
+constexpr double kLeastOverNoise = -46.0;       // with its transform, whose variances are wider
+constexpr double kLeastOverNoiseClear = -50.0;  // where each long word is above kClearWord
+constexpr double kClearWord = -60.0;
 constexpr double kLeastOfBare = -48.0;
 constexpr double kLeastOfPair = -38.0;
 constexpr double kLeastOfLowered = -42.0;
@@ -58,7 +60,7 @@ constexpr double kLeastOfSilence = -50.0;  // lower is speech that the grammar h
 constexpr int kLongWord = 15;              // frames
 constexpr int kLongSilence = 30;           // a shorter one ends a word, over noise badly
 constexpr double kSure = -33.0;            // above it nothing else is tried
-constexpr double kLoweredMore = 6.0;       // is what a lowered one has to be better by
+constexpr double kLoweredMore = 10.0;      // is what a lowered one has to be better by
 constexpr double kNone = -1000.0;          // is the score of nothing
 
 /// Says how a child's voice is lowered to a grown-up's, for whom the acoustic model was made: it is heard as if it were
@@ -112,9 +114,10 @@ struct Guess {
         const bool asks = has("story") || has("about ") || (wish && wish->command);
         const bool pair = has(" and ") || has(" named ") || has(" called ");
         const bool stop = wish && wish->command == Command::kStop;
+        const double clear = worst > kClearWord ? kLeastOverNoiseClear : kLeastOverNoise;
         const double least = stop      ? kLeastOfStop
                              : lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
-                             : asks    ? (over_noise ? kLeastOverNoise : kLeastOfAll)
+                             : asks    ? (over_noise ? clear : kLeastOfAll)
                              : pair    ? kLeastOfPair
                                        : kLeastOfBare;
         return score > least && worst > kLeastOfWord && (silence > kLeastOfSilence || stop) &&
@@ -131,11 +134,7 @@ public:
         samples_.clear();
         waits_ = what == For::kWakeWord;
         woken_ = false;
-        // What wake words are compared with was measured without the transform.
-        if (const bool wanted = noisy && !waits_;
-            wanted != over_noise_ && set_transform(decoder_, wanted ? kOverNoise : no_transform())) {
-            over_noise_ = wanted;
-        }
+        adapt(noisy ? kOverNoise : nullptr);
         choose_search(decoder_, waits_ ? kWakeSearch : kWishSearch);
         ps_start_utt(decoder_);
     }
@@ -167,13 +166,15 @@ public:
             samples_ = {};
             return words;
         }
+        const bool over_noise = adaptation_ == kOverNoise;
         const Guess plain = guess();
-        Guess best = plain.is_likely(false, over_noise_) ? plain : Guess{};
+        Guess best = plain.is_likely(false, over_noise) ? plain : Guess{};
         const bool sure = best.score > kSure;
         best.score += kLoweredMore;
         for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
+            adapt(kLowered);
             hear_again(stretched(samples_, kWarps[i]));
-            if (Guess other = guess(); other.is_likely(true, over_noise_) && other.score > best.score) {
+            if (Guess other = guess(); other.is_likely(true, over_noise) && other.score > best.score) {
                 best = std::move(other);
             }
         }
@@ -183,6 +184,13 @@ public:
     }
 
 private:
+    /// Adapts the acoustic model with a transform, or with none. Where that can't be done, it stays as it is.
+    void adapt(const char* transform) {
+        if (adaptation_ != transform && set_transform(decoder_, transform != nullptr ? transform : no_transform())) {
+            adaptation_ = transform;
+        }
+    }
+
     /// Tells whether the wake word was said in the utterance that has ended.
     bool was_wake_word() {
         return woken_ || (finds(kWakeSearch, samples_) && is_whole()) ||
@@ -247,7 +255,7 @@ private:
     }
 
     ps_decoder_t* decoder_;
-    bool over_noise_ = false;            // says that the acoustic model is adapted to noise
+    const char* adaptation_ = nullptr;   // is what the acoustic model is adapted with
     bool woken_ = false;                 // says that it was heard before the end
     bool waits_ = false;                 // says that it is the wake word that is waited for
     std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood

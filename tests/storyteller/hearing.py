@@ -127,12 +127,28 @@ def hear(texts: Sequence[str], voice: str, condition: tuple[float, float], folde
     return found
 
 
+def paired(phrases: Sequence[tuple[str, str]], heard: Sequence[Heard]) -> list[tuple[str, bool, str]]:
+    """Each phrase with what was heard of it, in their order; where a phrase was not heard at all, those behind it are not
+    compared with what came before them: of all ways, one with most that are understood."""
+    understood = [[bool(found.words) and f"\n{meant}" in f"\n{found.lines}" for found in heard] for _, meant in phrases]
+    most = np.zeros((len(phrases) + 1, len(heard) + 1), int)  # of the phrases and the parts from each on
+    for i, j in itertools.product(reversed(range(len(phrases))), reversed(range(len(heard)))):
+        most[i, j] = max(most[i + 1, j], most[i, j + 1], most[i + 1, j + 1] + understood[i][j])
+    found, j = [], 0
+    for i, (text, _) in enumerate(phrases):
+        while j < len(heard) and most[i, j + 1] == most[i, j] and len(heard) - j > len(phrases) - i:
+            j += 1  # something that no phrase was
+        here = j < len(heard) and most[i + 1, j + 1] + understood[i][j] == most[i, j]
+        found.append((text, here and understood[i][j], heard[j].words if here else ""))
+        j += here
+    return found
+
+
 def right_wishes(voice: str, condition: tuple[float, float], folder: Path, every: int = 1) -> Iterator[tuple[str, bool, str]]:
     """Each phrase, whether it was understood, and what was heard."""
     phrases = [(text, meant) for text, meant in PHRASES if text not in ENDINGS][::every]
     heard = hear([text for text, _ in phrases], voice, condition, folder)
-    for (text, meant), found in itertools.zip_longest(phrases, heard[: len(phrases)], fillvalue=Heard("", "")):
-        yield text, bool(found.words) and f"\n{meant}" in f"\n{found.lines}", found.words
+    yield from paired(phrases, heard)
     for ending in ENDINGS[: len(ENDINGS) if every == 1 else 1]:
         ends = hear([ending], voice, condition, folder)
         yield ending, bool(ends) and ends[0].lines.endswith("good night\n") and bool(ends[0].words), ends[0].words if ends else ""

@@ -45,6 +45,27 @@ def test_noise_is_what_the_acoustic_model_is_adapted_to(tmp_path: Path) -> None:
     assert len(results) == 11 and sum(understood for _, understood, _ in results) >= 7, results
 
 
+def test_a_childs_voice_is_what_it_is_adapted_to_when_lowered(tmp_path: Path) -> None:
+    """Without the transform none of these is understood."""
+    phrases = [(text, meant) for text, meant in hearing.PHRASES if text in ("louder", "what happens next", "help")]
+    heard = hearing.hear([text for text, _ in phrases], "awb", hearing.CONDITIONS["8 semitones up"], tmp_path)
+    results = hearing.paired(phrases, heard)
+    assert len(results) == 3 and sum(understood for _, understood, _ in results) >= 2, results
+
+
+@pytest.mark.parametrize(
+    ("heard", "right", "words"),
+    [
+        ("abcd", "yyyy", "abcd"), ("abd", "yyny", "ab-d"), ("bcd", "nyyy", "-bcd"), ("axcd", "ynyy", "axcd"), ("-abcd", "yyyy", "abcd"),
+        ("", "nnnn", "----"), ("abcde", "yyyy", "abcd"), ("a-cd", "ynyy", "a-cd"),
+    ],
+)  # fmt: skip
+def test_one_phrase_that_is_not_heard_spoils_no_other(heard: str, right: str, words: str) -> None:
+    phrases = [(text, f"heard: {text}\n") for text in "abcd"]
+    parts = [hearing.Heard(text.strip("-"), f"heard: {text}\n") for text in heard]
+    assert [("y" if ok else "n", text or "-") for _, ok, text in hearing.paired(phrases, parts)] == list(zip(right, words, strict=True))
+
+
 def test_what_is_no_wish_is_seldom_taken_for_one(tmp_path: Path) -> None:
     assert len(list(hearing.taken_for_wishes("slt", tmp_path, hearing.SENTENCES[::17]))) <= 1
 
