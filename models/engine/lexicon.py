@@ -137,7 +137,7 @@ def _commas(lines: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for line in lines for word in line.split(",") if word.strip()))
 
 
-def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Reads lines `noun m: gift, gift` in sections by group; `home`, `hobby` and `traits` sections beside them."""
     kinds: dict[str, Kind] = {}
     found = sections(FOLDER / "kinds.txt")
@@ -153,7 +153,7 @@ def _read_kinds() -> tuple[dict[str, Kind], dict[str, tuple[str, ...]], dict[str
             noun, _, gender = head.strip().partition("/")
             kinds[noun] = Kind(noun, group, gender, traits.get(group, ()) + traits["all"],
                                frozenset(gifts.split()) | {group})
-    return kinds, homes, hobbies
+    return kinds, homes, hobbies, traits
 
 
 def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
@@ -197,13 +197,12 @@ def _read_places() -> dict[str, Place]:
 def load() -> Lexicon:
     """Reads the lexicon, once."""
     names = sections(FOLDER / "names.txt")
-    kinds, homes, hobbies = _read_kinds()
+    kinds, homes, hobbies, traits = _read_kinds()
     nouns, by_class = _read_nouns()
     return Lexicon(
         names={gender: _commas(names[f"names {gender}"]) for gender in "fm"},
         syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
         common=_common(), unheard=_commas(sections(FOLDER / "things.txt")["unheard"]),
-        traits_asked=_commas(sections(FOLDER / "kinds.txt")["traits asked"]),
-        traits_passing=_commas(sections(FOLDER / "kinds.txt")["traits passing"]),
+        traits_asked=traits["asked"], traits_passing=traits["passing"],
         bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

@@ -258,12 +258,12 @@ def _bad(rng: random.Random) -> str:
 
 def _forbidden_wish(rng: random.Random) -> str:
     found, kind = _forbidden(), rng.choice(_catalogue()[0])
+    somebody = article(kind)
     section = rng.choices(("things", "adjectives", "brands", "where", "deeds", "made up"), (27, 6, 32, 6, 23, 6))[0]
     one, other = rng.sample(found[section], 2)
     if section == "where":
         return rng.choice(_WHERE).format(one)
     if section == "things":
-        somebody = article(kind)
         options = [one] * 5 + [f"{somebody} and {one}", f"{one} and {other}", f"{somebody} with {one}", f"{one} and {somebody}"]
     elif section == "adjectives":
         options = [article(f"{one} {kind}")]
@@ -273,7 +273,7 @@ def _forbidden_wish(rng: random.Random) -> str:
         options = [re.sub(r"\{brand\}", lambda _: lexicon.load().coined(rng).capitalize(), one)]
     else:
         # Name nobody after them: which names are theirs can't be told from those that nobody has heard of.
-        options = [one] * 5 + [article(one), f"{one} and {other}", f"{article(kind)} and {one}"]
+        options = [one] * 5 + [article(one), f"{one} and {other}", f"{somebody} and {one}"]
     topic = rng.choice(options)
     return rng.choice(_FORMS).format(topic) if rng.random() < 0.5 else rng.choice(_CHILD).format(topic.lower())
 
