@@ -171,7 +171,7 @@ class Cast:
         gender = kind.gender or rng.choice("fm")
         if not first and self.focus.gender and not kind.gender:
             gender = self.focus.gender
-        if first and not kind.gender and not bare and rng.random() < 0.85:
+        if first and not kind.gender and not bare and rng.random() < 0.93:
             gender = lexicon.OTHER[first.gender]
         name = "" if bare else self.focus.name if not first and self.focus.name else self._name(gender, lex, not kind.gender)
         traits = [trait for trait in kind.adjectives if not first or trait != first.trait]
@@ -210,7 +210,7 @@ class Cast:
             adjectives = [word for word in noun.kind.adjectives if word not in noun.word.split() and f"{word} {noun.word}" not in lex.nouns]
             self.world.things[role] = Thing(role, noun, self.rng.choice(adjectives))
             self.world.facts.add((noun.kind.name, role))
-            taken.add(noun.word.split()[-1])
+            taken.update(noun.word.split())
         if asked:
             raise Impossible(f"{self.plot.name}: no role for {asked}")
 

@@ -16,7 +16,7 @@ from .world import World
 NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknown", "child", "odd", "bad"
 _DEEDS = 0.3  # is the share of the wishes for somebody that say what is done: "a cat who lost her hat"
 _NAMELESS = 0.15  # is the share of the beginnings that name nobody: "Once there was a snail who wanted to win a race."
-_MINE = 0.15  # is the share of a child's wishes for somebody that say whose: "my cat"
+_MINE = 0.25  # is the share of a child's wishes for somebody that say whose: "my cat"
 _ANY_TRAIT = 0.4  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
@@ -57,7 +57,7 @@ def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tup
     nouns: set[str] = set()
     places: set[str] = set()
     themes = []
-    for plot in library().plots.values():
+    for plot in (plot for plot in library().plots.values() if not plot.follows):
         kinds |= {kind.noun for kind in allowed_kinds(plot.cast["A"])}
         for words in plot.things.values():
             nouns |= {noun.word for noun in allowed_nouns(words)}
@@ -104,7 +104,7 @@ def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
         gender = rng.choice("fm")
         return Wish(manner, OWN, Focus(name=_name(gender, manner, rng, held_out), gender=gender, held_out=held_out,
                                        present=rng.random() < _PRESENT, own=True))
-    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (10, 15, 29, 28, 15, 11, 10))[0]
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (15, 15, 29, 28, 15, 11, 10))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
         if about != "name" and rng.random() < 0.7:
@@ -210,6 +210,8 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
     return Wording(rng.choice(form).format(words), asked, "theme" if theme else about, _SAYS_WHAT_OF.format(told_of))
 
 
+_WHO = ("who", "who", "that")
+_DONE_TO_IT = (("lost {A.his} {%s.n}", "lost"), ("broke a {%s.n}", "broken"))
 _SAYS_WHAT_OF = "This is a story about {}."
 _INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you another one.", "I would rather tell you this one.",
             "That is not a story of mine, but this is.")
@@ -364,6 +366,11 @@ def _thing(world: World, role: str, rng: random.Random) -> str:
     return article(noun.word) if noun.number == "one" else rng.choice((f"some {noun.word}", noun.word))
 
 
+def _hows(plot: Plot, thing: str) -> list[str]:
+    """Lists what a plot makes of a thing: "lost", where its hero loses it."""
+    return [how for did, how in _DONE_TO_IT if any(deed.startswith(did % thing) for deed in plot.deeds)]
+
+
 def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> tuple[str, tuple[str, ...]]:
     hero = world.persons["A"]
     kind = article(hero.kind.noun)
@@ -375,6 +382,7 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
     elif wish.about == "thing" and thing:
         what = _thing(world, thing, rng)
         options = [(what, (thing,))] * 4 + [(f"{kind} and {what}", ("A", thing)), (f"{kind} with {what}", ("A", thing))]
+        options += [(f"a {how} {wish.focus.thing}", (thing,)) for how in _hows(plot, thing)]
     elif wish.about == "place" and place:
         at = f"{world.places[place].at} the {wish.focus.place}"
         options = [(f"the {wish.focus.place}", (place,))] * 2 + [(f"{kind} {at}", ("A", place))]
@@ -394,7 +402,7 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
             (f"{hero.name} and {friend.name}", ("A", "B")),
             (f"{kind} named {hero.name} and {article(friend.kind.noun)} named {friend.name}", ("A", "B"))]
     else:
-        options = [(f"{article(hero.trait)} {hero.kind.noun}", ("A",)), (f"{kind} who is {hero.trait}", ("A",))]
+        options = [(f"{article(hero.trait)} {hero.kind.noun}", ("A",)), (f"{kind} {rng.choice(_WHO)} is {hero.trait}", ("A",))]
         options = options if wish.focus.trait else [(kind, ("A",))] * 3 + options[:1]
     fitting = [option for option in options if _all_told(option[1], world, story)]
     trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]

@@ -28,8 +28,8 @@ _FRAME = " >> "  # stands in a beginning before each of the sentences that may c
 _COMES_BACK = 0.6  # says how often a story's end comes back to a home or a hobby that its beginning tells of; it does to an asked trait
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _NAMES_THE_HERO_AT_ONCE = re.compile(r"[^.!?]*\{A\.(?:n|intro|some)\}")
-_NAMES_SOMEBODY = re.compile(r"\{([A-Z])\b")
 _OWN_OF_THE_PLOT = 0.4  # says how often somebody's own beginning is what the plot begins with, so that it goes on from there
+_FOLLOWS = 0.5  # says how often what follows such a beginning is about it, whatever it is
 _BEGIN_WITH_THE_PLOT = 0.5  # says how often a story begins with its own first event
 _BEGIN_WITH_THE_THEME = 0.95  # says the same where a theme was asked for
 # Says how often what was asked for, a thing, a place or two kinds, is told of in the first sentence: a model forgets what it
@@ -104,7 +104,7 @@ class Document:
         """
         if self.about == prompts.OWN and self.log[-1].event == BACK:
             return self.log[-1].start - 1, self.log[-1].end
-        if self.about not in ("theme", "where", "deed", "thing", "place", "two", prompts.BAD):
+        if self.about not in ("kind", "theme", "where", "deed", "thing", "place", "two", prompts.BAD):
             return 0, 0
         start, told = len(self.prompt) + 1, len(self.text) - len(self.story)
         if self.about == prompts.BAD:
@@ -140,8 +140,7 @@ def _closings() -> dict[str, tuple[str, ...]]:
 def _suits(form: str, realiser: Realiser, focus: Focus) -> bool:
     """Tells whether a story may begin with a form: in the tense it is told in, and with the hero first where a kind is asked
     for, as whoever asked for a yak takes the first one for it."""
-    named = _NAMES_SOMEBODY.search(form)
-    hero_first = named is None or named[1] == "A" or focus.two or not realiser.needs_kind
+    hero_first = focus.two or not realiser.needs_kind or _NAMES_THE_HERO_AT_ONCE.match(form) is not None
     return hero_first and not (realiser.present and own_words(form) & _LONG_PAST)
 
 
@@ -160,8 +159,9 @@ def tell(focus: Focus, rng: random.Random) -> Story:
 
     Raises Impossible when no plot can have it.
     """
+    follows = focus.own and rng.random() < _FOLLOWS
     plots = ([library().plots[focus.plot]] if focus.plot
-             else list(fitting_plots(*stand_in(focus))))
+             else [plot for plot in fitting_plots(*stand_in(focus)) if plot.follows == follows])
     if not plots:
         raise Impossible(f"no plot has the roles for {focus}; write one")
     weights = [plot.weight for plot in plots]
@@ -216,7 +216,9 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
     """
     skip, form = _beginning(plot, world, realiser, rng, focus)
     form, *ends = form.split(_FRAME)
-    if focus.trait:
+    if plot.follows:
+        ends = []  # it comes back to them itself
+    elif focus.trait:
         ends = list(_closings()["passing trait" if focus.trait in lexicon.load().traits_passing else "trait"])
     elif not ends and rng.random() < _COMES_BACK:
         ends = [end for value in ("home", "hobby") if value in slots(form) for end in _closings()[value]]

@@ -18,7 +18,7 @@ def test_shares_of_prompts(documents: list[engine.Document]) -> None:
     assert 0.1 < small < 0.3
     about = Counter(document.about for document in documents)
     assert about["theme"] > 0.1 * len(documents) and about["bad"] > 0.1 * len(documents), about
-    assert about["place"] > 0.06 * len(documents) and about["own"] > 0.15 * len(documents), about
+    assert about["place"] > 0.05 * len(documents) and about["own"] > 0.15 * len(documents), about
 
 
 def test_nobody_is_refused_for_a_name(documents: list[engine.Document]) -> None:
@@ -51,7 +51,7 @@ def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Docume
     for document in documents[:500]:
         start, end = document.decided
         back = document.about == "own" and document.log[-1].event == story.BACK
-        assert (end > start) == (back or document.about in ("theme", "where", "deed", "thing", "place", "two", "bad"))
+        assert (end > start) == (back or document.about in ("kind", "theme", "where", "deed", "thing", "place", "two", "bad"))
         if back:
             assert document.text[start] == " " and document.text[end - 1] in '.!?"'
             assert start > document.given and document.text[start:end].strip() in document.story[-240:]
@@ -121,6 +121,21 @@ def test_what_a_beginning_tells_of_is_in_the_story(documents: list[engine.Docume
     assert len(things) > 25 and kept > 0.8 * len(things), things
 
 
+def test_any_beginning_may_be_what_the_story_is_about(documents: list[engine.Document]) -> None:
+    plots = planner.library().plots
+    own = Counter(plots[document.plot].follows for document in documents if document.about == "own")
+    assert 0.35 * own.total() < own[True] < 0.65 * own.total(), own
+    for document in (document for document in documents if plots[document.plot].follows):
+        assert document.about == "own" and document.log[-1].event != story.BACK, document.text
+        assert re.search(r"\b(?:it|that|everything|story)\b", document.text[document.given : document.given + 250], re.I), document.text
+
+
+def test_a_thing_that_gets_lost_may_be_asked_for_as_lost(documents: list[engine.Document]) -> None:
+    hows = {name: prompts._hows(plot, role) for name, plot in planner.library().plots.items() for role in plot.things}
+    assert hows["lost-thing"] == ["lost"] and hows["broken-loan"] == ["broken"] and hows["share"] == []
+    assert any(re.search(r"\ba (?:lost|broken) ", document.prompt) for document in documents)
+
+
 def test_whoever_is_asked_for_by_kind_comes_first() -> None:
     """Of a sick boy and the yak who helps him, a listener takes the boy for the hero."""
     for name, plot in planner.library().plots.items():
@@ -128,6 +143,7 @@ def test_whoever_is_asked_for_by_kind_comes_first() -> None:
             if kind in {one.noun for one in casting.allowed_kinds(plot.cast["A"])}:
                 story = engine.tell(engine.Focus(plot=name, kinds=(kind,)), random.Random(index))
                 assert story.references[0].role == "A", story.text
+                assert story.world.persons["A"].name in " ".join(re.split("[.!?]", story.text)[:4]), story.text
 
 
 def test_no_theme_is_a_kind_of_hero() -> None:
@@ -140,7 +156,7 @@ def test_a_wish_may_say_what_somebody_does(documents: list[engine.Document]) -> 
     """A model that reads "who" only in wishes that none may fulfil refuses a cat who lost her hat."""
     deeds = [document for document in documents if document.about == "deed"]
     assert len(deeds) > 0.06 * len(documents) and len({document.plot for document in deeds}) > 38
-    assert all(plot.deeds for plot in planner.library().plots.values())
+    assert all(plot.deeds or plot.follows for plot in planner.library().plots.values())
     for document in deeds:
         assert re.search(r"\b(?:who|that) [a-z]+", document.prompt) and document.lead and "{" not in document.prompt, document.prompt
     prompts_of = " ".join(document.prompt for document in deeds)
@@ -169,7 +185,7 @@ def test_an_end_comes_back_to_a_beginning_of_somebodys_own(documents: list[engin
     """What was given is not forgotten: in its words, as children's stories come back to where they began."""
     own = [document for document in documents if document.about == "own"]
     back = [(document, document.story[end.start : end.end]) for document in own for end in document.log if end.event == story.BACK]
-    assert len(back) > 0.3 * len(own)
+    assert len(back) > 0.15 * len(own)
     again = 0
     for document, end in back:
         assert document.log[-1].event == story.BACK and end and "{" not in end, document.text
