@@ -2,15 +2,15 @@
 
 import random
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from . import forms, lexicon, tense
+from . import forbidden, lexicon, tense
 from .casting import Focus, allowed_kinds, allowed_nouns, allowed_places
 from .planner import Plot, library
 from .realiser import PRONOUNS
+from .wording import ASKS, ASKS_AS_A_CHILD, ASKS_WHERE, VOWEL, WHO, article
 from .world import World
 
 NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknown", "child", "odd", "bad"
@@ -65,11 +65,6 @@ def _catalogue() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tup
             places |= {place.noun for place in allowed_places(words) if "sea" not in place.groups}
         themes += [(theme, plot.name) for theme in _themes(plot)]
     return tuple(sorted(kinds)), tuple(sorted(nouns)), tuple(sorted(places)), tuple(sorted(themes))
-
-
-def article(text: str) -> str:
-    """Puts "a" or "an" before a phrase."""
-    return ("an " if re.match(r"(?:[aeio]|u(?!ni|se|ku)|hour|honest)", text) else "a ") + text
 
 
 def topics() -> list[str]:
@@ -166,21 +161,6 @@ def _never_heard_of(about: str, rng: random.Random, held_out: bool) -> Wish:
     return Wish(UNKNOWN, about, Focus(thing=word, thing_class=rng.choice(("toy", "shiny", "house", "box", "tool")), held_out=held_out))
 
 
-_FORMS = ("Tell me a story about {}.",) * 12 + (
-    "Tell me a story about {}", "Tell me a story about {}!", "Please tell me a story about {}.", "A story about {}.",
-    "A story about {}", "Tell me about {}.", "I want a story about {}.", "Can you tell me a story about {}?",
-    "Could you tell a story about {}, please?", "Tell us a story about {}.", "Story about {}", "I would like a story about {}.",
-    "Write a story about {}.", "Make up a story about {}.", "Once more, a story about {}.", "A bedtime story about {}, please.",
-    "Tell me a funny story about {}.", "Tell me a short story about {}.", "Do you know a story about {}?")
-_CHILD = ("tell me a story about {}", "tell me a story about {} please", "please tell me a story about {}",
-          "i want a story about {}", "i want a story about {} please", "a story about {}", "{} please", "{}",
-          "story about {}", "can you tell me about {}", "can i have a story about {}", "tell us about {}",
-          "one with {}", "i want {}", "i want one about {}", "a funny story about {}", "please a story with {}",
-          "make a story about {}", "do one about {}", "now a story about {}", "tell me one about {} please please")
-_WHERE = ("i want a story where {}", "tell me a story where {}", "a story where {} please", "can you tell one where {}",
-          "please tell me a story where {}", "a story in which {}", "tell me how {}")
-
-
 def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) -> Wording:
     """Writes the prompt of a wish for a story that has been told, and the sentence with which the answer begins."""
     if wish.manner in (NOTHING, OWN):
@@ -188,11 +168,11 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
     if wish.manner == ODD:
         return Wording(_odd(rng))
     if wish.manner == BAD:
-        return Wording(_bad(rng), (), BAD, rng.choice(_INSTEAD))
+        return Wording(forbidden.draw(rng, _catalogue()[0]), (), BAD, rng.choice(forbidden.INSTEAD))
     if wish.manner == CHILD and wish.about != "name" and rng.random() < 0.35:
         where, roles = _where(world, plot, story, rng)
         if where:
-            return Wording(rng.choice(_WHERE).format(where), roles, "where")
+            return Wording(rng.choice(ASKS_WHERE).format(where), roles, "where")
     topic, asked = _topic(wish, world, story, plot, rng)
     theme, about = wish.theme, wish.about
     deed, roles = _deed(wish, world, plot, story, rng) if rng.random() < _DEEDS else ("", ())
@@ -204,17 +184,14 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
         theme = rng.choice(_themes(plot))
         topic += f" and {theme}"
     told_of = topic[: len(topic) - len(theme)] + _themes(plot)[0] if theme else topic
-    form, words = (_CHILD, topic.lower()) if wish.manner == CHILD else (_FORMS, topic)
+    form, words = (ASKS_AS_A_CHILD, topic.lower()) if wish.manner == CHILD else (ASKS, topic)
     if wish.manner == CHILD and wish.about == "kind" and rng.random() < _MINE:
         words = re.sub("^an? ", "my ", words)
     return Wording(rng.choice(form).format(words), asked, "theme" if theme else about, _SAYS_WHAT_OF.format(told_of))
 
 
-_WHO = ("who", "who", "that")
 _DONE_TO_IT = (("lost {A.his} {%s.n}", "lost"), ("broke a {%s.n}", "broken"))
 _SAYS_WHAT_OF = "This is a story about {}."
-_INSTEAD = ("I do not know that story, but I know this one.", "Let me tell you another one.", "I would rather tell you this one.",
-            "That is not a story of mine, but this is.")
 
 
 def without_lead(text: str) -> str:
@@ -234,50 +211,6 @@ def _themes(plot: Plot) -> tuple[str, ...]:
 @lru_cache(maxsize=None)
 def _odd_prompts() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(lines) for lines in lexicon.sections(lexicon.FOLDER / "prompts.txt").values())
-
-
-@lru_cache(maxsize=None)
-def _forbidden() -> dict[str, tuple[str, ...]]:
-    """Reads what no story tells of, by section: things, adjectives, brands, clauses of what happens, deeds as forms, brands that
-    there are none of, and the CRC-32 of prompts that are kept for judging."""
-    found = lexicon.sections(lexicon.FOLDER / "forbidden.txt")
-    whole = {"deeds": tuple(found.pop("deeds")), "made up": tuple(found.pop("made up")[0].split("; "))}
-    return whole | {title: tuple(", ".join(lines).split(", ")) for title, lines in found.items()}
-
-
-def kept_for_judging(prompt: str) -> bool:
-    """Tells whether a prompt is one of those that training never sees, so that they can be judged."""
-    return str(zlib.crc32(prompt.encode())) in _forbidden()["kept for judging"]
-
-
-def _bad(rng: random.Random) -> str:
-    """Draws a wish that no story fulfils, in the words that ask for others."""
-    prompt = _forbidden_wish(rng)
-    while kept_for_judging(prompt):
-        prompt = _forbidden_wish(rng)
-    return prompt
-
-
-def _forbidden_wish(rng: random.Random) -> str:
-    found, kind = _forbidden(), rng.choice(_catalogue()[0])
-    somebody = article(kind)
-    section = rng.choices(("things", "adjectives", "brands", "where", "deeds", "made up"), (27, 6, 32, 6, 23, 6))[0]
-    one, other = rng.sample(found[section], 2)
-    if section == "where":
-        return rng.choice(_WHERE).format(one)
-    if section == "things":
-        options = [one] * 5 + [f"{somebody} and {one}", f"{one} and {other}", f"{somebody} with {one}", f"{one} and {somebody}"]
-    elif section == "adjectives":
-        options = [article(f"{one} {kind}")]
-    elif section == "deeds":
-        options = ["".join(map(str, forms.expand(one, {}, rng)))]
-    elif section == "made up":
-        options = [re.sub(r"\{brand\}", lambda _: lexicon.load().coined(rng).capitalize(), one)]
-    else:
-        # Name nobody after them: which names are theirs can't be told from those that nobody has heard of.
-        options = [one] * 5 + [article(one), f"{one} and {other}", f"{somebody} and {one}"]
-    topic = rng.choice(options)
-    return rng.choice(_FORMS).format(topic) if rng.random() < 0.5 else rng.choice(_CHILD).format(topic.lower())
 
 
 def _odd(rng: random.Random) -> str:
@@ -318,7 +251,7 @@ def fill(text: str, world: World) -> tuple[str, tuple[str, ...]]:
         return world.values[key]
 
     filled = re.sub(r"\{([^{}]+)\}", word, text)
-    return re.sub(r"\ba (?=(?:[aeio]|u(?!ni|se|ku)|hour|honest))", "an ", filled), tuple(roles)
+    return re.sub(rf"\ba (?={VOWEL})", "an ", filled), tuple(roles)
 
 
 def _where(world: World, plot: Plot, story: str, rng: random.Random) -> tuple[str, tuple[str, ...]]:
@@ -402,7 +335,7 @@ def _topic(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random)
             (f"{hero.name} and {friend.name}", ("A", "B")),
             (f"{kind} named {hero.name} and {article(friend.kind.noun)} named {friend.name}", ("A", "B"))]
     else:
-        options = [(f"{article(hero.trait)} {hero.kind.noun}", ("A",)), (f"{kind} {rng.choice(_WHO)} is {hero.trait}", ("A",))]
+        options = [(f"{article(hero.trait)} {hero.kind.noun}", ("A",)), (f"{kind} {rng.choice(WHO)} is {hero.trait}", ("A",))]
         options = options if wish.focus.trait else [(kind, ("A",))] * 3 + options[:1]
     fitting = [option for option in options if _all_told(option[1], world, story)]
     trait = [option for option in fitting if hero.trait in story or hero.trait not in option[0]]

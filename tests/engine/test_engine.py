@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from models import engine
-from models.engine import casting, checker, forms, lexicon, planner, prompts, story, tense
+from models.engine import casting, checker, forms, lexicon, planner, story, tense, wording
 
 TOPIC = re.compile(r"[a-z]+(?:'[a-z]+)?(?: [a-z]+(?:'[a-z]+)?)*")
 
@@ -205,8 +205,8 @@ def test_sizes_of_the_lexicon() -> None:
 
 def test_words_of_any_script() -> None:
     assert story.words_of("Zoë's 讲一个, ναι!") == ["Zoë's", "讲一个", "ναι"]
-    assert prompts.article("owl") == "an owl" and prompts.article("unicorn") == "a unicorn"
-    assert prompts.article("hourglass") == "an hourglass" and prompts.article("onion") == "an onion"
+    assert wording.article("owl") == "an owl" and wording.article("unicorn") == "a unicorn"
+    assert wording.article("hourglass") == "an hourglass" and wording.article("onion") == "an onion"
 
 
 def test_a_story_of_the_present_stays_in_it() -> None:

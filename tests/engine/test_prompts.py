@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from models import engine
-from models.engine import casting, lexicon, planner, prompts, story
+from models.engine import casting, forbidden, lexicon, planner, prompts, story, wording
 from models.engine.world import Person, Thing
 
 
@@ -37,14 +37,14 @@ def test_nothing_is_told_of_what_no_story_tells() -> None:
 
 
 def test_wishes_that_none_may_fulfil_are_of_many_kinds_and_some_are_kept_for_judging(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = random.Random(1)
-    drawn = [prompts._bad(rng) for _ in range(3000)]
+    rng, kinds = random.Random(1), prompts._catalogue()[0]
+    drawn = [forbidden.draw(rng, kinds) for _ in range(3000)]
     assert len(set(drawn)) > 2500 and not any("{" in prompt or "[" in prompt for prompt in drawn)
     assert any(prompt.endswith(" the movie.") for prompt in drawn) and any("how to make" in prompt for prompt in drawn)
-    assert not any(map(prompts.kept_for_judging, drawn))
-    monkeypatch.setattr(prompts, "kept_for_judging", lambda prompt: prompt == drawn[0])
+    assert not any(map(forbidden.kept_for_judging, drawn))
+    monkeypatch.setattr(forbidden, "kept_for_judging", lambda prompt: prompt == drawn[0])
     again = random.Random(1)
-    assert [prompts._bad(again) for _ in range(2)] == drawn[1:3]
+    assert [forbidden.draw(again, kinds) for _ in range(2)] == drawn[1:3]
 
 
 def test_what_a_prompt_decides_is_at_the_beginning(documents: list[engine.Document]) -> None:
@@ -149,7 +149,7 @@ def test_whoever_is_asked_for_by_kind_comes_first() -> None:
 def test_no_theme_is_a_kind_of_hero() -> None:
     """Whoever asks for a train wants it to be the hero."""
     kinds, _, _, themes = prompts._catalogue()
-    assert kinds and not {theme for theme, _ in themes} & set(map(prompts.article, kinds))
+    assert kinds and not {theme for theme, _ in themes} & set(map(wording.article, kinds))
 
 
 def test_a_wish_may_say_what_somebody_does(documents: list[engine.Document]) -> None:

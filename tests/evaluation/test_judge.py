@@ -21,7 +21,7 @@ from evaluation.judge import asks, bars, determined, knowledge, safety  # noqa: 
 from evaluation.judge.asks import Ask, Program, Told, Topics  # noqa: E402
 from evaluation.judge.reader import Story, Words, sentences  # noqa: E402
 from models import engine  # noqa: E402
-from models.engine import lexicon, prompts  # noqa: E402
+from models.engine import forbidden, lexicon  # noqa: E402
 
 DICTIONARY = frozenset("""brought saw
     a an the once there was were named who lived in by hill little fox owl bear cat lost her his kite drum he she it
@@ -194,7 +194,7 @@ def test_lists_are_of_their_size_and_held_out_of_training() -> None:
     for ask in asks.openings():
         assert ask.prompt not in told
     for ask in asks.forbidden():
-        assert prompts.kept_for_judging(ask.prompt), ask.prompt
+        assert forbidden.kept_for_judging(ask.prompt), ask.prompt
 
 
 def test_asks_are_even_and_repeatable() -> None:
