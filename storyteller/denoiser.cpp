@@ -123,7 +123,7 @@ Denoiser::Denoiser(std::span<const std::int16_t> before) {
         return;
     }
     learned_ = true;
-    const std::span<const std::int16_t> room = before.last(kBefore).first(kLearned);
+    const std::span<const std::int16_t> room = before.first(kLearned);
     float frames = 0.0F;
     for (std::size_t at = 0; at + kFrame <= room.size(); at += kHop, frames += 1.0F) {
         const Powers powers = powers_of(spectrum_of<std::int16_t>(room.subspan(at).first<kFrame>()));

@@ -22,7 +22,7 @@ public:
     static constexpr std::size_t kBefore = 8000;
     static constexpr std::size_t kLearned = 5000;
 
-    /// Learns the noise from the last samples before speech began; fewer than kBefore, and nothing is changed.
+    /// Learns the noise from the oldest of the samples before speech began; fewer than kBefore, and nothing is changed.
     explicit Denoiser(std::span<const std::int16_t> before);
 
     /// Tells whether most of the bands may be lowered by as much as any: what is heard is no longer speech as it was.

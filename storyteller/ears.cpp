@@ -18,7 +18,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::size_t kBeforeSpeech = Denoiser::kBefore;  // keeps so many samples of what came before speech
+constexpr std::size_t kBeforeSpeech = kSampleRate;  // keeps so many samples of what came before speech
+// Hear so much of them with a wake word, which is found only with what surrounds it.
+constexpr std::size_t kHeardBeforeWakeWord = kSampleRate / 2;
 // Hear so much of the room before speech, and seconds after it: a grammar makes words of noise too.
 constexpr std::size_t kHeardBefore = kSampleRate / 5;
 constexpr double kHeardAfter = 0.25;
@@ -92,10 +94,13 @@ void Ears::begin(Recogniser::For what, std::span<const std::int16_t> before) {
     after_.clear();
     denoiser_.emplace(before);
     recogniser_->begin(what, denoiser_->noisy());
-    // A wake word is found only with what surrounds it.
-    const bool whole = what == Recogniser::For::kWakeWord;
-    heard_after_ = whole ? kSilence : kHeardAfter;
-    recogniser_->hear(denoiser_->filter(whole ? before : before.last(std::min(before.size(), kHeardBefore))));
+    const bool wakes = what == Recogniser::For::kWakeWord;
+    heard_after_ = wakes ? kSilence : kHeardAfter;
+    const std::size_t heard = std::min(before.size(), wakes ? kHeardBeforeWakeWord : kHeardBefore);
+    if (denoiser_->noisy() && !wakes) {
+        recogniser_->take_earlier(denoiser_->filter(before.first(before.size() - heard)));
+    }
+    recogniser_->hear(denoiser_->filter(before.last(heard)));
 }
 
 /// Has the recogniser hear what comes next, but for silence that nothing follows.

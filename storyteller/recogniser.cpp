@@ -106,6 +106,11 @@ struct Guess {
 
     [[nodiscard]] bool has(const char* phrase) const { return words.find(phrase) != std::string::npos; }
 
+    [[nodiscard]] bool is_stop() const {
+        const std::optional<Wish> wish = understand(words);
+        return wish && wish->command == Command::kStop;
+    }
+
     /// Tells whether it was said. A grammar makes words of any sound; those that were said are near to the best that
     /// the acoustic model could make of each hundredth of a second, whatever the grammar says. Lowered, many a sentence
     /// sounds like two topics. What stands beside a wish must be silent: only "stop" is heard with any words around it.
@@ -113,7 +118,7 @@ struct Guess {
         const std::optional<Wish> wish = understand(words);
         const bool asks = has("story") || has("about ") || (wish && wish->command);
         const bool pair = has(" and ") || has(" named ") || has(" called ");
-        const bool stop = wish && wish->command == Command::kStop;
+        const bool stop = is_stop();
         const double clear = worst > kClearWord ? kLeastOverNoiseClear : kLeastOverNoise;
         const double least = stop      ? kLeastOfStop
                              : lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
@@ -132,11 +137,16 @@ public:
 
     void begin(For what, bool noisy) override {
         samples_.clear();
+        earlier_.clear();
         waits_ = what == For::kWakeWord;
         woken_ = false;
         adapt(noisy ? kOverNoise : nullptr);
         choose_search(decoder_, waits_ ? kWakeSearch : kWishSearch);
         ps_start_utt(decoder_);
+    }
+
+    void take_earlier(std::span<const std::int16_t> samples) override {
+        earlier_.assign(samples.begin(), samples.end());
     }
 
     void hear(std::span<const std::int16_t> samples) override {
@@ -170,6 +180,14 @@ public:
         const Guess plain = guess();
         Guess best = plain.is_likely(false, over_noise) ? plain : Guess{};
         const bool sure = best.score > kSure;
+        if (!sure && !earlier_.empty()) {
+            earlier_.insert(earlier_.end(), samples_.begin(), samples_.end());
+            hear_again(earlier_);
+            if (Guess other = guess();
+                other.is_stop() && other.is_likely(false, over_noise) && other.score > best.score) {
+                best = std::move(other);
+            }
+        }
         best.score += kLoweredMore;
         for (std::size_t i = 0; i < kWarps.size() && !sure; ++i) {
             adapt(kLowered);
@@ -180,6 +198,7 @@ public:
         }
         mean.restore();
         samples_ = {};
+        earlier_ = {};
         return best.words;
     }
 
@@ -259,6 +278,7 @@ private:
     bool woken_ = false;                 // says that it was heard before the end
     bool waits_ = false;                 // says that it is the wake word that is waited for
     std::vector<std::int16_t> samples_;  // are the utterance's, until it is understood
+    std::vector<std::int16_t> earlier_;  // are those that came before
 };
 
 /// Returns the grammar with its rule of names.

@@ -26,6 +26,10 @@ public:
     enum class For { kWish, kWakeWord };
     virtual void begin(For what, bool noisy) = 0;
 
+    /// Takes what came before what is heard: over noise, the soft beginning of an utterance passes for the room. Only
+    /// "stop" is listened for there, which is to be understood above all: of noise, a grammar makes words too.
+    virtual void take_earlier(std::span<const std::int16_t> samples) = 0;
+
     /// Takes the next samples, at kSampleRate.
     virtual void hear(std::span<const std::int16_t> samples) = 0;
 
