@@ -64,8 +64,10 @@ constexpr double kLoweredMore = 10.0;      // is what a lowered one has to be be
 constexpr double kNone = -1000.0;          // is the score of nothing
 
 /// Says how a child's voice is lowered to a grown-up's, for whom the acoustic model was made: it is heard as if it were
-/// recorded at so much less of its rate.
+/// recorded at so much less of its rate. A wake word is found where it fits better than anything at all would: a voice
+/// may be lowered by more for it than for a grammar, which makes words of what is too low, too.
 constexpr std::array<double, 2> kWarps = {1.25, 1.5};
+constexpr std::array<double, 2> kWakeWarps = {1.25, 1.6};
 
 constexpr const char* kWishSearch = "wishes";
 constexpr const char* kWakeSearch = "wake";
@@ -213,7 +215,7 @@ private:
     /// Tells whether the wake word was said in the utterance that has ended.
     bool was_wake_word() {
         return woken_ || (finds(kWakeSearch, samples_) && is_whole()) ||
-               std::any_of(kWarps.begin(), kWarps.end(),
+               std::any_of(kWakeWarps.begin(), kWakeWarps.end(),
                            [this](double factor) { return finds(kLoweredWakeSearch, stretched(samples_, factor)); });
     }
 
