@@ -183,8 +183,7 @@ public:
         Guess best = plain.is_likely(false, over_noise) ? plain : Guess{};
         const bool sure = best.score > kSure;
         if (!sure && !earlier_.empty()) {
-            earlier_.insert(earlier_.end(), samples_.begin(), samples_.end());
-            hear_again(earlier_);
+            hear_again(samples_, earlier_);
             if (Guess other = guess();
                 other.is_stop() && other.is_likely(false, over_noise) && other.score > best.score) {
                 best = std::move(other);
@@ -234,9 +233,10 @@ private:
         return ps_get_hyp(decoder_, nullptr) != nullptr;
     }
 
-    /// Hears an utterance again, as it was or lowered.
-    void hear_again(const std::vector<std::int16_t>& samples) {
+    /// Hears an utterance again, as it was or lowered, or with what came before.
+    void hear_again(const std::vector<std::int16_t>& samples, const std::vector<std::int16_t>& earlier = {}) {
         ps_start_utt(decoder_);
+        ps_process_raw(decoder_, earlier.data(), earlier.size(), FALSE, FALSE);
         ps_process_raw(decoder_, samples.data(), samples.size(), FALSE, FALSE);
         ps_end_utt(decoder_);
     }
