@@ -15,7 +15,7 @@ ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
 WORDS = ("--loop", "--attention", "wake", "--voice", "kal16", "-s", "7")
 
 
-def spoken(folder: Path, *texts: str, semitones: float = 6, noise: float = 20) -> Path:
+def spoken(folder: Path, *texts: str, semitones: float = 7, noise: float = 20) -> Path:
     """A child's texts, over the noise of the room."""
     parts: list[np.ndarray | float] = [0.8]
     for text in texts:
