@@ -108,19 +108,19 @@ struct Guess {
 
     [[nodiscard]] bool has(const char* phrase) const { return words.find(phrase) != std::string::npos; }
 
-    [[nodiscard]] bool is_stop() const {
+    [[nodiscard]] std::optional<Command> command() const {
         const std::optional<Wish> wish = understand(words);
-        return wish && wish->command == Command::kStop;
+        return wish ? wish->command : std::nullopt;
     }
 
     /// Tells whether it was said. A grammar makes words of any sound; those that were said are near to the best that
     /// the acoustic model could make of each hundredth of a second, whatever the grammar says. Lowered, many a sentence
     /// sounds like two topics. What stands beside a wish must be silent: only "stop" is heard with any words around it.
     [[nodiscard]] bool is_likely(bool lowered, bool over_noise) const {
-        const std::optional<Wish> wish = understand(words);
-        const bool asks = has("story") || has("about ") || (wish && wish->command);
+        const std::optional<Command> meant = command();
+        const bool asks = has("story") || has("about ") || meant;
         const bool pair = has(" and ") || has(" named ") || has(" called ");
-        const bool stop = is_stop();
+        const bool stop = meant == Command::kStop;
         const double clear = worst > kClearWord ? kLeastOverNoiseClear : kLeastOverNoise;
         const double least = stop      ? kLeastOfStop
                              : lowered ? (asks ? kLeastOfLowered : kLeastOfBareLowered)
@@ -185,7 +185,7 @@ public:
         if (!sure && !earlier_.empty()) {
             hear_again(samples_, earlier_);
             if (Guess other = guess();
-                other.is_stop() && other.is_likely(false, over_noise) && other.score > best.score) {
+                other.command() == Command::kStop && other.is_likely(false, over_noise) && other.score > best.score) {
                 best = std::move(other);
             }
         }
