@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from . import lexicon
 from .forms import own_words
-from .lexicon import Kind, Lexicon, Noun, Place
+from .lexicon import Class, Kind, Lexicon, Noun, Place
 from .planner import Impossible, Plot, library
 from .world import Person, Thing, World
 
@@ -203,6 +203,8 @@ class Cast:
                 noun, asked = Noun(asked, lex.by_class[self.focus.thing_class][0].kind, "one"), ""
             elif asked and any(noun.word == asked for noun in nouns):
                 noun, asked = lex.nouns[asked], ""
+            elif self.plot.follows and self.focus.own:
+                noun = self._wonder(lex)
             else:
                 nouns = [noun for noun in nouns if lexicon.held_out(noun.word) == self.focus.held_out] or nouns
                 common = [noun for noun in nouns if noun.word in lex.common]
@@ -240,3 +242,14 @@ class Cast:
             if len(chosen) != len(names):
                 raise ValueError(f"plot {self.plot.name}: let {names}: {chosen} has {len(chosen)} parts")
             self.world.values |= {name.strip(): part.strip() for name, part in zip(names, chosen)}
+
+    def _wonder(self, lex: Lexicon) -> Noun:
+        """Draws the thing that somebody's own beginning tells of: one out of the world, of the plots, one that nobody has heard
+        of, or one that is made up."""
+        plain = tuple(noun.word for noun in lex.nouns.values() if noun.number == "one")
+        taken = {word for person in self.world.persons.values() for word in (*person.kind.noun.split(), person.name.lower())}
+        while True:
+            words = self.rng.choices((lex.wonders, plain, lex.unheard, ()), (50, 20, 15, 15))[0]
+            word = self.rng.choice(words) if words else lex.coined(self.rng)
+            if lexicon.held_out(word) == self.focus.held_out and not taken & set(word.split()):
+                return Noun(word, Class("wonder", {}, lex.sights), "one")

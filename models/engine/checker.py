@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from . import lexicon
 from .planner import library
+from .prompts import OWN
 from .story import Document, words_of
 from .world import Person, bound
 
@@ -135,6 +136,8 @@ def _definites(document: Document) -> Iterator[str]:
     lex = lexicon.load()
     nouns = lex.nouns.keys() | lex.kinds.keys()
     ambient = _ambient()[0]
+    world = document.told.world
+    begun = [world.persons["A"].kind.noun, *(thing.noun.word for thing in world.things.values() if document.about == OWN)]
     for match in re.finditer(r"\b[Tt]he ((?:\w+ )?)(\w+)\b", _narration(story)):
         both = (match.group(1) + match.group(2)).lower()
         if re.search(r"\b[A-Z]\w* $", story[:match.start()]) and not re.search(r"\b(?:And|But|Then|So) $", story[:match.start()]):
@@ -144,8 +147,8 @@ def _definites(document: Document) -> Iterator[str]:
             noun = match.group(1).strip()
         if noun not in nouns or noun in ambient or both in ambient:
             continue
-        if noun.split()[-1] in document.told.world.persons["A"].kind.noun.split() and match.start() < document.log[0].end:
-            continue  # a story may begin with "The little robot"
+        if noun.split()[-1] in " ".join(begun).split() and match.start() < document.log[0].end:
+            continue  # a story may begin with "The little robot", and a beginning of somebody's own with any thing
         if match.group(2)[0].isupper():
             continue  # the morning Lily woke up
         if not re.search(rf"\b{re.escape(noun)}\b", story[:match.start()], re.I):

@@ -84,6 +84,8 @@ class Lexicon:
     places: dict[str, Place]
     common: frozenset[str]
     unheard: tuple[str, ...]
+    wonders: tuple[str, ...]
+    sights: tuple[str, ...]
     traits_asked: tuple[str, ...]
     traits_passing: tuple[str, ...]
     bad_names: tuple[str, ...]
@@ -161,7 +163,7 @@ def _read_nouns() -> tuple[dict[str, Noun], dict[str, tuple[Noun, ...]]]:
     nouns: dict[str, Noun] = {}
     by_class: dict[str, list[Noun]] = {}
     found = sections(FOLDER / "things.txt")
-    del found["common"], found["unheard"]
+    del found["common"], found["unheard"], found["wonders"], found["sights"]
     for name, lines in found.items():
         allows: dict[str, list[str]] = {}
         words: list[tuple[str, str]] = []
@@ -196,13 +198,13 @@ def _read_places() -> dict[str, Place]:
 @lru_cache(maxsize=None)
 def load() -> Lexicon:
     """Reads the lexicon, once."""
-    names = sections(FOLDER / "names.txt")
+    names, things = sections(FOLDER / "names.txt"), sections(FOLDER / "things.txt")
     kinds, homes, hobbies, traits = _read_kinds()
     nouns, by_class = _read_nouns()
     return Lexicon(
         names={gender: _commas(names[f"names {gender}"]) for gender in "fm"},
         syllables={title[10:]: _commas(lines) for title, lines in names.items() if title.startswith("syllables ")},
         kinds=kinds, homes=homes, hobbies=hobbies, nouns=nouns, by_class=by_class, places=_read_places(),
-        common=_common(), unheard=_commas(sections(FOLDER / "things.txt")["unheard"]),
+        common=_common(), unheard=_commas(things["unheard"]), wonders=_commas(things["wonders"]), sights=_commas(things["sights"]),
         traits_asked=traits["asked"], traits_passing=traits["passing"],
         bad_names=_commas(sections(FOLDER / "forbidden.txt")["names"]))

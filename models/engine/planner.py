@@ -70,7 +70,8 @@ class Plot:
     shared: tuple[str, ...]  # say the same of hero and friend
     opening: str
     teller: bool  # tells whether the hero may tell it; then "they" of the forms is always the hero and the friend
-    follows: bool  # tells whether it is what may happen after any beginning of somebody's own, and is told there alone
+    follows: str  # says what it answers: "any" beginning of somebody's own, one of a "thing", or that a "trait" was asked for, which may be
+    # "passing"; only those of a thing are told elsewhere, too
     begins: "tuple[tuple[int, str], ...]"
     weight: float
     steps: "tuple[Step | None, ...]"
@@ -159,7 +160,7 @@ def _plot(block: str) -> Plot:
 
     return Plot(name, roles("cast"), roles("things"), roles("places"), frozenset(fields.get("minor", "").split()), listed("theme"),
                 tuple(lets), listed("want"), listed("who"), listed("both"), fields.get("open", ""), fields.get("teller") == "yes",
-                fields.get("follows") == "yes", tuple(begins), float(fields.get("weight", "1")), steps)
+                fields.get("follows", ""), tuple(begins), float(fields.get("weight", "1")), steps)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ NOTHING, OWN, WISH, UNKNOWN, CHILD, ODD, BAD = "nothing", "own", "wish", "unknow
 _DEEDS = 0.3  # is the share of the wishes for somebody that say what is done: "a cat who lost her hat"
 _NAMELESS = 0.15  # is the share of the beginnings that name nobody: "Once there was a snail who wanted to win a race."
 _MINE = 0.25  # is the share of a child's wishes for somebody that say whose: "my cat"
-_ANY_TRAIT = 0.4  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
+_ANY_TRAIT = 0.6  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
 _SHARES = ((NOTHING, 0.08), (OWN, 0.20), (WISH, 0.25), (UNKNOWN, 0.19), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.15))
@@ -99,7 +99,7 @@ def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
         gender = rng.choice("fm")
         return Wish(manner, OWN, Focus(name=_name(gender, manner, rng, held_out), gender=gender, held_out=held_out,
                                        present=rng.random() < _PRESENT, own=True))
-    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (15, 15, 29, 28, 15, 11, 10))[0]
+    about = rng.choices(("kind", "thing", "place", "theme", "two", "name", "mixed"), (18, 16, 28, 26, 15, 11, 10))[0]
     if manner == UNKNOWN:
         about = rng.choice(("name", "thing", "thing", "kind"))
         if about != "name" and rng.random() < 0.7:
@@ -121,7 +121,7 @@ def _drawn(manner: str, rng: random.Random, held_out: bool) -> Wish:
     if about == "name":
         name = _name(gender, manner, rng, held_out)
     present = rng.random() < _PRESENT / 4
-    trait = rng.choice(lex.traits_asked + lex.traits_passing) if about == "kind" and rng.random() < _ANY_TRAIT else ""
+    trait = rng.choice(lex.traits_asked + 2 * lex.traits_passing) if about == "kind" and rng.random() < _ANY_TRAIT else ""
     focus = Focus(plot, (kind,) if kind else (), thing, place, name, gender, trait, held_out, present, about in ("theme", "thing", "place"),
                   two=about == "two")
     return Wish(manner, about, focus, theme)
@@ -180,7 +180,7 @@ def write(wish: Wish, world: World, story: str, plot: Plot, rng: random.Random) 
         named = topic == world.persons["A"].name
         topic, asked = deed if theme else f"{topic}{',' * named} who {deed}", (() if theme else asked) + roles
         theme, about = "", "deed"
-    elif wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and rng.random() < _AND_A_THEME:
+    elif wish.about not in ("theme", "mixed") and wish.manner in (WISH, CHILD) and plot.themes and rng.random() < _AND_A_THEME:
         theme = rng.choice(_themes(plot))
         topic += f" and {theme}"
     told_of = topic[: len(topic) - len(theme)] + _themes(plot)[0] if theme else topic

@@ -22,14 +22,17 @@ _LONG_PAST = frozenset("once ago before summer had long years remember happened 
 BACK = "back"  # names, in a log, what comes back to the beginning
 # Names families of beginnings that tell a plot's first event, which is then left out; somebody's own have some, too.
 _TELLS = {"thing": Call("owns", ("A", "x")), "two": Call("friend", ("A", "B")), "out": Call("outing", ("A", "p"))}
-_TELLS |= {f"own {title}": call for title, call in _TELLS.items()}
+_TELLS |= {f"own {title}": call for title, call in _TELLS.items()} | {"own wonder": _TELLS["thing"]}
 _APART = ("teller", "near", "wished", "pair")  # names families of beginnings for some stories only
 _FRAME = " >> "  # stands in a beginning before each of the sentences that may come back to it at the end
 _COMES_BACK = 0.6  # says how often a story's end comes back to a home or a hobby that its beginning tells of; it does to an asked trait
 _NAMES_THE_HERO = re.compile(r"\{A\.(?:n|k|t|intro)\}")
 _NAMES_THE_HERO_AT_ONCE = re.compile(r"[^.!?]*\{A\.(?:n|intro|some)\}")
 _OWN_OF_THE_PLOT = 0.4  # says how often somebody's own beginning is what the plot begins with, so that it goes on from there
-_FOLLOWS = 0.5  # says how often what follows such a beginning is about it, whatever it is
+# Says how often such a beginning tells of a thing, and what follows is about that; how often what follows is about the beginning,
+# whatever that is; and how often it is about something else.
+_FOLLOWED = (0.45, 0.2, 0.35)
+_ABOUT_THE_TRAIT = 0.75  # says how often a story is about the trait that was asked for
 _BEGIN_WITH_THE_PLOT = 0.5  # says how often a story begins with its own first event
 _BEGIN_WITH_THE_THEME = 0.95  # says the same where a theme was asked for
 # Says how often what was asked for, a thing, a place or two kinds, is told of in the first sentence: a model forgets what it
@@ -84,7 +87,8 @@ class Document:
         """Returns the words that come from elsewhere in the text: names, and the nouns that the prompt asks for."""
         world = self.told.world
         names = [person.name for person in world.persons.values() if person.name and person.name in self.text]
-        nouns = [word for role in self.asked if role in world.things for word in world.things[role].noun.word.split()]
+        things = [*self.asked, *(world.things if self.about == prompts.OWN and library().plots[self.plot].follows else ())]
+        nouns = [word for role in things if role in world.things for word in world.things[role].noun.word.split()]
         nouns += [word for role in self.asked if role in world.places for word in world.places[role].noun.split()]
         nouns += [word for role in self.asked if role in world.persons for word in world.persons[role].kind.noun.split()]
         return tuple(dict.fromkeys(names + nouns))
@@ -154,14 +158,24 @@ def _told_of(form: str, world: World, asked: str) -> bool:
     return all(key in known or key.startswith("@") for key in slots(form))
 
 
+def _follows(focus: Focus, rng: random.Random) -> tuple[str, ...]:
+    """Draws what the plot shall answer, of what Plot.follows may be."""
+    if focus.trait and rng.random() < _ABOUT_THE_TRAIT:
+        return ("passing",) if focus.trait in lexicon.load().traits_passing else ("trait",)
+    if focus.own:
+        follows = rng.choices(("thing", "any", ""), _FOLLOWED)[0]
+        return (follows if focus.name or follows != "thing" else "any",)
+    return "", "thing"
+
+
 def tell(focus: Focus, rng: random.Random) -> Story:
     """Tells one story that has what the focus asks.
 
     Raises Impossible when no plot can have it.
     """
-    follows = focus.own and rng.random() < _FOLLOWS
+    follows = _follows(focus, rng)
     plots = ([library().plots[focus.plot]] if focus.plot
-             else [plot for plot in fitting_plots(*stand_in(focus)) if plot.follows == follows])
+             else [plot for plot in fitting_plots(*stand_in(focus)) if plot.follows in follows])
     if not plots:
         raise Impossible(f"no plot has the roles for {focus}; write one")
     weights = [plot.weight for plot in plots]
@@ -216,7 +230,7 @@ def _open(plot: Plot, world: World, realiser: Realiser, rng: random.Random,
     """
     skip, form = _beginning(plot, world, realiser, rng, focus)
     form, *ends = form.split(_FRAME)
-    if plot.follows:
+    if plot.follows and focus.own:
         ends = []  # it comes back to them itself
     elif focus.trait:
         ends = list(_closings()["passing trait" if focus.trait in lexicon.load().traits_passing else "trait"])
@@ -285,6 +299,8 @@ def _own(plot: Plot, world: World, focus: Focus, first: "Call | None",
     if not focus.name:
         deeds = [deed for deed in plot.deeds if slots(deed) <= {"A", *world.values}]
         return [(0, f"{who} who {deed}. {{A.his}} name was {{A.n}}.") for who in _openings()["own deed"] for deed in deeds], ["own kind"]
+    if plot.follows == "thing":
+        return [], ["own wonder"]
     families = [title for title, call in _TELLS.items() if title.startswith("own") and call == first]
     return [(count, form) for count, form in begins if _NAMES_THE_HERO_AT_ONCE.match(form)], [*families, "own"]
 
