@@ -16,7 +16,8 @@ from .world import Person, bound
 
 _GENDER = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
 _CAPITALS = set("I Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Tuesdays Sundays Fridays "
-                "Saturdays Wednesdays Thursdays Grandma Grandpa Mom Dad Captain Doctor Little Young Poor".split())
+                "Saturdays Wednesdays Thursdays January February March April May June July August September October November "
+                "December South North Pole Grandma Grandpa Mom Dad Captain Doctor Little Young Poor".split())
 _SENTENCE = re.compile(r'(?<=[.!?])(?:"?)\s+')
 _PRONOUN = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.I)
 # Counts the words from which on a sentence must not come twice in a story.
@@ -136,8 +137,7 @@ def _definites(document: Document) -> Iterator[str]:
     lex = lexicon.load()
     nouns = lex.nouns.keys() | lex.kinds.keys()
     ambient = _ambient()[0]
-    world = document.told.world
-    begun = [world.persons["A"].kind.noun, *(thing.noun.word for thing in world.things.values() if document.about == OWN)]
+    hero = document.told.world.persons["A"].kind.noun.split()
     for match in re.finditer(r"\b[Tt]he ((?:\w+ )?)(\w+)\b", _narration(story)):
         both = (match.group(1) + match.group(2)).lower()
         if re.search(r"\b[A-Z]\w* $", story[:match.start()]) and not re.search(r"\b(?:And|But|Then|So) $", story[:match.start()]):
@@ -147,8 +147,8 @@ def _definites(document: Document) -> Iterator[str]:
             noun = match.group(1).strip()
         if noun not in nouns or noun in ambient or both in ambient:
             continue
-        if noun.split()[-1] in " ".join(begun).split() and match.start() < document.log[0].end:
-            continue  # a story may begin with "The little robot", and a beginning of somebody's own with any thing
+        if match.start() < document.log[0].end and (document.about == OWN or noun.split()[-1] in hero):
+            continue  # a story may begin with "The little robot", and a beginning of somebody's own with anything
         if match.group(2)[0].isupper():
             continue  # the morning Lily woke up
         if not re.search(rf"\b{re.escape(noun)}\b", story[:match.start()], re.I):

@@ -133,7 +133,9 @@ class Document:
 
 @lru_cache(maxsize=None)
 def _openings() -> dict[str, tuple[str, ...]]:
-    return {title: tuple(lines) for title, lines in lexicon.sections(lexicon.FOLDER / "openings.txt").items()}
+    """Reads the beginnings by family: those of stories, and those of somebody's own, whose titles begin with "own"."""
+    return {title: tuple(lines) for name in ("openings.txt", "beginnings.txt")
+            for title, lines in lexicon.sections(lexicon.FOLDER / name).items()}
 
 
 @lru_cache(maxsize=None)

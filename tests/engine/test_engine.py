@@ -172,7 +172,7 @@ def test_every_form_can_be_read() -> None:
     for event in planner.library().events.values():
         for form in event.forms:
             forms.parse(form.text)
-    for lines in lexicon.sections(lexicon.FOLDER / "openings.txt").values():
+    for lines in story._openings().values():
         assert all(forms.parse(line) for line in lines)
 
 
