@@ -20,7 +20,7 @@ _MINE = 0.25  # is the share of a child's wishes for somebody that say whose: "m
 _ANY_TRAIT = 0.6  # is the share of the wishes for a kind that say a trait which may be none of that kind: "a purple bear"
 _AND_A_THEME = 0.3  # is the share of the other wishes, those that ask for a theme as well
 _PRESENT = 0.06  # is the share of the stories that nothing is asked of, and a quarter as many of the others
-_SHARES = ((NOTHING, 0.08), (OWN, 0.20), (WISH, 0.25), (UNKNOWN, 0.19), (CHILD, 0.11), (ODD, 0.02), (BAD, 0.15))
+_SHARES = ((NOTHING, 0.08), (OWN, 0.20), (WISH, 0.25), (UNKNOWN, 0.19), (CHILD, 0.14), (ODD, 0.02), (BAD, 0.12))
 # Say how many of the names asked for are made up, and of those how many out of pieces of any words, the others of syllables.
 _MADE_UP = {WISH: 0.3, CHILD: 0.3, UNKNOWN: 0.85, OWN: 0.8}
 _COINED = 0.6
