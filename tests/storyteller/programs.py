@@ -42,6 +42,7 @@ def known(*liked: str) -> list[str]:
 
 
 HERO, FRIEND = known("a dragon", "a rabbit")  # are what the tests say to it
+SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")  # makes a story of two sentences
 
 
 def program(variable: str, setup: str) -> Path:

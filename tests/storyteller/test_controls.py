@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from programs import FRIEND, HERO, RATE, TYPE_A_WISH, Running, command, on_this_machine, record, said, samples, tell, until
-
-SHORT = ("--max-sentences", "2", "-s", "5", "--voice", "kal16")
+from programs import FRIEND, HERO, RATE, SHORT, TYPE_A_WISH, Running, command, on_this_machine, record, said, samples, tell, until
 
 
 @pytest.fixture
