@@ -58,11 +58,14 @@ def allowed_kinds(words: tuple[str, ...]) -> tuple[Kind, ...]:
 
 @lru_cache(maxsize=None)
 def allowed_nouns(words: tuple[str, ...], held_out: "bool | None" = None) -> tuple[Noun, ...]:
-    """Lists the nouns of the classes, or the nouns themselves; `some` and `many` let in what is not counted, "-" takes away."""
+    """Lists the nouns of the classes, `any` of them, or the nouns themselves; `some` and `many` let in what is not counted, "-" takes
+    away."""
     lex, found = lexicon.load(), dict[str, Noun]()
     for word in words:
         if word.startswith("-"):
             found.pop(word[1:], None)
+        elif word == "any":
+            found |= lex.nouns
         elif word in lex.by_class:
             found |= {noun.word: noun for noun in lex.by_class[word]}
         elif word in lex.nouns:
@@ -199,7 +202,7 @@ class Cast:
         for role, words in self.plot.things.items():
             nouns = [noun for noun in allowed_nouns(words) if noun.word.split()[-1] not in taken
                      and not persons & set(noun.word.split())]
-            if asked and self.focus.thing_class in words:
+            if asked and self.focus.thing_class and not {self.focus.thing_class, "any"}.isdisjoint(words):
                 noun, asked = Noun(asked, lex.by_class[self.focus.thing_class][0].kind, "one"), ""
             elif asked and any(noun.word == asked for noun in nouns):
                 noun, asked = lex.nouns[asked], ""
@@ -246,7 +249,7 @@ class Cast:
     def _wonder(self, lex: Lexicon) -> Noun:
         """Draws the thing that somebody's own beginning tells of: one out of the world, of the plots, one that nobody has heard
         of, or one that is made up."""
-        plain = tuple(noun.word for noun in lex.nouns.values() if noun.number == "one")
+        plain = [noun.word for noun in allowed_nouns(("any",))]
         taken = {word for person in self.world.persons.values() for word in (*person.kind.noun.split(), person.name.lower())}
         while True:
             words = self.rng.choices((lex.wonders, plain, lex.unheard, ()), (50, 20, 15, 15))[0]

@@ -47,6 +47,8 @@ def test_every_plot_is_told_and_none_much_more_than_others(documents: list[engin
     told = Counter(document.plot for document in documents)
     assert told.keys() == planner.library().plots.keys() and len(told) >= 39
     assert max(told.values()) < 5 * len(documents) / len(told) and min(told.values()) >= 4
+    traits = {name for name, plot in planner.library().plots.items() if plot.follows in ("trait", "passing")}
+    assert min(count for name, count in told.items() if name not in traits) >= 8  # few wishes ask for a trait
 
 
 def test_lengths(documents: list[engine.Document]) -> None:
