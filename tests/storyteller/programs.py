@@ -72,6 +72,11 @@ def tell(path: Path, *words: str | Path, **options: object) -> subprocess.Comple
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
+def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Runs this machine's, to which nobody types anything."""
+    return tell(on_this_machine(), *words, stdin=subprocess.DEVNULL, **options)
+
+
 def samples(path: Path) -> np.ndarray:
     """The samples of a WAV of the storyteller's: 16 bits, one channel, 16,000 a second; float64 of [-1, 1)."""
     with wave.open(str(path)) as file:

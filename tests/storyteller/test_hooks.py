@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from programs import FRIEND, SHORT, Running, command, evening, on_this_machine, record, said, tell
+from programs import FRIEND, SHORT, Running, command, evening, record, run, said
 
 
 def hooks(path: str) -> list[str]:
@@ -22,8 +21,7 @@ def test_hooks_come_in_order_with_what_they_are_for(tmp_path: Path) -> None:
     )
     other = said("the quick brown fox jumps over the lazy dog", "slt", tmp_path)
     recording = record(tmp_path / "wish.wav", 0.5, other, 1.5, said(f"a story about {FRIEND}", "slt", tmp_path), 1.5)
-    words = ("--mic-wav", recording, "--wav", tmp_path / "story.wav", *hooks(hook), *SHORT)
-    result = tell(on_this_machine(), *words, stdin=subprocess.DEVNULL)
+    result = run("--mic-wav", recording, "--wav", tmp_path / "story.wav", *hooks(hook), *SHORT)
     assert result.returncode == 0, result.stderr
     assert log.read_text().splitlines() == [
         "listen:", "error:not understood", "speak:", "listen:", f"think:{FRIEND}", "speak:",
@@ -34,13 +32,13 @@ def test_hooks_come_in_order_with_what_they_are_for(tmp_path: Path) -> None:
 def test_the_last_hook_is_given_its_time(tmp_path: Path) -> None:
     """--on-error comes with the end of the program."""
     hook = command(tmp_path / "hook", f'sleep 0.2\necho "$STORYTELLER_TEXT" >{tmp_path}/error')
-    result = tell(on_this_machine(), "--mic-command", "false", "--on-error", hook, "--mute", stdin=subprocess.DEVNULL)
+    result = run("--mic-command", "false", "--on-error", hook, "--mute")
     assert result.returncode == 69
     assert (tmp_path / "error").read_text() == result.stderr.splitlines()[-1].removeprefix("storyteller: ") + "\n"
 
 
 def test_hooks_that_fail_are_told_once_and_the_story_goes_on(tmp_path: Path) -> None:
-    plain = tell(on_this_machine(), "--wish", "a dragon", "--mute", *SHORT, stdin=subprocess.DEVNULL)
+    plain = run("--wish", "a dragon", "--mute", *SHORT)
     words = (
         "--loop", "--wish", "-", "--wav", tmp_path / "s.wav", "--on-listen", "/nonexistent/lamp", "--on-think", "false",
         "--on-speak", command(tmp_path / "hook", "kill -SEGV $$"), *SHORT,

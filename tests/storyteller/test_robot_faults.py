@@ -16,13 +16,9 @@ from pathlib import Path
 import pytest
 
 import hearing
-from programs import FRIEND, HERO, SHORT, Running, command, evening, on_this_machine, record, said, tell, until
+from programs import FRIEND, HERO, SHORT, Running, command, evening, on_this_machine, record, run, said, tell, until
 
 ACOUSTIC_MODEL = Path("/usr/share/pocketsphinx/model/en-us/en-us")  # Debian's
-
-
-def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return tell(on_this_machine(), *words, stdin=subprocess.DEVNULL, **options)
 
 
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
